@@ -1,0 +1,52 @@
+# Two commands: `make demo` and `make test`. Both set up .venv from nothing but Python ≥ 3.11, pip and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint deploy/constraints.txt
+STUBS  := proto/workers/rpc/v1/worker.proto
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint types imports stubs stubs-check check clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+install: $(VENV)/.installed  ## Create .venv and install the pinned dependencies
+
+# torch first and by itself, so that nothing else can pull a CUDA build of several GB.
+$(VENV)/.installed: pyproject.toml deploy/constraints.txt
+	@echo "Setting up $(VENV) (once, 1-3 minutes)…"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: install  ## Run the whole job end to end on this machine (about 5 minutes)
+	$(BIN)/nas demo
+
+test: install  ## Run the tests
+	$(BIN)/pytest
+
+test-slow: install  ## Run every test, the long forms too (nightly)
+	$(BIN)/pytest -m 'slow or not slow'
+
+lint: install  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install  ## Check types
+	$(BIN)/mypy
+
+imports: install  ## Check which way imports run
+	$(BIN)/lint-imports
+
+stubs: install  ## Generate the gRPC stubs from proto/
+	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=. --pyi_out=. --grpc_python_out=. $(STUBS)
+
+stubs-check: stubs  ## Fail where the committed stubs are not what proto/ generates
+	git diff --exit-code -- '*_pb2*'
+
+check: lint types imports stubs-check test  ## Everything that CI checks
+
+clean:  ## Remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,127 @@
+"""One tree of errors. Each leaf has exactly one gRPC status, one HTTP status and one exit code.
+
+The message says what was wrong, where, and what is accepted. gRPC statuses are named by text so that
+this module needs no grpc; `tests/nas/test_errors.py` checks each against `grpc.StatusCode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from searchspaces.errors import Problem
+
+__all__ = [
+    "Busy",
+    "DeadlineExceeded",
+    "InvalidSpec",
+    "JobFailed",
+    "JobInterrupted",
+    "ModelRejected",
+    "NasError",
+    "NoSuchJob",
+    "NoSuchPoint",
+    "NoWorker",
+    "NothingMeetsBounds",
+    "StoreUnavailable",
+]
+
+
+class NasError(Exception):
+    """Base of everything that this project raises on purpose."""
+
+    grpc_status: ClassVar[str]
+    http_status: ClassVar[int]
+    exit_code: ClassVar[int]
+
+
+class InvalidSpec(NasError):
+    """What the user wrote is not valid; every problem at once, nothing was started or written."""
+
+    grpc_status = "INVALID_ARGUMENT"
+    http_status = 422
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class NoSuchJob(NasError):
+    """No job of that id."""
+
+    grpc_status = "NOT_FOUND"
+    http_status = 404
+    exit_code = 3
+
+
+class NoSuchPoint(NasError):
+    """The job has no point of that digest."""
+
+    grpc_status = "NOT_FOUND"
+    http_status = 404
+    exit_code = 3
+
+
+class NothingMeetsBounds(NasError):
+    """No point of the front meets the bounds; the nearest is named."""
+
+    grpc_status = "FAILED_PRECONDITION"
+    http_status = 409
+    exit_code = 4
+
+
+class Busy(NasError):
+    """Another process holds the job's lease."""
+
+    grpc_status = "ABORTED"
+    http_status = 409
+    exit_code = 5
+
+
+class NoWorker(NasError):
+    """No connected worker serves the target."""
+
+    grpc_status = "UNAVAILABLE"
+    http_status = 503
+    exit_code = 6
+
+
+class StoreUnavailable(NasError):
+    """The database or its disk cannot take a write (locked, full, gone)."""
+
+    grpc_status = "UNAVAILABLE"
+    http_status = 503
+    exit_code = 7
+
+
+class DeadlineExceeded(NasError):
+    """A wait ended before its answer came."""
+
+    grpc_status = "DEADLINE_EXCEEDED"
+    http_status = 504
+    exit_code = 8
+
+
+class ModelRejected(NasError):
+    """A model file does not load, or its outputs differ from what it was cut out of."""
+
+    grpc_status = "DATA_LOSS"
+    http_status = 500
+    exit_code = 9
+
+
+class JobFailed(NasError):
+    """A stage of a job failed; the cause is kept with the job."""
+
+    grpc_status = "INTERNAL"
+    http_status = 500
+    exit_code = 1
+
+
+class JobInterrupted(NasError):
+    """The user stopped the job; it can be resumed."""
+
+    grpc_status = "CANCELLED"
+    http_status = 499
+    exit_code = 130

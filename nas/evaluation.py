@@ -1,0 +1,36 @@
+"""Quality of one architecture with the weights of one supernet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Evaluation", "Split"]
+
+
+class Split(StrEnum):
+    """Parts of a task's data that architectures are scored on."""
+
+    VALIDATION = "validation"
+    """What the search sees."""
+    TEST = "test"
+    """What only `verify` sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One score.
+
+    Attributes:
+        supernet: digest of the supernet whose weights were used.
+        digest: of the architecture.
+        split: validation or test.
+        value: the task's metric on the whole split (or its stated, fixed part); NaN where it failed.
+        seconds: wall time that it took.
+    """
+
+    supernet: str
+    digest: str
+    split: Split
+    value: float
+    seconds: float

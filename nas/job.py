@@ -1,0 +1,241 @@
+"""A job: what a user asks for, validated whole before anything starts, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nas.errors import InvalidSpec
+from searchspaces.errors import Problem
+from searchspaces.space import problems_of
+from workers.target import Phase, Target, Workload
+
+__all__ = ["Event", "EventKind", "Job", "JobSpec", "JobStatus", "StageName", "TargetSpec", "load_job_spec"]
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TargetSpec(_Spec):
+    """A target as written in a job file."""
+
+    device: str = Field(default="local-cpu", pattern=r"^[\w.-]+$")
+    runtime: str = Field(default="onnxruntime", pattern=r"^[\w.-]+$")
+    dtype: str = Field(default="fp32", pattern=r"^[\w.-]+$")
+    threads: PositiveInt = 1
+    phase: Phase = Phase.PREFILL
+    batch: PositiveInt = 1
+    tokens: PositiveInt = 1024
+
+    def target(self) -> Target:
+        """As the workers know it."""
+        workload = Workload(self.phase, self.batch, self.tokens)
+        return Target(self.device, self.runtime, self.dtype, self.threads, workload)
+
+
+class ProfileBudget(_Spec):
+    """How much to measure before searching.
+
+    Attributes:
+        measurements: at most this many architectures a target, besides the held-out ones.
+        minimum: measure at least this many before the tolerance may end profiling.
+        holdout: architectures that only judge the predictor.
+        tolerance: stop once the held-out mean absolute relative error is at most this.
+        predictor: registered name.
+    """
+
+    measurements: PositiveInt = 48
+    minimum: PositiveInt = 16
+    holdout: PositiveInt = 16
+    tolerance: PositiveFloat = 0.04
+    predictor: str = "auto"
+
+
+class TrainBudget(_Spec):
+    """How the supernet is trained.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: B, sequences a step.
+        learning_rate: peak of the warm-up and cosine schedule.
+        sandwich: train the largest, the smallest and random architectures in every step, rather than
+            one random architecture (Yu et al., 2019).
+        seed: of the initial weights, the batches and the sampled architectures; the job's where None.
+    """
+
+    steps: PositiveInt = 1000
+    batch: PositiveInt = 16
+    learning_rate: PositiveFloat = 3e-3
+    sandwich: bool = False
+    seed: int | None = None
+
+
+class SearchBudget(_Spec):
+    """How long to search.
+
+    Attributes:
+        evaluations: candidates whose quality the supernet is asked for, presets included.
+        batch: candidates under evaluation at once.
+        strategy: registered name.
+    """
+
+    evaluations: PositiveInt = 160
+    batch: PositiveInt = 16
+    strategy: str = "default"
+
+
+class VerifyBudget(_Spec):
+    """When the front is trusted.
+
+    Attributes:
+        rounds: at most this many rounds of measuring, learning and searching again.
+        tolerance: of the median |predicted − measured| / measured over the front.
+        evaluations: candidates that each repeated search may evaluate.
+    """
+
+    rounds: PositiveInt = 3
+    tolerance: PositiveFloat = 0.05
+    evaluations: PositiveInt = 32
+
+
+class Budget(_Spec):
+    """The limits of each stage."""
+
+    profile: ProfileBudget = ProfileBudget()
+    train: TrainBudget = TrainBudget()
+    search: SearchBudget = SearchBudget()
+    verify: VerifyBudget = VerifyBudget()
+
+
+class TaskSpec(_Spec):
+    """A task by registered name, with its options (which its own class validates)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+
+
+class JobSpec(_Spec):
+    """What `nas search job.yaml` reads.
+
+    Attributes:
+        space: a name, a path to a YAML file, or the declaration itself.
+        task: a name, or a mapping with `name` and the task's options.
+        targets: at least one.
+        objectives: names (see `nas.objective`); quality and a latency by default.
+        bounds: objective name → no worse than this; a constraint of the search.
+        budget: limits of each stage.
+        seed: of everything random.
+    """
+
+    name: str = Field(default="search", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    space: str | dict[str, Any]
+    task: TaskSpec
+    targets: tuple[TargetSpec, ...] = Field(min_length=1)
+    objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
+    bounds: dict[str, PositiveFloat] = {}
+    budget: Budget = Budget()
+    seed: int = Field(default=0, ge=0)
+
+
+class StageName(StrEnum):
+    """The stages of a job, in order."""
+
+    PROFILE = "profile"
+    TRAIN = "train"
+    SEARCH = "search"
+    VERIFY = "verify"
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stored job.
+
+    Attributes:
+        id: short and unique, e.g. ``"demo-3f9a1c"``.
+        stage: the first stage that has not ended; None once all have.
+        error: why it failed, for its user.
+        created_at, updated_at: seconds since the epoch.
+    """
+
+    id: str
+    spec: JobSpec
+    status: JobStatus
+    stage: StageName | None
+    error: str | None
+    created_at: float
+    updated_at: float
+
+
+class EventKind(StrEnum):
+    """What an event tells."""
+
+    STATUS = "status"
+    STAGE = "stage"
+    PROGRESS = "progress"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in a job, in order.
+
+    Attributes:
+        sequence: 1, 2, … within the job; 0 until stored.
+        done, total: of the stage's units of work, for PROGRESS.
+        data: plain JSON.
+    """
+
+    kind: EventKind
+    stage: StageName | None = None
+    message: str = ""
+    done: float = 0.0
+    total: float = 0.0
+    data: Mapping[str, Any] = field(default_factory=dict)
+    sequence: int = 0
+    time: float = 0.0
+
+
+def load_job_spec(source: str | Path | Mapping[str, Any]) -> JobSpec:
+    """A spec from a YAML or JSON file, or from plain data. A relative space path or task `path` is
+    left as written.
+
+    Raises:
+        InvalidSpec: every problem of the document's form, each with its path. Names of tasks,
+            spaces, strategies and predictors are checked by the service, which knows them.
+    """
+    if isinstance(source, Mapping):
+        data: Any = dict(source)
+    else:
+        try:
+            data = yaml.safe_load(Path(source).read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidSpec([Problem("", f"cannot read {source}: {error}")]) from error
+        except yaml.YAMLError as error:
+            raise InvalidSpec([Problem("", f"{source} is not YAML: {error}")]) from error
+    if isinstance(data, dict) and isinstance(data.get("task"), str):
+        data = {**data, "task": {"name": data["task"]}}
+    try:
+        return JobSpec.model_validate(data)
+    except ValidationError as error:
+        raise InvalidSpec(problems_of(error)) from error

@@ -1,0 +1,1 @@
+"""The service: what a client may ask for."""

@@ -1,0 +1,158 @@
+"""The interface of a store: what is kept, never how. One contract suite tests every implementation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nas.evaluation import Evaluation, Split
+from nas.front import Point
+from nas.job import Event, Job, JobSpec, JobStatus, StageName
+from searchspaces.architecture import Architecture
+from workers.measurement import Measurement
+from workers.target import Target
+
+__all__ = ["Store", "SupernetRecord"]
+
+
+@dataclass(frozen=True, slots=True)
+class SupernetRecord:
+    """A trained supernet.
+
+    Attributes:
+        digest: of everything that its weights follow from (space, task, training budget, seed).
+        path: of its safetensors file, relative to the store's folder.
+        steps: optimiser steps taken.
+        tokens_per_second: while training.
+    """
+
+    digest: str
+    space: str
+    task: str
+    seed: int
+    steps: int
+    tokens_per_second: float
+    path: str
+
+
+class Store(ABC):
+    """The only door to the database.
+
+    Every method is one transaction: after it returns its effect survives a kill, and a kill within it
+    leaves nothing. Methods may be called from several threads.
+
+    Raises:
+        StoreUnavailable: from any method, where the database or its disk cannot serve (locked beyond
+            the timeout, full, gone, of a newer schema).
+    """
+
+    # Jobs
+    @abstractmethod
+    def create_job(self, spec: JobSpec) -> Job:
+        """Store a new queued job under a fresh id, ``f"{spec.name}-{6 hexadecimal digits}"``."""
+
+    @abstractmethod
+    def job(self, job_id: str) -> Job:
+        """The job of that id, or of that unambiguous beginning of an id.
+
+        Raises:
+            NoSuchJob: none, or several; the message names near ones.
+        """
+
+    @abstractmethod
+    def jobs(self) -> list[Job]:
+        """All jobs, newest first."""
+
+    @abstractmethod
+    def set_job(
+        self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None
+    ) -> None:
+        """Record where a job stands."""
+
+    @abstractmethod
+    def claim(self, job_id: str, owner: str, seconds: float) -> bool:
+        """Take or renew the job's lease for `owner`; False where another owner's lease has not expired."""
+
+    @abstractmethod
+    def release(self, job_id: str, owner: str) -> None:
+        """Give the lease back; nothing where `owner` does not hold it."""
+
+    # Events
+    @abstractmethod
+    def append_event(self, job_id: str, event: Event) -> Event:
+        """Store an event with the next sequence number and the present time; returns it."""
+
+    @abstractmethod
+    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Events with a sequence number above `after`, in order."""
+
+    # Things that cost time, reused by digest across jobs
+    @abstractmethod
+    def put_architectures(self, architectures: Iterable[Architecture]) -> None:
+        """Remember architectures by digest; known ones are left alone."""
+
+    @abstractmethod
+    def architectures(self, digests: Iterable[str]) -> dict[str, Architecture]:
+        """Those of the digests that are known."""
+
+    @abstractmethod
+    def add_measurement(self, measurement: Measurement) -> bool:
+        """Keep a measurement, stamped with the present time; False where (digest, target) is there
+        already, which is left as it is."""
+
+    @abstractmethod
+    def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
+        """Of one target in the order in which they were taken; of all digests where None."""
+
+    @abstractmethod
+    def targets(self) -> list[Target]:
+        """Every target with a measurement."""
+
+    @abstractmethod
+    def add_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
+        """Keep evaluations; those of a known (supernet, digest, split) are left as they are."""
+
+    @abstractmethod
+    def evaluations(
+        self, supernet: str, split: Split, digests: Iterable[str] | None = None
+    ) -> list[Evaluation]:
+        """Of one supernet and split, in the order in which they were added."""
+
+    @abstractmethod
+    def put_supernet(self, record: SupernetRecord) -> None:
+        """Keep, or replace, the record of that digest."""
+
+    @abstractmethod
+    def supernet(self, digest: str) -> SupernetRecord | None:
+        """The record of that digest."""
+
+    @abstractmethod
+    def put_predictor(self, target: Target, space: str, state: Mapping[str, Any]) -> None:
+        """Keep a predictor's state as the newest version for (target, space digest)."""
+
+    @abstractmethod
+    def predictor(self, target: Target, space: str) -> dict[str, Any] | None:
+        """The newest state for (target, space digest)."""
+
+    # What a job itself must remember
+    @abstractmethod
+    def put_state(self, job_id: str, name: str, state: Mapping[str, Any]) -> None:
+        """Keep, or replace, a named piece of plain JSON data of a job (a strategy's state, say)."""
+
+    @abstractmethod
+    def state(self, job_id: str, name: str) -> dict[str, Any] | None:
+        """The piece of that name."""
+
+    @abstractmethod
+    def put_points(self, job_id: str, points: Sequence[Point]) -> None:
+        """Insert points, or replace those with the same digest in this job."""
+
+    @abstractmethod
+    def points(self, job_id: str, on_front: bool | None = None) -> list[Point]:
+        """Points of a job: all, or only those on (True) or off (False) the front."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections; the store is not used afterwards."""

@@ -1,0 +1,1 @@
+"""Tasks: data, loss and metric; one file each, registered by `@register_task`."""

@@ -1,0 +1,1 @@
+"""Latency predictors: numpy and scipy only."""

@@ -1,0 +1,90 @@
+"""One frozen choice of every gene: the noun that everything else is keyed by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from searchspaces.errors import Problem, SpaceError
+
+__all__ = ["NO_MIXER", "Architecture", "Layer"]
+
+NO_MIXER = "none"
+"""The mixer option of a layer without a token mixer; such a layer has no heads (`heads == 0`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One transformer block: a token mixer and a channel mixer, each behind its norm and residual.
+
+    Attributes:
+        mixer: option of the token mixer, `NAME` or `NAME:PARAMETER`, e.g. ``"window:64"``.
+        heads: H, attention heads; 0 exactly where ``mixer == "none"`` (the gene is inactive there).
+        channel: option of the channel mixer, e.g. ``"mlp"``.
+        ratio: F/D, feed-forward width over model width.
+    """
+
+    mixer: str
+    heads: int
+    channel: str = "mlp"
+    ratio: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.mixer == NO_MIXER:
+            object.__setattr__(self, "heads", 0)
+        object.__setattr__(self, "ratio", float(self.ratio))
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model without its weights. Equal models have equal digests, whatever space they come from.
+
+    Attributes:
+        vocabulary: number of token ids (embedding rows; the output projection is tied to them).
+        width: D, model width.
+        layers: one entry a layer, in order; its length is the depth L.
+    """
+
+    vocabulary: int
+    width: int
+    layers: tuple[Layer, ...]
+
+    @property
+    def depth(self) -> int:
+        """L, the number of layers."""
+        return len(self.layers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, the form of the JSON documents and of the wire."""
+        return {
+            "vocabulary": self.vocabulary,
+            "width": self.width,
+            "layers": [asdict(x) for x in self.layers],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
+        """Inverse of `to_dict`.
+
+        Raises:
+            SpaceError: where a key is missing, unknown or of the wrong type.
+        """
+        try:
+            layers = tuple(Layer(**layer) for layer in data["layers"])
+            return cls(int(data["vocabulary"]), int(data["width"]), layers)
+        except (KeyError, TypeError, ValueError) as error:
+            accepted = "{vocabulary, width, layers: [{mixer, heads, channel, ratio}]}"
+            raise SpaceError([Problem("architecture", f"{error!s}; accepted is {accepted}")]) from error
+
+    def canonical_json(self) -> str:
+        """The one JSON text of this architecture: sorted keys, no white space."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def digest(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of `canonical_json`."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]

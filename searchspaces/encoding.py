@@ -1,0 +1,71 @@
+"""Populations as integer matrices: the only thing a search strategy needs to know of a space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Encoding", "Population"]
+
+Population = NDArray[np.int64]
+"""(n, genes) option indices, gene g in [0, cardinalities[g])."""
+
+
+class Encoding:
+    """Genes with their cardinalities, which of them form layers, and which codes are equal.
+
+    Args:
+        cardinalities: (genes,) number of options of each gene, all ≥ 1.
+        names: one name a gene.
+        layer_genes: (layers, genes per layer) column of each layer's genes, in the same order in
+            every layer; None where the space has no layers.
+        canonical: maps (n, genes) to (n, genes), sending every code of one model to the same row
+            (inactive genes to 0); None where every code is its own model.
+    """
+
+    def __init__(
+        self,
+        cardinalities: ArrayLike,
+        names: Sequence[str],
+        layer_genes: ArrayLike | None = None,
+        canonical: Callable[[Population], Population] | None = None,
+    ) -> None:
+        self.cardinalities: NDArray[np.int64] = np.asarray(cardinalities, dtype=np.int64)
+        self.names = tuple(names)
+        if self.cardinalities.ndim != 1 or len(self.names) != len(self.cardinalities):
+            raise ValueError(
+                f"{len(self.names)} names for cardinalities of shape {self.cardinalities.shape}; one each is accepted"
+            )
+        if (self.cardinalities < 1).any():
+            raise ValueError("every gene needs at least one option")
+        self.layer_genes: NDArray[np.int64] = (
+            np.empty((0, 0), np.int64) if layer_genes is None else np.asarray(layer_genes, dtype=np.int64)
+        )
+        self._canonical = canonical
+
+    @property
+    def genes(self) -> int:
+        """Number of columns of a population."""
+        return len(self.names)
+
+    def size(self) -> int:
+        """Number of codes: an upper bound on the number of different models."""
+        return int(np.prod(self.cardinalities.astype(object)))
+
+    def canonical(self, population: ArrayLike) -> Population:
+        """(n, genes) with inactive genes at 0; a copy."""
+        rows: Any = np.array(population, dtype=np.int64, copy=True)
+        return rows if self._canonical is None else self._canonical(rows)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Population:
+        """(n, genes) uniform over the codes, canonical; duplicates possible."""
+        return self.canonical((rng.random((n, self.genes)) * self.cardinalities).astype(np.int64))
+
+    def keys(self, population: Population) -> NDArray[np.void]:
+        """(n,) one opaque value a row, equal exactly where rows are: for sets, `np.unique`, `np.isin`."""
+        small = np.uint8 if int(self.cardinalities.max(initial=1)) <= 256 else np.int64
+        rows = np.ascontiguousarray(population.astype(small))
+        return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()

@@ -1,0 +1,1 @@
+"""Devices that measure. Importing this package needs neither torch nor grpc."""

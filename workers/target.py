@@ -1,0 +1,92 @@
+"""What a latency is a latency of: device × runtime × dtype × threads × workload."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Phase", "Target", "Workload"]
+
+
+class Phase(StrEnum):
+    """Which of the two jobs of a language model is timed."""
+
+    PREFILL = "prefill"
+    """All tokens of a prompt at once."""
+    DECODE = "decode"
+    """One token, after `tokens` tokens of context."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Workload:
+    """What one timed call does.
+
+    Attributes:
+        phase: prefill or decode.
+        batch: B, sequences at once.
+        tokens: N for prefill, the context's length for decode.
+    """
+
+    phase: Phase = Phase.PREFILL
+    batch: int = 1
+    tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "phase", Phase(self.phase))
+        if self.batch < 1 or self.tokens < 1:
+            raise ValueError(f"batch {self.batch} and tokens {self.tokens} must be at least 1")
+
+    def __str__(self) -> str:
+        return f"{self.phase}/b{self.batch}/n{self.tokens}"
+
+
+_TEXT = re.compile(
+    r"(?P<device>[\w.-]+)/(?P<runtime>[\w.-]+)/(?P<dtype>[\w.-]+)/(?P<threads>\d+)t"
+    r"/(?P<phase>prefill|decode)/b(?P<batch>\d+)/n(?P<tokens>\d+)"
+)
+_NAME = re.compile(r"[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """Where and how a model will run. Its text form, ``local-cpu/onnxruntime/fp32/1t/prefill/b1/n1024``,
+    identifies it everywhere.
+
+    Attributes:
+        device: the name a worker registers under.
+        runtime: registered name of the engine (`workers/runtimes`).
+        dtype: number format, e.g. ``"fp32"``.
+        threads: processor threads that one call may use.
+        workload: what one call does.
+    """
+
+    device: str
+    runtime: str = "onnxruntime"
+    dtype: str = "fp32"
+    threads: int = 1
+    workload: Workload = Workload()
+
+    def __post_init__(self) -> None:
+        for part in (self.device, self.runtime, self.dtype):
+            if not _NAME.fullmatch(part):
+                raise ValueError(f"{part!r} is not a name; accepted: letters, digits and . _ -")
+        if self.threads < 1:
+            raise ValueError(f"threads {self.threads} must be at least 1")
+
+    def __str__(self) -> str:
+        return f"{self.device}/{self.runtime}/{self.dtype}/{self.threads}t/{self.workload}"
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Inverse of `str`.
+
+        Raises:
+            ValueError: the text has another form; the message shows the accepted one.
+        """
+        match = _TEXT.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not a target; accepted: DEVICE/RUNTIME/DTYPE/1t/prefill/b1/n1024")
+        part = match.groupdict()
+        workload = Workload(Phase(part["phase"]), int(part["batch"]), int(part["tokens"]))
+        return cls(part["device"], part["runtime"], part["dtype"], int(part["threads"]), workload)
