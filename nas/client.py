@@ -1,95 +1,30 @@
 """The one door for the command line, the page and Python users.
 
-    with nas.connect() as client:                  # the service in this process, at $NAS_HOME or ./.nas
-        job = client.submit("job.yaml")
-        for event in client.watch(client.resume(job.id).id):
-            print(event.message)
-        best = client.best(job.id, {"latency_ms": 8.0})
-        client.extract(job.id, best.digest, "out")
+with nas.connect() as client:                  # the service in this process, at $NAS_HOME or ./.nas
+    job = client.submit("job.yaml")
+    for event in client.watch(client.resume(job.id).id):
+        print(event.message)
+    best = client.best(job.id, {"latency_ms": 8.0})
+    client.extract(job.id, best.digest, "out")
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+import os
 from pathlib import Path
-from typing import Any, Self
 
-from nas.front import Front, Point
-from nas.job import Event, Job, JobSpec
+from nas.service.api import Service as Client
 
-__all__ = ["Client"]
+__all__ = ["Client", "connect"]
 
 
-class Client(ABC):
-    """What can be asked of a service, embedded or remote: same calls, same answers, same errors."""
+def connect(*, home: str | Path | None = None) -> Client:
+    """Open the service.
 
-    @abstractmethod
-    def submit(self, spec: JobSpec | str | Path | Mapping[str, Any]) -> Job:
-        """Validate a spec whole and store it as a queued job; `resume` starts it.
+    Args:
+        home: folder of the embedded service: its database, supernets and exported blocks; `$NAS_HOME`
+            where None, else ``./.nas``.
+    """
+    from nas.service.local import LocalService
 
-        Raises:
-            InvalidSpec: every problem at once; nothing is written.
-        """
-
-    @abstractmethod
-    def resume(self, job_id: str) -> Job:
-        """Start a job, or go on with it from its last completed unit of work, in the background."""
-
-    @abstractmethod
-    def cancel(self, job_id: str) -> Job:
-        """Stop a job for good."""
-
-    @abstractmethod
-    def interrupt(self, job_id: str) -> Job:
-        """Stop a running job so that it can be resumed; returns once it has stopped."""
-
-    @abstractmethod
-    def watch(self, job_id: str, after: int = 0) -> Iterator[Event]:
-        """Events as they happen, those already stored first, until the job stops running."""
-
-    @abstractmethod
-    def job(self, job_id: str) -> Job:
-        """A job by id or by the unambiguous beginning of one; ``"latest"`` is the newest."""
-
-    @abstractmethod
-    def jobs(self) -> list[Job]:
-        """All jobs, newest first."""
-
-    @abstractmethod
-    def front(self, job_id: str) -> Front:
-        """The job's points, those on the front marked."""
-
-    @abstractmethod
-    def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
-        """The front's point of best quality within the bounds (the job's own where None).
-
-        Raises:
-            NothingMeetsBounds: none; the nearest point is named.
-        """
-
-    @abstractmethod
-    def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
-        """Cut a point out of the supernet into the folder `out`; returns its manifest."""
-
-    @abstractmethod
-    def spaces(self) -> list[dict[str, Any]]:
-        """Spaces that ship: name, description, size and genes."""
-
-    @abstractmethod
-    def tasks(self) -> list[dict[str, Any]]:
-        """Registered tasks: name, description, metric, direction and options."""
-
-    @abstractmethod
-    def presets(self, space: str) -> list[dict[str, Any]]:
-        """Published designs within a space: name, source and architecture."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Stop what this client started in this process; jobs stay resumable."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    return LocalService(Path(home or os.environ.get("NAS_HOME") or ".nas"))

@@ -1,1 +1,1 @@
-"""The stages of a job, each idempotent and resumable."""
+"""The stages of a job: one file each, in the order of `nas.stages.pipeline`."""

@@ -1,0 +1,70 @@
+"""What a service needs to run jobs, started when the first one does: it loads torch, ray and grpc."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from nas.controller.controller import Controller
+from nas.controller.evaluator import RayEvaluator
+from nas.errors import JobInterrupted, NasError
+from nas.service.fleet import EmbeddedFleet
+from nas.store.store import Store
+
+__all__ = ["Engine", "Run"]
+
+
+class Engine:
+    """The controller of one store, with its devices and its evaluation processes.
+
+    Args:
+        home: folder beside the database.
+        bind: address that workers connect to.
+    """
+
+    def __init__(self, store: Store, home: Path, bind: str) -> None:
+        self._fleet = EmbeddedFleet(home, bind)
+        self._evaluator = RayEvaluator(home)
+        self._controller = Controller(store, home, self._fleet, self._evaluator)
+
+    def start(self, job_id: str) -> Run:
+        """Run a job in a thread of its own."""
+        return Run(self._controller, job_id)
+
+    def close(self) -> None:
+        """Stop every process that was started."""
+        self._evaluator.close()
+        self._fleet.close()
+
+
+class Run:
+    """One job in a thread.
+
+    Attributes:
+        error: why it ended, where it failed.
+    """
+
+    def __init__(self, controller: Controller, job_id: str) -> None:
+        self._controller, self._job_id = controller, job_id
+        self._stopped = threading.Event()
+        self.error: NasError | None = None
+        self._thread = threading.Thread(target=self._run, name=f"job {job_id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the job is still running."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Ask it to stop and wait until it has; it can be resumed."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._controller.run(self._job_id, self._stopped.is_set)
+        except JobInterrupted:
+            pass  # stored as interrupted; whoever watches sees that status
+        except NasError as error:
+            self.error = error

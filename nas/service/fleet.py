@@ -1,0 +1,99 @@
+"""The devices of an embedded service: whoever connects, and this machine as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from nas.errors import NoWorker
+from workers.errors import WorkerError
+from workers.request import MeasurementRequest, Outcome
+from workers.server import WorkerServer
+from workers.target import Target
+
+__all__ = ["LOCAL_DEVICE", "EmbeddedFleet"]
+
+LOCAL_DEVICE = "local-cpu"
+"""The device name that stands for this machine: a worker process is started for it."""
+
+STOP_SECONDS = 5.0
+
+
+class EmbeddedFleet:
+    """A worker server on loopback that starts on first use, and a worker process for this machine.
+
+    Args:
+        home: folder for the worker process's log.
+        bind: address to listen on; an unused loopback port by default.
+    """
+
+    def __init__(self, home: Path, bind: str) -> None:
+        self._home = home
+        self._server = WorkerServer(bind)
+        self._lock = threading.Lock()
+        self._address: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def wait_for(self, target: Target, timeout: float) -> None:
+        """Return once a worker serves the target; this machine's own worker is started for it.
+
+        Raises:
+            NoWorker: nobody did within `timeout` seconds; says who is connected and how to connect.
+        """
+        self._start(target)
+        try:
+            self._server.wait_for(target, timeout)
+        except WorkerError as error:
+            raise NoWorker(f"{error}{self._worker_log()}") from error
+
+    def measure(
+        self, requests: Iterable[MeasurementRequest], cancelled: Callable[[], bool] | None = None
+    ) -> Iterator[Outcome]:
+        """See `WorkerServer.measure`."""
+        return self._server.measure(requests, cancelled)
+
+    def _start(self, target: Target) -> None:
+        with self._lock:
+            if self._address is None:
+                self._address = self._server.start()
+            ended = self._process is None or self._process.poll() is not None
+            if target.device == LOCAL_DEVICE and ended and not self._server.serves(target):
+                self._process = self._spawn(self._address)
+
+    def _spawn(self, address: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "workers", "--connect", address, "--device", LOCAL_DEVICE, "--once"]
+        self._home.mkdir(parents=True, exist_ok=True)
+        with (self._home / "worker.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                start_new_session=True,  # Ctrl-C is for the service, which then stops its worker
+            )
+
+    def _worker_log(self) -> str:
+        path = self._home / "worker.log"
+        if self._process is None or self._process.poll() is None or not path.exists():
+            return ""
+        return f"; this machine's worker ended with status {self._process.returncode}, see {path}"
+
+    def close(self) -> None:
+        """Stop the worker process and the server."""
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(STOP_SECONDS)
+                if self._process.poll() is None:
+                    self._process.kill()
+                    self._process.wait(STOP_SECONDS)
+            if self._address is not None:
+                self._server.stop()
+                self._address = None

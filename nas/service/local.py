@@ -1,0 +1,186 @@
+"""The service in this process, on a store of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import InvalidSpec
+from nas.front import Front, Point
+from nas.job import Event, EventKind, Job, JobSpec, JobStatus, load_job_spec
+from nas.service.api import Service
+from nas.stages.plan import resolve, self_contained
+from nas.store import open_store
+from nas.tasks import task_descriptions
+from searchspaces.errors import SpaceError
+from searchspaces.presets import presets
+from searchspaces.space import load_space, space_names
+
+if TYPE_CHECKING:
+    from nas.service.engine import Engine, Run
+
+__all__ = ["LocalService"]
+
+WATCH_SECONDS = 0.1
+"""How often a watcher looks for new events."""
+
+ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED}
+
+
+class LocalService(Service):
+    """Answers from `home` and runs jobs in threads of this process.
+
+    Args:
+        home: folder of the database, the supernets and the exported blocks.
+        bind: address that workers connect to; `$NAS_BIND` where None, else an unused loopback port.
+    """
+
+    def __init__(self, home: Path, bind: str | None = None) -> None:
+        self.home = home.resolve()
+        self._store = open_store(self.home)
+        self._bind = bind or os.environ.get("NAS_BIND", "127.0.0.1:0")
+        self._running: dict[str, Run] = {}
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """Made by the first job: listing jobs or fronts should not wait for torch and ray."""
+        from nas.service.engine import Engine
+
+        return Engine(self._store, self.home, self._bind)
+
+    # Jobs
+    def submit(self, spec: JobSpec | str | Path | Mapping[str, Any]) -> Job:
+        """See `Service.submit`."""
+        relative_to = Path.cwd()
+        if not isinstance(spec, JobSpec):
+            relative_to = Path(spec).resolve().parent if isinstance(spec, str | Path) else relative_to
+            spec = load_job_spec(spec)
+        spec = self_contained(spec, relative_to)
+        resolve(spec)
+        return self._store.create_job(spec)
+
+    def resume(self, job_id: str) -> Job:
+        """See `Service.resume`."""
+        job = self.job(job_id)
+        if job.status in (JobStatus.SUCCEEDED, JobStatus.CANCELLED):
+            return job
+        run = self._running.get(job.id)
+        if run is None or not run.alive:
+            self._running[job.id] = self._engine.start(job.id)
+        return job
+
+    def interrupt(self, job_id: str) -> Job:
+        """See `Service.interrupt`."""
+        job = self.job(job_id)
+        run = self._running.get(job.id)
+        if run is not None:
+            run.stop()
+        return self._store.job(job.id)
+
+    def cancel(self, job_id: str) -> Job:
+        """See `Service.cancel`."""
+        job = self.interrupt(job_id)
+        if job.status is not JobStatus.SUCCEEDED:
+            self._store.set_job(job.id, JobStatus.CANCELLED, job.stage)
+            self._store.append_event(job.id, Event(EventKind.STATUS, job.stage, str(JobStatus.CANCELLED)))
+        return self._store.job(job.id)
+
+    def watch(self, job_id: str, after: int = 0) -> Iterator[Event]:
+        """See `Service.watch`."""
+        job_id = self.job(job_id).id
+        while True:
+            run = self._running.get(job_id)
+            over = not run.alive if run else self._store.job(job_id).status in {*ENDED, JobStatus.QUEUED}
+            events = self._store.events(job_id, after)
+            for event in events:
+                after = event.sequence
+                yield event
+            if over and not events:
+                if run is not None and run.error is not None:
+                    raise run.error
+                return
+            if not events:
+                time.sleep(WATCH_SECONDS)
+
+    def job(self, job_id: str) -> Job:
+        """See `Service.job`."""
+        if job_id == "latest":
+            newest = self._store.jobs()
+            return newest[0] if newest else self._store.job(job_id)
+        return self._store.job(job_id)
+
+    def jobs(self) -> list[Job]:
+        """See `Service.jobs`."""
+        return self._store.jobs()
+
+    # Fronts
+    def front(self, job_id: str) -> Front:
+        """See `Service.front`."""
+        job = self.job(job_id)
+        plan = resolve(job.spec)
+        return Front(
+            job=job.id,
+            space=plan.space.name,
+            task=plan.spec.task.name,
+            metric=plan.task.metric,
+            direction=plan.task.direction,
+            targets=plan.targets,
+            objectives=plan.objectives,
+            points=tuple(self._store.points(job.id)),
+        )
+
+    def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
+        """See `Service.best`."""
+        front = self.front(job_id)
+        if bounds is None:
+            bounds = {o.name: o.bound for o in front.objectives if o.bound is not None}
+        return front.best(bounds)
+
+    def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
+        """See `Service.extract`."""
+        from nas.service.extract import extract_point
+
+        return extract_point(self._store, self.home, self.job(job_id), digest, Path(out))
+
+    # What there is
+    def spaces(self) -> list[dict[str, Any]]:
+        """See `Service.spaces`."""
+        described = []
+        for name in space_names():
+            space = load_space(name)
+            described.append(
+                {**space.spec.model_dump(mode="json"), "size": space.size(), "digest": space.digest}
+            )
+        return described
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """See `Service.tasks`."""
+        return task_descriptions()
+
+    def presets(self, space: str) -> list[dict[str, Any]]:
+        """See `Service.presets`."""
+        try:
+            within = load_space(space)
+        except SpaceError as error:
+            raise InvalidSpec(error.problems) from error
+        return [
+            {
+                "name": preset.name,
+                "source": preset.source,
+                "digest": preset.architecture.digest,
+                "architecture": preset.architecture.to_dict(),
+            }
+            for preset in presets(within).values()
+        ]
+
+    def close(self) -> None:
+        """See `Service.close`."""
+        for run in self._running.values():
+            run.stop()
+        if "_engine" in self.__dict__:
+            self._engine.close()
+        self._store.close()

@@ -1,0 +1,84 @@
+"""Measuring architectures on a target, each at most once ever: shared by `profile` and `verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from nas.errors import JobFailed
+from nas.export import BlockLibrary, reference_model
+from nas.job import StageName
+from nas.stages.stage import StageContext
+from searchspaces.architecture import Architecture
+from workers.measurement import Measurement
+from workers.request import MeasurementFailure, MeasurementRequest
+from workers.target import Target
+
+__all__ = ["measure_missing"]
+
+WORKER_TIMEOUT_SECONDS = 60.0
+"""How long a stage waits for a worker that serves its target before it says that there is none."""
+
+FAILURES_ALLOWED = 3
+"""Models that a target may refuse in a row before the target itself is taken to be at fault."""
+
+
+def measure_missing(
+    context: StageContext, stage: StageName, target: Target, architectures: Sequence[Architecture]
+) -> Iterator[Measurement]:
+    """Measure those architectures that the store has no measurement of on the target.
+
+    Each measurement is stored before it is yielded. A model that the device refuses is noted and left out.
+
+    Raises:
+        NoWorker: nobody serves the target.
+        JobFailed: the target refuses model after model.
+        JobInterrupted: the user stopped the job.
+    """
+    known = {m.digest for m in context.store.measurements(target, [a.digest for a in architectures])}
+    missing = list({a.digest: a for a in architectures if a.digest not in known}.values())
+    if not missing:
+        return
+    context.store.put_architectures(missing)
+    context.fleet.wait_for(target, WORKER_TIMEOUT_SECONDS)
+    reference_ms = _reference_ms(context, target)
+    # The first measurement of a target fixes what its reference model takes; the others wait for it.
+    groups = [missing] if reference_ms else [missing[:1], missing[1:]]
+    refused = 0
+    for group in groups:
+        requests = _requests(context, target, group, reference_ms)
+        for outcome in context.fleet.measure(requests, context.stopped):
+            if isinstance(outcome, MeasurementFailure):
+                refused += 1
+                context.note(stage, f"{target.device} could not measure {outcome.digest}: {outcome.reason}")
+                if refused > FAILURES_ALLOWED:
+                    raise JobFailed(f"{target} refused {refused} models in a row; the last: {outcome.reason}")
+                continue
+            refused = 0
+            reference_ms = reference_ms or outcome.reference_ms
+            context.store.add_measurement(outcome)
+            yield outcome
+        context.check_stop()
+
+
+def _reference_ms(context: StageContext, target: Target) -> float | None:
+    earlier = context.store.measurements(target)
+    return earlier[0].reference_ms if earlier else None
+
+
+def _requests(
+    context: StageContext, target: Target, architectures: Iterable[Architecture], reference_ms: float | None
+) -> Iterator[MeasurementRequest]:
+    """Model files are made only as workers come free: they are large and there may be many."""
+    library = BlockLibrary(context.home / "blocks")
+    reference = reference_model()
+    for architecture in architectures:
+        if context.stopped():
+            return
+        yield MeasurementRequest(
+            digest=architecture.digest,
+            target=target,
+            model=library.compose(architecture).SerializeToString(),
+            reference=reference,
+            vocabulary=architecture.vocabulary,
+            reference_ms=reference_ms,
+        )

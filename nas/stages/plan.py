@@ -1,0 +1,189 @@
+"""A job's spec resolved into the objects that its stages work with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from nas.errors import InvalidSpec
+from nas.job import JobSpec, TargetSpec
+from nas.objective import Direction, Objective, Source
+from nas.strategies import parse_strategy
+from nas.tasks import Task, make_task
+from predictors.predictor import parse_predictor
+from searchspaces.costs import CostModel
+from searchspaces.encoding import Population
+from searchspaces.errors import Problem, SpaceError
+from searchspaces.presets import Preset, presets
+from searchspaces.space import SearchSpace, load_space, space_names
+from workers.runtimes import parse_runtime
+from workers.target import Target
+
+__all__ = ["Plan", "resolve"]
+
+COUNTED = {"parameters": "parameters", "macs": "macs", "state_bytes": "bytes"}
+"""Objectives that are exact arithmetic, with their units."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A valid spec and what it names."""
+
+    spec: JobSpec
+    space: SearchSpace
+    task: Task
+    targets: tuple[Target, ...]
+    objectives: tuple[Objective, ...]
+
+    @cached_property
+    def costs(self) -> CostModel:
+        """Exact counts over populations."""
+        return CostModel(self.space)
+
+    @cached_property
+    def presets(self) -> dict[str, Preset]:
+        """Published designs that the space contains, by name."""
+        return presets(self.space)
+
+    @cached_property
+    def preset_population(self) -> Population:
+        """(p, genes), without repeats."""
+        rows = self.space.encode(preset.architecture for preset in self.presets.values())
+        return np.unique(rows, axis=0) if len(rows) else rows
+
+    @cached_property
+    def supernet_digest(self) -> str:
+        """Identifies everything that the supernet's weights follow from."""
+        content = {
+            "space": self.space.digest,
+            "task": self.task.digest,
+            "train": self.spec.budget.train.model_dump(mode="json"),
+            "seed": self.train_seed,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def train_seed(self) -> int:
+        """Of the supernet: the train budget's own, else the job's."""
+        seed = self.spec.budget.train.seed
+        return self.spec.seed if seed is None else seed
+
+    @property
+    def tokens(self) -> int:
+        """N at which MACs and state bytes are stated: the longest of the targets' workloads."""
+        return max(target.workload.tokens for target in self.targets)
+
+    def counts(self, population: Population) -> dict[str, np.ndarray]:
+        """(n,) of each counted objective's name."""
+        return {
+            "parameters": self.costs.parameters(population),
+            "macs": self.costs.macs(population, self.tokens),
+            "state_bytes": self.costs.state_bytes(population, self.tokens),
+        }
+
+
+def resolve(spec: JobSpec) -> Plan:
+    """Check every name and number of a spec against what exists.
+
+    Raises:
+        InvalidSpec: every problem at once, each with its path and what is accepted.
+    """
+    problems: list[Problem] = []
+    space: SearchSpace | None = None
+    task: Task | None = None
+    try:
+        space = load_space(spec.space)
+    except SpaceError as error:
+        problems += error.problems
+    try:
+        task = make_task(spec.task.name, dict(spec.task.model_extra or {}))
+    except SpaceError as error:
+        problems += error.problems
+    if space and task and task.vocabulary > space.spec.vocabulary:
+        accepted = f"accepted: spaces of a vocabulary ≥ {task.vocabulary}; those that ship: {space_names()}"
+        message = f"{space.name} has {space.spec.vocabulary}, task {spec.task.name} needs {task.vocabulary}"
+        problems.append(Problem("space.vocabulary", f"{message}; {accepted}"))
+    for path, parse, name in (
+        ("budget.search.strategy", parse_strategy, spec.budget.search.strategy),
+        ("budget.profile.predictor", parse_predictor, spec.budget.profile.predictor),
+    ):
+        try:
+            parse(name)
+        except ValueError as error:
+            problems.append(Problem(path, str(error)))
+    targets = []
+    for number, item in enumerate(spec.targets):
+        problems += _target_problems(item, f"targets.{number}")
+        if item.target() in targets:
+            problems.append(Problem(f"targets.{number}", f"{item.target()} is listed twice"))
+        targets.append(item.target())
+    objectives = tuple(_objectives(spec, tuple(targets), task, problems))
+    if problems or space is None or task is None:
+        raise InvalidSpec(problems)
+    return Plan(spec, space, task, tuple(targets), objectives)
+
+
+def self_contained(spec: JobSpec, relative_to: Path) -> JobSpec:
+    """The spec with a space file's content in place of its path, so that the job outlives the file."""
+    if isinstance(spec.space, str) and spec.space not in space_names():
+        try:
+            space = load_space(relative_to / spec.space)
+        except SpaceError as error:
+            raise InvalidSpec(error.problems) from error
+        return spec.model_copy(update={"space": space.spec.model_dump(mode="json")})
+    return spec
+
+
+def latency_names(targets: tuple[Target, ...]) -> dict[str, Target]:
+    """The objective name of each target's latency: ``latency_ms`` of a single target,
+    ``latency_ms@DEVICE`` of several, ``latency_ms@TARGET`` where a device has more than one."""
+    if len(targets) == 1:
+        return {"latency_ms": targets[0]}
+    devices = [target.device for target in targets]
+    return {
+        f"latency_ms@{target.device if devices.count(target.device) == 1 else target}": target
+        for target in targets
+    }
+
+
+def _objectives(
+    spec: JobSpec, targets: tuple[Target, ...], task: Task | None, problems: list[Problem]
+) -> Iterator[Objective]:
+    latencies = latency_names(targets)
+    accepted = ["quality", "latency_ms", *(n for n in latencies if n != "latency_ms"), *COUNTED]
+    names: list[str] = []
+    for number, name in enumerate(spec.objectives):
+        if name not in accepted:
+            problems.append(Problem(f"objectives.{number}", f"no objective {name!r}; accepted: {accepted}"))
+        names += latencies if name == "latency_ms" else [name] if name in accepted else []
+    if len(set(names)) != len(names):
+        problems.append(Problem("objectives", "an objective is listed twice"))
+    if "quality" not in names:
+        problems.append(Problem("objectives", "quality must be among them; add it"))
+    bounds = {}
+    for name, bound in spec.bounds.items():
+        covered = latencies if name == "latency_ms" else [name]
+        if not set(covered) <= set(names):
+            problems.append(Problem(f"bounds.{name}", f"not an objective of this job; accepted: {names}"))
+        bounds |= dict.fromkeys(covered, bound)
+    for name in names:
+        if name == "quality":
+            unit, direction = (task.metric, task.direction) if task else ("", Direction.MIN)
+            yield Objective(name, unit, direction, Source.EVALUATED, bounds.get(name))
+        elif name in latencies:
+            yield Objective(name, "ms", Direction.MIN, Source.PREDICTED, bounds.get(name), latencies[name])
+        else:
+            yield Objective(name, COUNTED[name], Direction.MIN, Source.COUNTED, bounds.get(name))
+
+
+def _target_problems(item: TargetSpec, path: str) -> Iterator[Problem]:
+    try:
+        parse_runtime(item.runtime)
+    except ValueError as error:
+        yield Problem(f"{path}.runtime", str(error))

@@ -1,0 +1,79 @@
+"""A job's points: every evaluated candidate, what was predicted of it and what was measured."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nas.evaluation import Split
+from nas.front import Latency, Point, mark_front
+from nas.stages.candidates import Candidates
+from nas.stages.stage import StageContext
+
+__all__ = ["evaluated_points"]
+
+
+def evaluated_points(context: StageContext, candidates: Candidates) -> list[Point]:
+    """Every candidate that the supernet has scored, with the front marked by the best-known values.
+
+    A latency's prediction is that of `candidates` until the point is measured; from then on it stays
+    what it was before the measurement could teach the predictor.
+    """
+    plan, store = context.plan, context.store
+    scored = store.evaluations(plan.supernet_digest, Split.VALIDATION)
+    quality = {e.digest: e.value for e in scored if not math.isnan(e.value)}
+    architectures = {
+        digest: architecture
+        for digest, architecture in store.architectures(quality).items()
+        if plan.space.contains(architecture)
+    }
+    if not architectures:
+        return []
+    test = {e.digest: e.value for e in store.evaluations(plan.supernet_digest, Split.TEST, architectures)}
+    stored = {point.digest: point for point in store.points(context.job_id)}
+    names = {preset.architecture.digest: name for name, preset in plan.presets.items()}
+    population = plan.space.encode(architectures.values())
+    counts = {name: values.tolist() for name, values in plan.counts(population).items()}
+    latencies = _latencies(context, candidates, population, list(architectures), stored)
+    points = [
+        Point(
+            digest=digest,
+            architecture=architecture,
+            validation=quality[digest],
+            test=None if math.isnan(test.get(digest, math.nan)) else test[digest],
+            parameters=counts["parameters"][row],
+            macs=counts["macs"][row],
+            state_bytes=counts["state_bytes"][row],
+            latency_ms=latencies[row],
+            preset=names.get(digest),
+        )
+        for row, (digest, architecture) in enumerate(architectures.items())
+    ]
+    return mark_front(points, plan.objectives)
+
+
+def _latencies(
+    context: StageContext,
+    candidates: Candidates,
+    population: np.ndarray,
+    digests: list[str],
+    stored: dict[str, Point],
+) -> list[dict[str, Latency]]:
+    rows: list[dict[str, Latency]] = [{} for _ in digests]
+    for target, prediction in candidates.predict(population).items():
+        measured = {m.digest: m for m in context.store.measurements(target, digests)}
+        for row, digest in enumerate(digests):
+            earlier = stored[digest].latency_ms.get(str(target)) if digest in stored else None
+            if earlier is not None and earlier.measured is not None:
+                rows[row][str(target)] = earlier
+                continue
+            measurement = measured.get(digest)
+            keep = earlier if earlier is not None and measurement is not None else None
+            rows[row][str(target)] = Latency(
+                predicted=keep.predicted if keep else float(prediction.mean_ms[row]),
+                predicted_std=keep.predicted_std if keep else float(prediction.std_ms[row]),
+                measured=measurement.latency_ms if measurement else None,
+                measured_std=measurement.error_ms if measurement else None,
+            )
+    return rows

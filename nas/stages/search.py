@@ -1,0 +1,60 @@
+"""Search: ask populations, predict their latency, evaluate their quality with the supernet."""
+
+from __future__ import annotations
+
+from nas.errors import JobFailed
+from nas.evaluation import Split
+from nas.job import StageName
+from nas.stages.candidates import Candidates, search
+from nas.stages.points import evaluated_points
+from nas.stages.stage import Stage, StageContext
+from nas.store.store import SupernetRecord
+from predictors import Predictor, restore_predictor
+from workers.target import Target
+
+__all__ = ["Search", "stored_predictors", "trained_supernet"]
+
+
+class Search(Stage):
+    """Spend the job's evaluations; every evaluated candidate becomes a point of the job."""
+
+    name = StageName.SEARCH
+
+    def run(self, context: StageContext) -> None:
+        """See the class."""
+        plan = context.plan
+        candidates = Candidates(context, stored_predictors(context))
+        earlier = context.store.evaluations(plan.supernet_digest, Split.VALIDATION)
+        with context.evaluator.open(plan, trained_supernet(context)) as pool:
+            search(
+                context,
+                self.name,
+                candidates,
+                pool,
+                name=str(self.name),
+                evaluations=plan.spec.budget.search.evaluations,
+                first_told={e.digest: e.value for e in earlier},
+            )
+        points = evaluated_points(context, candidates)
+        context.store.put_points(context.job_id, points)
+        on_front = sum(point.on_front for point in points)
+        context.note(self.name, f"{len(points)} candidates evaluated, {on_front} on the front by prediction")
+
+
+def stored_predictors(context: StageContext) -> dict[Target, Predictor]:
+    """What `profile` left for each target."""
+    plan, predictors = context.plan, {}
+    for target in plan.targets:
+        state = context.store.predictor(target, plan.space.digest)
+        if state is None:
+            raise JobFailed(f"no predictor of {target} is stored; profile it first")
+        predictors[target] = restore_predictor(plan.space, target.workload, state)
+    return predictors
+
+
+def trained_supernet(context: StageContext) -> SupernetRecord:
+    """What `train` left."""
+    record = context.store.supernet(context.plan.supernet_digest)
+    if record is None:
+        raise JobFailed(f"supernet {context.plan.supernet_digest} is not stored; train it first")
+    return record

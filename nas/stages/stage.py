@@ -1,0 +1,100 @@
+"""What a stage is, and what it is given to work with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from nas.errors import JobInterrupted
+from nas.evaluation import Evaluation, Split
+from nas.job import Event, EventKind, StageName
+from nas.stages.plan import Plan
+from nas.store.store import Store, SupernetRecord
+from searchspaces.architecture import Architecture
+from workers.request import MeasurementRequest, Outcome
+from workers.target import Target
+
+__all__ = ["EvaluationPool", "Evaluator", "Fleet", "Stage", "StageContext"]
+
+
+class Fleet(Protocol):
+    """The devices that measure (`workers.server.WorkerServer`)."""
+
+    def wait_for(self, target: Target, timeout: float) -> None:
+        """Return once a connected worker serves the target."""
+
+    def measure(
+        self, requests: Iterable[MeasurementRequest], cancelled: Callable[[], bool] | None = None
+    ) -> Iterator[Outcome]:
+        """Outcomes as they complete, in any order; requests are drawn as workers come free."""
+
+
+class EvaluationPool(Protocol):
+    """Processes that hold one supernet and score architectures with it."""
+
+    def submit(self, architecture: Architecture, split: Split) -> None:
+        """Queue one evaluation."""
+
+    def next(self) -> Evaluation:
+        """Wait for any queued evaluation to end; a failed one has the value NaN."""
+
+
+class Evaluator(Protocol):
+    """Starts evaluation pools (`nas.controller.evaluator.RayEvaluator`)."""
+
+    def open(self, plan: Plan, supernet: SupernetRecord) -> AbstractContextManager[EvaluationPool]:
+        """A pool for one supernet; its processes end with the context."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Everything a stage may touch.
+
+    Attributes:
+        home: folder of what is kept beside the database: supernets, exported blocks.
+        report: stores an event and shows it to whoever watches.
+        stopped: whether the user asked the job to stop.
+        library: builds model files without trained weights (`nas.export.BlockLibrary`).
+    """
+
+    job_id: str
+    plan: Plan
+    store: Store
+    home: Path
+    fleet: Fleet
+    evaluator: Evaluator
+    report: Callable[[Event], None]
+    stopped: Callable[[], bool]
+
+    def check_stop(self) -> None:
+        """Raise JobInterrupted where the user asked the job to stop; called between units of work."""
+        if self.stopped():
+            raise JobInterrupted(f"job {self.job_id} was stopped; go on with: nas resume {self.job_id}")
+
+    def progress(self, stage: StageName, done: float, total: float, message: str = "") -> None:
+        """Say how far the stage is, in its own units of work."""
+        self.report(Event(EventKind.PROGRESS, stage, message, done, total))
+
+    def note(self, stage: StageName, message: str, **data: Any) -> None:
+        """Say something worth keeping."""
+        self.report(Event(EventKind.NOTE, stage, message, data=data))
+
+
+class Stage(ABC):
+    """One step of a job. `run` does what is left of it: started again after a kill at any point, it
+    goes on from its last completed unit of work and does none twice."""
+
+    name: ClassVar[StageName]
+
+    @abstractmethod
+    def run(self, context: StageContext) -> None:
+        """Do the stage, or what is left of it.
+
+        Raises:
+            JobInterrupted: the user stopped it.
+            NasError: it cannot be done; the message tells the job's user why.
+        """

@@ -1,0 +1,56 @@
+"""Train: one supernet for the space and task, shared by every target and by later jobs."""
+
+from __future__ import annotations
+
+from nas.job import StageName
+from nas.stages.stage import Stage, StageContext
+from nas.store.store import SupernetRecord
+from nas.training import train_supernet
+
+__all__ = ["Train"]
+
+
+class Train(Stage):
+    """Train the supernet unless the store has one of the same digest; goes on from its checkpoint."""
+
+    name = StageName.TRAIN
+
+    def run(self, context: StageContext) -> None:
+        """See the class."""
+        plan, digest = context.plan, context.plan.supernet_digest
+        steps = plan.spec.budget.train.steps
+        record = context.store.supernet(digest)
+        if record is not None and (context.home / record.path).is_file():
+            context.note(
+                self.name, f"supernet {digest} is trained already: {record.steps} steps", supernet=digest
+            )
+            context.progress(self.name, steps, steps, "reused")
+            return
+        folder = context.home / "supernets" / digest
+
+        def progress(done: int, total: int, facts: dict[str, float]) -> None:
+            context.progress(
+                self.name, done, total, "  ".join(f"{name} {value:,.4g}" for name, value in facts.items())
+            )
+
+        result = train_supernet(
+            plan.space, plan.task, plan.spec.budget.train, plan.train_seed, folder, progress, context.stopped
+        )
+        context.check_stop()
+        context.store.put_supernet(
+            SupernetRecord(
+                digest=digest,
+                space=plan.space.digest,
+                task=plan.task.digest,
+                seed=plan.train_seed,
+                steps=result.steps,
+                tokens_per_second=result.tokens_per_second,
+                path=str(result.path.relative_to(context.home)),
+            )
+        )
+        context.note(
+            self.name,
+            f"supernet {digest}: {result.steps} steps at {result.tokens_per_second:,.0f} tokens/s",
+            supernet=digest,
+            tokens_per_second=result.tokens_per_second,
+        )

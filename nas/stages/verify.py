@@ -1,0 +1,137 @@
+"""Verify: measure what the search found on the device before anyone trusts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import median
+
+from nas.evaluation import Split
+from nas.front import Point
+from nas.job import StageName
+from nas.stages.candidates import Candidates, search
+from nas.stages.measure import measure_missing
+from nas.stages.points import evaluated_points
+from nas.stages.profile import fit_predictor, known_measurements
+from nas.stages.search import stored_predictors, trained_supernet
+from nas.stages.stage import EvaluationPool, Stage, StageContext
+
+__all__ = ["Verify"]
+
+STATE = "verify"
+
+
+class Verify(Stage):
+    """Measure the front until all of it is measured, teach the predictors what was learned, and search
+    again until the predictions of the front hold; then score it on the test split."""
+
+    name = StageName.VERIFY
+
+    def run(self, context: StageContext) -> None:
+        """See the class."""
+        budget = context.plan.spec.budget.verify
+        first = int((context.store.state(context.job_id, STATE) or {"round": 1})["round"])
+        with context.evaluator.open(context.plan, trained_supernet(context)) as pool:
+            for number in range(first, budget.rounds + 1):
+                if self._holds(context, number) or number == budget.rounds:
+                    break
+                self._search_again(context, pool, number)
+                self._remember(context, round=number + 1)
+            self._test(context, pool)
+
+    def _holds(self, context: StageContext, number: int) -> bool:
+        """One round: measure, compare, learn; whether the front's predictions held."""
+        candidates = Candidates(context, stored_predictors(context))
+        front = self._measure_front(context, candidates)
+        judged = set((context.store.state(context.job_id, STATE) or {}).get("measured", []))
+        gaps = [
+            abs(latency.predicted - latency.measured) / latency.measured
+            for point in front
+            if point.digest in judged
+            for latency in point.latency_ms.values()
+            if latency.measured
+        ]
+        self._learn(context)
+        tolerance = context.plan.spec.budget.verify.tolerance
+        if not gaps:
+            context.note(
+                self.name, f"round {number}: all of the front's {len(front)} points were measured before"
+            )
+            return True
+        gap = median(gaps)
+        verdict = "holds" if gap <= tolerance else "does not hold yet"
+        context.note(
+            self.name,
+            f"round {number}: the front {verdict}: median |predicted − measured| of {len(gaps)} is {gap:.1%}",
+            round=number,
+            gap=gap,
+            points=len(front),
+        )
+        return gap <= tolerance
+
+    def _measure_front(self, context: StageContext, candidates: Candidates) -> list[Point]:
+        """Measure members until every one is measured: a measurement may uncover points behind it."""
+        refused: set[str] = set()
+        while True:
+            points = evaluated_points(context, candidates)
+            context.store.put_points(context.job_id, points)
+            front = [point for point in points if point.on_front]
+            wanted = [
+                p for p in points if (p.on_front or p.preset) and not _measured(p) and p.digest not in refused
+            ]
+            if not wanted:
+                return front
+            self._remember(context, measured=[point.digest for point in wanted])
+            done = len(front) - sum(p.on_front for p in wanted)
+            for target in context.plan.targets:
+                for measurement in measure_missing(
+                    context, self.name, target, [p.architecture for p in wanted]
+                ):
+                    done += 1
+                    message = f"{target.device} measured {measurement.latency_ms:.2f} ms"
+                    context.progress(self.name, done, max(done, len(front)), message)
+                known = {m.digest for m in context.store.measurements(target, [p.digest for p in wanted])}
+                refused |= {p.digest for p in wanted if p.digest not in known}
+
+    def _learn(self, context: StageContext) -> None:
+        for target in context.plan.targets:
+            predictor = fit_predictor(context, target, *known_measurements(context, target))
+            context.store.put_predictor(target, context.plan.space.digest, predictor.to_state())
+
+    def _search_again(self, context: StageContext, pool: EvaluationPool, number: int) -> None:
+        known = context.store.evaluations(context.plan.supernet_digest, Split.VALIDATION)
+        search(
+            context,
+            self.name,
+            Candidates(context, stored_predictors(context)),
+            pool,
+            name=f"{STATE}-{number}",
+            evaluations=context.plan.spec.budget.verify.evaluations,
+            first_told={e.digest: e.value for e in known},
+        )
+
+    def _test(self, context: StageContext, pool: EvaluationPool) -> None:
+        """Score the front and the presets on data that the search never saw."""
+        supernet = context.plan.supernet_digest
+        shown = [p for p in context.store.points(context.job_id) if p.on_front or p.preset]
+        known = {e.digest for e in context.store.evaluations(supernet, Split.TEST, [p.digest for p in shown])}
+        missing = [point for point in shown if point.digest not in known]
+        for point in missing:
+            pool.submit(point.architecture, Split.TEST)
+        for done in range(1, len(missing) + 1):
+            context.store.add_evaluations([pool.next()])
+            context.progress(self.name, done, len(missing), "test split")
+            context.check_stop()
+        candidates = Candidates(context, stored_predictors(context))
+        context.store.put_points(context.job_id, evaluated_points(context, candidates))
+
+    def _remember(
+        self, context: StageContext, *, round: int | None = None, measured: Iterable[str] = ()
+    ) -> None:
+        state = context.store.state(context.job_id, STATE) or {"round": 1, "measured": []}
+        state["round"] = round or state["round"]
+        state["measured"] = sorted({*state["measured"], *measured})
+        context.store.put_state(context.job_id, STATE, state)
+
+
+def _measured(point: Point) -> bool:
+    return all(latency.measured is not None for latency in point.latency_ms.values())
