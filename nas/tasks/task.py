@@ -1,0 +1,148 @@
+"""The interface of a task: what the supernet learns, and how well an architecture does it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nas.errors import InvalidSpec
+from nas.evaluation import Split
+from nas.objective import Direction
+from searchspaces.errors import Problem
+from searchspaces.registry import Registry
+from searchspaces.space import problems_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Task", "TaskOptions", "make_task", "register_task", "task_descriptions", "tasks"]
+
+_REGISTRY: Registry[Task] = Registry("nas.tasks", "task")
+register_task = _REGISTRY.register
+tasks = _REGISTRY.classes
+
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class TaskOptions(BaseModel):
+    """What a job file may say of any task; a task's own class adds to it.
+
+    Attributes:
+        evaluation_tokens: tokens of each split that an architecture is scored on: the same for all.
+        evaluation_context: N, tokens of one scored sequence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evaluation_tokens: PositiveInt = 16384
+    evaluation_context: PositiveInt = 512
+
+
+class Task(ABC):
+    """Sequences to learn from, a loss and a metric.
+
+    Subclasses are built by `make_task` from validated options. Registering one enrols it in the
+    contract suite `tests/nas/tasks/test_tasks.py`. Modules import torch inside methods, so that a job
+    can be validated without it.
+
+    Attributes:
+        name: set by `@register_task`.
+        description: one sentence for `nas tasks`.
+        metric: unit of `evaluate`, e.g. ``"bits_per_byte"``.
+        direction: which way the metric is better.
+        vocabulary: token ids are below it.
+        options_model: what the task accepts.
+        options: what this instance was given.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    metric: ClassVar[str]
+    direction: ClassVar[Direction]
+    vocabulary: ClassVar[int]
+    options_model: ClassVar[type[TaskOptions]] = TaskOptions
+
+    def __init__(self, options: TaskOptions) -> None:
+        self.options = options
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits that identify the data and the options: equal digests, equal numbers."""
+        content = {"task": self.name, **self.identity()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that the task's numbers follow from: its options, and a digest of any file's content."""
+        return self.options.model_dump(mode="json")
+
+    @abstractmethod
+    def batch(self, step: int, seed: int, batch: int, context: int) -> Tensor:
+        """(B, N+1) int64 training tokens, a function of (seed, step) alone: the model reads the first N
+        and is asked for the last N.
+
+        Raises:
+            InvalidSpec: the training data cannot fill such a sequence.
+        """
+
+    @abstractmethod
+    def loss(self, logits: Tensor, batch: Tensor) -> Tensor:
+        """Mean loss in nats, a scalar, of logits (B, N, V) on tokens (B, N+1)."""
+
+    @abstractmethod
+    def evaluation_batches(self, split: Split) -> Iterator[Tensor]:
+        """The fixed part of a split that everything is scored on: (b, N+1) int64 tokens."""
+
+    @abstractmethod
+    def score(self, logits: Tensor, batch: Tensor) -> tuple[float, int]:
+        """Summed metric of logits (b, N, V) on tokens (b, N+1), and the number of tokens it sums over."""
+
+    def evaluate(self, model: Callable[[Tensor], Tensor], split: Split) -> float:
+        """The metric of a model, tokens (b, N) → logits (b, N, V), over `evaluation_batches(split)`."""
+        import torch
+
+        total, count = 0.0, 0
+        with torch.inference_mode():
+            for batch in self.evaluation_batches(split):
+                value, tokens = self.score(model(batch[:, :-1]), batch)
+                total += value
+                count += tokens
+        return total / count
+
+
+def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
+    """A task by registered name, its data read and checked.
+
+    Raises:
+        InvalidSpec: no task of that name, or an option (or a file that it names) is not valid: every
+            problem at once, each with its path (``task.OPTION``).
+    """
+    known = tasks()
+    if name not in known:
+        raise InvalidSpec([Problem("task.name", f"no task {name!r}; accepted: {', '.join(known)}")])
+    task = known[name]
+    try:
+        return task(task.options_model.model_validate(dict(options or {})))
+    except ValidationError as error:
+        raise InvalidSpec(problems_of(error, "task")) from error
+
+
+def task_descriptions() -> list[dict[str, Any]]:
+    """Every registered task as plain data: name, description, metric, direction, vocabulary and options
+    (JSON schema properties, defaults included)."""
+    return [
+        {
+            "name": name,
+            "description": task.description,
+            "metric": task.metric,
+            "direction": str(task.direction),
+            "vocabulary": task.vocabulary,
+            "options": task.options_model.model_json_schema()["properties"],
+        }
+        for name, task in tasks().items()
+    ]

@@ -1,0 +1,178 @@
+"""Byte-level language modelling of real text."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from nas.errors import InvalidSpec
+from nas.evaluation import Split
+from nas.objective import Direction
+from nas.tasks.task import Task, TaskOptions, register_task
+from searchspaces.errors import Problem
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Text", "TextOptions"]
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Bytes = NDArray[np.uint8]
+
+EVALUATION_BATCH = 4
+"""Sequences scored at once: few enough that activations stay near the processor's caches."""
+
+
+class TextOptions(TaskOptions):
+    """Options of the task `text`.
+
+    Attributes:
+        path: file, list of files, or patterns such as ``"books/*.txt"``, read as bytes and joined in
+            the order given (a pattern's files by name); the documentation of Python itself
+            (`pydoc_data.topics`, 0.5 MB of English) where absent.
+        validation_fraction, test_fraction: of the bytes: the last ones are the test split, those
+            before them the validation split, the rest is trained on.
+    """
+
+    path: tuple[str, ...] | None = None
+    validation_fraction: Fraction = 0.1
+    test_fraction: Fraction = 0.1
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> TextOptions:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction and test_fraction must leave something to train on")
+        return self
+
+
+@register_task("text")
+class Text(Task):
+    """Predict each byte from those before it. Metric: bits per byte, on evenly spaced sequences that
+    cover `evaluation_tokens` bytes of the split (all of it where the split is no longer than that)."""
+
+    description = "Byte-level language modelling of English text, or of your own files (path)."
+    metric = "bits_per_byte"
+    direction = Direction.MIN
+    vocabulary = 256
+    options_model = TextOptions
+    options: TextOptions
+
+    def __init__(self, options: TextOptions) -> None:
+        super().__init__(options)
+        text = _default_text() if options.path is None else _read(options.path)
+        test = len(text) - int(len(text) * options.test_fraction)
+        validation = test - int(len(text) * options.validation_fraction)
+        self._train, self._splits = (
+            text[:validation],
+            {
+                Split.VALIDATION: text[validation:test],
+                Split.TEST: text[test:],
+            },
+        )
+        self._sha256 = hashlib.sha256(text.tobytes()).hexdigest()
+        needed = options.evaluation_context + 1
+        short = [str(split) for split, part in self._splits.items() if len(part) < needed]
+        if short:
+            message = (
+                f"{len(text)} bytes are too few: the {' and '.join(short)} split needs {needed}"
+                " (evaluation_context + 1); accepted: more text, a larger fraction or a smaller context"
+            )
+            raise InvalidSpec([Problem("task.path", message)])
+
+    def identity(self) -> dict[str, Any]:
+        """The options with the text's own digest in place of where it lies."""
+        return self.options.model_dump(mode="json", exclude={"path"}) | {"sha256": self._sha256}
+
+    def batch(self, step: int, seed: int, batch: int, context: int) -> Tensor:
+        """(B, N+1) windows of the training split that start anywhere."""
+        import torch
+
+        starts = len(self._train) - context
+        if starts < 1:
+            message = f"the training split's {len(self._train)} bytes cannot fill a sequence of {context} + 1"
+            raise InvalidSpec([Problem("task.path", message)])
+        first = np.random.default_rng((seed, step)).integers(starts, size=batch)
+        windows = self._train[first[:, None] + np.arange(context + 1)]
+        return torch.from_numpy(windows.astype(np.int64))
+
+    def loss(self, logits: Tensor, batch: Tensor) -> Tensor:
+        """Mean cross-entropy of the next byte, in nats."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+
+    def evaluation_batches(self, split: Split) -> Iterator[Tensor]:
+        """The split's evenly spaced sequences, a few at a time."""
+        windows = self._evaluation_windows[split]
+        for first in range(0, len(windows), EVALUATION_BATCH):
+            yield windows[first : first + EVALUATION_BATCH]
+
+    def score(self, logits: Tensor, batch: Tensor) -> tuple[float, int]:
+        """Summed bits, and the number of bytes."""
+        from torch.nn.functional import cross_entropy
+
+        nats = cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="sum")
+        return nats.item() / math.log(2), batch[:, 1:].numel()
+
+    @cached_property
+    def _evaluation_windows(self) -> dict[Split, Tensor]:
+        import torch
+
+        context = self.options.evaluation_context
+        windows = {}
+        for split, part in self._splits.items():
+            # Neighbours share one byte: the last target of one is the first input of the next.
+            possible = (len(part) - 1) // context
+            chosen = min(possible, math.ceil(self.options.evaluation_tokens / context))
+            first = np.arange(chosen) * possible // chosen * context
+            windows[split] = torch.from_numpy(part[first[:, None] + np.arange(context + 1)].astype(np.int64))
+        return windows
+
+
+def _default_text() -> Bytes:
+    from pydoc_data.topics import topics
+
+    return np.frombuffer("\n".join(topics[key] for key in sorted(topics)).encode(), dtype=np.uint8)
+
+
+def _read(patterns: tuple[str, ...]) -> Bytes:
+    parts: list[Bytes] = []
+    problems = []
+    for number, pattern in enumerate(patterns):
+        expanded = Path(pattern).expanduser()
+        files = (
+            [expanded]
+            if expanded.exists()
+            else [Path(name) for name in sorted(glob(str(expanded), recursive=True))]
+        )
+        path = f"task.path.{number}"
+        if not files:
+            problems.append(Problem(path, f"no file matches {pattern!r}; accepted: a file or a pattern"))
+        for file in files:
+            try:
+                content = np.frombuffer(file.read_bytes(), dtype=np.uint8)
+            except OSError as error:
+                problems.append(
+                    Problem(path, f"cannot read {file}: {error.strerror}; accepted: a readable file")
+                )
+                continue
+            if not len(content):
+                problems.append(Problem(path, f"{file} is empty"))
+            parts.append(content)
+    if problems:
+        raise InvalidSpec(problems)
+    return np.concatenate(parts)

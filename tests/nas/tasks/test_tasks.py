@@ -1,0 +1,104 @@
+"""The contract suite of tasks: every registered one is enrolled."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from nas.errors import InvalidSpec
+from nas.evaluation import Split
+from nas.objective import Direction
+from nas.tasks import Task, make_task, task_descriptions, tasks
+
+
+@pytest.fixture(params=sorted(tasks()))
+def task(request: pytest.FixtureRequest) -> Task:
+    return make_task(request.param, {"evaluation_tokens": 2048})
+
+
+def oracle(task: Task, split: Split, shift: int = 0) -> float:
+    """The metric of a model that is certain of (the right token + shift) everywhere."""
+    batches = iter(list(task.evaluation_batches(split)))
+
+    def model(tokens: torch.Tensor) -> torch.Tensor:
+        batch = next(batches)
+        assert torch.equal(tokens, batch[:, :-1])
+        answers = (batch[:, 1:] + shift) % task.vocabulary
+        return 40.0 * torch.nn.functional.one_hot(answers, task.vocabulary).float()
+
+    return task.evaluate(model, split)
+
+
+def test_batches_are_a_function_of_seed_and_step(task: Task) -> None:
+    batch = task.batch(step=3, seed=5, batch=4, context=48)
+    assert batch.shape == (4, 49)
+    assert batch.dtype == torch.int64
+    assert int(batch.min()) >= 0
+    assert int(batch.max()) < task.vocabulary
+    assert torch.equal(batch, task.batch(3, 5, 4, 48))
+    assert not torch.equal(batch, task.batch(4, 5, 4, 48))
+    assert not torch.equal(batch, task.batch(3, 6, 4, 48))
+
+
+def test_right_answers_score_better_than_wrong_ones(task: Task) -> None:
+    for split in Split:
+        right, wrong = oracle(task, split), oracle(task, split, shift=1)
+        assert (wrong - right) * task.direction.sign > 0
+        assert right == pytest.approx(0.0 if task.direction is Direction.MIN else 1.0, abs=1e-3)
+
+
+def test_loss_prefers_right_answers_and_has_a_gradient(task: Task) -> None:
+    batch = task.batch(0, 0, 2, 48)
+    logits = torch.zeros(2, 48, task.vocabulary, requires_grad=True)
+    loss = task.loss(logits, batch)
+    loss.backward()
+    assert loss.shape == ()
+    assert logits.grad is not None
+    assert task.loss(-logits.grad * 1e3, batch) < loss
+
+
+def test_evaluation_is_fixed_and_splits_differ(task: Task) -> None:
+    validation, again = (list(task.evaluation_batches(Split.VALIDATION)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(validation, again, strict=True))
+    test = list(task.evaluation_batches(Split.TEST))
+    assert not torch.equal(validation[0], test[0])
+    tokens = sum(batch[:, 1:].numel() for batch in validation)
+    assert tokens == pytest.approx(2048, abs=task.options.evaluation_context)
+
+
+def test_digest_follows_the_options(task: Task) -> None:
+    assert task.digest == make_task(task.name, {"evaluation_tokens": 2048}).digest
+    assert task.digest != make_task(task.name, {"evaluation_tokens": 4096}).digest
+
+
+def test_batch_refuses_a_context_that_the_data_cannot_fill(task: Task) -> None:
+    impossible = 10**8 if task.name == "text" else 3
+    with pytest.raises(InvalidSpec, match=r"^task\."):
+        task.batch(0, 0, 1, impossible)
+
+
+def test_every_wrong_option_is_named_with_its_path() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        make_task("text", {"evaluation_tokens": 0, "colour": "red", "test_fraction": 2})
+    assert {p.path for p in caught.value.problems} == {
+        "task.evaluation_tokens",
+        "task.colour",
+        "task.test_fraction",
+    }
+
+
+def test_an_unknown_task_names_those_known() -> None:
+    with pytest.raises(InvalidSpec, match=r"task.name: no task 'texts'; accepted: .*recall.*text"):
+        make_task("texts")
+
+
+def test_descriptions_are_complete() -> None:
+    described = {item["name"]: item for item in task_descriptions()}
+    assert set(described) == set(tasks())
+    assert described["text"]["options"]["evaluation_tokens"]["default"] == 16384
+
+
+def test_listing_tasks_imports_no_torch() -> None:
+    code = "import sys, nas.tasks; nas.tasks.task_descriptions(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

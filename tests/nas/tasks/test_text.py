@@ -1,0 +1,98 @@
+"""The task `text`: splits, the user's own files, and what is said of bad ones."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nas.errors import InvalidSpec
+from nas.evaluation import Split
+from nas.tasks import Task, make_task
+
+
+def counting_file(folder: Path, name: str = "own.txt", size: int = 2000) -> Path:
+    """Byte i is i mod 251, so a token tells its position."""
+    path = folder / name
+    path.write_bytes(bytes(i % 251 for i in range(size)))
+    return path
+
+
+def own(path: Path, **options: object) -> Task:
+    return make_task("text", {"path": str(path), "evaluation_context": 32, **options})
+
+
+def test_sequences_are_contiguous_text(tmp_path: Path) -> None:
+    task = own(counting_file(tmp_path))
+    sequences = [task.batch(0, 0, 8, 32), *task.evaluation_batches(Split.TEST)]
+    for tokens in sequences:
+        assert bool((tokens[:, 1:] == (tokens[:, :-1] + 1) % 251).all())
+
+
+def test_splits_follow_each_other_and_do_not_overlap(tmp_path: Path) -> None:
+    path = tmp_path / "own.txt"
+    path.write_bytes(b"a" * 800 + b"b" * 100 + b"c" * 100)
+    task = own(path)
+    assert set(torch.cat([task.batch(i, 0, 16, 32) for i in range(50)]).unique().tolist()) == {ord("a")}
+    for split, byte in ((Split.VALIDATION, b"b"), (Split.TEST, b"c")):
+        assert set(torch.cat(list(task.evaluation_batches(split))).unique().tolist()) == set(byte)
+
+
+@pytest.mark.parametrize(("asked", "sequences"), [(32, 1), (33, 2), (96, 3), (10**6, 6)])
+def test_evaluation_covers_what_was_asked_or_the_whole_split(
+    tmp_path: Path, asked: int, sequences: int
+) -> None:
+    task = own(counting_file(tmp_path), evaluation_tokens=asked)
+    windows = torch.cat(list(task.evaluation_batches(Split.VALIDATION)))
+    assert windows.shape == (sequences, 33)
+    assert windows[0, 0] == 1600 % 251
+    assert len(windows[:, 0].unique()) == sequences
+
+
+def test_digest_follows_the_content_and_not_the_place(tmp_path: Path) -> None:
+    first = own(counting_file(tmp_path, "a.txt"))
+    assert first.digest == own(counting_file(tmp_path, "b.txt")).digest
+    assert first.digest != own(counting_file(tmp_path, "c.txt", size=2001)).digest
+
+
+def test_patterns_and_lists_are_joined_in_order(tmp_path: Path) -> None:
+    for name, byte in (("2.txt", b"y"), ("1.txt", b"x"), ("other.md", b"z")):
+        (tmp_path / name).write_bytes(byte * 500)
+    options = {
+        "path": [str(tmp_path / "*.txt"), str(tmp_path / "other.md")],
+        "evaluation_context": 16,
+        "validation_fraction": 1 / 3,
+        "test_fraction": 1 / 3,
+    }
+    task = make_task("text", options)
+    assert set(task.batch(0, 0, 64, 16).unique().tolist()) == {ord("x")}
+    assert set(torch.cat(list(task.evaluation_batches(Split.TEST))).unique().tolist()) == {ord("z")}
+
+
+def test_every_bad_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    names = ["missing.txt", "empty.txt", "none*.txt", "."]
+    with pytest.raises(InvalidSpec) as caught:
+        make_task("text", {"path": [str(tmp_path / name) for name in names]})
+    problems = {p.path: p.message for p in caught.value.problems}
+    assert "no file matches" in problems["task.path.0"]
+    assert "is empty" in problems["task.path.1"]
+    assert "no file matches" in problems["task.path.2"]
+    assert "cannot read" in problems["task.path.3"]
+
+
+def test_too_little_text_says_how_much_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSpec, match=r"task.path: 300 bytes are too few: .*validation and test.*33"):
+        own(counting_file(tmp_path, size=300))
+
+
+def test_fractions_must_leave_something_to_train_on() -> None:
+    with pytest.raises(InvalidSpec, match="leave something to train on"):
+        make_task("text", {"validation_fraction": 0.5, "test_fraction": 0.5})
+
+
+def test_the_default_text_is_english_of_a_useful_size() -> None:
+    task = make_task("text")
+    windows = torch.cat(list(task.evaluation_batches(Split.VALIDATION)))
+    assert windows[:, 1:].numel() == 16384
+    text = bytes(windows.flatten().tolist())
+    assert text.count(b" the ") > 20
