@@ -103,7 +103,7 @@ def resolve(spec: JobSpec) -> Plan:
         problems += error.problems
     try:
         task = make_task(spec.task.name, dict(spec.task.model_extra or {}))
-    except SpaceError as error:
+    except InvalidSpec as error:
         problems += error.problems
     if space and task and task.vocabulary > space.spec.vocabulary:
         accepted = f"accepted: spaces of a vocabulary ≥ {task.vocabulary}; those that ship: {space_names()}"
