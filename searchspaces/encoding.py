@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,51 @@ class Encoding:
         """(n, genes) with inactive genes at 0; a copy."""
         rows: Any = np.array(population, dtype=np.int64, copy=True)
         return rows if self._canonical is None else self._canonical(rows)
+
+    @cached_property
+    def global_genes(self) -> NDArray[np.int64]:
+        """Columns that belong to no layer."""
+        return np.setdiff1d(np.arange(self.genes), self.layer_genes.ravel())
+
+    def enumerate(self, limit: int) -> Population | None:
+        """(m, genes) every canonical row once, in lexical order of the codes; None where the space has
+        more than `limit` codes."""
+        size = self.size()
+        if size > limit:
+            return None
+        digits = np.unravel_index(np.arange(size), tuple(self.cardinalities.tolist()))
+        rows = self.canonical(np.stack(digits, axis=1) if digits else np.zeros((size, 0)))
+        _, first = np.unique(self.keys(rows), return_index=True) if self.genes else (None, np.arange(size))
+        return rows[np.sort(first)]
+
+    def active_layers(self, population: Population) -> NDArray[np.bool_]:
+        """(n, layers) which layers a row has; the others are dropped by a global gene such as depth."""
+        active = np.ones((len(population), len(self.layer_genes)), bool)
+        for gene, table in self.depth_tables:
+            active &= table[population[:, gene]]
+        return active
+
+    @cached_property
+    def depth_tables(self) -> list[tuple[int, NDArray[np.bool_]]]:
+        """Global genes that drop layers, each with its (options, layers) table of the layers that it leaves.
+
+        Found by asking `canonical`: under an option that drops a layer, that layer's genes are 0 in
+        every one of many random rows.
+        """
+        if self._canonical is None or not self.layer_genes.size:
+            return []
+        rows = (np.random.default_rng(0).random((2048, self.genes)) * self.cardinalities).astype(np.int64)
+        tables = []
+        for gene in self.global_genes.tolist():
+            table = []
+            for option in range(int(self.cardinalities[gene])):
+                rows[:, gene] = option
+                table.append(self.canonical(rows)[:, self.layer_genes].any(axis=(0, 2)))
+            # A layer whose every gene has one option shows nothing; it then counts as present.
+            kept = np.array(table) | ~np.any(table, axis=0)
+            if not kept.all():
+                tables.append((gene, kept))
+        return tables
 
     def sample(self, n: int, rng: np.random.Generator) -> Population:
         """(n, genes) uniform over the codes, canonical; duplicates possible."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -33,7 +33,7 @@ class Problem:
         objectives: columns of the values; those whose source is `EVALUATED` are dear.
         known: (n, genes) → (n, k) values of the objectives that are not dear, in their order: free to
             call on ≥ 100,000 candidates a second.
-        seeds: (s, genes) candidates to evaluate first (presets).
+        seeds: (s, genes) canonical candidates to evaluate first (presets).
     """
 
     encoding: Encoding
@@ -43,8 +43,54 @@ class Problem:
 
     @property
     def dear(self) -> list[int]:
-        """Columns whose values cost an evaluation."""
-        return [i for i, o in enumerate(self.objectives) if o.source is Source.EVALUATED]
+        """Columns whose values cost an evaluation: those of `EVALUATED` objectives, and all where
+        nothing is known beforehand."""
+        return [
+            i
+            for i, objective in enumerate(self.objectives)
+            if self.known is None or objective.source is Source.EVALUATED
+        ]
+
+    @property
+    def free(self) -> list[int]:
+        """Columns that `known` answers."""
+        return sorted(set(range(len(self.objectives))) - set(self.dear))
+
+    def refreshed(self, population: Population, values: Values) -> Values:
+        """Values with the free columns as `known` has them now (predictors are refitted on the way)."""
+        if self.known is None:
+            return values
+        values = values.copy()
+        values[:, self.free] = self.known(population)
+        return values
+
+    def minimised(self, values: Values) -> Values:
+        """Values with every column such that smaller is better."""
+        return values * np.array([objective.direction.sign for objective in self.objectives])
+
+    @property
+    def bounds(self) -> NDArray[np.float64]:
+        """(objectives,) bounds of minimised values; infinite where there is none."""
+        return np.array(
+            [np.inf if o.bound is None else o.bound * o.direction.sign for o in self.objectives], float
+        )
+
+    def violation(self, minimised: Values, columns: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """(n,) by how much `minimised` values exceed the bounds: excesses relative to their bounds,
+        summed; 0 where all bounds are met, infinite where a value is not finite.
+
+        Args:
+            columns: count these objectives only.
+        """
+        counted = list(range(len(self.objectives))) if columns is None else list(columns)
+        values, bounds = minimised[:, counted], self.bounds[counted]
+        finite = np.isfinite(values).all(1)
+        over = np.maximum(values[finite] - bounds, 0.0) / np.where(
+            np.isfinite(bounds) & (bounds != 0), abs(bounds), 1.0
+        )
+        excess = np.full(len(values), np.inf)
+        excess[finite] = over.sum(1)
+        return excess
 
 
 class Strategy(ABC):

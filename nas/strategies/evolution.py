@@ -1,0 +1,75 @@
+"""Multi-objective evolution over whole populations (NSGA-II, Deb et al., 2002, steady state)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.strategies.dominance import best_first
+from nas.strategies.recorded import RecordedStrategy
+from nas.strategies.strategy import Problem, register_strategy
+from nas.strategies.variation import Variation
+from searchspaces.encoding import Population
+
+__all__ = ["EvolutionStrategy"]
+
+SMALLEST = 20
+
+
+@register_strategy("evolution")
+class EvolutionStrategy(RecordedStrategy):
+    """Elitist evolution by constraint domination and crowding, with `Variation` for children.
+
+    Parents are the best candidates told so far; any number may be asked at a time, before or after
+    earlier ones were told.
+
+    Args:
+        population: how many parents survive. By default it grows as the square root of the candidates told,
+            from 20: few evaluations want a small, eager population, many a wide one.
+    """
+
+    def __init__(self, problem: Problem, seed: int = 0, population: int | None = None) -> None:
+        super().__init__(problem, seed)
+        self._fixed = population
+        self._variation = Variation(problem.encoding)
+        self._parents = np.empty(0, np.int64)
+
+    @property
+    def population_size(self) -> int:
+        """Parents that survive now."""
+        return self._fixed or max(SMALLEST, math.isqrt(len(self.ledger)))
+
+    def _propose(self, n: int) -> Population:
+        if self.ledger.taken < self.population_size or not len(self._parents):
+            return self.problem.encoding.sample(n, self.rng)
+        if self.problem.known is not None:
+            self._survive(self._parents)  # their known values may have changed
+        parents = self.ledger.rows(self._parents)
+        # Parents stand best first, so the smaller of two random positions wins a binary tournament.
+        draws = self.rng.random((4, n)) * len(parents)
+        first, second = (np.minimum(a, b).astype(np.int64) for a, b in (draws[:2], draws[2:]))
+        return self._variation.children(parents[first], parents[second], self.rng)
+
+    def _learn(self, positions: NDArray[np.int64]) -> None:
+        self._survive(np.union1d(self._parents, positions))
+
+    def _survive(self, positions: NDArray[np.int64]) -> None:
+        """Keep the best of the candidates at these positions of the ledger as parents, best first."""
+        values = self.ledger.values[positions]
+        if self.problem.known is not None:
+            values = self.problem.refreshed(self.ledger.rows(positions), values)
+        smaller = self.problem.minimised(values)
+        order = best_first(smaller, self.problem.violation(smaller))
+        self._parents = positions[order[: self.population_size]]
+
+    def state(self) -> dict[str, Any]:
+        """See `Strategy.state`."""
+        return super().state() | {"parents": self._parents.tolist()}
+
+    def restore(self, state: dict[str, Any]) -> Self:
+        """See `Strategy.restore`."""
+        self._parents = np.array(state["parents"], np.int64)
+        return super().restore(state)

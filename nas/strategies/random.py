@@ -1,0 +1,17 @@
+"""Random search: the baseline that every strategy must beat."""
+
+from __future__ import annotations
+
+from nas.strategies.recorded import RecordedStrategy
+from nas.strategies.strategy import register_strategy
+from searchspaces.encoding import Population
+
+__all__ = ["RandomStrategy"]
+
+
+@register_strategy("random")
+class RandomStrategy(RecordedStrategy):
+    """Uniform over the codes, without repetition."""
+
+    def _propose(self, n: int) -> Population:
+        return self.problem.encoding.sample(n, self.rng)

@@ -1,0 +1,117 @@
+"""Variation operators on whole populations: crossover by layers, moves of whole layers, gene mutation.
+
+A transformer is a sequence of blocks: what a block is worth depends on all its genes together and on
+its neighbours, so blocks are inherited and moved whole. Works on any `Encoding`; one without layers gets
+uniform crossover and gene mutation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searchspaces.encoding import Encoding, Population
+
+__all__ = ["Variation"]
+
+
+class Variation:
+    """Makes children of parents.
+
+    Args:
+        encoding: of the populations.
+        crossover: share of children with two parents.
+        structural: share of children in which a layer is swapped, copied, inserted or deleted.
+        mutations: expected number of mutated genes of a child.
+    """
+
+    def __init__(
+        self, encoding: Encoding, crossover: float = 0.9, structural: float = 0.3, mutations: float = 1.2
+    ) -> None:
+        self._encoding = encoding
+        self._crossover = crossover
+        self._layers = len(encoding.layer_genes)
+        self._structural = structural if self._layers > 1 else 0.0
+        self._mutable = np.flatnonzero(encoding.cardinalities > 1)
+        # Units of inheritance: each layer is one, each global gene is one.
+        self._unit = np.empty(encoding.genes, np.int64)
+        self._unit[encoding.global_genes] = self._layers + np.arange(len(encoding.global_genes))
+        for layer, columns in enumerate(encoding.layer_genes):
+            self._unit[columns] = layer
+        self._counts = np.cumsum(np.exp(-mutations) * np.cumprod([1.0, *(mutations / np.arange(1, 5))]))
+
+    def children(self, first: Population, second: Population, rng: np.random.Generator) -> Population:
+        """(n, genes) canonical children of the pairs of rows; a child may equal a parent."""
+        children = self.cross(first, second, rng)
+        if self._structural:
+            chosen = np.flatnonzero(rng.random(len(children)) < self._structural)
+            children[chosen] = self.move_layers(children[chosen], rng)
+        return self._encoding.canonical(self.mutate(children, rng))
+
+    def cross(self, first: Population, second: Population, rng: np.random.Generator) -> Population:
+        """Children that take whole layers, and global genes, from either parent: half of them a
+        contiguous run of layers from the second, half each layer from either."""
+        n, layers = len(first), self._layers
+        units = layers + len(self._encoding.global_genes)
+        swap = rng.random((n, units), dtype=np.float32) < 0.5
+        if layers > 1:
+            run = np.flatnonzero(rng.random(n) < 0.5)
+            cuts = np.sort(rng.integers(0, layers + 1, (len(run), 2)), axis=1)
+            index = np.arange(layers)
+            swap[run, :layers] = (index >= cuts[:, :1]) & (index < cuts[:, 1:])
+        swap[rng.random(n) >= self._crossover] = False
+        return np.where(swap[:, self._unit], second, first)
+
+    def move_layers(self, population: Population, rng: np.random.Generator) -> Population:
+        """Each row with one move: two layers swapped, one copied over another, one inserted (the later ones
+        shift back and the depth grows by one where it can), or one deleted."""
+        rows = population.copy()
+        n, layers = len(rows), self._layers
+        index = np.arange(layers)
+        order = np.tile(index, (n, 1))
+        present = self._encoding.active_layers(rows).sum(1)
+        here, there = (rng.random((2, n)) * present).astype(np.int64)
+        kind = rng.integers(0, 4, n)
+        each = np.arange(n)
+        swap, copy, insert, delete = (kind == k for k in range(4))
+        order[each[swap], here[swap]] = there[swap]
+        order[each[swap], there[swap]] = here[swap]
+        order[each[copy], here[copy]] = there[copy]
+        order[insert] -= index > here[insert, None]
+        order[delete] += index >= here[delete, None]
+        columns = self._encoding.layer_genes
+        moved = np.take_along_axis(rows[:, columns], np.clip(order, 0, layers - 1)[:, :, None], axis=1)
+        rows[:, columns.ravel()] = moved.reshape(n, -1)
+        self._resize(rows, present + insert - delete, insert | delete)
+        return rows
+
+    def _resize(self, rows: Population, wanted: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
+        """Set the depth gene of the rows in `where` to an option that leaves `wanted` layers, if there is
+        one and the space has a single such gene."""
+        tables = self._encoding.depth_tables
+        if len(tables) != 1:
+            return
+        gene, table = tables[0]
+        option = np.full(self._layers + 2, -1)
+        option[table.sum(1)] = np.arange(len(table))
+        chosen = option[np.clip(wanted, 0, self._layers + 1)]
+        fits = where & (chosen >= 0)
+        rows[fits, gene] = chosen[fits]
+
+    def mutate(self, population: Population, rng: np.random.Generator) -> Population:
+        """Each row with a Poisson number (at most 4) of genes changed: half of the changes a step to a
+        neighbouring option (options are often sizes in order), half to any other option."""
+        rows, mutable = population.copy(), self._mutable
+        if not len(mutable):
+            return rows
+        n = len(rows)
+        counts = np.searchsorted(self._counts, rng.random(n))
+        row = np.repeat(np.arange(n), np.minimum(counts, 4))
+        column = mutable[(rng.random(len(row)) * len(mutable)).astype(np.int64)]
+        cardinality = self._encoding.cardinalities[column]
+        old = rows[row, column]
+        jump = (old + 1 + (rng.random(len(row)) * (cardinality - 1)).astype(np.int64)) % cardinality
+        step = old + np.where(rng.random(len(row)) < 0.5, 1, -1)
+        step = np.where(step < 0, 1, np.where(step >= cardinality, cardinality - 2, step))
+        rows[row, column] = np.where(rng.random(len(row)) < 0.5, step, jump)
+        return rows
