@@ -14,16 +14,22 @@ from searchspaces.errors import Problem
 __all__ = [
     "Busy",
     "DeadlineExceeded",
+    "Forbidden",
+    "Incompatible",
     "InvalidSpec",
     "JobFailed",
     "JobInterrupted",
+    "LimitExceeded",
     "ModelRejected",
     "NasError",
     "NoSuchJob",
     "NoSuchPoint",
     "NoWorker",
     "NothingMeetsBounds",
+    "ServiceFault",
+    "ServiceUnavailable",
     "StoreUnavailable",
+    "Unauthenticated",
 ]
 
 
@@ -125,3 +131,51 @@ class JobInterrupted(NasError):
     grpc_status = "CANCELLED"
     http_status = 499
     exit_code = 130
+
+
+class Unauthenticated(NasError):
+    """The service wants a token, and the one that came is not known to it."""
+
+    grpc_status = "UNAUTHENTICATED"
+    http_status = 401
+    exit_code = 10
+
+
+class Forbidden(NasError):
+    """The token's role may not do this."""
+
+    grpc_status = "PERMISSION_DENIED"
+    http_status = 403
+    exit_code = 11
+
+
+class LimitExceeded(NasError):
+    """A quota, a rate or a size is over what the service accepts."""
+
+    grpc_status = "RESOURCE_EXHAUSTED"
+    http_status = 429
+    exit_code = 12
+
+
+class ServiceUnavailable(NasError):
+    """The service cannot be reached."""
+
+    grpc_status = "UNAVAILABLE"
+    http_status = 503
+    exit_code = 13
+
+
+class Incompatible(NasError):
+    """Client and service speak different versions."""
+
+    grpc_status = "UNIMPLEMENTED"
+    http_status = 501
+    exit_code = 14
+
+
+class ServiceFault(NasError):
+    """A defect in the service; its log has the cause."""
+
+    grpc_status = "UNKNOWN"
+    http_status = 500
+    exit_code = 15
