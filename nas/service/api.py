@@ -6,23 +6,48 @@ same values and the same errors, so that nothing above needs a second code path.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from nas.front import Front, Point
 from nas.job import Event, Job, JobSpec
+from workers.target import Target
 
-__all__ = ["Service"]
+__all__ = ["WATCH_SECONDS", "EventBatch", "Service"]
+
+WATCH_SECONDS = 0.1
+"""How often a watcher looks for new events."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """What has happened in a job so far.
+
+    Attributes:
+        over: the job has stopped: no later event will come until it is resumed.
+    """
+
+    events: tuple[Event, ...]
+    over: bool
 
 
 class Service(ABC):
     """What can be asked of a service, embedded or remote: same calls, same answers, same errors."""
 
     @abstractmethod
-    def submit(self, spec: JobSpec | str | Path | Mapping[str, Any]) -> Job:
+    def submit(
+        self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""
+    ) -> Job:
         """Validate a spec whole and store it as a queued job; `resume` starts it.
+
+        Args:
+            key: chosen by the caller: a submission repeated with the same key answers with the job that
+                the first one made.
+            owner: whose job it is.
 
         Raises:
             InvalidSpec: every problem at once; nothing is written.
@@ -41,16 +66,37 @@ class Service(ABC):
         """Stop a running job so that it can be resumed; returns once it has stopped."""
 
     @abstractmethod
+    def events(self, job_id: str, after: int = 0) -> EventBatch:
+        """Events stored so far with a sequence number above `after`, in order; does not wait.
+
+        Raises:
+            NasError: the job's own, where it failed and every event before that was given.
+        """
+
     def watch(self, job_id: str, after: int = 0) -> Iterator[Event]:
-        """Events as they happen, those already stored first, until the job stops running."""
+        """Events as they happen, those already stored first, until the job stops running.
+
+        Raises:
+            NasError: the job's own, at the end, where it failed.
+        """
+        job_id = self.job(job_id).id
+        while True:
+            batch = self.events(job_id, after)
+            for event in batch.events:
+                after = event.sequence
+                yield event
+            if not batch.events:
+                if batch.over:
+                    return
+                time.sleep(WATCH_SECONDS)
 
     @abstractmethod
     def job(self, job_id: str) -> Job:
         """A job by id or by the unambiguous beginning of one; ``"latest"`` is the newest."""
 
     @abstractmethod
-    def jobs(self) -> list[Job]:
-        """All jobs, newest first."""
+    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+        """Jobs, newest first: all, or at most `limit` of those older than the job of id `before`."""
 
     @abstractmethod
     def front(self, job_id: str) -> Front:
@@ -77,8 +123,16 @@ class Service(ABC):
         """Registered tasks: name, description, metric, direction and options."""
 
     @abstractmethod
-    def presets(self, space: str) -> list[dict[str, Any]]:
-        """Published designs within a space: name, source and architecture."""
+    def presets(self, space: str | Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Published designs within a space, by name, path or declaration: name, source and architecture."""
+
+    @abstractmethod
+    def targets(self) -> list[Target]:
+        """Targets that have been measured."""
+
+    @abstractmethod
+    def devices(self) -> list[dict[str, Any]]:
+        """Devices that are connected now: name and capabilities."""
 
     @abstractmethod
     def close(self) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,21 +11,19 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import InvalidSpec
 from nas.front import Front, Point
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, load_job_spec
-from nas.service.api import Service
+from nas.service.api import EventBatch, Service
 from nas.stages.plan import resolve, self_contained
 from nas.store import open_store
 from nas.tasks import task_descriptions
 from searchspaces.errors import SpaceError
 from searchspaces.presets import presets
 from searchspaces.space import load_space, space_names
+from workers.target import Target
 
 if TYPE_CHECKING:
     from nas.service.engine import Engine, Run
 
 __all__ = ["LocalService"]
-
-WATCH_SECONDS = 0.1
-"""How often a watcher looks for new events."""
 
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED}
 
@@ -53,7 +50,9 @@ class LocalService(Service):
         return Engine(self._store, self.home, self._bind)
 
     # Jobs
-    def submit(self, spec: JobSpec | str | Path | Mapping[str, Any]) -> Job:
+    def submit(
+        self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""
+    ) -> Job:
         """See `Service.submit`."""
         relative_to = Path.cwd()
         if not isinstance(spec, JobSpec):
@@ -89,22 +88,16 @@ class LocalService(Service):
             self._store.append_event(job.id, Event(EventKind.STATUS, job.stage, str(JobStatus.CANCELLED)))
         return self._store.job(job.id)
 
-    def watch(self, job_id: str, after: int = 0) -> Iterator[Event]:
-        """See `Service.watch`."""
+    def events(self, job_id: str, after: int = 0) -> EventBatch:
+        """See `Service.events`."""
         job_id = self.job(job_id).id
-        while True:
-            run = self._running.get(job_id)
-            over = not run.alive if run else self._store.job(job_id).status in {*ENDED, JobStatus.QUEUED}
-            events = self._store.events(job_id, after)
-            for event in events:
-                after = event.sequence
-                yield event
-            if over and not events:
-                if run is not None and run.error is not None:
-                    raise run.error
-                return
-            if not events:
-                time.sleep(WATCH_SECONDS)
+        run = self._running.get(job_id)
+        # Whether it is over is asked first: an event between the two questions is then not missed.
+        over = not run.alive if run else self._store.job(job_id).status in {*ENDED, JobStatus.QUEUED}
+        events = self._store.events(job_id, after)
+        if over and not events and run is not None and run.error is not None:
+            raise run.error
+        return EventBatch(tuple(events), over)
 
     def job(self, job_id: str) -> Job:
         """See `Service.job`."""
@@ -113,9 +106,12 @@ class LocalService(Service):
             return newest[0] if newest else self._store.job(job_id)
         return self._store.job(job_id)
 
-    def jobs(self) -> list[Job]:
+    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
         """See `Service.jobs`."""
-        return self._store.jobs()
+        jobs = self._store.jobs()
+        if before is not None:
+            jobs = jobs[[job.id for job in jobs].index(self.job(before).id) + 1 :]
+        return jobs[:limit]
 
     # Fronts
     def front(self, job_id: str) -> Front:
@@ -161,7 +157,7 @@ class LocalService(Service):
         """See `Service.tasks`."""
         return task_descriptions()
 
-    def presets(self, space: str) -> list[dict[str, Any]]:
+    def presets(self, space: str | Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `Service.presets`."""
         try:
             within = load_space(space)
@@ -176,6 +172,14 @@ class LocalService(Service):
             }
             for preset in presets(within).values()
         ]
+
+    def targets(self) -> list[Target]:
+        """See `Service.targets`."""
+        return self._store.targets()
+
+    def devices(self) -> list[dict[str, Any]]:
+        """See `Service.devices`."""
+        return self._engine.devices() if "_engine" in self.__dict__ else []
 
     def close(self) -> None:
         """See `Service.close`."""

@@ -1,0 +1,191 @@
+"""Who may ask: bearer tokens with a role and limits, kept as hashes.
+
+A token is 32 random bytes, so that one SHA-256 of it needs no salt and no slow hash: it cannot be guessed
+from its hash, whatever the speed. The file holds hashes only; a token is shown once, when it is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+import threading
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nas.errors import InvalidSpec, StoreUnavailable, Unauthenticated
+from nas.files import write_whole
+from searchspaces.errors import Problem
+from searchspaces.space import problems_of
+
+__all__ = ["ANYONE", "Identity", "Limits", "Role", "Tokens"]
+
+SCHEME = "Bearer "
+
+_LOG = logging.getLogger(__name__)
+
+
+class Role(StrEnum):
+    """What a token is for."""
+
+    USER = "user"
+    """Submits jobs, reads fronts, extracts models."""
+    WORKER = "worker"
+    """Connects a device."""
+    ADMIN = "admin"
+    """Everything, without limits on jobs."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(_Frozen):
+    """How much one token may ask for.
+
+    Attributes:
+        jobs: that have not ended, at once.
+        requests_per_second: on average; twice as many in a burst.
+        streams: watches, fronts and extractions open at once.
+    """
+
+    jobs: int = Field(default=20, ge=0)
+    requests_per_second: float = Field(default=200.0, gt=0)
+    streams: int = Field(default=64, ge=0)
+
+
+class Identity(_Frozen):
+    """Whose token a call came with.
+
+    Attributes:
+        name: what the token was made for; unique.
+    """
+
+    name: str = Field(pattern=r"^[\w.@-]{1,64}$")
+    role: Role
+    limits: Limits = Limits()
+
+
+ANYONE = Identity(name="anyone", role=Role.ADMIN, limits=Limits(requests_per_second=10_000, streams=1_000))
+"""Who calls where the service has no tokens: it listens on loopback only."""
+
+
+class _Entry(Identity):
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class _Document(_Frozen):
+    tokens: tuple[_Entry, ...] = ()
+
+
+class Tokens:
+    """The token file; a change to it counts from the next call on.
+
+    Args:
+        path: a JSON file, ``{"tokens": [{"name", "role", "sha256", "limits"}]}``; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int] | None = None
+        self._identities: dict[str, Identity] = {}
+
+    def identify(self, authorization: str | None) -> Identity:
+        """Who a call's ``authorization`` metadata belongs to.
+
+        Raises:
+            Unauthenticated: it is absent, has another form, or belongs to nobody; or the file cannot be
+                read: nobody comes in by accident.
+        """
+        if authorization is None:
+            raise Unauthenticated("this service wants a token: --token, or $NAS_TOKEN")
+        if not authorization.startswith(SCHEME):
+            raise Unauthenticated("the authorization is not a bearer token; accepted: 'Bearer TOKEN'")
+        digest = _digest(authorization[len(SCHEME) :])
+        found = None
+        # Every entry is compared, each in constant time: how long it takes tells nothing.
+        for known, identity in self._load().items():
+            if hmac.compare_digest(known, digest):
+                found = identity
+        if found is None:
+            raise Unauthenticated("the token is not known to this service")
+        return found
+
+    def identities(self) -> list[Identity]:
+        """Everyone with a token, by name."""
+        return sorted(self._load().values(), key=lambda identity: identity.name)
+
+    def add(self, name: str, role: Role, limits: Limits | None = None) -> str:
+        """Make a token and keep its hash.
+
+        Returns:
+            The token; it cannot be read again.
+
+        Raises:
+            InvalidSpec: the name is taken or is not a name.
+        """
+        entries = self._read()
+        if any(entry.name == name for entry in entries):
+            raise InvalidSpec([Problem("name", f"{name!r} has a token already; remove it first")])
+        token = secrets.token_urlsafe(32)
+        try:
+            entry = _Entry(name=name, role=role, limits=limits or Limits(), sha256=_digest(token))
+        except ValidationError as error:
+            raise InvalidSpec(problems_of(error)) from error
+        self._write([*entries, entry])
+        return token
+
+    def remove(self, name: str) -> None:
+        """Take a token back; calls with it fail from now on.
+
+        Raises:
+            InvalidSpec: nobody has that name.
+        """
+        entries = self._read()
+        kept = [entry for entry in entries if entry.name != name]
+        if len(kept) == len(entries):
+            accepted = ", ".join(entry.name for entry in entries) or "none, there is no token yet"
+            raise InvalidSpec([Problem("name", f"no token of {name!r}; accepted: {accepted}")])
+        self._write(kept)
+
+    def _load(self) -> dict[str, Identity]:
+        with self._lock:
+            try:
+                status = self._path.stat()
+            except FileNotFoundError:
+                self._stamp, self._identities = None, {}
+                return self._identities
+            stamp = (status.st_mtime_ns, status.st_ino)
+            if stamp != self._stamp:
+                try:
+                    self._identities = {entry.sha256: entry for entry in self._read()}
+                except StoreUnavailable as error:
+                    # Callers are strangers still: what is wrong with the file is not for them.
+                    _LOG.error("no token can be checked: %s", error)
+                    raise Unauthenticated("this service cannot check tokens now; its log says why") from error
+                self._stamp = stamp
+            return self._identities
+
+    def _read(self) -> tuple[_Entry, ...]:
+        try:
+            return _Document.model_validate_json(self._path.read_bytes()).tokens
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise StoreUnavailable(f"cannot read {self._path}: {error.strerror}") from error
+        except ValidationError as error:
+            problems = "; ".join(map(str, problems_of(error)))
+            raise StoreUnavailable(f"{self._path} is not a token file: {problems}") from error
+
+    def _write(self, entries: Iterable[_Entry]) -> None:
+        with write_whole(self._path) as temporary:
+            temporary.write_text(_Document(tokens=tuple(entries)).model_dump_json(indent=2) + "\n")
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

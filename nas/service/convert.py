@@ -1,0 +1,312 @@
+"""Between the nouns of this project and their messages: the only module that knows how one is the other.
+
+Every `X_to_message` has an inverse `X_from_message`; `tests/nas/service/test_convert.py` holds them to it
+over every field and every member of every enum. A message from a peer is not trusted: what cannot be a
+value raises `Incompatible`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+from nas.errors import Incompatible, InvalidSpec
+from nas.front import Front, Latency, Point
+from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, load_job_spec
+from nas.objective import Direction, Objective, Source
+from nas.rpc.v1 import service_pb2 as pb
+from searchspaces.architecture import Architecture, Layer
+from workers.target import Phase, Target, Workload
+
+__all__ = [
+    "architecture_from_message",
+    "architecture_to_message",
+    "document",
+    "event_from_message",
+    "event_to_message",
+    "front_from_messages",
+    "front_header_to_message",
+    "job_from_message",
+    "job_to_message",
+    "point_from_message",
+    "point_to_message",
+    "spec_from_text",
+    "spec_to_text",
+    "target_from_message",
+    "target_to_message",
+    "text",
+]
+
+E = TypeVar("E", bound=StrEnum)
+
+_ENUMS: Mapping[type[StrEnum], tuple[EnumTypeWrapper[Any], str]] = {
+    JobStatus: (pb.JobStatus, "JOB_STATUS_"),
+    StageName: (pb.StageName, "STAGE_NAME_"),
+    EventKind: (pb.EventKind, "EVENT_KIND_"),
+    Phase: (pb.Phase, "PHASE_"),
+    Direction: (pb.Direction, "DIRECTION_"),
+    Source: (pb.Source, "SOURCE_"),
+}
+
+
+def _number(member: StrEnum) -> Any:
+    wrapper, prefix = _ENUMS[type(member)]
+    return wrapper.Value(prefix + member.name)
+
+
+def _member(kind: type[E], number: int) -> E:
+    wrapper, prefix = _ENUMS[kind]
+    try:
+        return kind[wrapper.Name(number).removeprefix(prefix)]
+    except (KeyError, ValueError) as error:
+        accepted = ", ".join(kind.__members__)
+        raise Incompatible(f"no {kind.__name__} of number {number}; known here: {accepted}") from error
+
+
+# Documents
+def text(value: Any) -> str:
+    """Plain data as JSON text."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def document(value: str, what: str) -> Any:
+    """Plain data from JSON text.
+
+    Raises:
+        Incompatible: it is not JSON.
+    """
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise Incompatible(f"{what} is not JSON: {error}") from error
+
+
+# Jobs
+def spec_to_text(spec: JobSpec) -> str:
+    """A spec as the JSON text of its job file."""
+    return spec.model_dump_json()
+
+
+def spec_from_text(value: str) -> JobSpec:
+    """Inverse of `spec_to_text`, of a spec that its service has accepted.
+
+    Raises:
+        Incompatible: the service knows more than this version does.
+    """
+    try:
+        return load_job_spec(document(value, "a job's spec"))
+    except InvalidSpec as error:
+        raise Incompatible(f"the service's job is not one here: {error}") from error
+
+
+def job_to_message(job: Job) -> pb.Job:
+    """Inverse of `job_from_message`."""
+    return pb.Job(
+        id=job.id,
+        spec_json=spec_to_text(job.spec),
+        status=_number(job.status),
+        stage=_number(job.stage) if job.stage else pb.STAGE_NAME_UNSPECIFIED,
+        error=job.error,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+    )
+
+
+def job_from_message(message: pb.Job) -> Job:
+    """Inverse of `job_to_message`."""
+    return Job(
+        id=message.id,
+        spec=spec_from_text(message.spec_json),
+        status=_member(JobStatus, message.status),
+        stage=_stage(message.stage),
+        error=message.error if message.HasField("error") else None,
+        created_at=message.created_at,
+        updated_at=message.updated_at,
+    )
+
+
+def _stage(number: int) -> StageName | None:
+    return None if number == pb.STAGE_NAME_UNSPECIFIED else _member(StageName, number)
+
+
+def event_to_message(event: Event) -> pb.Event:
+    """Inverse of `event_from_message`."""
+    return pb.Event(
+        kind=_number(event.kind),
+        stage=_number(event.stage) if event.stage else pb.STAGE_NAME_UNSPECIFIED,
+        message=event.message,
+        done=event.done,
+        total=event.total,
+        data_json=text(dict(event.data)),
+        sequence=event.sequence,
+        time=event.time,
+    )
+
+
+def event_from_message(message: pb.Event) -> Event:
+    """Inverse of `event_to_message`."""
+    return Event(
+        kind=_member(EventKind, message.kind),
+        stage=_stage(message.stage),
+        message=message.message,
+        done=message.done,
+        total=message.total,
+        data=document(message.data_json, "an event's data"),
+        sequence=message.sequence,
+        time=message.time,
+    )
+
+
+# Targets and architectures
+def target_to_message(target: Target) -> pb.Target:
+    """Inverse of `target_from_message`."""
+    workload = target.workload
+    return pb.Target(
+        device=target.device,
+        runtime=target.runtime,
+        dtype=target.dtype,
+        threads=target.threads,
+        workload=pb.Workload(
+            phase=_number(workload.phase),
+            batch=workload.batch,
+            tokens=workload.tokens,
+        ),
+    )
+
+
+def target_from_message(message: pb.Target) -> Target:
+    """Inverse of `target_to_message`."""
+    try:
+        workload = Workload(
+            phase=_member(Phase, message.workload.phase),
+            batch=message.workload.batch,
+            tokens=message.workload.tokens,
+        )
+        return Target(message.device, message.runtime, message.dtype, message.threads, workload)
+    except ValueError as error:
+        raise Incompatible(f"not a target: {error}") from error
+
+
+def architecture_to_message(architecture: Architecture) -> pb.Architecture:
+    """Inverse of `architecture_from_message`."""
+    return pb.Architecture(
+        vocabulary=architecture.vocabulary,
+        width=architecture.width,
+        layers=[
+            pb.Layer(mixer=layer.mixer, heads=layer.heads, channel=layer.channel, ratio=layer.ratio)
+            for layer in architecture.layers
+        ],
+    )
+
+
+def architecture_from_message(message: pb.Architecture) -> Architecture:
+    """Inverse of `architecture_to_message`."""
+    layers = tuple(
+        Layer(mixer=layer.mixer, heads=layer.heads, channel=layer.channel, ratio=layer.ratio)
+        for layer in message.layers
+    )
+    return Architecture(message.vocabulary, message.width, layers)
+
+
+# Fronts
+def point_to_message(point: Point) -> pb.Point:
+    """Inverse of `point_from_message`."""
+    return pb.Point(
+        digest=point.digest,
+        architecture=architecture_to_message(point.architecture),
+        validation=point.validation,
+        test=point.test,
+        parameters=point.parameters,
+        macs=point.macs,
+        state_bytes=point.state_bytes,
+        latency_ms={target: _latency_to_message(value) for target, value in point.latency_ms.items()},
+        preset=point.preset,
+        on_front=point.on_front,
+    )
+
+
+def point_from_message(message: pb.Point) -> Point:
+    """Inverse of `point_to_message`."""
+    return Point(
+        digest=message.digest,
+        architecture=architecture_from_message(message.architecture),
+        validation=message.validation if message.HasField("validation") else None,
+        test=message.test if message.HasField("test") else None,
+        parameters=message.parameters,
+        macs=message.macs,
+        state_bytes=message.state_bytes,
+        latency_ms={target: _latency_from_message(value) for target, value in message.latency_ms.items()},
+        preset=message.preset if message.HasField("preset") else None,
+        on_front=message.on_front,
+    )
+
+
+def _latency_to_message(latency: Latency) -> pb.Latency:
+    return pb.Latency(
+        predicted=latency.predicted,
+        predicted_std=latency.predicted_std,
+        measured=latency.measured,
+        measured_std=latency.measured_std,
+    )
+
+
+def _latency_from_message(message: pb.Latency) -> Latency:
+    return Latency(
+        predicted=message.predicted,
+        predicted_std=message.predicted_std,
+        measured=message.measured if message.HasField("measured") else None,
+        measured_std=message.measured_std if message.HasField("measured_std") else None,
+    )
+
+
+def _objective_to_message(objective: Objective) -> pb.Objective:
+    return pb.Objective(
+        name=objective.name,
+        unit=objective.unit,
+        direction=_number(objective.direction),
+        source=_number(objective.source),
+        bound=objective.bound,
+        target=target_to_message(objective.target) if objective.target else None,
+    )
+
+
+def _objective_from_message(message: pb.Objective) -> Objective:
+    return Objective(
+        name=message.name,
+        unit=message.unit,
+        direction=_member(Direction, message.direction),
+        source=_member(Source, message.source),
+        bound=message.bound if message.HasField("bound") else None,
+        target=target_from_message(message.target) if message.HasField("target") else None,
+    )
+
+
+def front_header_to_message(front: Front) -> pb.FrontHeader:
+    """Everything of a front but its points."""
+    return pb.FrontHeader(
+        job=front.job,
+        space=front.space,
+        task=front.task,
+        metric=front.metric,
+        direction=_number(front.direction),
+        targets=[target_to_message(target) for target in front.targets],
+        objectives=[_objective_to_message(objective) for objective in front.objectives],
+    )
+
+
+def front_from_messages(header: pb.FrontHeader, points: Iterable[pb.Point]) -> Front:
+    """Inverse of `front_header_to_message` and `point_to_message`."""
+    return Front(
+        job=header.job,
+        space=header.space,
+        task=header.task,
+        metric=header.metric,
+        direction=_member(Direction, header.direction),
+        targets=tuple(target_from_message(target) for target in header.targets),
+        objectives=tuple(_objective_from_message(objective) for objective in header.objectives),
+        points=tuple(point_from_message(point) for point in points),
+    )

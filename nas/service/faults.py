@@ -1,0 +1,103 @@
+"""Errors across the wire: what one side raises the other raises again, same class and same message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from nas.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    Incompatible,
+    InvalidSpec,
+    LimitExceeded,
+    NasError,
+    ServiceFault,
+    ServiceUnavailable,
+    Unauthenticated,
+)
+from nas.rpc.v1 import service_pb2 as pb
+from searchspaces.errors import Problem
+
+__all__ = ["DETAIL_KEY", "DETAIL_LIMIT", "detail_of", "error_of_call", "leaves", "status_of"]
+
+DETAIL_KEY = "nas-error-bin"
+"""Trailing metadata that carries an `ErrorDetail`."""
+
+DETAIL_LIMIT = 48 * 1024
+"""Bytes of problems and of message that an `ErrorDetail` may take: metadata has its limit."""
+
+STATUS_TEXT_LIMIT = 1000
+"""Characters of the status's own text, which other clients than ours print."""
+
+_BY_STATUS: dict[grpc.StatusCode, type[NasError]] = {
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: LimitExceeded,
+    grpc.StatusCode.UNAVAILABLE: ServiceUnavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.UNIMPLEMENTED: Incompatible,
+}
+"""What a status means where gRPC itself made it, so that no detail came with it."""
+
+
+def leaves(base: type[NasError] = NasError) -> Iterator[type[NasError]]:
+    """Every class that can be raised: those with a status."""
+    if hasattr(base, "grpc_status"):
+        yield base
+    for derived in base.__subclasses__():
+        yield from leaves(derived)
+
+
+def status_of(error: NasError) -> tuple[grpc.StatusCode, str]:
+    """The status and its text."""
+    return grpc.StatusCode[error.grpc_status], str(error)[:STATUS_TEXT_LIMIT]
+
+
+def detail_of(error: NasError) -> bytes:
+    """A serialised `ErrorDetail`; what does not fit is counted, not sent."""
+    if isinstance(error, InvalidSpec):
+        detail = pb.ErrorDetail(kind=type(error).__name__, problems=_that_fit(error.problems))
+    else:
+        message = str(error).encode()[:DETAIL_LIMIT].decode(errors="ignore")
+        detail = pb.ErrorDetail(kind=type(error).__name__, message=message)
+    return detail.SerializeToString()
+
+
+def _that_fit(problems: Iterable[Problem]) -> list[pb.Problem]:
+    fitting: list[pb.Problem] = []
+    room, left = DETAIL_LIMIT, 0
+    for problem in problems:
+        message = pb.Problem(path=problem.path, message=problem.message)
+        room -= message.ByteSize() + 8
+        if room > 0 and not left:
+            fitting.append(message)
+        else:
+            left += 1
+    if left:
+        fitting.append(pb.Problem(message=f"and {left} more problems, too long to send"))
+    return fitting
+
+
+def error_of_call(error: grpc.RpcError, server: str) -> NasError:
+    """What a failed call raises here.
+
+    Args:
+        server: where it was sent, for the message.
+    """
+    known = {leaf.__name__: leaf for leaf in leaves()}
+    for key, value in error.trailing_metadata() or ():
+        if key != DETAIL_KEY:
+            continue
+        try:
+            detail = pb.ErrorDetail.FromString(value)
+        except DecodeError:
+            break
+        if detail.kind == InvalidSpec.__name__:
+            return InvalidSpec([Problem(p.path, p.message) for p in detail.problems])
+        if detail.kind in known:
+            return known[detail.kind](detail.message)
+    kind = _BY_STATUS.get(error.code(), ServiceFault)
+    return kind(f"{server}: {error.details() or error.code().name}")
