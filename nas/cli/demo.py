@@ -1,0 +1,97 @@
+"""The whole job on this machine, from nothing to a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nas.cli.output import error_console, print_json, result_console
+from nas.cli.settings import Json, open_client
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nas.front import Front, Point
+
+__all__ = ["DEMO", "DEMO_FAST", "demo"]
+
+DEMO = Path(__file__).parent / "demo.yaml"
+DEMO_FAST = Path(__file__).parent / "demo-fast.yaml"
+
+
+def demo(
+    context: typer.Context,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="A smoke version in under a minute; its models are poor.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the plot and the recommended model.")] = Path(
+        "nas-demo"
+    ),
+    json: Json = False,
+) -> None:
+    """Run the whole job on this machine: profile it, train a supernet on real text, search, measure what
+    was found, and cut out the best model. About five minutes on two cores.
+
+    [dim]nas demo[/dim]
+    [dim]nas demo --fast[/dim]
+    """
+    from nas.cli.running import run_to_end
+
+    with open_client(context) as client:
+        job = client.submit(DEMO_FAST if fast else DEMO)
+        error_console().print(f"job [bold]{job.id}[/], as {DEMO_FAST if fast else DEMO} says")
+        run_to_end(client, job.id)
+        front = client.front(job.id)
+        recommended = client.best(job.id)
+        model = out / job.id / "model"
+        client.extract(job.id, recommended.digest, model)
+    plot = _write_plot(front, out / job.id / "front.html")
+    if json:
+        print_json(
+            {
+                "front": front.to_dict(),
+                "plot": str(plot),
+                "recommended": recommended.digest,
+                "model": str(model),
+            }
+        )
+        return
+    _print_outcome(result_console(), front, recommended, plot, model)
+
+
+def _write_plot(front: Front, path: Path) -> Path:
+    from nas.files import write_whole
+    from nas.report.page import page
+
+    with write_whole(path) as temporary:
+        temporary.write_text(page(front))
+    return path
+
+
+def _print_outcome(console: Console, front: Front, recommended: Point, plot: Path, model: Path) -> None:
+    from nas.cli.tables import print_comparisons, print_front
+
+    print_front(console, front)
+    console.print()
+    print_comparisons(console, front)
+    console.print(f"\nplot          [bold]{plot}[/]  (open it in a browser)")
+    console.print(f"recommended   [bold]{recommended.digest}[/], the best within what was asked")
+    console.print(f"its model     [bold]{model / 'model.onnx'}[/]")
+    console.print("\nTry next:")
+    for command in _next_commands(front, recommended, model.parent):
+        console.print(f"  {command}", style="cyan")
+
+
+def _next_commands(front: Front, recommended: Point, folder: Path) -> list[str]:
+    """A tighter budget, its model, and what else the front holds."""
+    target = str(front.targets[0])
+    tighter = recommended.latency_ms[target].best_known / 2
+    fastest = min(point.latency_ms[target].best_known for point in front.members())
+    bound = f"--max latency_ms={max(tighter, fastest * 1.01):.2g}"
+    return [
+        f"nas best {front.job} {bound}",
+        f"nas extract {front.job} {bound} --out {folder / 'faster'}",
+        f"nas front {front.job} --format csv --out {folder / 'front.csv'}",
+    ]

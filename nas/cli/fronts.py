@@ -1,0 +1,115 @@
+"""Asking for fronts, for the best point within a budget, and for that point's model."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.output import print_json, result_console, write_or_print
+from nas.cli.settings import Job, Json, Maximum, bounds_from, open_client, settings_of
+from nas.errors import InvalidSpec
+from searchspaces.errors import Problem
+
+__all__ = ["best", "extract", "front"]
+
+
+class Format(StrEnum):
+    """How a front is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    HTML = "html"
+
+
+def _note_format(context: typer.Context, value: Format) -> Format:
+    settings_of(context).json |= value is Format.JSON
+    return value
+
+
+def front(
+    context: typer.Context,
+    job: Job,
+    maximum: Maximum = None,
+    target: Annotated[
+        str | None, typer.Option(help="One of the job's targets, by its text or its device's name.")
+    ] = None,
+    format: Annotated[
+        Format,
+        typer.Option(
+            "--format", help="json and csv hold every point, html an interactive plot.", callback=_note_format
+        ),
+    ] = Format.TABLE,
+    json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Write to this file rather than print.")] = None,
+) -> None:
+    """Show a job's Pareto front: what was asked, predicted and measured of every point.
+
+    [dim]nas front latest[/dim]
+    [dim]nas front latest --max latency_ms=8 --max parameters=1e6[/dim]
+    [dim]nas front demo-3f9a1c --format html --out front.html[/dim]
+    """
+    with open_client(context) as client:
+        found = client.front(job)
+    bounds = bounds_from(maximum)
+    if bounds or target:
+        found = found.select(bounds, target)
+    if json or format is Format.JSON:
+        write_or_print(found.to_dict(), out)
+    elif format is Format.CSV:
+        write_or_print(found.to_csv(), out)
+    elif format is Format.HTML:
+        from nas.report.page import page
+
+        write_or_print(page(found), out)
+    else:
+        from nas.cli.tables import print_front
+
+        print_front(result_console(), found)
+
+
+def best(context: typer.Context, job: Job, maximum: Maximum = None, json: Json = False) -> None:
+    """Show the point of best quality within bounds (the job's own where none are given).
+
+    [dim]nas best latest --max latency_ms=8[/dim]
+    """
+    with open_client(context) as client:
+        found = client.front(job)
+        point = client.best(job, bounds_from(maximum) or None)
+    if json:
+        print_json(point.to_dict())
+        return
+    from nas.cli.tables import print_point
+
+    print_point(result_console(), found, point)
+
+
+def extract(
+    context: typer.Context,
+    job: Job,
+    out: Annotated[Path, typer.Option(help="Folder to make; must not hold anything yet.")],
+    digest: Annotated[str | None, typer.Option(help="Of the point, as fronts print it.")] = None,
+    maximum: Maximum = None,
+    json: Json = False,
+) -> None:
+    """Cut a point out of the supernet as a model that stands alone: ONNX, safetensors, manifest.
+
+    The point is named by its digest, or is the best one within bounds.
+
+    [dim]nas extract latest --max latency_ms=8 --out model[/dim]
+    [dim]nas extract latest --digest 3b1f0c9a7d2e4f58 --out model[/dim]
+    """
+    if (digest is None) == (not maximum):
+        raise InvalidSpec([Problem("--digest", "give either --digest D or at least one --max NAME=VALUE")])
+    with open_client(context) as client:
+        chosen = digest or client.best(job, bounds_from(maximum)).digest
+        manifest = client.extract(job, chosen, out)
+    if json:
+        print_json(manifest)
+        return
+    from nas.cli.tables import print_manifest
+
+    print_manifest(result_console(), manifest, out)

@@ -1,0 +1,117 @@
+"""Submitting jobs, going on with them, stopping them, and seeing where they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.output import error_console, print_json, result_console
+from nas.cli.settings import Job, Json, open_client
+
+if TYPE_CHECKING:
+    from nas.client import Client
+    from nas.job import Job as StoredJob
+
+__all__ = ["cancel", "list_jobs", "resume", "run_and_answer", "search", "show"]
+
+
+def search(
+    context: typer.Context,
+    spec: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job: see the README for its form.")],
+    json: Json = False,
+) -> None:
+    """Run a job to its end and print its front.
+
+    The whole file is checked first: every mistake is named at once, and nothing is started or written.
+    Ctrl-C stops the job so that it can be resumed.
+
+    [dim]nas search job.yaml[/dim]
+    [dim]nas search job.yaml --json > front.json[/dim]
+    """
+    with open_client(context) as client:
+        job = client.submit(spec)
+        error_console().print(f"job [bold]{job.id}[/]")
+        run_and_answer(client, job.id, as_json=json)
+
+
+def resume(context: typer.Context, job: Job, json: Json = False) -> None:
+    """Go on with a job from its last completed unit of work, and print its front.
+
+    [dim]nas resume latest[/dim]
+    """
+    with open_client(context) as client:
+        run_and_answer(client, client.job(job).id, as_json=json)
+
+
+def run_and_answer(client: Client, job_id: str, *, as_json: bool) -> None:
+    """Run a job to its end, then print its front."""
+    from nas.cli.running import run_to_end
+
+    run_to_end(client, job_id)
+    front = client.front(job_id)
+    if as_json:
+        print_json(front.to_dict())
+        return
+    from nas.cli.tables import print_front
+
+    print_front(result_console(), front)
+
+
+def cancel(context: typer.Context, job: Job, json: Json = False) -> None:
+    """Stop a job for good, whichever process runs it. Its measurements stay for later jobs.
+
+    [dim]nas cancel demo-3f9a1c[/dim]
+    """
+    with open_client(context) as client:
+        cancelled = client.cancel(job)
+    if json:
+        print_json(_summary(cancelled))
+    else:
+        result_console().print(f"job {cancelled.id} is {cancelled.status}")
+
+
+def list_jobs(context: typer.Context, json: Json = False) -> None:
+    """List jobs, newest first."""
+    with open_client(context) as client:
+        found = client.jobs()
+    if json:
+        print_json([_summary(job) for job in found])
+        return
+    from nas.cli.listings import jobs_table
+
+    if found:
+        result_console().print(jobs_table(found))
+    else:
+        result_console().print("No jobs yet: start with [bold]nas demo[/] or [bold]nas search JOB.yaml[/].")
+
+
+def show(context: typer.Context, job: Job, json: Json = False) -> None:
+    """Show a job: where it stands, what was asked for, and what it has found.
+
+    [dim]nas show latest[/dim]
+    """
+    with open_client(context) as client:
+        found = client.job(job)
+        front = client.front(found.id)
+    if json:
+        points = front.points
+        counts = {"evaluated": len(points), "on_front": sum(point.on_front for point in points)}
+        answer = {**_summary(found), "spec": found.spec.model_dump(mode="json"), "points": counts}
+        print_json({**answer, "hypervolume": front.to_dict()["hypervolume"]})
+        return
+    from nas.cli.listings import print_job
+
+    print_job(result_console(), found, front)
+
+
+def _summary(job: StoredJob) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "status": str(job.status),
+        "stage": None if job.stage is None else str(job.stage),
+        "error": job.error,
+        "created_at": job.created_at,
+        "updated_at": job.updated_at,
+    }

@@ -1,0 +1,116 @@
+"""Jobs, spaces, tasks and presets as people read them in a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.syntax import Syntax
+from rich.table import Table
+
+from nas.cli.tables import plain_table, strip_text
+from nas.front import Front
+from nas.job import Job, JobStatus
+from nas.report.strip import Strips
+from searchspaces.architecture import Architecture
+
+__all__ = ["CATALOGUE_TABLES", "jobs_table", "print_job"]
+
+STATUS_STYLES = {
+    JobStatus.SUCCEEDED: "green",
+    JobStatus.RUNNING: "cyan",
+    JobStatus.FAILED: "red",
+    JobStatus.INTERRUPTED: "yellow",
+}
+
+
+def _status(job: Job) -> str:
+    style = STATUS_STYLES.get(job.status, "dim")
+    return f"[{style}]{job.status}[/]" + (f" [dim]in {job.stage}[/]" if job.stage else "")
+
+
+def _local_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def jobs_table(jobs: Sequence[Job]) -> Table:
+    """One row a job."""
+    table = plain_table("job", "status", "space", "task", "targets", "created")
+    for job in jobs:
+        spec = job.spec
+        space = spec.space if isinstance(spec.space, str) else spec.space.get("name", "–")
+        targets = ", ".join(str(target.target()) for target in spec.targets)
+        table.add_row(job.id, _status(job), str(space), spec.task.name, targets, _local_time(job.created_at))
+    return table
+
+
+def print_job(console: Console, job: Job, front: Front) -> None:
+    """Where it stands, what was asked for, and how much it has found."""
+    console.print(f"[bold]{job.id}[/]  {_status(job)}")
+    console.print(
+        f"[dim]created {_local_time(job.created_at)} · last change {_local_time(job.updated_at)}[/]"
+    )
+    if job.error:
+        console.print(f"[red]{escape(job.error)}[/]", soft_wrap=True)
+    text = yaml.safe_dump(job.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    console.print(Syntax(text.rstrip(), "yaml", theme="ansi_dark", background_color="default"))
+    members = sum(point.on_front for point in front.points)
+    if front.points:
+        console.print(
+            f"{len(front.points)} architectures evaluated, {members} on the front, hypervolume "
+            f"{front.hypervolume():.4g}: [bold]nas front {job.id}[/]",
+            soft_wrap=True,
+        )
+    if job.status not in (JobStatus.SUCCEEDED, JobStatus.CANCELLED):
+        console.print(f"go on with: [bold]nas resume {job.id}[/]")
+
+
+def spaces_table(spaces: Sequence[dict[str, Any]]) -> Table:
+    """One row a space."""
+    table = plain_table(
+        "space", "codes", "depth", "width", "context", "mixers", "description", right=("codes",)
+    )
+    for space in spaces:
+        table.add_row(
+            space["name"],
+            f"{space['size']:.1e}",
+            _options(space["depth"]),
+            _options(space["width"]),
+            str(space["context"]),
+            " ".join(space["layer"]["mixer"]),
+            space["description"],
+        )
+    return table
+
+
+def tasks_table(tasks: Sequence[dict[str, Any]]) -> Table:
+    """One row a task."""
+    table = plain_table("task", "metric", "better", "options", "description")
+    for task in tasks:
+        better = "lower" if task["direction"] == "min" else "higher"
+        table.add_row(task["name"], task["metric"], better, ", ".join(task["options"]), task["description"])
+    return table
+
+
+def presets_table(presets: Sequence[dict[str, Any]]) -> Table:
+    """One row a published design."""
+    architectures = [Architecture.from_dict(preset["architecture"]) for preset in presets]
+    strips = Strips(architectures)
+    table = plain_table("preset", "layers", "digest", "source")
+    for preset, architecture in zip(presets, architectures, strict=True):
+        table.add_row(
+            f"★ {preset['name']}", strip_text(strips, architecture), preset["digest"][:8], preset["source"]
+        )
+    return table
+
+
+CATALOGUE_TABLES = {"spaces": spaces_table, "tasks": tasks_table, "presets": presets_table}
+"""How the listing of each noun is shown."""
+
+
+def _options(options: Sequence[Any]) -> str:
+    return " ".join(f"{option:g}" for option in options)

@@ -1,0 +1,80 @@
+"""`nas`: assembles the commands, and turns errors into clear messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli import catalogue, demo, fronts, jobs, worker
+from nas.cli.output import print_error
+from nas.cli.settings import Settings, settings_of
+from nas.errors import NasError, as_nas_error
+
+__all__ = ["app", "main"]
+
+RUN, ASK, DEVICES, KNOW = "Run jobs", "Ask for results", "Devices and benchmarks", "What there is"
+
+app = typer.Typer(
+    name="nas",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="NAS_HOME", help="Folder of jobs, measurements and supernets.", show_default="./.nas"
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Find the best transformer for a task on a device, within a budget: one elastic supernet, real
+    measurements, a Pareto front of models ready to ship.
+
+    Start with [bold]nas demo[/bold].
+    """
+    settings = settings_of(context)
+    settings.home, settings.debug = home, debug
+
+
+app.command(rich_help_panel=RUN)(demo.demo)
+app.command(rich_help_panel=RUN)(jobs.search)
+app.command(rich_help_panel=RUN)(jobs.resume)
+app.command(rich_help_panel=RUN)(jobs.cancel)
+app.command("jobs", rich_help_panel=RUN)(jobs.list_jobs)
+app.command(rich_help_panel=ASK)(jobs.show)
+app.command(rich_help_panel=ASK)(fronts.front)
+app.command(rich_help_panel=ASK)(fronts.best)
+app.command(rich_help_panel=ASK)(fronts.extract)
+app.command(rich_help_panel=DEVICES)(worker.worker)
+app.command(rich_help_panel=KNOW)(catalogue.spaces)
+app.command(rich_help_panel=KNOW)(catalogue.tasks)
+app.command(rich_help_panel=KNOW)(catalogue.presets)
+app.command(rich_help_panel=KNOW)(catalogue.version)
+
+
+def main() -> None:
+    """Run the command line that `sys.argv` holds; exits with the error's own code."""
+    settings = Settings()
+    try:
+        app(obj=settings)
+    except BrokenPipeError:
+        # The reader went away (`nas front JOB | head`): not an error; nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if settings.debug:
+            raise
+        known = error if isinstance(error, NasError) else as_nas_error(error)
+        print_error(known, as_json=settings.json)
+        sys.exit(known.exit_code)

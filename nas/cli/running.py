@@ -1,0 +1,43 @@
+"""Running a job in the foreground: its progress on standard error until it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nas.cli.output import error_console
+from nas.cli.progress import open_view
+from nas.errors import JobFailed, JobInterrupted
+from nas.job import JobStatus
+
+if TYPE_CHECKING:
+    from nas.client import Client
+    from nas.job import Job
+
+__all__ = ["run_to_end"]
+
+
+def run_to_end(client: Client, job_id: str) -> Job:
+    """Start a job, or go on with it, and show its progress until it ends.
+
+    Ctrl-C stops it at its last completed unit of work; a second one does not wait for that.
+
+    Raises:
+        JobInterrupted: it was stopped, here or elsewhere.
+        JobFailed: a stage of it failed; the message is the stage's own.
+    """
+    job = client.resume(job_id)
+    try:
+        with open_view(error_console()) as view:
+            for event in client.watch(job.id):
+                view.show(event)
+    except KeyboardInterrupt:
+        error_console().print(f"Stopping {job.id} at its last completed unit of work…")
+        client.interrupt(job.id)
+    job = client.job(job.id)
+    if job.status is JobStatus.SUCCEEDED:
+        return job
+    if job.status is JobStatus.FAILED:
+        raise JobFailed(job.error or f"job {job.id} failed without saying why")
+    if job.status is JobStatus.CANCELLED:
+        raise JobInterrupted(f"job {job.id} was cancelled")
+    raise JobInterrupted(f"job {job.id} is {job.status}; go on with: nas resume {job.id}")

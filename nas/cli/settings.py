@@ -1,0 +1,97 @@
+"""What holds for a whole invocation, and the options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nas.errors import InvalidSpec
+from searchspaces.errors import Problem
+
+if TYPE_CHECKING:
+    from nas.client import Client
+
+__all__ = ["Job", "Json", "Maximum", "Settings", "bounds_from", "open_client", "settings_of"]
+
+
+@dataclass
+class Settings:
+    """Set by the options as they are read; `main` reads it when an error ends the invocation.
+
+    Attributes:
+        json: a program reads: the answer, and an error, are JSON.
+        debug: show the traceback of an error.
+        home: folder of the embedded service; None for its own default.
+    """
+
+    json: bool = False
+    debug: bool = False
+    home: Path | None = None
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """Those of this invocation."""
+    found = context.find_object(Settings)
+    return context.ensure_object(Settings) if found is None else found
+
+
+def open_client(context: typer.Context) -> Client:
+    """The one door to the service; a context manager."""
+    from nas.client import connect
+
+    return connect(home=settings_of(context).home)
+
+
+def _note_json(context: typer.Context, value: bool) -> bool:
+    settings = settings_of(context)
+    settings.json = settings.json or value
+    return value
+
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Answer (and report errors) as JSON.", callback=_note_json)
+]
+Job = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="Id of a job, the beginning of one, or [bold]latest[/bold]."),
+]
+Maximum = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--max",
+        metavar="NAME=VALUE",
+        help="Bound, e.g. [bold]latency_ms=8[/bold], latency_ms@DEVICE=8, parameters=3e6, macs, "
+        "state_bytes, quality. Repeatable.",
+    ),
+]
+
+
+def bounds_from(written: list[str] | None) -> dict[str, float]:
+    """Bounds by name from ``NAME=VALUE`` texts.
+
+    Raises:
+        InvalidSpec: a text has another form, or a name is given twice; every problem at once. Names are
+            checked by the front, which knows its objectives.
+    """
+    bounds: dict[str, float] = {}
+    problems = []
+    for text in written or []:
+        name, separator, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not (name and separator and 0 < number < float("inf")):
+            problems.append(
+                Problem("--max", f"{text!r} is not a bound; accepted: NAME=VALUE with a number above 0")
+            )
+        elif name in bounds:
+            problems.append(Problem("--max", f"{name} is bounded twice"))
+        else:
+            bounds[name] = number
+    if problems:
+        raise InvalidSpec(problems)
+    return bounds

@@ -1,0 +1,161 @@
+"""Fronts and points as people read them in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from nas.front import Front, Point
+from nas.report.comparison import Tried, comparisons
+from nas.report.describe import (
+    describe_latency,
+    describe_point,
+    describe_quality,
+    known_latency,
+    readable_metric,
+)
+from nas.report.numbers import readable_bytes, readable_count
+from nas.report.strip import Strips
+from searchspaces.architecture import Architecture
+from workers.target import Target
+
+__all__ = ["plain_table", "print_comparisons", "print_front", "print_manifest", "print_point", "strip_text"]
+
+
+def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table without lines; the columns named in `right` are aligned so."""
+    table = Table(header_style="bold", box=None, pad_edge=False, title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def strip_text(strips: Strips, architecture: Architecture) -> Text:
+    """One coloured glyph and bar a layer."""
+    text = Text(no_wrap=True)
+    for cell in strips.cells(architecture):
+        text.append(cell.glyph, f"bold {cell.colour}").append(cell.bar + " ", cell.colour)
+    return text
+
+
+def print_front(console: Console, front: Front) -> None:
+    """A table a target: the front's points by latency, then the presets that are not on it; a legend."""
+    if not front.points:
+        console.print(f"job {front.job} has no evaluated architecture yet")
+        return
+    strips = Strips(point.architecture for point in front.points)
+    for target in front.targets:
+        console.print(_front_table(front, target, strips))
+    console.print(_legend(strips))
+    members = sum(point.on_front for point in front.points)
+    console.print(
+        f"[dim]{members} of {len(front.points)} architectures on the front · "
+        f"hypervolume {front.hypervolume():.4g}[/]"
+    )
+
+
+def _front_table(front: Front, target: Target, strips: Strips) -> Table:
+    unit = readable_metric(front.metric)
+    numbers = ("asked\nms", "predicted\nms", "measured\nms", f"validation\n{unit}", "test", "params", "state")
+    table = plain_table("digest", "layers", *numbers, "", right=numbers)
+    table.title = f"[bold]{front.job}[/] on {target}"
+    asked = next((o.bound for o in front.objectives if o.target == target and o.bound is not None), None)
+    members = [point for point in front.points if point.on_front]
+    baselines = [point for point in front.points if point.preset and not point.on_front]
+    for points, style in ((members, ""), (baselines, "dim")):
+        if points is baselines and baselines:
+            table.add_row("", Text("published, off the front", "italic"), style=style)
+        for point in sorted(points, key=lambda point: known_latency(point, target) or float("inf")):
+            latency = point.latency_ms.get(str(target))
+            table.add_row(
+                point.digest[:8],
+                strip_text(strips, point.architecture),
+                "–" if asked is None else f"≤ {asked:g}",
+                describe_latency(latency and latency.predicted, latency and latency.predicted_std),
+                describe_latency(latency and latency.measured, latency and latency.measured_std),
+                describe_quality(point.validation),
+                describe_quality(point.test),
+                readable_count(point.parameters),
+                readable_bytes(point.state_bytes),
+                f"★ {point.preset}" if point.preset else "",
+                style=style,
+            )
+    return table
+
+
+def _legend(strips: Strips) -> Text:
+    text = Text()
+    for cell in strips.mixer_legend():
+        text.append(cell.glyph + cell.bar, f"bold {cell.colour}").append(f" {cell.title}  ", "dim")
+    text.append("\nbar: feed-forward width over model width  ", "dim")
+    for bar, ratio in strips.ratio_legend():
+        text.append(f"{bar} ×{ratio:g}  ", "dim")
+    return text.append("· ★ published design", "dim")
+
+
+def print_comparisons(console: Console, front: Front) -> None:
+    """Whether anything found beats the plain softmax transformer of its depth in both measured latency
+    and test quality."""
+    for target in front.targets:
+        compared = comparisons(front, target)
+        for comparison in compared:
+            if comparison.better is not None:
+                console.print(_comparison(front, comparison.baseline, comparison.better))
+        if not any(comparison.better for comparison in compared):
+            console.print(
+                f"[yellow]✘[/] found nothing with both lower measured latency and better test "
+                f"{readable_metric(front.metric)} than the plain softmax transformer of its depth on {target}"
+            )
+
+
+def _comparison(front: Front, baseline: Tried, better: Tried) -> str:
+    kind = ("lower", "loss") if front.direction.sign > 0 else ("higher", readable_metric(front.metric))
+    return (
+        f"[green]✔[/] found [bold]{better.point.digest[:8]}[/]: lower measured latency "
+        f"({better.latency_ms:.2f} < {baseline.latency_ms:.2f} ms) and {kind[0]} test {kind[1]} "
+        f"({better.test:.3f} against {baseline.test:.3f} {readable_metric(front.metric)}) than "
+        f"{baseline.point.preset} of the same depth"
+    )
+
+
+def print_point(console: Console, front: Front, point: Point) -> None:
+    """Everything that is known of one point."""
+    strips = Strips(each.architecture for each in front.points)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("layers", strip_text(strips, point.architecture))
+    for target in front.targets:
+        facts.add_row("target", str(target))
+        for name, value in describe_point(point, front.metric, target):
+            facts.add_row(name, value)
+    console.print(facts)
+    console.print(_layers_table(point.architecture))
+    console.print(f"[dim]its model: nas extract {front.job} --digest {point.digest} --out DIR[/]")
+
+
+def _layers_table(architecture: Architecture) -> Table:
+    table = plain_table(
+        "layer", "mixer", "heads", "channel", "ratio", "F", right=("layer", "heads", "ratio", "F")
+    )
+    for number, layer in enumerate(architecture.layers, 1):
+        table.add_row(
+            str(number),
+            layer.mixer,
+            str(layer.heads) if layer.heads else "–",
+            layer.channel,
+            f"{layer.ratio:g}",
+            f"{layer.ratio * architecture.width:.0f}",
+        )
+    return table
+
+
+def print_manifest(console: Console, manifest: Mapping[str, Any], out: Path) -> None:
+    """What was written where, and how closely the exported model agrees with the supernet."""
+    console.print(f"model written to [bold]{escape(str(out))}[/]")
+    for file in sorted(out.iterdir()):
+        console.print(f"  {file.name}  [dim]{readable_bytes(file.stat().st_size)}[/]")

@@ -1,0 +1,242 @@
+"""The interactive figure of a front on one target: quality over latency, and predicted against measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from nas.front import Front, Latency, Point
+from nas.report.describe import describe_point, readable_metric
+from nas.report.labels import place_labels
+from nas.report.palette import FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
+from nas.report.scales import linear_scale, log_scale, log_ticks, padded
+from nas.report.strip import Strips
+from workers.target import Target
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+__all__ = ["figure"]
+
+HEIGHT = 560
+PLOT_WIDTH, PLOT_HEIGHT = 660.0, 400.0
+"""Of the left panel on an ordinary screen, in pixels: what labels are placed for."""
+MONOSPACE = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
+BAND = "rgba(11, 105, 163, 0.10)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Dot:
+    """A point with what both panels need of it."""
+
+    point: Point
+    latency: Latency
+    quality: float
+    hover: str
+
+
+def figure(front: Front, target: Target, strips: Strips) -> Figure:
+    """Points of `front` on `target`; hovering shows each one's numbers and layers.
+
+    Raises:
+        ValueError: no point has both a quality and a latency.
+    """
+    from plotly.subplots import make_subplots
+
+    dots = [
+        _Dot(point, latency, point.validation, _hover(point, front, target, strips))
+        for point in front.points
+        if point.validation is not None and (latency := point.latency_ms.get(str(target))) is not None
+    ]
+    if not dots:
+        raise ValueError(f"no point of {front.job} was evaluated on {target}: nothing to draw")
+    dots.sort(key=lambda dot: dot.latency.best_known)
+    built = make_subplots(
+        rows=1,
+        cols=2,
+        column_widths=[0.66, 0.34],
+        horizontal_spacing=0.09,
+        subplot_titles=("Quality over latency", "Was the prediction right?"),
+    )
+    for trace in (*_quality_traces(dots), *_bound_traces(front, target, dots)):
+        built.add_trace(trace, row=1, col=1)
+    for trace in _prediction_traces([dot for dot in dots if dot.latency.measured is not None]):
+        built.add_trace(trace, row=1, col=2)
+    _style(built, front, dots)
+    return built
+
+
+def _quality_traces(dots: list[_Dot]) -> Iterator[Any]:
+    others = [dot for dot in dots if not dot.point.on_front and not dot.point.preset]
+    members = [dot for dot in dots if dot.point.on_front]
+    presets = [dot for dot in dots if dot.point.preset]
+    yield _scatter("evaluated", others, marker={"size": 7, "color": FAINT, "opacity": 0.5})
+    yield _scatter(
+        "front",
+        members,
+        mode="lines+markers",
+        line={"color": FRONT, "width": 2, "shape": "hv"},
+        marker={"size": 10, "color": FRONT, "line": {"color": "white", "width": 1.5}},
+        error_x=_to_prediction(members),
+    )
+    names, sides = _labels(dots, presets, members)
+    yield _scatter(
+        "published design",
+        presets,
+        mode="markers+text",
+        text=names,
+        textposition=sides,
+        textfont={"size": 11, "color": PRESET},
+        marker={"size": 13, "symbol": "star", "color": PRESET, "line": {"color": "white", "width": 1}},
+    )
+
+
+def _scatter(name: str, dots: Sequence[_Dot], **style: Any) -> Any:
+    from plotly.graph_objects import Scatter
+
+    return Scatter(
+        name=name,
+        x=[dot.latency.best_known for dot in dots],
+        y=[dot.quality for dot in dots],
+        customdata=[dot.hover for dot in dots],
+        hovertemplate="%{customdata}<extra></extra>",
+        **{"mode": "markers", **style},
+    )
+
+
+def _to_prediction(dots: Sequence[_Dot]) -> dict[str, Any]:
+    """Error bars that reach from what was measured to what had been predicted."""
+    misses = [dot.latency.predicted - dot.latency.best_known for dot in dots]
+    return {
+        "symmetric": False,
+        "array": [max(miss, 0.0) for miss in misses],
+        "arrayminus": [max(-miss, 0.0) for miss in misses],
+        "color": FRONT,
+        "thickness": 1.2,
+        "width": 4,
+    }
+
+
+def _labels(
+    dots: Sequence[_Dot], presets: Sequence[_Dot], members: Sequence[_Dot]
+) -> tuple[list[str], list[str]]:
+    """Text and side of each preset's name; no text where it would cover something (hovering tells it)."""
+    x = log_scale([dot.latency.best_known for dot in dots], 0.0, PLOT_WIDTH)
+    y = linear_scale([dot.quality for dot in dots], PLOT_HEIGHT, 0.0)
+    placed = place_labels(
+        [(x(dot.latency.best_known), y(dot.quality), dot.point.preset or "") for dot in presets],
+        [(x(dot.latency.best_known), y(dot.quality)) for dot in members],
+        (0.0, 0.0, PLOT_WIDTH, PLOT_HEIGHT),
+    )
+    names = [dot.point.preset or "" if label else "" for dot, label in zip(presets, placed, strict=True)]
+    return names, [label.side if label else "middle right" for label in placed]
+
+
+def _bound_traces(front: Front, target: Target, dots: Sequence[_Dot]) -> Iterator[Any]:
+    from plotly.graph_objects import Scatter
+
+    for bound in (o.bound for o in front.objectives if o.target == target and o.bound is not None):
+        yield Scatter(
+            name=f"asked ≤ {bound:g} ms",
+            x=[bound, bound],
+            y=padded([dot.quality for dot in dots]),
+            mode="lines",
+            line={"color": INK, "width": 1, "dash": "dash"},
+            hoverinfo="name",
+        )
+
+
+def _prediction_traces(dots: Sequence[_Dot]) -> Iterator[Any]:
+    from plotly.graph_objects import Scatter
+
+    if not dots:
+        return
+    values = [value for dot in dots for value in (dot.latency.predicted, dot.latency.best_known)]
+    low, high = min(values) * 0.9, max(values) * 1.1
+    yield Scatter(
+        name="within 5%",
+        x=[low, high, high, low],
+        y=[low * 0.95, high * 0.95, high * 1.05, low * 1.05],
+        mode="lines",
+        fill="toself",
+        fillcolor=BAND,
+        line={"width": 0},
+        hoverinfo="skip",
+    )
+    yield Scatter(
+        x=[low, high],
+        y=[low, high],
+        mode="lines",
+        line={"color": MUTED, "width": 1, "dash": "dot"},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    yield Scatter(
+        x=[dot.latency.predicted for dot in dots],
+        y=[dot.latency.measured for dot in dots],
+        error_x={"array": [dot.latency.predicted_std for dot in dots], "thickness": 1, "width": 0},
+        error_y={"array": [dot.latency.measured_std or 0.0 for dot in dots], "thickness": 1, "width": 0},
+        mode="markers",
+        marker={
+            "size": 9,
+            "color": [PRESET if dot.point.preset else FRONT for dot in dots],
+            "symbol": ["star" if dot.point.preset else "circle" for dot in dots],
+            "line": {"color": "white", "width": 1},
+        },
+        customdata=[dot.hover for dot in dots],
+        hovertemplate="%{customdata}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _hover(point: Point, front: Front, target: Target, strips: Strips) -> str:
+    facts = [
+        f"<b>{name}</b>{'&nbsp;' * (12 - len(name))}{escape(value)}"
+        for name, value in describe_point(point, front.metric, target)
+    ]
+    layers = [
+        f"{number} <span style='color:{cell.colour}'>{cell.glyph}{cell.bar}</span> {escape(cell.title)}"
+        for number, cell in enumerate(strips.cells(point.architecture), 1)
+    ]
+    return "<br>".join([*facts, "", *layers])
+
+
+def _style(built: Figure, front: Front, dots: Sequence[_Dot]) -> None:
+    line = {"gridcolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": FAINT, "zeroline": False}
+    latencies = [dot.latency.best_known for dot in dots]
+    ticks = log_ticks(latencies)
+    milliseconds = {**line, "type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    built.update_xaxes(**milliseconds)
+    built.update_xaxes(
+        title="latency, ms (measured where it was, else predicted)",
+        range=padded([math.log10(latency) for latency in latencies]),
+        row=1,
+        col=1,
+    )
+    better = "lower" if front.direction.sign > 0 else "higher"
+    built.update_yaxes(
+        title=f"{readable_metric(front.metric)}, validation ({better} is better)",
+        range=padded([dot.quality for dot in dots]),
+        row=1,
+        col=1,
+        **line,
+    )
+    built.update_xaxes(title="predicted, ms", row=1, col=2)
+    built.update_yaxes(title="measured, ms", row=1, col=2, **milliseconds)
+    built.update_layout(
+        height=HEIGHT,
+        margin={"l": 64, "r": 24, "t": 56, "b": 96},
+        font={"family": FONT, "size": 13, "color": INK},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        legend={"orientation": "h", "y": -0.16, "x": 0},
+        hoverlabel={
+            "bgcolor": "white",
+            "bordercolor": FAINT,
+            "align": "left",
+            "font": {"family": MONOSPACE, "size": 12, "color": INK},
+        },
+    )

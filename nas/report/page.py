@@ -1,0 +1,149 @@
+"""A front as one HTML file that needs nothing else: figures that answer the mouse, and every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from statistics import median
+
+from nas.front import Front, Point
+from nas.report.describe import describe_latency, describe_quality, known_latency, readable_metric
+from nas.report.figure import figure
+from nas.report.numbers import readable_bytes, readable_count
+from nas.report.palette import CELL, FAINT, FONT, GRID, INK, MUTED, PRESET
+from nas.report.strip import Cell, Strips
+from workers.target import Target
+
+__all__ = ["page"]
+
+STYLE = f"""
+:root {{ color-scheme: light; --ink: {INK}; --muted: {MUTED}; --faint: {FAINT}; --grid: {GRID};
+  --preset: {PRESET}; }}
+body {{ margin: 0 auto; max-width: 1180px; padding: 32px 24px 64px; color: var(--ink); background: #fff;
+  font: 15px/1.5 {FONT}; }}
+h1 {{ font-size: 26px; margin: 0; }} h2 {{ font-size: 17px; margin: 40px 0 8px; font-weight: 600; }}
+.subtitle {{ color: var(--muted); margin: 4px 0 24px; }}
+.tiles {{ display: flex; flex-wrap: wrap; gap: 12px; }}
+.tile {{ border: 1px solid var(--grid); border-radius: 10px; padding: 10px 18px; min-width: 120px; }}
+.tile b {{ display: block; font-size: 22px; font-weight: 600; }}
+.tile span {{ color: var(--muted); font-size: 13px; }}
+table {{ border-collapse: collapse; width: 100%; font-size: 13.5px; }}
+th {{ text-align: right; font-weight: 600; color: var(--muted); border-bottom: 1px solid var(--faint);
+  padding: 6px 10px; }}
+td {{ text-align: right; padding: 4px 10px; border-bottom: 1px solid var(--grid);
+  font-variant-numeric: tabular-nums; white-space: nowrap; }}
+th.text, td.text {{ text-align: left; }} td code {{ color: var(--muted); }}
+tr.off td {{ color: var(--muted); }} .star {{ color: var(--preset); }}
+.strip {{ display: inline-flex; gap: 4px; vertical-align: middle; }}
+.layer {{ position: relative; width: 20px; height: 26px; border-radius: 3px; background: {CELL};
+  overflow: hidden; }}
+.layer i {{ position: absolute; left: 0; right: 0; bottom: 0; }}
+.layer b {{ position: absolute; inset: 0; text-align: center; text-shadow: 0 0 3px #fff, 0 0 3px #fff;
+  font: 600 12px/26px ui-monospace, Menlo, monospace; }}
+.legend {{ display: flex; flex-wrap: wrap; gap: 6px 18px; align-items: center; color: var(--muted);
+  font-size: 13px; margin: 12px 0 0; }}
+.legend > span {{ display: inline-flex; gap: 6px; align-items: center; }}
+"""
+
+
+def page(front: Front) -> str:
+    """The whole document; plotly's script is in it, so it also opens without a network."""
+    strips = Strips(point.architecture for point in front.points)
+    body = "\n".join(_body(front, strips))
+    title = escape(f"{front.job}: Pareto front")
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<meta name="viewport" content="width=device-width">\n<style>{STYLE}</style>\n</head>\n'
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _body(front: Front, strips: Strips) -> Iterator[str]:
+    yield f"<h1>{escape(front.job)}</h1>"
+    yield f'<p class="subtitle">Pareto front of space {escape(front.space)} on task {escape(front.task)}</p>'
+    yield f'<div class="tiles">{"".join(_tiles(front))}</div>'
+    for number, target in enumerate(front.targets):
+        yield f"<h2>{escape(str(target))}</h2>"
+        yield figure(front, target, strips).to_html(
+            full_html=False,
+            include_plotlyjs=number == 0,
+            div_id=f"figure-{number}",
+            config={"displaylogo": False, "responsive": True},
+        )
+        yield _table(front, target, strips)
+    yield f'<p class="legend">{"".join(_legend(strips))}</p>'
+
+
+def _tiles(front: Front) -> Iterator[str]:
+    latencies = [latency for point in front.points for latency in point.latency_ms.values()]
+    members = [point for point in front.points if point.on_front]
+    misses = [
+        abs(latency.predicted - latency.measured) / latency.measured
+        for point in members
+        for latency in point.latency_ms.values()
+        if latency.measured is not None
+    ]
+    facts = [
+        (f"{len(front.points)}", "architectures evaluated"),
+        (f"{len(members)}", "on the front"),
+        (f"{sum(latency.measured is not None for latency in latencies)}", "of them measured"),
+        (f"{median(misses):.1%}" if misses else "–", "median |predicted − measured| on the front"),
+        (f"{front.hypervolume():.4g}", "hypervolume"),
+    ]
+    for value, name in facts:
+        yield f'<div class="tile"><b>{value}</b><span>{name}</span></div>'
+
+
+def _table(front: Front, target: Target, strips: Strips) -> str:
+    unit = escape(readable_metric(front.metric))
+    heads = [
+        ("text", "digest"),
+        ("text", "layers"),
+        ("", "predicted ms"),
+        ("", "measured ms"),
+        ("", f"{unit}, validation"),
+        ("", "test"),
+        ("", "parameters"),
+        ("", "state"),
+        ("text", ""),
+    ]
+    head = "".join(f'<th class="{kind}">{name}</th>' for kind, name in heads)
+    shown = [point for point in front.points if point.on_front or point.preset]
+    shown.sort(key=lambda point: (not point.on_front, known_latency(point, target) or 0.0))
+    rows = "\n".join(_row(point, target, strips) for point in shown)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _row(point: Point, target: Target, strips: Strips) -> str:
+    latency = point.latency_ms.get(str(target))
+    predicted = describe_latency(latency.predicted, latency.predicted_std) if latency else "–"
+    measured = describe_latency(latency.measured, latency.measured_std) if latency else "–"
+    strip = "".join(_cell(cell) for cell in strips.cells(point.architecture))
+    cells = [
+        ("text", f"<code>{escape(point.digest[:8])}</code>"),
+        ("text", f'<span class="strip">{strip}</span>'),
+        ("", predicted),
+        ("", measured),
+        ("", describe_quality(point.validation)),
+        ("", describe_quality(point.test)),
+        ("", readable_count(point.parameters)),
+        ("", readable_bytes(point.state_bytes)),
+        ("text", f'<span class="star">★ {escape(point.preset)}</span>' if point.preset else ""),
+    ]
+    kind = "" if point.on_front else ' class="off"'
+    return f"<tr{kind}>" + "".join(f'<td class="{kind}">{text}</td>' for kind, text in cells) + "</tr>"
+
+
+def _cell(cell: Cell) -> str:
+    return (
+        f'<span class="layer" title="{escape(cell.title)}">'
+        f'<i style="height:{cell.height:.0%};background:{cell.colour}"></i><b>{escape(cell.glyph)}</b></span>'
+    )
+
+
+def _legend(strips: Strips) -> Iterator[str]:
+    for cell in strips.mixer_legend():
+        yield f"<span>{_cell(cell)}{escape(cell.title)}</span>"
+    ratios = ", ".join(f"{bar} ×{ratio:g}" for bar, ratio in strips.ratio_legend())
+    yield f"<span>height: feed-forward width over model width ({ratios})</span>"
+    yield '<span><span class="star">★</span>published design</span>'

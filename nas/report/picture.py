@@ -1,0 +1,146 @@
+"""A front as a small SVG file for documents: quality over latency, and who is on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+from nas.front import Front, Point
+from nas.report.describe import describe_quality, known_latency, readable_metric
+from nas.report.labels import place_labels
+from nas.report.palette import CELL, FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
+from nas.report.scales import Scale, linear_scale, linear_ticks, log_scale, log_ticks
+from nas.report.strip import Strips
+from nas.report.svg import circle, line, rect, star, text
+from workers.target import Target
+
+__all__ = ["picture"]
+
+WIDTH, HEIGHT = 1080, 520
+LEFT, RIGHT, TOP, BOTTOM = 66, 640, 70, 456
+"""Of the plot."""
+LIST_LEFT, LIST_LATENCY, LIST_QUALITY = 690, 952, 1056
+"""Of the list beside it: where strips begin, and where the two numbers end."""
+LIST_ROWS, ROW_HEIGHT = 13, 29
+CELL_WIDTH, CELL_HEIGHT, CELL_GAP = 19, 22, 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Dot:
+    point: Point
+    latency_ms: float
+    quality: float
+
+
+def picture(front: Front, target: Target) -> str:
+    """An SVG document of `front` on `target`, some tens of kB.
+
+    Raises:
+        ValueError: no point has both a quality and a latency.
+    """
+    dots = [
+        _Dot(point, latency, point.validation)
+        for point in front.points
+        if point.validation is not None and (latency := known_latency(point, target)) is not None
+    ]
+    if not dots:
+        raise ValueError(f"no point of {front.job} was evaluated on {target}: nothing to draw")
+    dots.sort(key=lambda dot: dot.latency_ms)
+    label = escape(f"Pareto front of {front.job} on {target}", quote=True)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            f'aria-label="{label}" font-family="{FONT}">',
+            rect(0, 0, WIDTH, HEIGHT, "white"),
+            *_chart(front, target, dots),
+            *_members(front, dots),
+            "</svg>\n",
+        ]
+    )
+
+
+def _chart(front: Front, target: Target, dots: list[_Dot]) -> Iterator[str]:
+    latencies, qualities = [dot.latency_ms for dot in dots], [dot.quality for dot in dots]
+    x = log_scale(latencies, LEFT, RIGHT)
+    y = linear_scale(qualities, BOTTOM, TOP)
+    yield text(20, 30, f"{front.space} on {front.task}", size=17, weight=600)
+    yield text(20, 50, f"{len(dots)} architectures · latency on {target}", fill=MUTED)
+    for tick in log_ticks(latencies):
+        yield line(x(tick), TOP, x(tick), BOTTOM, GRID)
+        yield text(x(tick), BOTTOM + 18, f"{tick:g}", fill=MUTED, anchor="middle")
+    for tick in linear_ticks(qualities):
+        yield line(LEFT, y(tick), RIGHT, y(tick), GRID)
+        yield text(LEFT - 8, y(tick) + 4, f"{tick:g}", fill=MUTED, anchor="end")
+    yield text((LEFT + RIGHT) / 2, BOTTOM + 42, "latency, ms", size=13, anchor="middle")
+    middle = (TOP + BOTTOM) / 2
+    better = "lower" if front.direction.sign > 0 else "higher"
+    caption = f"{readable_metric(front.metric)} ({better} is better)"
+    label = text(20, middle, caption, size=13, anchor="middle")
+    yield f'<g transform="rotate(-90 20 {middle:g})">{label}</g>'
+    for bound in (o.bound for o in front.objectives if o.target == target and o.bound is not None):
+        if LEFT < x(bound) < RIGHT:
+            yield line(x(bound), TOP, x(bound), BOTTOM, INK, dash="4 4")
+            yield text(x(bound) + 5, TOP + 11, f"asked ≤ {bound:g} ms", size=11)
+    yield from _dots(dots, x, y)
+
+
+def _dots(dots: list[_Dot], x: Scale, y: Scale) -> Iterator[str]:
+    for dot in dots:
+        if not dot.point.on_front and not dot.point.preset:
+            yield circle(x(dot.latency_ms), y(dot.quality), 3.5, FAINT, opacity=0.5)
+    members = [dot for dot in dots if dot.point.on_front]
+    if members:
+        first, *rest = [(x(dot.latency_ms), y(dot.quality)) for dot in members]
+        steps = "".join(f"H{right:.1f}V{down:.1f}" for right, down in rest)
+        path = f"M{first[0]:.1f},{first[1]:.1f}{steps}"
+        yield f'<path d="{path}" fill="none" stroke="{FRONT}" stroke-width="2"/>'
+    for dot in members:
+        yield circle(x(dot.latency_ms), y(dot.quality), 5.5, FRONT, title=dot.point.digest)
+    presets = [(x(dot.latency_ms), y(dot.quality), dot.point.preset) for dot in dots if dot.point.preset]
+    on_front = [(x(dot.latency_ms), y(dot.quality)) for dot in members]
+    labels = place_labels(presets, on_front, (LEFT, TOP, LIST_LEFT - 8, BOTTOM))
+    for (left, top, name), label in zip(presets, labels, strict=True):
+        yield star(left, top, PRESET, title=name)
+        if label is not None:
+            yield text(label.box[0], label.box[3] - 3, name, size=11, fill=PRESET)
+
+
+def _members(front: Front, dots: list[_Dot]) -> Iterator[str]:
+    """The front as a list, fastest first: strip, latency, quality; evenly thinned where it is long."""
+    strips = Strips(dot.point.architecture for dot in dots)
+    members = [dot for dot in dots if dot.point.on_front]
+    shown = members
+    if len(members) > LIST_ROWS:
+        step = (len(members) - 1) / (LIST_ROWS - 1)
+        shown = [members[round(number * step)] for number in range(LIST_ROWS)]
+    title = f"the front ({len(shown)} of {len(members)})" if len(shown) < len(members) else "the front"
+    yield text(LIST_LEFT, 50, title, fill=MUTED)
+    yield text(LIST_LATENCY, 50, "ms", fill=MUTED, anchor="end")
+    yield text(LIST_QUALITY, 50, readable_metric(front.metric), fill=MUTED, anchor="end")
+    for row, dot in enumerate(shown):
+        top = TOP - 8 + row * ROW_HEIGHT
+        for number, cell in enumerate(strips.cells(dot.point.architecture)):
+            left, height = LIST_LEFT + number * (CELL_WIDTH + CELL_GAP), cell.height * CELL_HEIGHT
+            yield rect(left, top, CELL_WIDTH, CELL_HEIGHT, CELL, cell.title)
+            yield rect(left, top + CELL_HEIGHT - height, CELL_WIDTH, height, cell.colour, cell.title)
+            middle = left + CELL_WIDTH / 2
+            yield text(middle, top + 15, cell.glyph, size=11, weight=700, anchor="middle", halo=True)
+        if dot.point.preset:
+            end = LIST_LEFT + dot.point.architecture.depth * (CELL_WIDTH + CELL_GAP)
+            yield text(end + 4, top + 15, f"★ {dot.point.preset}", size=10, fill=PRESET)
+        yield text(LIST_LATENCY, top + 16, f"{dot.latency_ms:.2f}", size=13, anchor="end")
+        yield text(LIST_QUALITY, top + 16, describe_quality(dot.quality), size=13, anchor="end")
+    yield from _legend(strips)
+
+
+def _legend(strips: Strips) -> Iterator[str]:
+    left, top = LIST_LEFT, HEIGHT - 62
+    for cell in strips.mixer_legend():
+        width = 22 + 6.6 * len(cell.title)
+        if left + width > LIST_QUALITY:
+            left, top = LIST_LEFT, top + 20
+        yield rect(left, top, 12, 12, cell.colour)
+        yield text(left + 17, top + 10, cell.title, size=11, fill=MUTED)
+        left += round(width) + 8
+    yield text(20, HEIGHT - 8, "★ published design · bar height: feed-forward ratio", size=11, fill=MUTED)

@@ -1,0 +1,52 @@
+"""Axes: from values to pixels, and where ticks stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+__all__ = ["Scale", "linear_scale", "linear_ticks", "log_scale", "log_ticks", "padded"]
+
+Scale = Callable[[float], float]
+"""From a value to a pixel."""
+
+LEADING = (1, 1.5, 2, 3, 4, 5, 6, 8)
+"""Digits of the ticks within a decade."""
+MARGIN = 0.06
+"""Empty share of the axis beyond the outermost values, on either side."""
+
+
+def padded(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis that holds the values with some room beyond them."""
+    low, high = min(values), max(values)
+    margin = MARGIN * (high - low) or 0.1
+    return low - margin, high + margin
+
+
+def linear_scale(values: Sequence[float], start: float, end: float) -> Scale:
+    """Values onto pixels `start` to `end` (which may run backwards)."""
+    low, high = padded(values)
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def log_scale(values: Sequence[float], start: float, end: float) -> Scale:
+    """Logarithms of values, all above 0, onto pixels."""
+    scale = linear_scale([math.log10(value) for value in values], start, end)
+    return lambda value: scale(math.log10(value))
+
+
+def linear_ticks(values: Sequence[float], about: int = 6) -> list[float]:
+    """Round numbers between the values, about so many."""
+    low, high = min(values), max(values)
+    rough = (high - low) / about or 0.1
+    decade = 10.0 ** math.floor(math.log10(rough))
+    step = next(lead * decade for lead in (1, 2, 5, 10) if lead * decade >= rough)
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def log_ticks(values: Sequence[float]) -> list[float]:
+    """Round numbers between the values, several a decade."""
+    low, high = min(values), max(values)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [lead * 10.0**decade for decade in decades for lead in LEADING]
+    return [tick for tick in ticks if low <= tick <= high]
