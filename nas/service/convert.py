@@ -43,7 +43,7 @@ __all__ = [
 
 E = TypeVar("E", bound=StrEnum)
 
-_ENUMS: Mapping[type[StrEnum], tuple[EnumTypeWrapper[Any], str]] = {
+_ENUMS: Mapping[type[StrEnum], tuple[EnumTypeWrapper, str]] = {
     JobStatus: (pb.JobStatus, "JOB_STATUS_"),
     StageName: (pb.StageName, "STAGE_NAME_"),
     EventKind: (pb.EventKind, "EVENT_KIND_"),

@@ -461,10 +461,12 @@ class ListTasksResponse(_message.Message):
     def __init__(self, task_json: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListPresetsRequest(_message.Message):
-    __slots__ = ("space",)
+    __slots__ = ("space", "declaration_json")
     SPACE_FIELD_NUMBER: _ClassVar[int]
+    DECLARATION_JSON_FIELD_NUMBER: _ClassVar[int]
     space: str
-    def __init__(self, space: _Optional[str] = ...) -> None: ...
+    declaration_json: str
+    def __init__(self, space: _Optional[str] = ..., declaration_json: _Optional[str] = ...) -> None: ...
 
 class ListPresetsResponse(_message.Message):
     __slots__ = ("preset_json",)

@@ -1,0 +1,82 @@
+"""Files that exist whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nas.errors import InvalidSpec, StoreUnavailable
+from searchspaces.errors import Problem
+
+__all__ = ["sync_folder", "write_folder_whole", "write_whole"]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; what was written there takes `path`'s place at the end, and
+    is removed where the block fails. A kill at any point leaves the earlier file or the new one.
+
+    Raises:
+        StoreUnavailable: the disk cannot take it (full, read-only, gone).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write {path}: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        os.close(descriptor)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+@contextmanager
+def write_folder_whole(out: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `out`; it becomes `out` at the end, and is removed where the block
+    fails. A kill at any point leaves the whole folder or none.
+
+    Raises:
+        InvalidSpec: `out` is a file or has something in it.
+        StoreUnavailable: the disk cannot take it (full, read-only, gone).
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidSpec([Problem("out", f"{out} has something in it; accepted: a new or an empty folder")])
+    temporary: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        yield temporary
+        temporary.chmod(0o755)  # mkdtemp keeps it to its owner
+        for file in temporary.iterdir():
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+        sync_folder(temporary)
+        temporary.rename(out)
+        sync_folder(out.parent)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary)

@@ -1,0 +1,269 @@
+"""A service elsewhere, over gRPC: the same calls, the same answers and the same errors."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from nas.errors import InvalidSpec, ServiceUnavailable
+from nas.front import Front, Point
+from nas.job import Event, Job, JobSpec, load_job_spec
+from nas.rpc.v1 import service_pb2 as pb
+from nas.rpc.v1 import service_pb2_grpc as rpc
+from nas.service import convert
+from nas.service.api import EventBatch, Service
+from nas.service.faults import error_of_call
+from nas.service.tls import ClientTls
+from nas.service.transfer import receive_folder
+from searchspaces.errors import SpaceError
+from searchspaces.space import load_space, space_names
+from workers.target import Target
+
+__all__ = ["RemoteService"]
+
+A = TypeVar("A")
+
+CALL_SECONDS = 30.0
+"""Deadline of an ordinary call, its retries included."""
+
+STOP_SECONDS = 120.0
+"""Deadline of a call that waits for a job to stop: between two units of its work."""
+
+FRONT_SECONDS = 120.0
+EXTRACT_SECONDS = 900.0
+
+WATCH_SECONDS = 60.0
+"""A watch is asked for again at least this often, so that none waits on a dead peer."""
+
+PATIENCE_SECONDS = 300.0
+"""A watch goes on trying to reach its service for this long."""
+
+RETRIED = {
+    "methodConfig": [
+        {
+            "name": [{"service": "nas.rpc.v1.SearchService"}],
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+"""Every call may be repeated: a submission carries a key, the others change nothing the second time."""
+
+CLIENT_OPTIONS = (
+    ("grpc.service_config", json.dumps(RETRIED)),
+    ("grpc.max_receive_message_length", 16 << 20),
+    # An error's detail travels in the trailing metadata.
+    ("grpc.max_metadata_size", 128 << 10),
+    ("grpc.absolute_max_metadata_size", 256 << 10),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+
+
+class RemoteService(Service):
+    """Asks the service at an address.
+
+    Args:
+        server: ``HOST:PORT``.
+        token: shown with every call.
+        tls: None for plain text.
+        patience: seconds for which a watch goes on trying to reach the service.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        token: str | None = None,
+        tls: ClientTls | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.server = server
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._patience = patience
+        if tls is None:
+            self._channel = grpc.insecure_channel(server, CLIENT_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(server, tls.credentials(), CLIENT_OPTIONS)
+        self._stub = rpc.SearchServiceStub(self._channel)
+
+    # Jobs
+    def submit(
+        self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""
+    ) -> Job:
+        """See `Service.submit`. A space's file is read here; a task's `path` is one of the service's host.
+        The owner is whose token it is: an argument of another name is refused."""
+        if owner:
+            raise ValueError("a remote job's owner is the token's")
+        if not isinstance(spec, JobSpec):
+            relative_to = Path(spec).resolve().parent if isinstance(spec, str | Path) else Path.cwd()
+            spec = load_job_spec(spec)
+        else:
+            relative_to = Path.cwd()
+        if isinstance(spec.space, str):
+            spec = spec.model_copy(update={"space": _name_or_declaration(spec.space, relative_to)})
+        request = pb.SubmitJobRequest(
+            spec_json=convert.spec_to_text(spec), idempotency_key=key or uuid.uuid4().hex
+        )
+        return convert.job_from_message(self._ask(self._stub.SubmitJob, request).job)
+
+    def resume(self, job_id: str) -> Job:
+        """See `Service.resume`."""
+        request = pb.ResumeJobRequest(job_id=job_id)
+        return convert.job_from_message(self._ask(self._stub.ResumeJob, request, STOP_SECONDS).job)
+
+    def cancel(self, job_id: str) -> Job:
+        """See `Service.cancel`."""
+        request = pb.CancelJobRequest(job_id=job_id)
+        return convert.job_from_message(self._ask(self._stub.CancelJob, request, STOP_SECONDS).job)
+
+    def interrupt(self, job_id: str) -> Job:
+        """See `Service.interrupt`."""
+        request = pb.InterruptJobRequest(job_id=job_id)
+        return convert.job_from_message(self._ask(self._stub.InterruptJob, request, STOP_SECONDS).job)
+
+    def job(self, job_id: str) -> Job:
+        """See `Service.job`."""
+        return convert.job_from_message(self._ask(self._stub.GetJob, pb.GetJobRequest(job_id=job_id)).job)
+
+    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+        """See `Service.jobs`."""
+        found: list[Job] = []
+        token = before or ""
+        while limit is None or len(found) < limit:
+            size = 0 if limit is None else min(limit - len(found), 500)
+            page = self._ask(self._stub.ListJobs, pb.ListJobsRequest(page_size=size, page_token=token))
+            found += map(convert.job_from_message, page.jobs)
+            token = page.next_page_token
+            if not token:
+                break
+        return found
+
+    # Events
+    def events(self, job_id: str, after: int = 0) -> EventBatch:
+        """See `Service.events`."""
+        answer = self._ask(self._stub.ListEvents, pb.ListEventsRequest(job_id=job_id, after=after))
+        return EventBatch(tuple(map(convert.event_from_message, answer.events)), answer.over)
+
+    def watch(self, job_id: str, after: int = 0) -> Iterator[Event]:
+        """See `Service.watch`. A stream that breaks is opened again after the last event that came.
+
+        Raises:
+            ServiceUnavailable: the service could not be reached for `patience` seconds.
+        """
+        job_id = self.job(job_id).id
+        pause, unreachable_since = 0.1, None
+        while True:
+            try:
+                request = pb.WatchJobRequest(job_id=job_id, after=after)
+                stream = self._stub.WatchJob(request, timeout=WATCH_SECONDS, metadata=self._metadata)
+                for message in stream:
+                    event = convert.event_from_message(message.event)
+                    after, pause, unreachable_since = event.sequence, 0.1, None
+                    yield event
+                return
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    unreachable_since = None
+                    continue
+                mapped = error_of_call(error, self.server)
+                if not isinstance(mapped, ServiceUnavailable):
+                    raise mapped from error
+                now = time.monotonic()
+                unreachable_since = unreachable_since or now
+                if now - unreachable_since > self._patience:
+                    raise mapped from error
+                time.sleep(pause)
+                pause = min(2 * pause, 5.0)
+
+    # Fronts
+    def front(self, job_id: str) -> Front:
+        """See `Service.front`."""
+        with self._errors():
+            request = pb.QueryFrontRequest(job_id=job_id)
+            parts = self._stub.QueryFront(request, timeout=FRONT_SECONDS, metadata=self._metadata)
+            header = next(parts).header
+            return convert.front_from_messages(header, (point for part in parts for point in part.points))
+
+    def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
+        """See `Service.best`."""
+        request = pb.GetBestRequest(
+            job_id=job_id, bounds=None if bounds is None else pb.Bounds(values=dict(bounds))
+        )
+        return convert.point_from_message(self._ask(self._stub.GetBest, request).point)
+
+    def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
+        """See `Service.extract`; `out` is a folder on this side."""
+        with self._errors():
+            request = pb.ExtractModelRequest(job_id=job_id, digest=digest)
+            parts = self._stub.ExtractModel(request, timeout=EXTRACT_SECONDS, metadata=self._metadata)
+            return receive_folder(parts, Path(out))
+
+    # What there is
+    def spaces(self) -> list[dict[str, Any]]:
+        """See `Service.spaces`."""
+        answer = self._ask(self._stub.ListSpaces, pb.ListSpacesRequest())
+        return [convert.document(space, "a space") for space in answer.space_json]
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """See `Service.tasks`."""
+        answer = self._ask(self._stub.ListTasks, pb.ListTasksRequest())
+        return [convert.document(task, "a task") for task in answer.task_json]
+
+    def presets(self, space: str | Mapping[str, Any]) -> list[dict[str, Any]]:
+        """See `Service.presets`."""
+        chosen = _name_or_declaration(space, Path.cwd()) if isinstance(space, str) else space
+        if isinstance(chosen, str):
+            request = pb.ListPresetsRequest(space=chosen)
+        else:
+            request = pb.ListPresetsRequest(declaration_json=convert.text(dict(chosen)))
+        answer = self._ask(self._stub.ListPresets, request)
+        return [convert.document(preset, "a preset") for preset in answer.preset_json]
+
+    def targets(self) -> list[Target]:
+        """See `Service.targets`."""
+        answer = self._ask(self._stub.ListTargets, pb.ListTargetsRequest())
+        return list(map(convert.target_from_message, answer.targets))
+
+    def devices(self) -> list[dict[str, Any]]:
+        """See `Service.devices`."""
+        answer = self._ask(self._stub.ListDevices, pb.ListDevicesRequest())
+        return [convert.document(device, "a device") for device in answer.device_json]
+
+    def close(self) -> None:
+        """Let go of the connection; what runs on the service goes on."""
+        self._channel.close()
+
+    def _ask(self, call: Callable[..., A], request: Any, seconds: float = CALL_SECONDS) -> A:
+        with self._errors():
+            return call(request, timeout=seconds, metadata=self._metadata)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise error_of_call(error, self.server) from error
+
+
+def _name_or_declaration(space: str, relative_to: Path) -> str | dict[str, Any]:
+    """A name that the service may know, or the content of a file here."""
+    path = relative_to / space
+    if space in space_names() or not path.is_file():
+        return space
+    try:
+        return load_space(path).spec.model_dump(mode="json")
+    except SpaceError as error:
+        raise InvalidSpec(error.problems) from error

@@ -1,0 +1,224 @@
+"""The calls of `SearchService`, each a call of a `Service`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+
+from nas.errors import InvalidSpec
+from nas.front import Point
+from nas.job import Job, load_job_spec
+from nas.rpc.v1 import service_pb2 as pb
+from nas.rpc.v1 import service_pb2_grpc as rpc
+from nas.service import convert
+from nas.service.admission import SPEC_LIMIT, admit_space, admit_spec
+from nas.service.api import WATCH_SECONDS, Service
+from nas.service.auth import Identity
+from nas.service.guard import CALLER
+from nas.service.transfer import send_folder
+from searchspaces.errors import Problem
+
+__all__ = ["Servicer"]
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+PAGE_SIZE, LARGEST_PAGE = 100, 500
+POINTS_A_MESSAGE = 256
+KEY_LIMIT = 64
+
+IDLE_SECONDS = 1.0
+"""A watcher of a job in which nothing happens looks this seldom."""
+
+
+class Servicer(rpc.SearchServiceServicer):
+    """Answers from a service whose calls block: quick ones and slow ones have threads of their own, so
+    that nobody who asks for a job waits behind an extraction."""
+
+    def __init__(self, service: Service, scratch: Path, data_root: Path | None) -> None:
+        self._service = service
+        self._scratch = scratch
+        self._data_root = data_root
+        self._quick = ThreadPoolExecutor(8, thread_name_prefix="quick")
+        self._slow = ThreadPoolExecutor(4, thread_name_prefix="slow")
+
+    def close(self) -> None:
+        """Let running calls end, and begin no more."""
+        self._quick.shutdown(cancel_futures=True)
+        self._slow.shutdown(cancel_futures=True)
+
+    async def quickly(self, call: Callable[..., T], *arguments: Any) -> T:
+        """A blocking call in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._quick, call, *arguments)
+
+    async def _slowly(self, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._slow, call, *arguments)
+
+    # Jobs
+    async def SubmitJob(self, request: pb.SubmitJobRequest, context: Any) -> pb.SubmitJobResponse:
+        """See the proto."""
+        job = await self.quickly(self._submit, request, CALLER.get())
+        return pb.SubmitJobResponse(job=convert.job_to_message(job))
+
+    def _submit(self, request: pb.SubmitJobRequest, caller: Identity) -> Job:
+        if len(request.spec_json) > SPEC_LIMIT:
+            size = f"{len(request.spec_json)} characters; accepted: at most {SPEC_LIMIT}"
+            raise InvalidSpec([Problem("", size)])
+        if len(request.idempotency_key) > KEY_LIMIT:
+            raise InvalidSpec([Problem("idempotency_key", f"accepted: at most {KEY_LIMIT} characters")])
+        spec = admit_spec(load_job_spec(_mapping(request.spec_json)), self._data_root)
+        # Keys are the caller's own: nobody finds another's job by guessing one.
+        key = f"{caller.name}/{request.idempotency_key}" if request.idempotency_key else None
+        return self._service.submit(spec, key=key, owner=caller.name)
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
+        """See the proto."""
+        job = await self.quickly(self._service.job, request.job_id)
+        return pb.GetJobResponse(job=convert.job_to_message(job))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
+        """See the proto."""
+        if not 0 <= request.page_size <= LARGEST_PAGE:
+            raise InvalidSpec([Problem("page_size", f"{request.page_size}; accepted: 0 to {LARGEST_PAGE}")])
+        size = request.page_size or PAGE_SIZE
+        jobs = await self.quickly(self._service.jobs, size + 1, request.page_token or None)
+        return pb.ListJobsResponse(
+            jobs=[_masked(convert.job_to_message(job), request.read_mask) for job in jobs[:size]],
+            next_page_token=jobs[size - 1].id if len(jobs) > size else "",
+        )
+
+    async def ResumeJob(self, request: pb.ResumeJobRequest, context: Any) -> pb.ResumeJobResponse:
+        """See the proto."""
+        job = await self._slowly(self._service.resume, request.job_id)
+        return pb.ResumeJobResponse(job=convert.job_to_message(job))
+
+    async def InterruptJob(self, request: pb.InterruptJobRequest, context: Any) -> pb.InterruptJobResponse:
+        """See the proto."""
+        job = await self._slowly(self._service.interrupt, request.job_id)
+        return pb.InterruptJobResponse(job=convert.job_to_message(job))
+
+    async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:
+        """See the proto."""
+        job = await self._slowly(self._service.cancel, request.job_id)
+        return pb.CancelJobResponse(job=convert.job_to_message(job))
+
+    # Events
+    async def ListEvents(self, request: pb.ListEventsRequest, context: Any) -> pb.ListEventsResponse:
+        """See the proto."""
+        batch = await self.quickly(self._service.events, request.job_id, request.after)
+        events = [convert.event_to_message(event) for event in batch.events]
+        return pb.ListEventsResponse(events=events, over=batch.over)
+
+    async def WatchJob(self, request: pb.WatchJobRequest, context: Any) -> AsyncIterator[pb.WatchJobResponse]:
+        """See the proto."""
+        job = await self.quickly(self._service.job, request.job_id)
+        after, pause = request.after, WATCH_SECONDS
+        while True:
+            batch = await self.quickly(self._service.events, job.id, after)
+            for event in batch.events:
+                after, pause = event.sequence, WATCH_SECONDS
+                yield pb.WatchJobResponse(event=convert.event_to_message(event))
+            if not batch.events:
+                if batch.over:
+                    return
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, IDLE_SECONDS)
+
+    # Fronts
+    async def QueryFront(
+        self, request: pb.QueryFrontRequest, context: Any
+    ) -> AsyncIterator[pb.QueryFrontResponse]:
+        """See the proto."""
+        front = await self.quickly(self._service.front, request.job_id)
+        yield pb.QueryFrontResponse(header=convert.front_header_to_message(front))
+        for first in range(0, len(front.points), POINTS_A_MESSAGE):
+            points = front.points[first : first + POINTS_A_MESSAGE]
+            yield await self.quickly(_points_message, points, request.read_mask)
+
+    async def GetBest(self, request: pb.GetBestRequest, context: Any) -> pb.GetBestResponse:
+        """See the proto."""
+        bounds = dict(request.bounds.values) if request.HasField("bounds") else None
+        point = await self.quickly(self._service.best, request.job_id, bounds)
+        return pb.GetBestResponse(point=convert.point_to_message(point))
+
+    async def ExtractModel(
+        self, request: pb.ExtractModelRequest, context: Any
+    ) -> AsyncIterator[pb.ExtractModelResponse]:
+        """See the proto."""
+        folder = Path(tempfile.mkdtemp(prefix="extract-", dir=self._scratch))
+        extracting = self._slow.submit(
+            self._service.extract, request.job_id, request.digest, folder / "model"
+        )
+        try:
+            parts = send_folder(await asyncio.wrap_future(extracting), folder / "model")
+            while (part := await self._slowly(next, parts, None)) is not None:
+                yield part
+        finally:
+            # A caller who has gone does not stop the extraction: its folder goes once it has ended.
+            extracting.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
+
+    # What there is
+    async def ListSpaces(self, request: pb.ListSpacesRequest, context: Any) -> pb.ListSpacesResponse:
+        """See the proto."""
+        return pb.ListSpacesResponse(space_json=map(convert.text, await self.quickly(self._service.spaces)))
+
+    async def ListTasks(self, request: pb.ListTasksRequest, context: Any) -> pb.ListTasksResponse:
+        """See the proto."""
+        return pb.ListTasksResponse(task_json=map(convert.text, await self.quickly(self._service.tasks)))
+
+    async def ListPresets(self, request: pb.ListPresetsRequest, context: Any) -> pb.ListPresetsResponse:
+        """See the proto."""
+        presets = await self.quickly(self._presets, request)
+        return pb.ListPresetsResponse(preset_json=map(convert.text, presets))
+
+    def _presets(self, request: pb.ListPresetsRequest) -> list[dict[str, Any]]:
+        space = _mapping(request.declaration_json) if request.declaration_json else request.space
+        admit_space(space)
+        return self._service.presets(space)
+
+    async def ListTargets(self, request: pb.ListTargetsRequest, context: Any) -> pb.ListTargetsResponse:
+        """See the proto."""
+        targets = await self.quickly(self._service.targets)
+        return pb.ListTargetsResponse(targets=map(convert.target_to_message, targets))
+
+    async def ListDevices(self, request: pb.ListDevicesRequest, context: Any) -> pb.ListDevicesResponse:
+        """See the proto."""
+        return pb.ListDevicesResponse(
+            device_json=map(convert.text, await self.quickly(self._service.devices))
+        )
+
+
+def _points_message(points: tuple[Point, ...], mask: FieldMask) -> pb.QueryFrontResponse:
+    return pb.QueryFrontResponse(points=[_masked(convert.point_to_message(point), mask) for point in points])
+
+
+def _masked(message: M, mask: FieldMask) -> M:
+    """Only the fields that the mask names; all where it is empty."""
+    if not mask.paths:
+        return message
+    accepted = [field.name for field in message.DESCRIPTOR.fields]
+    if not set(mask.paths) <= set(accepted):
+        raise InvalidSpec([Problem("read_mask", f"{list(mask.paths)}; accepted: {', '.join(accepted)}")])
+    kept = type(message)()
+    mask.MergeMessage(message, kept)
+    return kept
+
+
+def _mapping(text: str) -> Mapping[str, Any]:
+    """What a user wrote as JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidSpec([Problem("", f"not JSON: {error}")]) from error
+    if not isinstance(value, dict):
+        raise InvalidSpec([Problem("", f"accepted: a mapping, not {type(value).__name__}")])
+    return value
