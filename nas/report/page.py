@@ -38,10 +38,10 @@ tr.off td {{ color: var(--muted); }} .star {{ color: var(--preset); }}
 .layer {{ position: relative; width: 20px; height: 26px; border-radius: 3px; background: {CELL};
   overflow: hidden; }}
 .layer i {{ position: absolute; left: 0; right: 0; bottom: 0; }}
-.layer b {{ position: absolute; inset: 0; text-align: center; text-shadow: 0 0 3px #fff, 0 0 3px #fff;
+.layer b {{ position: absolute; inset: 0; text-align: center; color: var(--ink); text-shadow: 0 0 3px #fff, 0 0 3px #fff;
   font: 600 12px/26px ui-monospace, Menlo, monospace; }}
 .legend {{ display: flex; flex-wrap: wrap; gap: 6px 18px; align-items: center; color: var(--muted);
-  font-size: 13px; margin: 12px 0 0; }}
+  font-size: 13px; margin: 4px 0 20px; }}
 .legend > span {{ display: inline-flex; gap: 6px; align-items: center; }}
 """
 
@@ -70,8 +70,8 @@ def _body(front: Front, strips: Strips) -> Iterator[str]:
             div_id=f"figure-{number}",
             config={"displaylogo": False, "responsive": True},
         )
+        yield f'<p class="legend">{"".join(_legend(strips))}</p>'
         yield _table(front, target, strips)
-    yield f'<p class="legend">{"".join(_legend(strips))}</p>'
 
 
 def _tiles(front: Front) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _tiles(front: Front) -> Iterator[str]:
     facts = [
         (f"{len(front.points)}", "architectures evaluated"),
         (f"{len(members)}", "on the front"),
-        (f"{sum(latency.measured is not None for latency in latencies)}", "of them measured"),
+        (f"{sum(latency.measured is not None for latency in latencies)}", "measured on the device"),
         (f"{median(misses):.1%}" if misses else "–", "median |predicted − measured| on the front"),
         (f"{front.hypervolume():.4g}", "hypervolume"),
     ]
@@ -147,3 +147,4 @@ def _legend(strips: Strips) -> Iterator[str]:
     ratios = ", ".join(f"{bar} ×{ratio:g}" for bar, ratio in strips.ratio_legend())
     yield f"<span>height: feed-forward width over model width ({ratios})</span>"
     yield '<span><span class="star">★</span>published design</span>'
+    yield "<span>whiskers on the front reach to what had been predicted</span>"
