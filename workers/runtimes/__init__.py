@@ -1,1 +1,22 @@
-"""Engines that load a model file and run it: one file each, registered by `@register_runtime`."""
+"""Engines that run a model: one file each, registered by `@register_runtime`. Importing this package imports
+no engine."""
+
+from workers.runtimes.runtime import (
+    LoadedModel,
+    Runtime,
+    Tokens,
+    parse_runtime,
+    register_runtime,
+    runtimes,
+    workload_tokens,
+)
+
+__all__ = [
+    "LoadedModel",
+    "Runtime",
+    "Tokens",
+    "parse_runtime",
+    "register_runtime",
+    "runtimes",
+    "workload_tokens",
+]

@@ -1,0 +1,93 @@
+"""What a device can measure, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from workers.target import Phase, Target
+
+__all__ = ["Capabilities", "Device", "RuntimeCapability"]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeCapability:
+    """One engine as it is installed on a device.
+
+    Attributes:
+        name: registered name of the runtime.
+        version: of the engine.
+        dtypes: number formats that work.
+        phases: of a workload.
+    """
+
+    name: str
+    version: str
+    dtypes: tuple[str, ...]
+    phases: tuple[Phase, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """A device, described by itself when it registers.
+
+    Attributes:
+        device: the name that targets call it by.
+        runtimes: engines that work on it now.
+        threads: most processor threads that one call may use.
+        cpu_model: as the system names it.
+        machine: instruction set, e.g. ``"x86_64"``.
+        system: operating system and its release.
+        memory_bytes: of the machine; 0 where unknown.
+        versions: of what takes part in a measurement.
+    """
+
+    device: str
+    runtimes: tuple[RuntimeCapability, ...]
+    threads: int
+    cpu_model: str
+    machine: str
+    system: str
+    memory_bytes: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        Target(device=self.device, threads=self.threads)  # the same names and numbers, the same errors
+
+    def obstacle(self, target: Target) -> str | None:
+        """Why the device does not serve the target, for people; None where it does."""
+        if target.device != self.device:
+            return f"is device {self.device}, not {target.device}"
+        runtime = next((r for r in self.runtimes if r.name == target.runtime), None)
+        if runtime is None:
+            return f"has no runtime {target.runtime}; accepted: {_listed(r.name for r in self.runtimes)}"
+        if target.dtype not in runtime.dtypes:
+            return f"has no dtype {target.dtype} in {runtime.name}; accepted: {_listed(runtime.dtypes)}"
+        if target.workload.phase not in runtime.phases:
+            return (
+                f"cannot time {target.workload.phase} in {runtime.name}; accepted: {_listed(runtime.phases)}"
+            )
+        if target.threads > self.threads:
+            return f"has {self.threads} threads, not {target.threads}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A worker that is connected now.
+
+    Attributes:
+        name: that it registered under.
+        capabilities: what it said it can measure.
+        connected_since: seconds since the epoch.
+        busy: it holds a lease.
+    """
+
+    name: str
+    capabilities: Capabilities
+    connected_since: float
+    busy: bool
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,106 @@
+"""Taking one measurement on this device."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from workers.capabilities import Capabilities
+from workers.errors import TargetNotServed
+from workers.measurement import Measurement
+from workers.memory import PeakMemory, total_memory_bytes
+from workers.request import MeasurementRequest
+from workers.runtimes import parse_runtime, runtimes, workload_tokens
+from workers.timing import Clocks, calibrate, time_interleaved
+
+__all__ = ["describe_device", "measure"]
+
+
+def describe_device(device: str) -> Capabilities:
+    """This machine, under the name `device`, with every runtime that works on it.
+
+    Raises:
+        ValueError: `device` is not a name.
+    """
+    found = [parse_runtime(name).capability() for name in runtimes()]
+    return Capabilities(
+        device=device,
+        runtimes=tuple(capability for capability in found if capability is not None),
+        threads=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cpu_model=_cpu_model(),
+        machine=platform.machine(),
+        system=f"{platform.system()} {platform.release()}",
+        memory_bytes=total_memory_bytes(),
+        versions={"python": platform.python_version(), "nas-service": _version("nas-service")},
+    )
+
+
+def measure(
+    request: MeasurementRequest, here: Capabilities, cancelled: Callable[[], bool] = lambda: False
+) -> Measurement:
+    """Load and time a model by the protocol of `workers.timing`. Blocks; meant for a thread of its own.
+
+    Args:
+        request: what to measure.
+        here: this device.
+        cancelled: asked between samples.
+
+    Raises:
+        TargetNotServed: the target is not one of this device.
+        ModelUnusable: the model does not load or run.
+        MeasurementCancelled: `cancelled` said so.
+    """
+    target = request.target
+    obstacle = here.obstacle(target)
+    if obstacle is not None:
+        raise TargetNotServed(f"{target}: this worker {obstacle}")
+    runtime = parse_runtime(target.runtime)
+    clocks = Clocks.for_threads(target.threads)
+    tokens = workload_tokens(target.workload, request.vocabulary)
+    # The reference stays as it is whatever the target's dtype: it is the unit, not the subject.
+    reference = partial(runtime.load(request.reference, target.threads), tokens)
+    for _ in range(max(1, request.protocol.warm_up)):
+        reference()
+    reference_ms = request.reference_ms if request.reference_ms is not None else calibrate(reference, clocks)
+    prepared = runtime.prepare(request.model, target.dtype)
+    memory = PeakMemory()
+    model = partial(runtime.load(prepared, target.threads), tokens)
+    timing = time_interleaved(model, reference, request.protocol, clocks, cancelled)
+    return Measurement(
+        digest=request.digest,
+        target=target,
+        latency_ms=timing.ratio * reference_ms,
+        spread_ms=timing.ratio_spread * reference_ms,
+        error_ms=timing.ratio_error * reference_ms,
+        wall_ms=timing.wall_ms,
+        reference_ms=reference_ms,
+        drift=timing.reference_ms / reference_ms,
+        peak_memory_bytes=memory.growth_bytes(),
+        repeats=timing.repeats,
+        rejected=timing.rejected,
+        noisy=timing.noisy,
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _cpu_model() -> str:
+    """The processor's name; on Linux from the system's own description, where `platform` knows none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() == "model name" and value.strip():
+            return value.strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,209 @@
+"""The one timing protocol: a model's calls interleaved with a reference model's, on the processor's clock.
+
+On a shared machine wall-clock medians are biased, up to 2× under load, and a minimum does not mend it. What
+holds is processor time relative to a reference that is timed in between: frequency changes and neighbours
+slow both alike, so their ratio stays.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from workers.errors import MeasurementCancelled
+
+__all__ = ["Clocks", "Timing", "TimingProtocol", "calibrate", "time_interleaved"]
+
+DISTURBED = 1.10
+"""A call whose wall time is over this many times its processor time was interrupted by somebody else."""
+
+MEDIAN_ERROR = 1.2533
+"""Standard error of the median of normal samples over that of their mean: √(π/2)."""
+
+CALIBRATION_CALLS = 50
+"""Timed calls from which a target's nominal reference time is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimingProtocol:
+    """How long to measure. The defaults cost about half a second for a model of 2 to 40 ms.
+
+    Attributes:
+        warm_up: calls of each model before any counts.
+        min_repeats: counted calls at least.
+        max_repeats: counted calls at most.
+        goal_error: stop once the standard error of the median is below this part of the median.
+        max_seconds: stop after this much wall time, warm-up left out; `min_repeats` still holds.
+    """
+
+    warm_up: int = 2
+    min_repeats: int = 8
+    max_repeats: int = 100
+    goal_error: float = 0.01
+    max_seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not (self.warm_up >= 0 and 2 <= self.min_repeats <= self.max_repeats):
+            raise ValueError(
+                f"warm_up {self.warm_up}, min_repeats {self.min_repeats}, max_repeats {self.max_repeats}; "
+                "accepted: 0 ≤ warm_up and 2 ≤ min_repeats ≤ max_repeats"
+            )
+        for name in ("goal_error", "max_seconds"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} is {value!r}; a finite number above 0 is accepted")
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """What time is taken from, both in seconds: `busy` is what a call cost, `wall` what passed."""
+
+    busy: Callable[[], float]
+    wall: Callable[[], float]
+
+    @classmethod
+    def for_threads(cls, threads: int) -> Clocks:
+        """Processor time of the calling thread where the call runs in it alone; else wall time."""
+        return cls(time.thread_time if threads == 1 else time.perf_counter, time.perf_counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What `time_interleaved` found; `ratio` is a call of the model over a call of the reference.
+
+    Attributes:
+        ratio: median.
+        ratio_spread: half the distance between the 16th and the 84th percentile.
+        ratio_error: standard error of the median.
+        wall_ms: median wall time of the model's calls.
+        reference_ms: median of the reference's calls in between.
+        repeats: calls of the model that counted.
+        rejected: calls of the model thrown away as disturbed.
+        noisy: the goal was not met, or hardly a call was undisturbed and disturbed ones had to count.
+    """
+
+    ratio: float
+    ratio_spread: float
+    ratio_error: float
+    wall_ms: float
+    reference_ms: float
+    repeats: int
+    rejected: int
+    noisy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    busy: float
+    wall: float
+
+    @property
+    def disturbed(self) -> bool:
+        return self.wall > DISTURBED * self.busy
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One call of the model between two of the reference."""
+
+    before: _Call
+    model: _Call
+    after: _Call
+
+    @property
+    def disturbed(self) -> bool:
+        return self.before.disturbed or self.model.disturbed or self.after.disturbed
+
+    @property
+    def ratio(self) -> float:
+        return 2 * self.model.busy / (self.before.busy + self.after.busy)
+
+
+def time_interleaved(
+    model: Callable[[], object],
+    reference: Callable[[], object],
+    protocol: TimingProtocol,
+    clocks: Clocks,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Timing:
+    """Time calls of `model`, each between two of `reference`, until the protocol is content.
+
+    A disturbed sample is repeated. Where the cap comes before `min_repeats` undisturbed ones, the
+    disturbed count too, by their processor time, and the result says that it is noisy.
+
+    Raises:
+        MeasurementCancelled: `cancelled` said so between two samples.
+    """
+    for _ in range(protocol.warm_up):
+        reference()
+        model()
+    clean: list[_Sample] = []
+    disturbed: list[_Sample] = []
+    start = clocks.wall()
+    before = _timed_reference(reference, clocks)
+    while True:
+        if cancelled():
+            raise MeasurementCancelled("the measurement is no longer wanted")
+        sample = _Sample(before, _timed(model, clocks), _timed_reference(reference, clocks))
+        before = sample.after
+        (disturbed if sample.disturbed else clean).append(sample)
+        if len(clean) >= protocol.min_repeats:
+            timing = _summary(clean, len(disturbed), protocol)
+            if not timing.noisy or len(clean) >= protocol.max_repeats:
+                return timing
+        # The least that must be tried is tried however long it takes; only then does the cap hold.
+        tried = len(clean) + len(disturbed)
+        if tried >= protocol.min_repeats and clocks.wall() - start >= protocol.max_seconds:
+            if len(clean) >= protocol.min_repeats:
+                return timing
+            return _summary(clean + disturbed, 0, protocol, noisy=True)
+
+
+def calibrate(reference: Callable[[], object], clocks: Clocks, calls: int = CALIBRATION_CALLS) -> float:
+    """Median milliseconds of the reference's undisturbed calls; of all calls where every one was disturbed."""
+    timed = [_timed_reference(reference, clocks) for _ in range(calls)]
+    undisturbed = [call for call in timed if not call.disturbed]
+    return 1e3 * statistics.median(call.busy for call in undisturbed or timed)
+
+
+def _timed(call: Callable[[], object], clocks: Clocks) -> _Call:
+    wall, busy = clocks.wall(), clocks.busy()
+    call()
+    return _Call(clocks.busy() - busy, clocks.wall() - wall)
+
+
+def _timed_reference(reference: Callable[[], object], clocks: Clocks) -> _Call:
+    """The second of two calls: the first finds the caches full of the model's weights, and how full
+    depends on the model that is measured, which the reference must not."""
+    reference()
+    return _timed(reference, clocks)
+
+
+def _summary(
+    samples: Sequence[_Sample], rejected: int, protocol: TimingProtocol, noisy: bool = False
+) -> Timing:
+    ratios = sorted(sample.ratio for sample in samples)
+    ratio = statistics.median(ratios)
+    spread = (_percentile(ratios, 0.84) - _percentile(ratios, 0.16)) / 2
+    error = MEDIAN_ERROR * spread / math.sqrt(len(ratios))
+    return Timing(
+        ratio=ratio,
+        ratio_spread=spread,
+        ratio_error=error,
+        wall_ms=1e3 * statistics.median(sample.model.wall for sample in samples),
+        reference_ms=1e3 * statistics.median(sample.after.busy for sample in samples),
+        repeats=len(samples),
+        rejected=rejected,
+        noisy=noisy or error > protocol.goal_error * ratio,
+    )
+
+
+def _percentile(ordered: Sequence[float], q: float) -> float:
+    """Linear interpolation between the order statistics of a sorted sequence."""
+    position = q * (len(ordered) - 1)
+    low = math.floor(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (position - low) * (ordered[high] - ordered[low])
