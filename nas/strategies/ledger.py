@@ -113,7 +113,9 @@ class Ledger:
         rows = np.ascontiguousarray(population.astype(self._small))
         if not rows.shape[1]:
             return [b""] * len(rows)
-        return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel().tolist()
+        width = rows.itemsize * rows.shape[1]
+        text = rows.tobytes()
+        return [text[i : i + width] for i in range(0, len(text), width)]
 
     def _reserve(self, count: int) -> None:
         if count > len(self._rows):

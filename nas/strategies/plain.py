@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,5 +33,5 @@ def generator_state(rng: np.random.Generator) -> dict[str, Any]:
 def generator_from(state: Mapping[str, Any]) -> np.random.Generator:
     """The inverse of `generator_state`."""
     bits = np.random.PCG64()
-    bits.state = dict(state)
+    bits.state = cast("Any", dict(state))
     return np.random.Generator(bits)

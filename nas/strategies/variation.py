@@ -81,7 +81,7 @@ class Variation:
         order[delete] += index >= here[delete, None]
         columns = self._encoding.layer_genes
         moved = np.take_along_axis(rows[:, columns], np.clip(order, 0, layers - 1)[:, :, None], axis=1)
-        rows[:, columns.ravel()] = moved.reshape(n, -1)
+        rows[:, columns.ravel()] = moved.reshape(n, columns.size)
         self._resize(rows, present + insert - delete, insert | delete)
         return rows
 
