@@ -12,6 +12,9 @@ Scale = Callable[[float], float]
 
 LEADING = (1, 1.5, 2, 3, 4, 5, 6, 8)
 """Digits of the ticks within a decade."""
+INDISTINCT = 1e-9
+"""Relative difference below which values share one place, with this much room around it:"""
+ROOM = 0.1
 MARGIN = 0.06
 """Empty share of the axis beyond the outermost values, on either side."""
 
@@ -19,7 +22,8 @@ MARGIN = 0.06
 def padded(values: Sequence[float]) -> tuple[float, float]:
     """The ends of an axis that holds the values with some room beyond them."""
     low, high = min(values), max(values)
-    margin = MARGIN * (high - low) or 0.1
+    distinct = high - low > INDISTINCT * max(1.0, abs(low), abs(high))
+    margin = MARGIN * (high - low) if distinct else ROOM
     return low - margin, high + margin
 
 
@@ -40,7 +44,7 @@ def linear_ticks(values: Sequence[float], about: int = 6) -> list[float]:
     low, high = min(values), max(values)
     rough = (high - low) / about or 0.1
     decade = 10.0 ** math.floor(math.log10(rough))
-    step = next(lead * decade for lead in (1, 2, 5, 10) if lead * decade >= rough)
+    step = min((lead * decade for lead in (1, 2, 5, 10)), key=lambda step: abs(math.log(step / rough)))
     return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 

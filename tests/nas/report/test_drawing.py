@@ -1,0 +1,62 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.report.labels import place_labels
+from nas.report.numbers import readable_bytes, readable_count
+from nas.report.scales import linear_scale, linear_ticks, log_scale, log_ticks, padded
+
+VALUES = st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=20)
+PIXELS = st.floats(0, 600)
+
+
+@given(VALUES)
+def test_axes_hold_every_value_and_keep_their_order(values):
+    for scale in (linear_scale, log_scale):
+        place = scale(values, 0.0, 600.0)
+        assert all(0.0 < place(value) < 600.0 for value in values)
+        places = [place(value) for value in sorted(values)]
+        assert places == sorted(places)
+
+
+@given(VALUES)
+def test_ticks_lie_within_the_values_and_are_few(values):
+    low, high = min(values), max(values)
+    slack = 1e-9 * high
+    assert all(low - slack <= tick <= high + slack for tick in linear_ticks(values) + log_ticks(values))
+    assert len(linear_ticks(values)) <= 10
+    assert padded(values)[0] < low <= high < padded(values)[1]
+
+
+def test_ticks_are_round_numbers():
+    assert linear_ticks([1.93, 3.14]) == pytest.approx([2.0, 2.2, 2.4, 2.6, 2.8, 3.0])
+    assert log_ticks([3.5, 32.0]) == [4, 5, 6, 8, 10, 15, 20, 30]
+    assert log_ticks([0.08, 1.2])[0] == pytest.approx(0.08)
+
+
+@given(st.lists(st.tuples(PIXELS, PIXELS, st.text("abc-L4", min_size=1, max_size=14)), max_size=12))
+def test_names_cover_neither_each_other_nor_a_mark(marks):
+    boxes = [label.box for label in place_labels(marks, [], (0, 0, 600, 600)) if label]
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        assert 0 < left < right < 600
+        assert 0 < top < bottom < 600
+        assert not any(left < x < right and top < y < bottom for x, y, _ in marks)
+        for other in boxes[number + 1 :]:
+            assert not (left < other[2] and other[0] < right and top < other[3] and other[1] < bottom)
+
+
+def test_a_name_with_room_around_it_is_placed():
+    assert place_labels([(300, 300, "softmax-L4")], [], (0, 0, 600, 600))[0].side == "middle right"
+
+
+@given(st.floats(0, 1e15))
+def test_sizes_and_counts_are_short_and_right(size):
+    number, unit = readable_bytes(size).split()
+    scale = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[unit]
+    assert math.isclose(float(number) * scale, size, rel_tol=0.01, abs_tol=1)
+    number, _, suffix = readable_count(size).partition(" ")
+    assert math.isclose(
+        float(number) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[suffix], size, rel_tol=0.01, abs_tol=1
+    )

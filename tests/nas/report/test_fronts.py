@@ -1,0 +1,199 @@
+"""What a front looks like to people: the page, the picture, and the claim that it makes."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from nas.front import Front, Latency, Point
+from nas.objective import Direction, Objective, Source
+from nas.report.comparison import comparisons
+from nas.report.describe import describe_point
+from nas.report.page import page
+from nas.report.picture import picture
+from searchspaces.architecture import Architecture, Layer
+from workers.target import Target
+
+TARGET = Target("local-cpu")
+
+
+def architecture(*mixers: str, ratio: float = 2.0) -> Architecture:
+    return Architecture(256, 64, tuple(Layer(mixer, 4, "mlp", ratio) for mixer in mixers))
+
+
+def point(
+    layers: Architecture,
+    validation: float,
+    measured: float | None,
+    *,
+    predicted: float | None = None,
+    test: float | None = None,
+    preset: str | None = None,
+    on_front: bool = False,
+) -> Point:
+    expected = predicted or measured or 1.0
+    latency = Latency(expected, 0.1, measured, None if measured is None else 0.05)
+    return Point(
+        digest=layers.digest,
+        architecture=layers,
+        validation=validation,
+        test=test,
+        parameters=812_345,
+        macs=91_000_000,
+        state_bytes=65_536,
+        latency_ms={str(TARGET): latency},
+        preset=preset,
+        on_front=on_front,
+    )
+
+
+def front_of(points: Sequence[Point], direction: Direction = Direction.MIN) -> Front:
+    return Front(
+        job="demo-3f9a1c",
+        space="hybrid-lm",
+        task="text",
+        metric="bits_per_byte",
+        direction=direction,
+        targets=(TARGET,),
+        objectives=(
+            Objective("quality", "bits_per_byte", direction, Source.EVALUATED),
+            Objective("latency_ms", "ms", Direction.MIN, Source.PREDICTED, 8.0, TARGET),
+        ),
+        points=tuple(points),
+    )
+
+
+@pytest.fixture
+def front() -> Front:
+    return front_of(
+        [
+            point(architecture("linear", "none"), 2.9, 2.0, predicted=2.1, test=2.95, on_front=True),
+            point(architecture("window:32", "window:64"), 2.4, 4.0, predicted=3.8, test=2.45, on_front=True),
+            point(architecture("softmax", "softmax"), 2.5, 9.0, test=2.55, preset="softmax-L2"),
+            point(architecture("softmax", "linear"), 2.8, None, predicted=6.0),
+        ]
+    )
+
+
+class _Texts(HTMLParser):
+    """Texts of a document by the element that holds them; fails where elements are not closed in order."""
+
+    VOID = frozenset({"meta", "br", "link"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.texts: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append((self.open[-1], data))
+
+
+def test_the_page_is_one_well_formed_file_that_shows_every_model_worth_a_row(front):
+    document = page(front)
+    parsed = _Texts()
+    parsed.feed(document)
+    assert parsed.open == []
+    codes = [text for tag, text in parsed.texts if tag == "code"]
+    assert codes == [p.digest[:8] for p in (front.points[0], front.points[1], front.points[2])]
+    assert not re.search(r'<(script|link)[^>]+(src|href)="', document)
+
+
+def test_the_page_escapes_names(front):
+    named = replace(front, job="<script>alert(1)</script>")
+    assert "<script>alert(1)" not in page(named)
+
+
+def test_hovering_tells_the_layers(front):
+    assert "window:32, 4 heads, mlp ×2" in page(front)
+
+
+def test_the_picture_is_a_small_svg_with_every_point(front):
+    document = picture(front, TARGET)
+    root = ElementTree.fromstring(document)
+    name = "{http://www.w3.org/2000/svg}"
+    stars = [path for path in root.iter(f"{name}path") if path.get("transform")]
+    assert len(list(root.iter(f"{name}circle"))) + len(stars) == len(front.points)
+    texts = [element.text for element in root.iter(f"{name}text")]
+    assert "asked ≤ 8 ms" in texts
+    assert "softmax-L2" in texts
+    assert len(document.encode()) < 200_000
+
+
+def test_better_stands_higher_or_lower_as_the_metric_says(front):
+    assert "lower is better" in picture(front, TARGET)
+    assert "higher is better" in picture(replace(front, direction=Direction.MAX), TARGET)
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_fronts_of_any_length_can_be_drawn(count):
+    points = [
+        point(architecture("linear", ratio=1.0 + i), 3.0 - i / 100, 1.0 + i, test=3.0, on_front=True)
+        for i in range(count)
+    ]
+    ElementTree.fromstring(picture(front_of(points), TARGET))
+    page(front_of(points))
+
+
+def test_a_front_without_points_cannot_be_drawn():
+    with pytest.raises(ValueError, match="nothing to draw"):
+        picture(front_of([]), TARGET)
+
+
+def test_the_claim_names_the_best_tested_of_those_that_win_in_both(front):
+    (claim,) = comparisons(front, TARGET)
+    assert claim.baseline.point.preset == "softmax-L2"
+    assert claim.better is not None
+    assert claim.better.point is front.points[1]
+
+
+@pytest.mark.parametrize(
+    "better",
+    [
+        pytest.param({"measured": 9.5, "test": 2.4}, id="slower"),
+        pytest.param({"measured": 4.0, "test": 2.6}, id="worse on the test split"),
+        pytest.param({"measured": None, "predicted": 4.0, "test": 2.4}, id="only predicted"),
+        pytest.param({"measured": 4.0, "test": None}, id="not tested"),
+        pytest.param({"measured": 4.0, "test": 2.4, "preset": "linear-L2"}, id="published, not found"),
+    ],
+)
+def test_nothing_is_claimed_that_was_not_measured_tested_found_and_better(better):
+    baseline = point(architecture("softmax", "softmax"), 2.5, 9.0, test=2.55, preset="softmax-L2")
+    rival = point(architecture("linear", "linear"), 2.3, **better)
+    (claim,) = comparisons(front_of([baseline, rival]), TARGET)
+    assert claim.better is None
+
+
+def test_only_equal_depths_are_compared():
+    baseline = point(architecture("softmax", "softmax"), 2.5, 9.0, test=2.55, preset="softmax-L2")
+    deeper = point(architecture("linear", "linear", "linear"), 2.3, 4.0, test=2.4)
+    (claim,) = comparisons(front_of([baseline, deeper]), TARGET)
+    assert claim.better is None
+
+
+def test_higher_is_better_where_the_metric_says_so():
+    baseline = point(architecture("softmax"), 0.5, 9.0, test=0.5, preset="softmax-L1")
+    rival = point(architecture("linear"), 0.6, 4.0, test=0.6)
+    (claim,) = comparisons(front_of([baseline, rival], Direction.MAX), TARGET)
+    assert claim.better is not None
+
+
+def test_a_point_in_words(front):
+    described = dict(describe_point(front.points[2], front.metric, TARGET))
+    assert described["preset"] == "★ softmax-L2"
+    assert described["measured"] == "9.00±0.05 ms"
+    assert described["validation"] == "2.500 bits per byte"
+    unmeasured = dict(describe_point(front.points[3], front.metric, TARGET))
+    assert unmeasured["measured"] == "– ms"
+    assert unmeasured["test"] == "– bits per byte"

@@ -1,0 +1,49 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.report.strip import BARS, Strips
+from searchspaces.architecture import Architecture, Layer
+from searchspaces.mixers import mixers, parse_mixer
+
+OPTIONS = st.sampled_from([mixer.example for mixer in mixers().values()] + ["window:16", "window:64"])
+LAYERS = st.builds(Layer, OPTIONS, st.just(4), st.just("mlp"), st.sampled_from([0.5, 1.0, 2.0, 4.0]))
+ARCHITECTURES = st.builds(
+    Architecture, st.just(256), st.just(64), st.lists(LAYERS, min_size=1, max_size=6).map(tuple)
+)
+
+
+@given(st.lists(ARCHITECTURES, min_size=1, max_size=4))
+def test_every_layer_has_its_mixers_glyph_and_a_bar_that_grows_with_the_ratio(architectures):
+    strips = Strips(architectures)
+    shown = [
+        (layer, cell)
+        for each in architectures
+        for layer, cell in zip(each.layers, strips.cells(each), strict=True)
+    ]
+    for layer, cell in shown:
+        assert cell.glyph == parse_mixer(layer.mixer).glyph
+        assert cell.bar in BARS
+    by_ratio = sorted((layer.ratio, BARS.index(cell.bar), cell.height) for layer, cell in shown)
+    assert [bar for _, bar, _ in by_ratio] == sorted(bar for _, bar, _ in by_ratio)
+    assert [height for *_, height in by_ratio] == sorted(height for *_, height in by_ratio)
+
+
+@given(st.lists(ARCHITECTURES, min_size=1, max_size=4))
+def test_different_options_have_different_colours_which_the_legend_tells(architectures):
+    strips = Strips(architectures)
+    legend = {cell.title: cell.colour for cell in strips.mixer_legend()}
+    assert set(legend) == {layer.mixer for each in architectures for layer in each.layers}
+    assert len(set(legend.values())) == len(legend)
+
+
+def test_glyphs_tell_mixers_apart():
+    glyphs = [mixer.glyph for mixer in mixers().values()]
+    assert len(set(glyphs)) == len(glyphs)
+    assert all(len(glyph) == 1 for glyph in glyphs)
+
+
+def test_the_plain_text_form():
+    layers = (Layer("softmax", 4, "mlp", 4), Layer("none", 0, "mlp", 1))
+    architecture = Architecture(256, 64, layers)
+    softmax, none = (parse_mixer(name).glyph for name in ("softmax", "none"))
+    assert Strips([architecture]).text(architecture) == f"{softmax}█ {none}▁"
