@@ -31,8 +31,10 @@ def demo(
     ),
     json: Json = False,
 ) -> None:
-    """Run the whole job on this machine: profile it, train a supernet on real text, search, measure what
-    was found, and cut out the best model. About five minutes on two cores.
+    """Run the whole job on this machine, from nothing to a model file.
+
+    Measures the machine, trains a supernet on real text, searches, measures what was found, and cuts out
+    the best model: about five minutes on two cores.
 
     [dim]nas demo[/dim]
     [dim]nas demo --fast[/dim]

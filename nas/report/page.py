@@ -38,8 +38,8 @@ tr.off td {{ color: var(--muted); }} .star {{ color: var(--preset); }}
 .layer {{ position: relative; width: 20px; height: 26px; border-radius: 3px; background: {CELL};
   overflow: hidden; }}
 .layer i {{ position: absolute; left: 0; right: 0; bottom: 0; }}
-.layer b {{ position: absolute; inset: 0; text-align: center; color: var(--ink); text-shadow: 0 0 3px #fff, 0 0 3px #fff;
-  font: 600 12px/26px ui-monospace, Menlo, monospace; }}
+.layer b {{ position: absolute; inset: 0; text-align: center; color: var(--ink);
+  text-shadow: 0 0 3px #fff, 0 0 3px #fff; font: 600 12px/26px ui-monospace, Menlo, monospace; }}
 .legend {{ display: flex; flex-wrap: wrap; gap: 6px 18px; align-items: center; color: var(--muted);
   font-size: 13px; margin: 4px 0 20px; }}
 .legend > span {{ display: inline-flex; gap: 6px; align-items: center; }}

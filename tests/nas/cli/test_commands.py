@@ -1,0 +1,211 @@
+"""Every command that asks, on a real service and a real store that holds one finished job."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from nas.cli.demo import DEMO_FAST
+from nas.cli.main import app
+from nas.front import Latency, Point
+from nas.job import JobStatus, load_job_spec
+from nas.store import open_store
+from searchspaces.architecture import Architecture, Layer
+
+COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
+
+
+def architecture(*mixers: str) -> Architecture:
+    return Architecture(256, 64, tuple(Layer(mixer, 2, "mlp", 2.0) for mixer in mixers))
+
+
+@pytest.fixture
+def job(nas, tmp_path) -> str:
+    """Three points, two on the front: 2 ms at 2.9 bits per byte, 4 ms at 2.4."""
+    spec = load_job_spec(DEMO_FAST)
+    target = str(spec.targets[0].target())
+    facts = [
+        (architecture("linear", "none"), 2.9, 2.0, None, True),
+        (architecture("window:32", "linear"), 2.4, 4.0, None, True),
+        (architecture("softmax", "softmax"), 2.5, 9.0, "softmax-L2", False),
+    ]
+    points = [
+        Point(
+            digest=layers.digest,
+            architecture=layers,
+            validation=quality,
+            test=quality + 0.05,
+            parameters=90_000,
+            macs=1_000_000,
+            state_bytes=4096,
+            latency_ms={target: Latency(measured * 1.02, 0.1, measured, 0.01)},
+            preset=preset,
+            on_front=on_front,
+        )
+        for layers, quality, measured, preset, on_front in facts
+    ]
+    store = open_store(tmp_path / "home")
+    stored = store.create_job(spec)
+    store.put_architectures(point.architecture for point in points)
+    store.put_points(stored.id, points)
+    store.set_job(stored.id, JobStatus.SUCCEEDED, None)
+    store.close()
+    return stored.id
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(nas, command):
+    answer = nas(command, "--help")
+    assert answer.code == 0
+    assert "Usage: nas" in answer.out
+
+
+def test_jobs_are_listed(nas, job):
+    assert job in nas("jobs").out
+    (listed,) = json.loads(nas("jobs", "--json").out)
+    assert (listed["id"], listed["status"]) == (job, "succeeded")
+
+
+def test_without_jobs_the_way_to_begin_is_told(nas):
+    assert "nas demo" in nas("jobs").out
+    assert json.loads(nas("jobs", "--json").out) == []
+
+
+@pytest.mark.parametrize("name", ["latest", "demo-fast"])
+def test_a_job_is_shown_with_its_spec_and_what_it_found(nas, job, name):
+    shown = json.loads(nas("show", name, "--json").out)
+    assert shown["id"] == job
+    assert load_job_spec(shown["spec"]) == load_job_spec(DEMO_FAST)
+    assert shown["points"] == {"evaluated": 3, "on_front": 2}
+    assert "hybrid-lm-tiny" in nas("show", name).out
+
+
+def test_the_front_as_a_table_has_its_members_then_the_presets(nas, job):
+    lines = nas("front", "latest").out.splitlines()
+    rows = [
+        next(i for i, line in enumerate(lines) if number in line) for number in ("2.00±", "4.00±", "9.00±")
+    ]
+    assert rows == sorted(rows)
+    assert "★ softmax-L2" in lines[rows[2]]
+
+
+def test_the_front_as_json_and_csv_holds_every_point(nas, job):
+    document = json.loads(nas("front", job, "--json").out)
+    assert document == json.loads(nas("front", job, "--format", "json").out)
+    assert document["job"] == job
+    assert [point["on_front"] for point in document["points"]].count(True) == 2
+    rows = list(csv.DictReader(io.StringIO(nas("front", job, "--format", "csv").out)))
+    assert {row["digest"] for row in rows} == {point["digest"] for point in document["points"]}
+
+
+def test_the_front_as_a_page_is_written_to_a_file(nas, job, tmp_path):
+    answer = nas("front", job, "--format", "html", "--out", "deep/front.html")
+    assert (answer.code, answer.out) == (0, "")
+    assert "<!doctype html>" in (tmp_path / "deep" / "front.html").read_text()
+
+
+def test_bounds_narrow_the_front(nas, job):
+    document = json.loads(nas("front", job, "--max", "latency_ms=3", "--json").out)
+    on_front = [point for point in document["points"] if point["on_front"]]
+    assert [point["quality"]["validation"] for point in on_front] == [2.9]
+
+
+@pytest.mark.parametrize(("bound", "quality"), [("latency_ms=3", 2.9), ("latency_ms=5", 2.4)])
+def test_the_best_point_within_bounds(nas, job, bound, quality):
+    best = json.loads(nas("best", job, "--max", bound, "--json").out)
+    assert best["quality"]["validation"] == quality
+    shown = nas("best", job, "--max", bound).out
+    assert best["digest"] in shown
+
+
+def test_a_bound_that_nothing_meets_names_the_nearest(nas, job):
+    answer = nas("best", job, "--max", "latency_ms=1")
+    assert answer.code == 4
+    assert "error:" in answer.err
+    assert architecture("linear", "none").digest[:8] in answer.err
+
+
+@pytest.mark.parametrize("bound", ["latency_ms", "latency_ms=soon", "latency_ms=-3", "=3", "latency_ms=nan"])
+def test_a_bound_of_another_form_is_refused(nas, job, bound):
+    answer = nas("front", job, "--max", bound)
+    assert answer.code == 2
+    assert "NAME=VALUE" in answer.err
+
+
+def test_a_bound_on_something_else_names_what_is_accepted(nas, job):
+    answer = nas("best", job, "--max", "price=3")
+    assert answer.code == 2
+    assert "latency_ms" in answer.err
+
+
+def test_no_such_job_is_a_clear_error_without_a_traceback(nas, job):
+    answer = nas("front", "nothing-like-it")
+    assert answer.code == 3
+    assert answer.out == ""
+    assert "Traceback" not in answer.err
+
+
+def test_to_a_program_an_error_is_json_too(nas, job):
+    answer = nas("front", "nothing-like-it", "--format", "json")
+    document = json.loads(answer.err)
+    assert (document["error"], document["exit_code"]) == ("NoSuchJob", 3)
+
+
+def test_a_file_with_several_mistakes_gets_them_all_and_nothing_is_written(nas, tmp_path):
+    (tmp_path / "job.yaml").write_text(
+        "space: nowhere\ntask: nothing\ntargets: [{threads: 1}]\nobjectives: [speed]\nseed: 1\n"
+    )
+    answer = nas("search", "job.yaml", "--json")
+    document = json.loads(answer.err)
+    assert answer.code == document["exit_code"] == 2
+    assert {problem["path"].split(".")[0] for problem in document["problems"]} >= {
+        "space",
+        "task",
+        "objectives",
+    }
+    assert json.loads(nas("jobs", "--json").out) == []
+    told = nas("search", "job.yaml").err
+    assert all(problem["message"].split(";")[0] in " ".join(told.split()) for problem in document["problems"])
+
+
+def test_a_missing_file_is_named(nas):
+    answer = nas("search", "nowhere.yaml")
+    assert answer.code == 2
+    assert "nowhere.yaml" in answer.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--digest", "abc", "--max", "latency_ms=3"]])
+def test_extract_wants_a_digest_or_bounds(nas, job, arguments):
+    answer = nas("extract", job, "--out", "model", *arguments)
+    assert answer.code == 2
+    assert "--digest" in answer.err
+
+
+def test_a_traceback_shows_only_when_asked_for(nas, job, monkeypatch):
+    with pytest.raises(Exception, match="nothing-like-it"):
+        nas("--debug", "front", "nothing-like-it")
+
+
+def test_what_there_is(nas):
+    assert "hybrid-lm" in [space["name"] for space in json.loads(nas("spaces", "--json").out)]
+    assert "hybrid-lm" in nas("spaces").out
+    assert "text" in [task["name"] for task in json.loads(nas("tasks", "--json").out)]
+    assert "bits_per_byte" in nas("tasks").out
+    presets = json.loads(nas("presets", "hybrid-lm", "--json").out)
+    assert all(f"★ {preset['name']}" in nas("presets").out for preset in presets[:1])
+    assert nas("presets", "nowhere").code == 2
+    assert "torch" in json.loads(nas("version", "--json").out)
+
+
+def test_a_reader_that_goes_away_is_no_error(nas, job):
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    program = Path(sys.executable).parent / "nas"
+    result = subprocess.run(
+        f"{program} front {job} --json | head -c 10", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout == '{\n  "job":'[:10]
+    assert result.stderr == ""

@@ -1,0 +1,94 @@
+"""What the README shows is true: its files, its YAML, its commands."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nas.job import TargetSpec, load_job_spec
+from nas.stages.plan import resolve
+from nas.tasks import make_task
+from searchspaces.space import load_space
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str, first_line: str = "") -> list[str]:
+    found = [text for kind, text in BLOCKS if kind == language and text.startswith(first_line)]
+    assert found, f"the README has no {language} block that begins with {first_line!r}"
+    return found
+
+
+def test_files_are_shown_as_they_are():
+    shown = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in shown] == ["nas/cli/demo.yaml"]
+    for name, text in shown:
+        assert text == (ROOT / name).read_text(), name
+
+
+@pytest.mark.parametrize("name", ["demo.yaml", "demo-fast.yaml"])
+def test_the_demos_are_valid_jobs(name):
+    assert resolve(load_job_spec(ROOT / "nas" / "cli" / name)).presets
+
+
+def test_the_example_of_a_space_is_valid():
+    for text in blocks("yaml", "# space"):
+        assert load_space(yaml.safe_load(text)).size() > 1
+
+
+def test_the_example_of_a_task_is_valid(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for text in blocks("yaml", "# task"):
+        options = yaml.safe_load(text)
+        assert make_task(options.pop("name"), options).metric == "bits_per_byte"
+
+
+def test_the_example_of_a_target_is_valid():
+    for text in blocks("yaml", "# target"):
+        assert TargetSpec.model_validate(yaml.safe_load(text)).target().device == "kitchen-laptop"
+
+
+def test_examples_in_python_are_python():
+    for text in blocks("python"):
+        compile(text, "README.md", "exec")
+
+
+def test_every_command_that_is_named_exists():
+    from nas.cli.main import app
+
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name or group.typer_instance.info.name for group in app.registered_groups}
+    named = set(re.findall(r"`nas ([a-z]+)", README)) | set(
+        re.findall(r"^\$ nas ([a-z]+)", README, re.MULTILINE)
+    )
+    assert named <= known
+    assert known - {"version", "bench"} <= named
+
+
+def test_the_tour_runs(tmp_path):
+    environment = {**os.environ, "NAS_HOME": str(tmp_path / "home")}
+    bin_folder = Path(sys.executable).parent
+    commands = [
+        line[2:].split() for text in blocks("console") for line in text.splitlines() if line[:2] == "$ "
+    ]
+    assert commands[0] == ["nas", "demo", "--fast"]
+    for program, *arguments in commands:
+        result = subprocess.run(
+            [str(bin_folder / program), *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert result.returncode == 0, (arguments, result.stderr)
+        assert result.stdout.strip(), arguments
+        assert "Traceback" not in result.stderr
+    assert list(tmp_path.glob("nas-demo/*/model/model.onnx"))
+    assert list(tmp_path.glob("nas-demo/*/front.html"))
