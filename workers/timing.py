@@ -40,7 +40,7 @@ class TimingProtocol:
     """
 
     warm_up: int = 2
-    min_repeats: int = 8
+    min_repeats: int = 10
     max_repeats: int = 100
     goal_error: float = 0.01
     max_seconds: float = 2.0
@@ -163,7 +163,7 @@ def time_interleaved(
 
 
 def calibrate(reference: Callable[[], object], clocks: Clocks, calls: int = CALIBRATION_CALLS) -> float:
-    """Median milliseconds of the reference's undisturbed calls; of all calls where every one was disturbed."""
+    """Median milliseconds of the reference's undisturbed calls, of all where every one was disturbed."""
     timed = [_timed_reference(reference, clocks) for _ in range(calls)]
     undisturbed = [call for call in timed if not call.disturbed]
     return 1e3 * statistics.median(call.busy for call in undisturbed or timed)
