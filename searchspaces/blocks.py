@@ -1,0 +1,123 @@
+"""The arithmetic of a model, as pure functions of weights: what a supernet and a submodel both run.
+
+Pre-norm residual blocks (Xiong et al., 2020) with RMSNorm (Zhang & Sennrich, 2019), rotary positions
+(Su et al., 2021) on queries and keys before any mixer, no biases, and an output projection tied to the
+embedding (Press & Wolf, 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding, linear
+
+from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from searchspaces.channels import parse_channel
+from searchspaces.mixers import parse_mixer
+from searchspaces.mixers.mixer import State
+
+__all__ = ["Weights", "channel_prefix", "forward", "mix_channels", "mix_tokens", "rms_norm", "rotary", "step"]
+
+NORM_EPSILON = 1e-6
+ROTARY_BASE = 10_000.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Everything that an architecture multiplies with, already cut to its sizes.
+
+    Attributes:
+        embedding: (V, D).
+        norm: (D,) of the final norm.
+        layers: of each layer by name: ``mixing_norm`` (D,), ``qkv`` (3, D, D), ``out`` (D, D), where it
+            has a token mixer; ``channel_norm`` (D,) and the channel mixer's own.
+    """
+
+    embedding: Tensor
+    norm: Tensor
+    layers: Sequence[Mapping[str, Tensor]]
+
+
+def channel_prefix(channel: str) -> str:
+    """What the names of a channel mixer's weights begin with."""
+    return channel.partition(":")[0] + "_"
+
+
+def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
+    """(…, D) → (…, D)."""
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + NORM_EPSILON) * weight
+
+
+def rotary(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, (N, K/2) each, of (N,) positions; any position, no table to run out of."""
+    half = head_size // 2
+    exponents = torch.arange(half, device=positions.device, dtype=torch.float32) / half
+    angles = positions.to(torch.float32).unsqueeze(-1) * ROTARY_BASE**-exponents
+    return angles.cos(), angles.sin()
+
+
+def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    cosine, sine = turns
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+
+
+def mix_tokens(
+    x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: tuple[Tensor, Tensor]
+) -> Tensor:
+    """(B, N, D) → what a layer's token mixer adds to it."""
+    batch, tokens, width = x.shape
+    normed = rms_norm(x, weights["mixing_norm"])
+    projected = linear(normed, weights["qkv"].reshape(3 * width, width))
+    q, k, v = projected.reshape(batch, tokens, 3, layer.heads, width // layer.heads).permute(2, 0, 3, 1, 4)
+    mixed = parse_mixer(layer.mixer).forward(_turn(q, turns), _turn(k, turns), v)
+    return linear(mixed.transpose(1, 2).reshape(batch, tokens, width), weights["out"])
+
+
+def mix_channels(x: Tensor, layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
+    """(…, D) → what a layer's channel mixer adds to it."""
+    prefix = channel_prefix(layer.channel)
+    own = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+    return parse_channel(layer.channel).forward(rms_norm(x, weights["channel_norm"]), own)
+
+
+def forward(tokens: Tensor, architecture: Architecture, weights: Weights) -> Tensor:
+    """(B, N) token ids → (B, N, V) logits."""
+    x = embedding(tokens, weights.embedding)
+    positions = torch.arange(tokens.shape[1], device=tokens.device)
+    heads = sorted({layer.heads for layer in architecture.layers if layer.mixer != NO_MIXER})
+    turns = {h: rotary(positions, architecture.width // h) for h in heads}
+    for layer, own in zip(architecture.layers, weights.layers, strict=True):
+        if layer.mixer != NO_MIXER:
+            x = x + mix_tokens(x, layer, own, turns[layer.heads])
+        x = x + mix_channels(x, layer, own)
+    return linear(rms_norm(x, weights.norm), weights.embedding)
+
+
+def step(
+    tokens: Tensor, position: int, architecture: Architecture, weights: Weights, states: Sequence[State]
+) -> tuple[Tensor, list[State]]:
+    """(B,) token ids at one position → (B, V) logits and the layers' next states."""
+    x = embedding(tokens, weights.embedding)
+    here = torch.tensor([position], device=tokens.device)
+    following = []
+    for layer, own, state in zip(architecture.layers, weights.layers, states, strict=True):
+        if layer.mixer != NO_MIXER:
+            mixed, state = _step_tokens(x, layer, own, rotary(here, architecture.width // layer.heads), state)
+            x = x + mixed
+        following.append(state)
+        x = x + mix_channels(x, layer, own)
+    return linear(rms_norm(x, weights.norm), weights.embedding), following
+
+
+def _step_tokens(
+    x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: tuple[Tensor, Tensor], state: State
+) -> tuple[Tensor, State]:
+    batch, width = x.shape
+    projected = linear(rms_norm(x, weights["mixing_norm"]), weights["qkv"].reshape(3 * width, width))
+    q, k, v = projected.reshape(batch, 3, layer.heads, width // layer.heads).unbind(1)
+    mixed, state = parse_mixer(layer.mixer).step(_turn(q, turns), _turn(k, turns), v, state)
+    return linear(mixed.reshape(batch, width), weights["out"]), state

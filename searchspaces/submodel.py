@@ -1,0 +1,96 @@
+"""A standalone model of one architecture: what is cut out of a supernet, and what ships."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from searchspaces.blocks import Weights, channel_prefix, forward, step
+from searchspaces.channels import parse_channel
+from searchspaces.mixers import parse_mixer
+from searchspaces.mixers.mixer import State
+
+__all__ = ["DecodeState", "Submodel", "layer_shapes"]
+
+
+@dataclass(frozen=True)
+class DecodeState:
+    """What decoding carries from token to token.
+
+    Attributes:
+        position: tokens so far.
+        layers: the state of each layer's mixer.
+    """
+
+    position: int
+    layers: tuple[State, ...]
+
+
+def layer_shapes(layer: Layer, width: int) -> dict[str, tuple[int, ...]]:
+    """Weights of one layer by name, with their shapes."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    if layer.mixer != NO_MIXER:
+        shapes |= {"mixing_norm": (width,), "qkv": (3, width, width), "out": (width, width)}
+    shapes["channel_norm"] = (width,)
+    own = parse_channel(layer.channel).shapes(width, round(layer.ratio * width))
+    return shapes | {channel_prefix(layer.channel) + name: shape for name, (shape, _) in own.items()}
+
+
+class Submodel(nn.Module):
+    """A causal language model.
+
+    Fresh weights are normal with standard deviation 1/√fan-in (those into the residual stream divided by
+    √2L more, as in GPT-2), norms 1, embeddings 0.02.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        width = architecture.width
+        self.embedding = nn.Parameter(torch.randn(architecture.vocabulary, width) * 0.02)
+        self.norm = nn.Parameter(torch.ones(width))
+        self.layers = nn.ModuleList(
+            nn.ParameterDict(
+                {
+                    name: initial(name, shape, architecture.depth)
+                    for name, shape in layer_shapes(layer, width).items()
+                }
+            )
+            for layer in architecture.layers
+        )
+
+    @property
+    def weights(self) -> Weights:
+        """As the blocks read them."""
+        return Weights(self.embedding, self.norm, [dict(layer.items()) for layer in self.layers])
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N) token ids → (B, N, V) logits; position i depends on tokens ≤ i."""
+        return forward(tokens, self.architecture, self.weights)
+
+    def init_state(self, batch: int) -> DecodeState:
+        """The state before the first token."""
+        width, dtype = self.architecture.width, self.embedding.dtype
+        states: list[State] = []
+        for layer in self.architecture.layers:
+            mixed = layer.mixer != NO_MIXER
+            mixer = parse_mixer(layer.mixer)
+            states.append(mixer.init_state(batch, layer.heads, width // layer.heads, dtype) if mixed else {})
+        return DecodeState(0, tuple(states))
+
+    def step(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
+        """(B,) token ids → (B, V) logits and the next state; equals `forward` at that position."""
+        logits, states = step(tokens, state.position, self.architecture, self.weights, state.layers)
+        return logits, DecodeState(state.position + 1, tuple(states))
+
+
+def initial(name: str, shape: tuple[int, ...], depth: int) -> nn.Parameter:
+    """A fresh weight; see `Submodel`."""
+    if name.endswith("norm"):
+        return nn.Parameter(torch.ones(shape))
+    into_residual = name == "out" or name.endswith("_down")
+    scale = (2 * depth) ** -0.5 if into_residual else 1.0
+    return nn.Parameter(torch.randn(shape) * scale * shape[-1] ** -0.5)

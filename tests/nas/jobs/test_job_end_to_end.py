@@ -1,0 +1,163 @@
+"""A whole job with real parts: SQLite, a worker process over gRPC, Ray actors, ONNX files that run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import yaml
+
+import nas
+from nas.errors import InvalidSpec, NoSuchJob, NoSuchPoint
+from nas.export import load_model_folder
+from nas.job import EventKind, JobStatus, StageName, load_job_spec
+from nas.stages.plan import resolve
+from nas.stages.profile import holdout
+from nas.store import open_store
+
+TINY = Path(__file__).parent / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished job: (client, job, events)."""
+    home = tmp_path_factory.mktemp("home")
+    with nas.connect(home=home) as client:
+        job = client.submit(TINY)
+        assert job.status is JobStatus.QUEUED
+        client.resume(job.id)
+        events = list(client.watch(job.id))
+        yield client, client.job(job.id), events
+
+
+def test_every_stage_ends_and_tells_its_progress(finished):
+    _, job, events = finished
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    assert job.stage is None
+    assert [e.sequence for e in events] == list(range(1, len(events) + 1))
+    stages = [(e.stage, e.message) for e in events if e.kind is EventKind.STAGE]
+    assert stages == [(stage, word) for stage in StageName for word in ("started", "ended")]
+    for stage in StageName:
+        progress = [e for e in events if e.stage is stage and e.kind is EventKind.PROGRESS]
+        assert progress, stage
+        assert all(0 <= e.done <= e.total for e in progress)
+
+
+def test_every_point_of_the_front_is_measured_and_tested(finished):
+    client, job, _ = finished
+    front = client.front(job.id)
+    members = front.members()
+    assert members
+    for point in members:
+        assert point.test is not None
+        assert point.validation is not None
+        assert all(latency.measured is not None for latency in point.latency_ms.values())
+        assert point.digest == point.architecture.digest
+    assert {p.preset for p in front.points} >= {"softmax-L1", "softmax-L2"}
+    assert json.loads(json.dumps(front.to_dict()))["points"]
+
+
+def test_no_front_member_is_dominated_by_any_measured_point(finished):
+    client, job, _ = finished
+    front = client.front(job.id)
+    values = {p.digest: v for p, v in zip(front.points, front.values(), strict=True)}
+    for member in front.members():
+        for other in front.points:
+            if all(latency.measured is not None for latency in other.latency_ms.values()):
+                better = (values[other.digest] <= values[member.digest]).all()
+                assert not (better and (values[other.digest] < values[member.digest]).any())
+
+
+def test_the_extracted_model_runs_and_is_what_it_says(finished, tmp_path):
+    client, job, _ = finished
+    best = client.best(job.id)
+    out = tmp_path / "model"
+    manifest = client.extract(job.id, best.digest[:8], out)
+    assert {p.name for p in out.iterdir()} >= {
+        "model.onnx",
+        "model.safetensors",
+        "config.json",
+        "manifest.json",
+    }
+    assert json.loads((out / "manifest.json").read_text()) == json.loads(json.dumps(manifest))
+    session = onnxruntime.InferenceSession(out / "model.onnx")
+    model = load_model_folder(out)
+    for shape in [(1, 7), (3, 64), (2, 130)]:
+        tokens = np.random.default_rng(0).integers(0, 256, shape)
+        (logits,) = session.run(None, {"tokens": tokens})
+        with torch.inference_mode():
+            expected = model(torch.from_numpy(tokens)).numpy()
+        np.testing.assert_allclose(logits, expected, atol=1e-3)
+
+
+def test_a_second_job_measures_and_trains_nothing_again(finished):
+    client, job, _ = finished
+    store = open_store(client.home)
+    target = resolve(job.spec).targets[0]
+    before = {m.digest: m for m in store.measurements(target)}
+    supernet = store.supernet(resolve(job.spec).supernet_digest)
+    again = client.submit(job.spec)
+    client.resume(again.id)
+    events = list(client.watch(again.id))
+    assert client.job(again.id).status is JobStatus.SUCCEEDED
+    after = {m.digest: m for m in store.measurements(target)}
+    assert before.items() <= after.items()
+    assert store.supernet(supernet.digest) == supernet
+    assert any("trained already" in e.message for e in events)
+    store.close()
+
+
+def test_measurements_are_unique_and_judges_are_never_taught(finished):
+    client, job, _ = finished
+    store = open_store(client.home)
+    plan = resolve(job.spec)
+    digests = [m.digest for m in store.measurements(plan.targets[0])]
+    assert max(Counter(digests).values()) == 1
+    judges = plan.space.decode(holdout(plan.space, 6, plan.spec.seed))
+    assert {a.digest for a in judges} <= set(digests)
+    store.close()
+
+
+def test_unknown_jobs_and_points_are_named(finished, tmp_path):
+    client, job, _ = finished
+    with pytest.raises(NoSuchJob, match=job.id):
+        client.job(job.id[:-1] + "zz")
+    with pytest.raises(NoSuchPoint, match="nas front"):
+        client.extract(job.id, "zzzz", tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_spec_with_several_mistakes_gets_all_of_them_and_writes_nothing(tmp_path):
+    data = yaml.safe_load(TINY.read_text())
+    data["task"] = {"name": "texts"}
+    data["space"]["layer"]["mixer"] = ["softmaxx"]
+    data["objectives"] = ["quality", "speed"]
+    data["bounds"] = {"energy": 3.0}
+    data["budget"]["search"]["strategy"] = "magic"
+    data["targets"][0]["runtime"] = "abacus"
+    with nas.connect(home=tmp_path / "home") as client:
+        with pytest.raises(InvalidSpec) as caught:
+            client.submit(data)
+        assert client.jobs() == []
+    paths = {problem.path for problem in caught.value.problems}
+    assert paths >= {
+        "task.name",
+        "space.layer.mixer",
+        "objectives.1",
+        "bounds.energy",
+        "budget.search.strategy",
+        "targets.0.runtime",
+    }
+
+
+def test_the_form_of_a_spec_is_checked_at_every_path_at_once():
+    with pytest.raises(InvalidSpec) as caught:
+        load_job_spec(
+            {"name": "a b", "space": "hybrid-lm", "targets": [], "budget": {"train": {"steps": 0}}, "x": 1}
+        )
+    assert {p.path for p in caught.value.problems} == {"name", "task", "targets", "budget.train.steps", "x"}

@@ -1,0 +1,118 @@
+"""`kill -9` in the middle of every stage, then resume: nothing is lost, nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import nas
+from nas.evaluation import Split
+from nas.job import EventKind, JobStatus, StageName
+from nas.stages.plan import resolve
+from nas.store import open_store
+
+TINY = Path(__file__).parent / "tiny.yaml"
+RUN = """
+import sys, nas
+with nas.connect(home=sys.argv[1]) as client:
+    for event in client.watch(client.resume(sys.argv[2]).id):
+        pass
+"""
+
+
+def start(home: Path, job_id: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", RUN, str(home), job_id], start_new_session=True)
+
+
+def wait_until_in_the_middle(
+    store, job_id: str, stage: StageName, process: subprocess.Popen, after: int
+) -> int:
+    """Wait for the stage's progress to lie strictly between its start and end; returns the last event."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for event in store.events(job_id, after):
+            after = event.sequence
+            if event.stage is stage and event.kind is EventKind.PROGRESS and event.done > 0:
+                return after
+        assert process.poll() is None, f"the job ended before {stage} was seen"
+        time.sleep(0.02)
+    raise AssertionError(f"no progress of {stage} within 120 s")
+
+
+@pytest.fixture(scope="module")
+def killed_everywhere(tmp_path_factory):
+    """A job killed once in each stage, then finished; and what the store held at each kill."""
+    home = tmp_path_factory.mktemp("home")
+    with nas.connect(home=home) as client:
+        job = client.submit(TINY)
+    store = open_store(home)
+    plan = resolve(job.spec)
+    snapshots = {}
+    after = 0
+    for stage in StageName:
+        process = start(home, job.id)
+        after = wait_until_in_the_middle(store, job.id, stage, process, after)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        snapshots[stage] = (
+            {m.digest: m for m in store.measurements(plan.targets[0])},
+            {e.digest: e for e in store.evaluations(plan.supernet_digest, Split.VALIDATION)},
+        )
+        assert store.job(job.id).status is JobStatus.RUNNING
+    assert start(home, job.id).wait() == 0
+    yield store, plan, store.job(job.id), snapshots
+    store.close()
+
+
+def test_the_job_finishes_from_where_it_was(killed_everywhere):
+    store, _, job, _ = killed_everywhere
+    assert job.status is JobStatus.SUCCEEDED, job.error
+    ended = [e.stage for e in store.events(job.id, limit=100_000) if e.message == "ended"]
+    assert ended == list(StageName)
+
+
+@pytest.mark.parametrize("stage", StageName)
+def test_nothing_is_lost_or_taken_twice(killed_everywhere, stage):
+    store, plan, _, snapshots = killed_everywhere
+    measurements, evaluations = snapshots[stage]
+    now = {m.digest: m for m in store.measurements(plan.targets[0])}
+    assert measurements.items() <= now.items()
+    scores = {e.digest: e for e in store.evaluations(plan.supernet_digest, Split.VALIDATION)}
+    assert evaluations.items() <= scores.items()
+
+
+def test_the_kills_met_work_in_progress(killed_everywhere):
+    _, plan, _, snapshots = killed_everywhere
+    profile = plan.spec.budget.profile
+    assert 0 < len(snapshots[StageName.PROFILE][0]) < profile.holdout + profile.measurements
+    assert len(snapshots[StageName.TRAIN][1]) == 0
+    assert len(snapshots[StageName.SEARCH][1]) > 0
+
+
+def test_the_search_spent_exactly_its_budget(killed_everywhere):
+    store, plan, job, _ = killed_everywhere
+    state = store.state(job.id, "search")
+    assert state["told"] == plan.spec.budget.search.evaluations
+    assert not state["pending"]
+
+
+def test_no_process_is_left_running(killed_everywhere):
+    del killed_everywhere
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        left = subprocess.run(
+            ["pgrep", "-f", "workers --connect 127.0.0.1:.* --device local-cpu --once"],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.split()
+        if not left:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"worker processes left: {left}")
