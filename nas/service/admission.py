@@ -54,7 +54,7 @@ def admit_spec(spec: JobSpec, data_root: Path | None) -> JobSpec:
     Raises:
         InvalidSpec: it names a file outside, or a size beyond the limits: every problem at once.
     """
-    problems = [*_name_problems(spec.space), *_size_problems(spec.model_dump(mode="json"))]
+    problems = [*_name_problems(spec.space), *_size_problems(spec.model_dump())]
     options = dict(spec.task.model_extra or {})
     named = options.pop(PATH_OPTION, None)
     problems += _stray_path_problems(options, "task")

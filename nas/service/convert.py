@@ -23,6 +23,7 @@ from searchspaces.architecture import Architecture, Layer
 from workers.target import Phase, Target, Workload
 
 __all__ = [
+    "ENUMS",
     "architecture_from_message",
     "architecture_to_message",
     "document",
@@ -32,6 +33,8 @@ __all__ = [
     "front_header_to_message",
     "job_from_message",
     "job_to_message",
+    "member_of",
+    "number_of",
     "point_from_message",
     "point_to_message",
     "spec_from_text",
@@ -43,7 +46,7 @@ __all__ = [
 
 E = TypeVar("E", bound=StrEnum)
 
-_ENUMS: Mapping[type[StrEnum], tuple[EnumTypeWrapper, str]] = {
+ENUMS: Mapping[type[StrEnum], tuple[EnumTypeWrapper, str]] = {
     JobStatus: (pb.JobStatus, "JOB_STATUS_"),
     StageName: (pb.StageName, "STAGE_NAME_"),
     EventKind: (pb.EventKind, "EVENT_KIND_"),
@@ -53,13 +56,19 @@ _ENUMS: Mapping[type[StrEnum], tuple[EnumTypeWrapper, str]] = {
 }
 
 
-def _number(member: StrEnum) -> Any:
-    wrapper, prefix = _ENUMS[type(member)]
+def number_of(member: StrEnum) -> Any:
+    """A member's number in its proto enum, which has the same names behind a prefix."""
+    wrapper, prefix = ENUMS[type(member)]
     return wrapper.Value(prefix + member.name)
 
 
-def _member(kind: type[E], number: int) -> E:
-    wrapper, prefix = _ENUMS[kind]
+def member_of(kind: type[E], number: int) -> E:
+    """Inverse of `number_of`.
+
+    Raises:
+        Incompatible: this version knows no such member.
+    """
+    wrapper, prefix = ENUMS[kind]
     try:
         return kind[wrapper.Name(number).removeprefix(prefix)]
     except (KeyError, ValueError) as error:
@@ -108,8 +117,8 @@ def job_to_message(job: Job) -> pb.Job:
     return pb.Job(
         id=job.id,
         spec_json=spec_to_text(job.spec),
-        status=_number(job.status),
-        stage=_number(job.stage) if job.stage else pb.STAGE_NAME_UNSPECIFIED,
+        status=number_of(job.status),
+        stage=number_of(job.stage) if job.stage else pb.STAGE_NAME_UNSPECIFIED,
         error=job.error,
         created_at=job.created_at,
         updated_at=job.updated_at,
@@ -121,7 +130,7 @@ def job_from_message(message: pb.Job) -> Job:
     return Job(
         id=message.id,
         spec=spec_from_text(message.spec_json),
-        status=_member(JobStatus, message.status),
+        status=member_of(JobStatus, message.status),
         stage=_stage(message.stage),
         error=message.error if message.HasField("error") else None,
         created_at=message.created_at,
@@ -130,14 +139,14 @@ def job_from_message(message: pb.Job) -> Job:
 
 
 def _stage(number: int) -> StageName | None:
-    return None if number == pb.STAGE_NAME_UNSPECIFIED else _member(StageName, number)
+    return None if number == pb.STAGE_NAME_UNSPECIFIED else member_of(StageName, number)
 
 
 def event_to_message(event: Event) -> pb.Event:
     """Inverse of `event_from_message`."""
     return pb.Event(
-        kind=_number(event.kind),
-        stage=_number(event.stage) if event.stage else pb.STAGE_NAME_UNSPECIFIED,
+        kind=number_of(event.kind),
+        stage=number_of(event.stage) if event.stage else pb.STAGE_NAME_UNSPECIFIED,
         message=event.message,
         done=event.done,
         total=event.total,
@@ -150,7 +159,7 @@ def event_to_message(event: Event) -> pb.Event:
 def event_from_message(message: pb.Event) -> Event:
     """Inverse of `event_to_message`."""
     return Event(
-        kind=_member(EventKind, message.kind),
+        kind=member_of(EventKind, message.kind),
         stage=_stage(message.stage),
         message=message.message,
         done=message.done,
@@ -171,7 +180,7 @@ def target_to_message(target: Target) -> pb.Target:
         dtype=target.dtype,
         threads=target.threads,
         workload=pb.Workload(
-            phase=_number(workload.phase),
+            phase=number_of(workload.phase),
             batch=workload.batch,
             tokens=workload.tokens,
         ),
@@ -182,7 +191,7 @@ def target_from_message(message: pb.Target) -> Target:
     """Inverse of `target_to_message`."""
     try:
         workload = Workload(
-            phase=_member(Phase, message.workload.phase),
+            phase=member_of(Phase, message.workload.phase),
             batch=message.workload.batch,
             tokens=message.workload.tokens,
         )
@@ -267,8 +276,8 @@ def _objective_to_message(objective: Objective) -> pb.Objective:
     return pb.Objective(
         name=objective.name,
         unit=objective.unit,
-        direction=_number(objective.direction),
-        source=_number(objective.source),
+        direction=number_of(objective.direction),
+        source=number_of(objective.source),
         bound=objective.bound,
         target=target_to_message(objective.target) if objective.target else None,
     )
@@ -278,8 +287,8 @@ def _objective_from_message(message: pb.Objective) -> Objective:
     return Objective(
         name=message.name,
         unit=message.unit,
-        direction=_member(Direction, message.direction),
-        source=_member(Source, message.source),
+        direction=member_of(Direction, message.direction),
+        source=member_of(Source, message.source),
         bound=message.bound if message.HasField("bound") else None,
         target=target_from_message(message.target) if message.HasField("target") else None,
     )
@@ -292,7 +301,7 @@ def front_header_to_message(front: Front) -> pb.FrontHeader:
         space=front.space,
         task=front.task,
         metric=front.metric,
-        direction=_number(front.direction),
+        direction=number_of(front.direction),
         targets=[target_to_message(target) for target in front.targets],
         objectives=[_objective_to_message(objective) for objective in front.objectives],
     )
@@ -305,7 +314,7 @@ def front_from_messages(header: pb.FrontHeader, points: Iterable[pb.Point]) -> F
         space=header.space,
         task=header.task,
         metric=header.metric,
-        direction=_member(Direction, header.direction),
+        direction=member_of(Direction, header.direction),
         targets=tuple(target_from_message(target) for target in header.targets),
         objectives=tuple(_objective_from_message(objective) for objective in header.objectives),
         points=tuple(point_from_message(point) for point in points),

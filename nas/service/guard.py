@@ -97,18 +97,13 @@ class Guard(grpc.aio.ServerInterceptor):
             seconds = LONGEST_SECONDS if remaining is None else min(remaining, LONGEST_SECONDS)
             async with asyncio.timeout(seconds):
                 yield
-        except TimeoutError:
-            status = _refuse(context, DeadlineExceeded(f"{method} took longer than its deadline"))
-        except NasError as error:
-            status = _refuse(context, error)
         except (asyncio.CancelledError, GeneratorExit):
             status = grpc.StatusCode.CANCELLED
             raise
-        except Exception:  # noqa: BLE001 -- a defect ends its own call, not the service; the log has all of it
-            reference = uuid.uuid4().hex[:12]
-            _LOG.exception("defect %s in %s", reference, method)
-            fault = ServiceFault(f"a defect in the service; its log says more: {reference}")
-            status = _refuse(context, fault)
+        except Exception as raised:  # noqa: BLE001 -- a defect ends its own call, not the service
+            error = _for_the_caller(raised, method)
+            status, details = status_of(error)
+            await context.abort(status, details, ((DETAIL_KEY, detail_of(error)),))
         finally:
             seconds = time.perf_counter() - began
             self._metrics.requests.labels(method, status.name).inc()
@@ -177,11 +172,11 @@ class _Bucket:
         return True
 
 
-def _refuse(context: grpc.aio.ServicerContext, error: NasError) -> grpc.StatusCode:
-    """End the call with the error's status; what was raised is gRPC's own signal for that, so the status
-    is set rather than raised and the caller's `finally` still runs with it."""
-    status, details = status_of(error)
-    context.set_code(status)
-    context.set_details(details)
-    context.set_trailing_metadata(((DETAIL_KEY, detail_of(error)),))
-    return status
+def _for_the_caller(raised: Exception, method: str) -> NasError:
+    if isinstance(raised, NasError):
+        return raised
+    if isinstance(raised, TimeoutError):
+        return DeadlineExceeded(f"{method} took longer than its deadline")
+    reference = uuid.uuid4().hex[:12]
+    _LOG.error("defect %s in %s", reference, method, exc_info=raised)
+    return ServiceFault(f"a defect in the service; its log says more: {reference}")

@@ -45,6 +45,9 @@ SERVER_OPTIONS = (
 class SearchServer:
     """A service's gRPC server, with health and reflection, in a thread of its own.
 
+    Attributes:
+        address: ``HOST:PORT`` to connect to, once started.
+
     Args:
         service: what answers; it is not closed.
         bind: ``HOST:PORT`` to listen on; port 0 for an unused one.
@@ -75,6 +78,7 @@ class SearchServer:
         self._metrics = metrics or Metrics()
         self._thread = threading.Thread(target=self._run, name="grpc", daemon=True)
         self._started: Future[str] = Future()
+        self.address = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
 
@@ -89,7 +93,8 @@ class SearchServer:
         """
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._thread.start()
-        return self._started.result()
+        self.address = self._started.result()
+        return self.address
 
     def stop(self) -> None:
         """Take no more calls, give those under way a moment, and end."""

@@ -121,6 +121,7 @@ class Servicer(rpc.SearchServiceServicer):
     async def WatchJob(self, request: pb.WatchJobRequest, context: Any) -> AsyncIterator[pb.WatchJobResponse]:
         """See the proto."""
         job = await self.quickly(self._service.job, request.job_id)
+        await context.send_initial_metadata(())  # tells the watcher that it is heard, before any event
         after, pause = request.after, WATCH_SECONDS
         while True:
             batch = await self.quickly(self._service.events, job.id, after)

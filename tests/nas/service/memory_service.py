@@ -1,0 +1,185 @@
+"""A small, real `Service` that keeps everything in memory: what the wire is tested with."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InvalidSpec, NasError, NoSuchJob, NothingMeetsBounds
+from nas.front import Front, Latency, Point
+from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, load_job_spec
+from nas.objective import Direction, Objective, Source
+from nas.service.api import EventBatch, Service
+from searchspaces.architecture import Architecture, Layer
+from searchspaces.errors import Problem
+from workers.target import Target
+
+TARGET = Target("local-cpu")
+SPEC = {"space": "hybrid-lm", "task": {"name": "text"}, "targets": [{"device": "local-cpu"}]}
+ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED}
+
+
+def point(width: int) -> Point:
+    architecture = Architecture(256, width, (Layer("softmax", 4), Layer("none", 0)))
+    return Point(
+        architecture.digest,
+        architecture,
+        validation=2.0 + 1 / width,
+        test=None,
+        parameters=width * 1000,
+        macs=width * 10**6,
+        state_bytes=width * 8,
+        latency_ms={str(TARGET): Latency(width / 10, 0.1, measured=width / 9, measured_std=0.2)},
+        on_front=True,
+    )
+
+
+class MemoryService(Service):
+    """Keeps jobs and events; fails a call with `error` where a test sets one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.stored: dict[str, Job] = {}
+        self.keys: dict[str, str] = {}
+        self.logs: dict[str, list[Event]] = {}
+        self.points = tuple(point(width) for width in (16, 32, 64))
+        self.error: Exception | None = None
+        self.submissions: list[tuple[JobSpec, str]] = []
+        self.files = {"model.onnx": bytes(range(256)) * 4096, "empty.txt": b""}
+
+    def _meet(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def report(self, job_id: str, event: Event) -> None:
+        with self.lock:
+            log = self.logs[job_id]
+            log.append(replace(event, sequence=len(log) + 1, time=1.5))
+
+    def set_status(self, job_id: str, status: JobStatus) -> Job:
+        with self.lock:
+            self.stored[job_id] = replace(self.stored[job_id], status=status, updated_at=time.time())
+            return self.stored[job_id]
+
+    def submit(
+        self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""
+    ) -> Job:
+        self._meet()
+        spec = spec if isinstance(spec, JobSpec) else load_job_spec(spec)
+        with self.lock:
+            if key is not None and key in self.keys:
+                return self.stored[self.keys[key]]
+            job = Job(
+                f"{spec.name}-{len(self.stored):06x}",
+                spec,
+                JobStatus.QUEUED,
+                StageName.PROFILE,
+                None,
+                1.0,
+                2.0,
+            )
+            self.stored[job.id] = job
+            self.logs[job.id] = []
+            self.submissions.append((spec, owner))
+            if key is not None:
+                self.keys[key] = job.id
+            return job
+
+    def resume(self, job_id: str) -> Job:
+        return self.set_status(self.job(job_id).id, JobStatus.RUNNING)
+
+    def cancel(self, job_id: str) -> Job:
+        return self.set_status(self.job(job_id).id, JobStatus.CANCELLED)
+
+    def interrupt(self, job_id: str) -> Job:
+        return self.set_status(self.job(job_id).id, JobStatus.INTERRUPTED)
+
+    def events(self, job_id: str, after: int = 0) -> EventBatch:
+        self._meet()
+        job = self.job(job_id)
+        with self.lock:
+            return EventBatch(tuple(self.logs[job.id][after:]), job.status in ENDED)
+
+    def job(self, job_id: str) -> Job:
+        self._meet()
+        if job_id == "latest" and self.stored:
+            return self.jobs()[0]
+        if job_id not in self.stored:
+            raise NoSuchJob(f"no job {job_id!r}")
+        return self.stored[job_id]
+
+    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+        self._meet()
+        newest_first = list(self.stored.values())[::-1]
+        if before is not None:
+            newest_first = newest_first[newest_first.index(self.job(before)) + 1 :]
+        return newest_first[:limit]
+
+    def front(self, job_id: str) -> Front:
+        return Front(
+            job=self.job(job_id).id,
+            space="hybrid-lm",
+            task="text",
+            metric="bits_per_byte",
+            direction=Direction.MIN,
+            targets=(TARGET,),
+            objectives=(
+                Objective("quality", "bits_per_byte", Direction.MIN, Source.EVALUATED),
+                Objective("latency_ms", "ms", Direction.MIN, Source.PREDICTED, 8.0, TARGET),
+            ),
+            points=self.points,
+        )
+
+    def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
+        self.job(job_id)
+        limit = {"latency_ms": 8.0, **(bounds or {})}["latency_ms"]
+        within = [p for p in self.points if p.latency_ms[str(TARGET)].best_known <= limit]
+        if not within:
+            raise NothingMeetsBounds(f"no point within latency_ms {limit}")
+        return min(within, key=lambda p: p.validation or 0.0)
+
+    def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
+        self.job(job_id)
+        out = Path(out)
+        out.mkdir(parents=True)
+        for name, content in self.files.items():
+            (out / name).write_bytes(content)
+        manifest = {"job": job_id, "digest": digest, "größe": [1, 2.5, None]}
+        (out / "manifest.json").write_text(json.dumps(manifest))
+        return manifest
+
+    def spaces(self) -> list[dict[str, Any]]:
+        self._meet()
+        return [{"name": "hybrid-lm", "size": 10**40, "width": [128]}]
+
+    def tasks(self) -> list[dict[str, Any]]:
+        return [{"name": "text", "options": {}}]
+
+    def presets(self, space: str | Mapping[str, Any]) -> list[dict[str, Any]]:
+        if isinstance(space, str) and space != "hybrid-lm":
+            raise InvalidSpec([Problem("space", "no such space")])
+        return [{"name": "plain", "space": space}]
+
+    def targets(self) -> list[Target]:
+        return [TARGET]
+
+    def devices(self) -> list[dict[str, Any]]:
+        return [{"name": "local-cpu"}]
+
+    def close(self) -> None:
+        pass
+
+
+def progress(done: float) -> Event:
+    return Event(EventKind.PROGRESS, StageName.TRAIN, f"step {done:g}", done, 10.0, {"loss": 1 / (1 + done)})
+
+
+def raising(error: NasError) -> MemoryService:
+    service = MemoryService()
+    service.error = error
+    return service

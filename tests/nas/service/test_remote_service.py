@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from memory_service import SPEC, MemoryService, point, progress
+
+from nas.errors import InvalidSpec, ModelRejected, NoSuchJob, NothingMeetsBounds, ServiceUnavailable
+from nas.job import JobStatus, load_job_spec
+from nas.rpc.v1 import service_pb2 as pb
+from nas.rpc.v1 import service_pb2_grpc as rpc
+from nas.service.remote import RemoteService
+from nas.service.server import SearchServer
+from nas.service.transfer import receive_folder, send_folder
+
+
+def test_the_same_calls_give_the_same_answers(served) -> None:
+    job = served.client.submit(SPEC)
+    near, far = served.service, served.client
+    assert far.job(job.id) == near.job(job.id) == job
+    assert far.job("latest") == job
+    assert far.front(job.id) == near.front(job.id)
+    assert far.best(job.id) == near.best(job.id)
+    assert far.best(job.id, {"latency_ms": 3.0}) == near.best(job.id, {"latency_ms": 3.0})
+    assert far.resume(job.id).status is JobStatus.RUNNING
+    assert far.interrupt(job.id).status is JobStatus.INTERRUPTED
+    assert far.cancel(job.id).status is JobStatus.CANCELLED
+    for ask in ("spaces", "tasks", "targets", "devices"):
+        assert getattr(far, ask)() == getattr(near, ask)()
+    assert far.presets("hybrid-lm") == near.presets("hybrid-lm")
+    with pytest.raises(NothingMeetsBounds):
+        far.best(job.id, {"latency_ms": 0.1})
+    served.service.points = ()
+    with pytest.raises(NothingMeetsBounds):
+        far.best(job.id, {})
+
+
+def test_a_front_longer_than_a_message(served) -> None:
+    served.service.points = tuple(point(width) for width in range(16, 1316))
+    job = served.client.submit(SPEC)
+    assert served.client.front(job.id) == served.service.front(job.id)
+
+
+def test_a_repeated_submission_makes_one_job(served) -> None:
+    first = served.client.submit(SPEC, key="monday")
+    assert served.client.submit(SPEC, key="monday") == first
+    assert served.client.submit(SPEC).id != first.id
+    assert len(served.service.stored) == 2
+
+
+def test_a_submission_is_repeated_where_the_service_was_away(served) -> None:
+    """The channel's own retries carry the key of the first try."""
+    served.service.error = ServiceUnavailable("starting")
+    timer = threading.Timer(0.5, lambda: setattr(served.service, "error", None))
+    timer.start()
+    job = served.client.submit(SPEC)
+    timer.join()
+    assert list(served.service.stored) == [job.id]
+
+
+def test_a_space_file_travels_and_its_path_does_not(served, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "{name: mine, width: [16], depth: [1], layer: {mixer: [none], heads: [1], ratio: [1]}}"
+    )
+    (tmp_path / "job.yaml").write_text("{space: mine.yaml, task: text, targets: [{device: local-cpu}]}")
+    served.client.submit(tmp_path / "job.yaml")
+    spec, _ = served.service.submissions[-1]
+    assert isinstance(spec.space, dict)
+    assert spec.space["name"] == "mine"
+
+
+def test_jobs_come_in_pages(served) -> None:
+    ids = [served.client.submit({**SPEC, "name": f"j{n}"}).id for n in range(7)]
+    assert [job.id for job in served.client.jobs()] == ids[::-1]
+    assert [job.id for job in served.client.jobs(3)] == ids[:3:-1]
+    assert [job.id for job in served.client.jobs(2, before=ids[3])] == [ids[2], ids[1]]
+    with grpc.insecure_channel(served.address) as channel:
+        stub = rpc.SearchServiceStub(channel)
+        sizes, token = [], ""
+        while True:
+            page = stub.ListJobs(pb.ListJobsRequest(page_size=3, page_token=token), timeout=10)
+            sizes.append(len(page.jobs))
+            token = page.next_page_token
+            if not token:
+                break
+    assert sizes == [3, 3, 1]
+
+
+def test_a_mask_leaves_fields_out(served) -> None:
+    job = served.client.submit(SPEC)
+    with grpc.insecure_channel(served.address) as channel:
+        stub = rpc.SearchServiceStub(channel)
+        request = pb.ListJobsRequest()
+        request.read_mask.paths[:] = ["id", "status"]
+        listed = stub.ListJobs(request, timeout=10).jobs[0]
+        assert listed == pb.Job(id=job.id, status=pb.JOB_STATUS_QUEUED)
+        query = pb.QueryFrontRequest(job_id=job.id)
+        query.read_mask.paths[:] = ["digest"]
+        points = [p for part in stub.QueryFront(query, timeout=10) for p in part.points]
+        assert points == [pb.Point(digest=p.digest) for p in served.service.points]
+        request.read_mask.paths[:] = ["owner.password"]
+        with pytest.raises(grpc.RpcError, match="accepted: id, spec_json"):
+            stub.ListJobs(request, timeout=10)
+
+
+@pytest.mark.parametrize("size", [-1, 501])
+def test_a_page_has_its_limits(served, size: int) -> None:
+    with grpc.insecure_channel(served.address) as channel, pytest.raises(grpc.RpcError) as caught:
+        rpc.SearchServiceStub(channel).ListJobs(pb.ListJobsRequest(page_size=size), timeout=10)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+# Watching
+def test_watch_gives_what_is_stored_then_what_happens(served) -> None:
+    job = served.client.submit(SPEC)
+    served.client.resume(job.id)
+    served.service.report(job.id, progress(0))
+    events = served.client.watch(job.id)
+    assert next(events).sequence == 1
+    served.service.report(job.id, progress(1))
+    assert next(events).data == {"loss": 0.5}
+    served.service.set_status(job.id, JobStatus.SUCCEEDED)
+    assert list(events) == []
+    assert [event.sequence for event in served.client.watch(job.id, after=1)] == [2]
+    assert served.client.events(job.id, 1) == served.service.events(job.id, 1)
+
+
+class Relay:
+    """A TCP relay whose connections can be cut: the network between a client and its service."""
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._upstream = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._connections: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._upstream)
+                self._connections += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self._connections.clear()
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+
+@contextmanager
+def relayed(address: str) -> Iterator[Relay]:
+    relay = Relay(address)
+    try:
+        yield relay
+    finally:
+        relay.close()
+
+
+def test_watch_reconnects_and_misses_no_event(served) -> None:
+    job = served.client.submit(SPEC)
+    served.client.resume(job.id)
+    seen: list[int] = []
+    with relayed(served.address) as relay, RemoteService(relay.address) as client:
+        events = client.watch(job.id)
+        for n in range(12):
+            served.service.report(job.id, progress(n))
+            if n % 4 == 1:
+                relay.cut()
+            seen.append(next(events).sequence)
+        served.service.set_status(job.id, JobStatus.SUCCEEDED)
+        seen += [event.sequence for event in events]
+    assert seen == list(range(1, 13))
+
+
+def test_watch_outlives_a_restart_of_the_service(tmp_path: Path) -> None:
+    service = MemoryService()
+    first = SearchServer(service, "127.0.0.1:0", tmp_path)
+    address = first.start()
+    with RemoteService(address) as client:
+        job = client.submit(SPEC)
+        client.resume(job.id)
+        service.report(job.id, progress(0))
+        events = client.watch(job.id)
+        assert next(events).sequence == 1
+        first.stop()
+        service.report(job.id, progress(1))
+        service.set_status(job.id, JobStatus.SUCCEEDED)
+        with SearchServer(service, address, tmp_path):
+            assert [event.sequence for event in events] == [2]
+
+
+def test_watch_gives_up_after_its_patience(tmp_path: Path) -> None:
+    service = MemoryService()
+    server = SearchServer(service, "127.0.0.1:0", tmp_path)
+    address = server.start()
+    with RemoteService(address, patience=0.5) as client:
+        job = client.submit(SPEC)
+        client.resume(job.id)
+        service.report(job.id, progress(0))
+        events = client.watch(job.id)
+        next(events)
+        server.stop()
+        with pytest.raises(ServiceUnavailable):
+            next(events)
+
+
+# Extraction
+def test_extraction_brings_every_byte(served, tmp_path: Path) -> None:
+    job = served.client.submit(SPEC)
+    manifest = served.client.extract(job.id, "ab", tmp_path / "deep" / "out")
+    assert manifest == {"job": job.id, "digest": "ab", "größe": [1, 2.5, None]}
+    for name, content in served.service.files.items():
+        assert (tmp_path / "deep" / "out" / name).read_bytes() == content
+    assert list((tmp_path / "scratch").iterdir()) == []
+    with pytest.raises(InvalidSpec, match="has something in it"):
+        served.client.extract(job.id, "ab", tmp_path / "deep" / "out")
+    with pytest.raises(NoSuchJob):
+        served.client.extract("missing", "ab", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "", ".hidden", "a/b", "a\0b", "manifest.json"])
+def test_a_service_cannot_write_outside_the_clients_folder(tmp_path: Path, name: str) -> None:
+    parts = [
+        pb.ExtractModelResponse(manifest_json="{}"),
+        pb.ExtractModelResponse(file=pb.FileHeader(name="manifest.json", size_bytes=0, sha256=EMPTY)),
+        pb.ExtractModelResponse(file=pb.FileHeader(name=name, size_bytes=0, sha256=EMPTY)),
+    ]
+    with pytest.raises(ModelRejected, match="accepted: a new, plain name"):
+        receive_folder(parts, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def _broken(parts: list[pb.ExtractModelResponse], how: str) -> list[pb.ExtractModelResponse]:
+    chunk = next(n for n, part in enumerate(parts) if part.WhichOneof("part") == "chunk")
+    if how == "flipped":
+        parts[chunk] = pb.ExtractModelResponse(chunk=parts[chunk].chunk[:-1] + b"?")
+    elif how == "short":
+        del parts[chunk]
+    elif how == "long":
+        parts.insert(chunk, parts[chunk])
+    elif how == "no manifest":
+        del parts[0]
+    elif how == "stray":
+        parts.insert(1, parts[chunk])
+    return parts
+
+
+@pytest.mark.parametrize("how", ["flipped", "short", "long", "no manifest", "stray"])
+def test_what_arrives_broken_is_not_kept(tmp_path: Path, how: str) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "model.onnx").write_bytes(bytes(300_000))
+    with pytest.raises(ModelRejected):
+        receive_folder(_broken(list(send_folder({}, source)), how), tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+# Standard services
+def test_health_and_reflection(served) -> None:
+    with grpc.insecure_channel(served.address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        for name in ("", "nas.rpc.v1.SearchService"):
+            status = check(
+                health_pb2.HealthCheckRequest(service=name), timeout=10, wait_for_ready=True
+            ).status
+            assert status == health_pb2.HealthCheckResponse.SERVING
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+            iter([request]), timeout=10
+        )
+        names = {service.name for service in next(answers).list_services_response.service}
+    assert {"nas.rpc.v1.SearchService", "grpc.health.v1.Health"} <= names
+
+
+def test_an_address_in_use_is_said(served, tmp_path: Path) -> None:
+    with pytest.raises(ServiceUnavailable, match="cannot listen on"):
+        SearchServer(served.service, served.address, tmp_path).start()
+
+
+def test_a_request_beyond_the_limit_is_refused(served) -> None:
+    spec = load_job_spec({**SPEC, "task": {"name": "text", "note": "x" * 2_000_000}})
+    with pytest.raises(Exception, match="larger than max"):
+        served.client.submit(spec)
+    with pytest.raises(InvalidSpec, match="accepted: at most 262144"):
+        served.client.submit({**SPEC, "task": {"name": "text", "note": "x" * 300_000}})
+    assert served.service.stored == {}

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory_service import SPEC
+
+from nas.errors import Incompatible
+from nas.front import Front, Latency, Point
+from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName
+from nas.objective import Direction, Objective, Source
+from nas.rpc.v1 import service_pb2 as pb
+from nas.service import convert
+from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from workers.target import Phase, Target, Workload
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
+NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True)
+COUNTS = st.integers(0, 2**63 - 1)
+SIZES = st.integers(1, 2**31)
+NUMBERS = st.floats(allow_nan=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+WORKLOADS = st.builds(Workload, st.sampled_from(Phase), SIZES, SIZES)
+TARGETS = st.builds(Target, NAMES, NAMES, NAMES, SIZES, WORKLOADS)
+LAYERS = st.builds(Layer, TEXT | st.just(NO_MIXER), COUNTS, TEXT, NUMBERS)
+ARCHITECTURES = st.builds(Architecture, SIZES, SIZES, st.lists(LAYERS, max_size=4).map(tuple))
+LATENCIES = st.builds(Latency, NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS)
+POINTS = st.builds(
+    Point,
+    digest=TEXT,
+    architecture=ARCHITECTURES,
+    validation=st.none() | NUMBERS,
+    test=st.none() | NUMBERS,
+    parameters=COUNTS,
+    macs=COUNTS,
+    state_bytes=COUNTS,
+    latency_ms=st.dictionaries(TEXT, LATENCIES, max_size=3),
+    preset=st.none() | TEXT,
+    on_front=st.booleans(),
+)
+OBJECTIVES = st.builds(
+    Objective,
+    TEXT,
+    TEXT,
+    st.sampled_from(Direction),
+    st.sampled_from(Source),
+    st.none() | NUMBERS,
+    st.none() | TARGETS,
+)
+SPECS = st.builds(
+    lambda name, space, extra, seed, bounds: JobSpec.model_validate(
+        {
+            **SPEC,
+            "name": name,
+            "space": space,
+            "task": {"name": "text", **extra},
+            "seed": seed,
+            "bounds": bounds,
+        }
+    ),
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,10}", fullmatch=True),
+    TEXT | st.dictionaries(TEXT, JSON, max_size=3),
+    st.dictionaries(TEXT.filter(lambda key: key not in ("name", "model_config")), JSON, max_size=3),
+    st.integers(0, 2**70),
+    st.dictionaries(TEXT, st.floats(1e-300, 1e300), max_size=2),
+)
+JOBS = st.builds(
+    Job,
+    TEXT,
+    SPECS,
+    st.sampled_from(JobStatus),
+    st.none() | st.sampled_from(StageName),
+    st.none() | TEXT,
+    NUMBERS,
+    NUMBERS,
+)
+EVENTS = st.builds(
+    Event,
+    st.sampled_from(EventKind),
+    st.none() | st.sampled_from(StageName),
+    TEXT,
+    NUMBERS,
+    NUMBERS,
+    st.dictionaries(TEXT, JSON, max_size=3),
+    COUNTS,
+    NUMBERS,
+)
+
+
+def over_the_wire(message: Any) -> Any:
+    return type(message).FromString(message.SerializeToString())
+
+
+@given(JOBS)
+def test_job_round_trip(job: Job) -> None:
+    assert convert.job_from_message(over_the_wire(convert.job_to_message(job))) == job
+
+
+@given(EVENTS)
+def test_event_round_trip(event: Event) -> None:
+    assert convert.event_from_message(over_the_wire(convert.event_to_message(event))) == event
+
+
+@given(TARGETS)
+def test_target_round_trip(target: Target) -> None:
+    assert convert.target_from_message(over_the_wire(convert.target_to_message(target))) == target
+
+
+@given(ARCHITECTURES)
+def test_architecture_round_trip_keeps_the_digest(architecture: Architecture) -> None:
+    back = convert.architecture_from_message(over_the_wire(convert.architecture_to_message(architecture)))
+    assert back == architecture
+    assert back.digest == architecture.digest
+
+
+@given(
+    st.lists(POINTS, max_size=4),
+    st.lists(TARGETS, max_size=2),
+    st.lists(OBJECTIVES, max_size=3),
+    st.sampled_from(Direction),
+    TEXT,
+)
+def test_front_round_trip(
+    points: list[Point], targets: list[Target], objectives: list[Objective], direction: Direction, name: str
+) -> None:
+    front = Front(
+        job=name,
+        space=name,
+        task=name,
+        metric=name,
+        direction=direction,
+        targets=tuple(targets),
+        objectives=tuple(objectives),
+        points=tuple(points),
+    )
+    header = over_the_wire(convert.front_header_to_message(front))
+    messages = [over_the_wire(convert.point_to_message(point)) for point in points]
+    assert convert.front_from_messages(header, messages) == front
+
+
+@pytest.mark.parametrize("kind", [JobStatus, StageName, EventKind, Phase, Direction, Source])
+def test_every_member_has_its_own_number_and_every_number_its_member(kind: type[StrEnum]) -> None:
+    wrapper, prefix = convert.ENUMS[kind]
+    numbers = {convert.number_of(member) for member in kind}
+    assert len(numbers) == len(kind)
+    assert numbers == set(wrapper.values()) - {0}
+    for member in kind:
+        assert convert.member_of(kind, convert.number_of(member)) is member
+        assert wrapper.Name(convert.number_of(member)) == prefix + member.name
+
+
+@pytest.mark.parametrize(
+    ("noun", "message"),
+    [
+        (Job, pb.Job),
+        (Event, pb.Event),
+        (Target, pb.Target),
+        (Workload, pb.Workload),
+        (Architecture, pb.Architecture),
+        (Layer, pb.Layer),
+        (Latency, pb.Latency),
+        (Point, pb.Point),
+        (Objective, pb.Objective),
+    ],
+)
+def test_every_field_of_a_noun_has_one_of_its_message(noun: Any, message: Any) -> None:
+    """A field added to a noun must travel, or fail here."""
+    named = {field.name for field in message.DESCRIPTOR.fields}
+    sent = {name.removesuffix("_json") for name in named}
+    assert {field.name for field in fields(noun)} == sent
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: convert.job_from_message(pb.Job(spec_json='{"space": 1}')),
+        lambda: convert.job_from_message(pb.Job(spec_json="{")),
+        lambda: convert.event_from_message(pb.Event(kind=99, data_json="{}")),  # type: ignore[arg-type]
+        lambda: convert.event_from_message(pb.Event(kind=pb.EVENT_KIND_NOTE, data_json="[" * 100_000)),
+        lambda: convert.target_from_message(pb.Target(device="a b", threads=1)),
+        lambda: convert.target_from_message(pb.Target(device="a")),
+    ],
+)
+def test_what_cannot_be_a_value_is_refused(read: Any) -> None:
+    with pytest.raises(Incompatible):
+        read()
