@@ -262,10 +262,14 @@ class Board:
 
     def wait_for(self, target: Target, timeout: float) -> bool:
         """Whether a worker that serves the target is connected, or connects within `timeout` seconds."""
+
+        def served() -> bool:
+            return any(s.capabilities.obstacle(target) is None for s in self._sessions.values())
+
         with self._changed:
-            return self._changed.wait_for(
-                lambda: any(s.capabilities.obstacle(target) is None for s in self._sessions.values()), timeout
-            )
+            self._expire()
+            self._changed.wait_for(lambda: self._closed is not None or served(), timeout)
+            return served()
 
     # With the lock held
 
@@ -299,6 +303,7 @@ class Board:
             reference_ms=request.reference_ms,
             protocol=request.protocol,
         )
+        work.unserved_since = None
         session.grant = _Grant(lease, work, self._clock() + self._measurement_seconds)
         session.outbox.put(lease)
 

@@ -95,6 +95,11 @@ class WorkerServer:
         self._address = f"{host}:{port}"
         return self._address
 
+    @property
+    def address(self) -> str:
+        """Where workers connect, ``HOST:PORT``; what was asked for, before `start`."""
+        return self._address
+
     def stop(self) -> None:
         """Say goodbye to every worker and close; a `measure` in progress raises WorkerError."""
         self._board.close("the service stops")

@@ -116,7 +116,10 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
             if isinstance(session, WorkerSession):
                 for message in messages:
                     self._hear(session, message)
-        except grpc.RpcError:  # the stream broke; the handler's callback puts the lease back
+        except grpc.RpcError:
+            # The stream broke: the handler's callback puts the lease back. One that waits for the first
+            # message need not wait on.
+            registered.put(_Refusal(grpc.StatusCode.CANCELLED, "the stream broke"))
             return
         if isinstance(session, WorkerSession):
             self._board.leave(session, "it closed its stream")

@@ -1,0 +1,90 @@
+"""One measurement on this machine, without a wire."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from workers.errors import MeasurementCancelled, ModelUnusable, TargetNotServed
+from workers.measuring import describe_device, measure
+from workers.memory import PeakMemory
+from workers.request import MeasurementRequest
+from workers.target import Phase, Target, Workload
+
+MakeRequest = Callable[..., MeasurementRequest]
+
+
+def test_describes_this_machine() -> None:
+    here = describe_device("bench")
+    assert here.device == "bench"
+    assert here.threads >= 1
+    assert here.cpu_model
+    assert "onnxruntime" in [runtime.name for runtime in here.runtimes]
+
+
+def test_latency_is_the_ratio_to_the_reference_times_its_nominal_time(make_request: MakeRequest) -> None:
+    here = describe_device("bench")
+    request = make_request()
+    itself = dataclasses.replace(request, model=request.reference, reference_ms=123.0)
+    measurement = measure(itself, here)
+    assert (measurement.digest, measurement.target) == (request.digest, request.target)
+    assert measurement.reference_ms == 123.0
+    # The reference against itself: its nominal time, whatever this machine takes for it.
+    assert measurement.latency_ms == pytest.approx(123.0, rel=0.5)
+    assert measurement.wall_ms < 60
+    assert measurement.drift < 0.5
+
+
+def test_without_a_nominal_time_the_worker_finds_it(make_request: MakeRequest) -> None:
+    measurement = measure(make_request(reference_ms=None), describe_device("bench"))
+    assert measurement.reference_ms > 0
+    assert 0.2 < measurement.drift < 5
+
+
+def test_memory_is_what_the_model_needs(make_request: MakeRequest, make_model: Callable[..., bytes]) -> None:
+    here = describe_device("bench")
+    if PeakMemory().growth_bytes() == 0 and not sys.platform.startswith("linux"):
+        pytest.skip("this system keeps no account of peak memory")
+    large = make_model(width=1500, layers=4)  # 36 MB of weights
+    measurement = measure(make_request(model=large), here)
+    assert 0.8 * len(large) < measurement.peak_memory_bytes < 5 * len(large)
+
+
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [
+        (Target("other"), "is device bench, not other"),
+        (Target("bench", "abacus"), r"no runtime abacus; accepted: .*onnxruntime"),
+        (Target("bench", dtype="fp7"), r"no dtype fp7 .*; accepted: fp32"),
+        (Target("bench", threads=4096), "threads, not 4096"),
+        (Target("bench", workload=Workload(Phase.DECODE)), "cannot time decode .*; accepted: prefill"),
+    ],
+)
+def test_a_target_that_is_not_served(target: Target, complaint: str, make_request: MakeRequest) -> None:
+    with pytest.raises(TargetNotServed, match=complaint):
+        measure(make_request(target=target), describe_device("bench"))
+
+
+def test_a_model_that_does_not_load(make_request: MakeRequest) -> None:
+    with pytest.raises(ModelUnusable, match="does not load"):
+        measure(make_request(model=b"garbage"), describe_device("bench"))
+
+
+def test_a_measurement_that_is_no_longer_wanted(make_request: MakeRequest) -> None:
+    with pytest.raises(MeasurementCancelled):
+        measure(make_request(), describe_device("bench"), cancelled=lambda: True)
+
+
+def test_a_device_needs_no_torch_and_the_packages_no_grpc() -> None:
+    program = """
+import sys
+import workers, workers.target, workers.measurement, workers.request, workers.runtimes, workers.leases
+assert not {"torch", "ray", "grpc", "onnxruntime"} & set(sys.modules), set(sys.modules)
+import workers.__main__, workers.server
+assert not {"torch", "ray", "sqlalchemy", "onnx", "nas"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,221 @@
+"""The timing protocol on scripted clocks: what a call costs and what passes meanwhile is written down."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.errors import MeasurementCancelled
+from workers.timing import Clocks, TimingProtocol, calibrate, time_interleaved
+
+PROTOCOL = TimingProtocol(warm_up=2, min_repeats=8, max_repeats=40, goal_error=0.01, max_seconds=1.0)
+
+
+class Machine:
+    """A processor whose calls take what a script says, in seconds."""
+
+    def __init__(self) -> None:
+        self.busy = 0.0
+        self.wall = 0.0
+        self.calls: list[str] = []
+        self.clocks = Clocks(lambda: self.busy, lambda: self.wall)
+
+    def call(self, name: str, costs: Iterable[float], waits: Iterable[float] = ()) -> Callable[[], None]:
+        cost, wait = itertools.cycle(costs), itertools.chain(waits, itertools.repeat(0.0))
+
+        def run() -> None:
+            self.calls.append(name)
+            seconds = next(cost)
+            self.busy += seconds
+            self.wall += seconds + next(wait)
+
+        return run
+
+
+def test_a_quiet_machine_needs_the_fewest_repeats() -> None:
+    machine = Machine()
+    timing = time_interleaved(
+        machine.call("model", [0.006]), machine.call("reference", [0.002]), PROTOCOL, machine.clocks
+    )
+    assert timing.ratio == pytest.approx(3.0)
+    assert timing.ratio_spread == pytest.approx(0.0, abs=1e-9)
+    assert (timing.repeats, timing.rejected, timing.noisy) == (8, 0, False)
+    assert timing.wall_ms == pytest.approx(6.0)
+    assert timing.reference_ms == pytest.approx(2.0)
+    assert machine.calls.count("model") == PROTOCOL.warm_up + 8
+
+
+def test_each_call_of_the_model_is_between_two_of_the_reference() -> None:
+    machine = Machine()
+    time_interleaved(
+        machine.call("model", [0.006]), machine.call("reference", [0.002]), PROTOCOL, machine.clocks
+    )
+    timed = machine.calls[2 * PROTOCOL.warm_up :]
+    for place in (i for i, name in enumerate(timed) if name == "model"):
+        assert timed[place - 1] == timed[place + 1] == "reference"
+
+
+@given(speeds=st.lists(st.floats(0.25, 4.0), min_size=1, max_size=6), ratio=st.floats(0.1, 50))
+def test_drift_that_slows_both_alike_is_divided_out(speeds: list[float], ratio: float) -> None:
+    machine = Machine()
+    scale = itertools.chain.from_iterable(itertools.repeat(speed, 7) for speed in itertools.cycle(speeds))
+    current = {"speed": 1.0}
+
+    def model() -> None:
+        current["speed"] = next(scale)
+        machine.call("model", [0.002 * ratio * current["speed"]])()
+
+    def reference() -> None:
+        machine.call("reference", [0.002 * current["speed"]])()
+
+    timing = time_interleaved(model, reference, PROTOCOL, machine.clocks)
+    # Only a sample that the speed changes within is off, and the median does not see one in seven.
+    assert timing.ratio == pytest.approx(ratio, rel=1e-6)
+
+
+def test_interrupted_calls_are_repeated_and_counted() -> None:
+    machine = Machine()
+    interruptions = [0, 0, 0, 0.05, 0, 0.05, 0, 0, 0.05]  # the first two calls warm up
+    timing = time_interleaved(
+        machine.call("model", [0.006], interruptions),
+        machine.call("reference", [0.002]),
+        PROTOCOL,
+        machine.clocks,
+    )
+    assert (timing.repeats, timing.rejected, timing.noisy) == (8, 3, False)
+    assert timing.ratio == pytest.approx(3.0)
+    assert timing.wall_ms == pytest.approx(6.0)
+
+
+def test_an_interrupted_reference_spoils_both_its_samples() -> None:
+    machine = Machine()
+    # Two warm-up calls, then pairs of which the second is timed: call 8 lies between two samples.
+    timing = time_interleaved(
+        machine.call("model", [0.006]),
+        machine.call("reference", [0.002], [0, 0, 0, 0, 0, 0, 0, 0.05]),
+        PROTOCOL,
+        machine.clocks,
+    )
+    assert (timing.repeats, timing.rejected) == (8, 2)
+
+
+def test_where_every_call_is_interrupted_processor_time_counts_and_the_result_says_noisy() -> None:
+    machine = Machine()
+    timing = time_interleaved(
+        machine.call("model", [0.006], itertools.repeat(0.006)),
+        machine.call("reference", [0.002]),
+        PROTOCOL,
+        machine.clocks,
+    )
+    assert timing.noisy
+    assert timing.ratio == pytest.approx(3.0)
+    assert timing.rejected == 0
+    assert timing.repeats > PROTOCOL.min_repeats
+    assert timing.wall_ms == pytest.approx(12.0)
+
+
+def test_noise_is_repeated_until_the_median_is_known_well_enough() -> None:
+    machine = Machine()
+    timing = time_interleaved(
+        machine.call("model", [0.0059, 0.0061, 0.0062, 0.0058]),
+        machine.call("reference", [0.002]),
+        PROTOCOL,
+        machine.clocks,
+    )
+    assert not timing.noisy
+    assert PROTOCOL.min_repeats < timing.repeats < PROTOCOL.max_repeats
+    assert timing.ratio_error <= PROTOCOL.goal_error * timing.ratio
+    assert timing.ratio_error == pytest.approx(1.2533 * timing.ratio_spread / timing.repeats**0.5)
+
+
+def test_noise_beyond_hope_ends_at_the_most_repeats_and_says_so() -> None:
+    machine = Machine()
+    timing = time_interleaved(
+        machine.call("model", [0.003, 0.009]), machine.call("reference", [0.002]), PROTOCOL, machine.clocks
+    )
+    assert (timing.repeats, timing.noisy) == (PROTOCOL.max_repeats, True)
+
+
+def test_the_time_limit_ends_a_noisy_measurement_of_a_slow_model() -> None:
+    machine = Machine()
+    timing = time_interleaved(
+        machine.call("model", [0.03, 0.09]), machine.call("reference", [0.002]), PROTOCOL, machine.clocks
+    )
+    assert timing.noisy
+    assert PROTOCOL.min_repeats < timing.repeats < PROTOCOL.max_repeats
+    assert 1.0 <= machine.wall < 1.4
+
+
+def test_a_model_slower_than_the_time_limit_is_still_repeated() -> None:
+    machine = Machine()
+    timing = time_interleaved(
+        machine.call("model", [2.0]), machine.call("reference", [0.002]), PROTOCOL, machine.clocks
+    )
+    assert (timing.repeats, timing.noisy) == (PROTOCOL.min_repeats, False)
+    assert timing.ratio == pytest.approx(1000)
+
+
+def test_spread_is_half_the_central_two_thirds() -> None:
+    machine = Machine()
+    protocol = TimingProtocol(warm_up=0, min_repeats=101, max_repeats=101, goal_error=1.0, max_seconds=9.0)
+    timing = time_interleaved(
+        machine.call("model", [0.001 * (100 + i) for i in range(101)]),
+        machine.call("reference", [0.001]),
+        protocol,
+        machine.clocks,
+    )
+    assert timing.ratio == pytest.approx(150)
+    assert timing.ratio_spread == pytest.approx(34)
+
+
+def test_a_cancelled_measurement_stops_between_samples() -> None:
+    machine = Machine()
+    answers = iter([False, False, True])
+    with pytest.raises(MeasurementCancelled):
+        time_interleaved(
+            machine.call("model", [0.006]),
+            machine.call("reference", [0.002]),
+            PROTOCOL,
+            machine.clocks,
+            cancelled=lambda: next(answers),
+        )
+    assert machine.calls.count("model") == PROTOCOL.warm_up + 2
+
+
+def test_calibration_leaves_interrupted_calls_out() -> None:
+    machine = Machine()
+    # Every second timed call is interrupted and, its caches cold, dearer.
+    calls = machine.call("reference", [0.002, 0.002, 0.002, 0.003], itertools.cycle([0, 0, 0, 0.01]))
+    assert calibrate(calls, machine.clocks, 20) == pytest.approx(2.0)
+
+
+def test_calibration_of_a_machine_that_is_always_interrupted() -> None:
+    machine = Machine()
+    calls = machine.call("reference", [0.002], itertools.repeat(0.01))
+    assert calibrate(calls, machine.clocks, 5) == pytest.approx(2.0)
+
+
+def test_several_threads_are_timed_by_the_wall() -> None:
+    clocks = Clocks.for_threads(2)
+    assert clocks.busy is clocks.wall
+    assert Clocks.for_threads(1).busy is not Clocks.for_threads(1).wall
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"warm_up": -1},
+        {"min_repeats": 1},
+        {"min_repeats": 9, "max_repeats": 8},
+        {"goal_error": 0.0},
+        {"goal_error": float("nan")},
+        {"max_seconds": float("inf")},
+    ],
+)
+def test_a_protocol_that_cannot_be_is_refused(fields: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        TimingProtocol(**fields)  # type: ignore[arg-type]
