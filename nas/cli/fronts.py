@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,9 @@ from nas.cli.output import print_json, result_console, write_or_print
 from nas.cli.settings import Job, Json, Maximum, bounds_from, open_client, settings_of
 from nas.errors import InvalidSpec
 from searchspaces.errors import Problem
+
+if TYPE_CHECKING:
+    from nas.front import Front
 
 __all__ = ["best", "extract", "front"]
 
@@ -52,11 +56,9 @@ def front(
     [dim]nas front latest --max latency_ms=8 --max parameters=1e6[/dim]
     [dim]nas front demo-3f9a1c --format html --out front.html[/dim]
     """
-    with open_client(context) as client:
-        found = client.front(job)
     bounds = bounds_from(maximum)
-    if bounds or target:
-        found = found.select(bounds, target)
+    with open_client(context) as client:
+        found = _narrowed(client.front(job), bounds, target)
     if json or format is Format.JSON:
         write_or_print(found.to_dict(), out)
     elif format is Format.CSV:
@@ -69,6 +71,21 @@ def front(
         from nas.cli.tables import print_front
 
         print_front(result_console(), found)
+
+
+def _narrowed(front: Front, bounds: dict[str, float], target: str | None) -> Front:
+    """The points within the bounds, which from then on are what was asked, on one target or on all."""
+    targets = [t for t in front.targets if target in (None, str(t), t.device)]
+    if not targets:
+        accepted = ", ".join(map(str, front.targets))
+        raise InvalidSpec([Problem("--target", f"not one of the job's: {target}; accepted: {accepted}")])
+    everywhere = bounds.get("latency_ms")
+    objectives = [
+        replace(o, bound=bounds.get(o.name, everywhere if o.target and everywhere else o.bound))
+        for o in front.objectives
+    ]
+    points = front.select(bounds, front.points)
+    return replace(front, targets=tuple(targets), objectives=tuple(objectives), points=tuple(points))
 
 
 def best(context: typer.Context, job: Job, maximum: Maximum = None, json: Json = False) -> None:

@@ -72,13 +72,11 @@ def _front_table(front: Front, target: Target, strips: Strips) -> Table:
         if points is baselines and baselines:
             table.add_row("", Text("published, off the front", "italic"), style=style)
         for point in sorted(points, key=lambda point: known_latency(point, target) or float("inf")):
-            latency = point.latency_ms.get(str(target))
             table.add_row(
                 point.digest[:8],
                 strip_text(strips, point.architecture),
                 "–" if asked is None else f"≤ {asked:g}",
-                describe_latency(latency and latency.predicted, latency and latency.predicted_std),
-                describe_latency(latency and latency.measured, latency and latency.measured_std),
+                *describe_latency(point.latency_ms.get(str(target))),
                 describe_quality(point.validation),
                 describe_quality(point.test),
                 readable_count(point.parameters),

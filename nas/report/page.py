@@ -115,9 +115,7 @@ def _table(front: Front, target: Target, strips: Strips) -> str:
 
 
 def _row(point: Point, target: Target, strips: Strips) -> str:
-    latency = point.latency_ms.get(str(target))
-    predicted = describe_latency(latency.predicted, latency.predicted_std) if latency else "–"
-    measured = describe_latency(latency.measured, latency.measured_std) if latency else "–"
+    predicted, measured = describe_latency(point.latency_ms.get(str(target)))
     strip = "".join(_cell(cell) for cell in strips.cells(point.architecture))
     cells = [
         ("text", f"<code>{escape(point.digest[:8])}</code>"),
