@@ -21,6 +21,9 @@ from workers.target import Target
 
 __all__ = ["Front", "Latency", "Point", "mark_front"]
 
+COLUMNS = ("digest", "on_front", "preset", "validation", "test", "parameters", "macs", "state_bytes")
+"""Of the CSV, before the latencies."""
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:

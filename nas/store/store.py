@@ -79,6 +79,10 @@ class Store(ABC):
     def release(self, job_id: str, owner: str) -> None:
         """Give the lease back; nothing where `owner` does not hold it."""
 
+    @abstractmethod
+    def lease_owner(self, job_id: str) -> str | None:
+        """Who holds the job's lease; None where nobody does or it has expired."""
+
     # Events
     @abstractmethod
     def append_event(self, job_id: str, event: Event) -> Event:
