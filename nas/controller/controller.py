@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 import uuid
@@ -40,7 +42,7 @@ class Controller:
         self._home = home
         self._fleet = fleet
         self._evaluator = evaluator or RayEvaluator(home)
-        self._owner = uuid.uuid4().hex
+        self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex}"
 
     def run(self, job_id: str, stopped: Callable[[], bool]) -> Job:
         """Take the job from its first stage that has not ended to its end.
@@ -119,11 +121,16 @@ class _Lease:
         return self
 
     def _claim(self) -> None:
-        """A process that was killed a moment ago still holds the job: wait its lease out."""
+        """A process that was killed a moment ago still holds the job: end its lease where it is seen to
+        be gone (on this host), wait it out elsewhere."""
         deadline = time.monotonic() + LEASE_SECONDS + 1
         while not self._store.claim(self._job_id, self._owner, LEASE_SECONDS):
+            holder = self._store.lease_owner(self._job_id)
+            if holder is not None and _is_gone(holder):
+                self._store.release(self._job_id, holder)
+                continue
             if time.monotonic() > deadline:
-                raise Busy(f"job {self._job_id} is being run by another process")
+                raise Busy(f"job {self._job_id} is being run by another process ({holder})")
             time.sleep(0.2)
 
     def __exit__(
@@ -138,3 +145,18 @@ class _Lease:
             self.lost = not self._store.claim(self._job_id, self._owner, LEASE_SECONDS)
             if self.lost:
                 return
+
+
+def _is_gone(owner: str) -> bool:
+    """Whether the lease's owner was a process of this host that runs no more."""
+    host, _, rest = owner.partition("/")
+    pid = rest.partition("/")[0]
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
