@@ -152,15 +152,16 @@ class Board:
                 session.grant = None
                 self._finish(grant.work, outcome)
             elif message.retryable:
-                self._take_back(session, message.reason[:REASON_CHARACTERS])
+                self._take_back(session, message.reason)
             else:
                 session.grant = None
-                self._fail(grant.work, message.reason[:REASON_CHARACTERS], retryable=False)
+                self._fail(grant.work, message.reason, retryable=False)
             self._assign()
 
     def offend(self, session: WorkerSession, reason: str, lease_id: str | None) -> None:
         """A worker said what cannot be. The lease it said it of goes back; a repeated offender is dropped."""
         with self._changed:
+            reason = reason[:REASON_CHARACTERS]
             session.offences += 1
             if session.grant is not None and session.grant.lease.lease_id == lease_id:
                 self._take_back(session, f"{session.capabilities.device} answered nonsense: {reason}")
@@ -345,7 +346,7 @@ class Board:
         session.outbox.put(Cancel(lease_id, reason))
 
     def _fail(self, work: _Work, reason: str, retryable: bool) -> None:
-        request = work.request
+        request, reason = work.request, reason[:REASON_CHARACTERS]
         self._finish(work, MeasurementFailure(request.digest, request.target, reason, retryable))
 
     def _finish(self, work: _Work, outcome: Outcome) -> None:

@@ -20,6 +20,10 @@ __all__ = ["Clocks", "Timing", "TimingProtocol", "calibrate", "time_interleaved"
 DISTURBED = 1.10
 """A call whose wall time is over this many times its processor time was interrupted by somebody else."""
 
+HOPELESS = 3
+"""After this many times `min_repeats` calls with fewer than `min_repeats` undisturbed, the device is taken to
+be too busy for more to come."""
+
 MEDIAN_ERROR = 1.2533
 """Standard error of the median of normal samples over that of their mean: √(π/2)."""
 
@@ -131,8 +135,8 @@ def time_interleaved(
 ) -> Timing:
     """Time calls of `model`, each between two of `reference`, until the protocol is content.
 
-    A disturbed sample is repeated. Where the cap comes before `min_repeats` undisturbed ones, the
-    disturbed count too, by their processor time, and the result says that it is noisy.
+    A disturbed sample is repeated. Where undisturbed ones hardly come, or the time is over before there
+    are `min_repeats`, the disturbed count too, by their processor time, and the result says that it is noisy.
 
     Raises:
         MeasurementCancelled: `cancelled` said so between two samples.
@@ -150,15 +154,13 @@ def time_interleaved(
         sample = _Sample(before, _timed(model, clocks), _timed_reference(reference, clocks))
         before = sample.after
         (disturbed if sample.disturbed else clean).append(sample)
+        tried = len(clean) + len(disturbed)
+        out_of_time = clocks.wall() - start >= protocol.max_seconds
         if len(clean) >= protocol.min_repeats:
             timing = _summary(clean, len(disturbed), protocol)
-            if not timing.noisy or len(clean) >= protocol.max_repeats:
+            if not timing.noisy or out_of_time or len(clean) >= protocol.max_repeats:
                 return timing
-        # The least that must be tried is tried however long it takes; only then does the cap hold.
-        tried = len(clean) + len(disturbed)
-        if tried >= protocol.min_repeats and clocks.wall() - start >= protocol.max_seconds:
-            if len(clean) >= protocol.min_repeats:
-                return timing
+        elif tried >= (1 if out_of_time else HOPELESS) * protocol.min_repeats:
             return _summary(clean + disturbed, 0, protocol, noisy=True)
 
 
