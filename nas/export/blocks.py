@@ -1,0 +1,190 @@
+"""The pieces that models are composed of: each is exported to ONNX once, and then only called.
+
+A block's inputs are activations (`AXES`) and weights, the latter by the names that they have in a
+submodel's layer. The arithmetic is `searchspaces.blocks`', the same that supernets and submodels run.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from searchspaces.architecture import NO_MIXER, Layer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["AXES", "Block", "Channels", "Embedding", "Logits", "Mixing", "Positions"]
+
+AXES = {
+    "tokens": {0: "batch", 1: "length"},
+    "x": {0: "batch", 1: "length"},
+    "y": {0: "batch", 1: "length"},
+    "cosine": {0: "length"},
+    "sine": {0: "length"},
+    "logits": {0: "batch", 1: "length"},
+}
+"""Activations, and those of their axes that any model file takes at any size."""
+
+EXAMPLE_BATCH, EXAMPLE_LENGTH, EXAMPLE_VOCABULARY = 2, 96, 32
+
+
+@dataclass(frozen=True)
+class Block(ABC):
+    """A piece of a model; its fields are the numbers that are fixed in its graph.
+
+    Attributes:
+        outputs: activations that it computes.
+        width: D.
+    """
+
+    outputs: ClassVar[tuple[str, ...]]
+    width: int
+
+    @property
+    def name(self) -> str:
+        """As an identifier, e.g. ``"Mixing_128_window_64_4"``."""
+        return re.sub(r"\W", "_", "_".join([type(self).__name__, *map(str, astuple(self))]))
+
+    @abstractmethod
+    def example(self) -> dict[str, Tensor]:
+        """Inputs by name, in order, of fitting shapes and types."""
+
+    @abstractmethod
+    def compute(self, inputs: dict[str, Tensor]) -> Tensor | tuple[Tensor, ...]:
+        """Outputs, in order."""
+
+    def _activations(self) -> Tensor:
+        import torch
+
+        return torch.zeros(EXAMPLE_BATCH, EXAMPLE_LENGTH, self.width)
+
+
+@dataclass(frozen=True)
+class Embedding(Block):
+    """tokens → y."""
+
+    outputs = ("y",)
+
+    def example(self) -> dict[str, Tensor]:
+        """tokens (B, N) and embedding (V, D)."""
+        import torch
+
+        tokens = torch.zeros(EXAMPLE_BATCH, EXAMPLE_LENGTH, dtype=torch.int64)
+        return {"tokens": tokens, "embedding": torch.zeros(EXAMPLE_VOCABULARY, self.width)}
+
+    def compute(self, inputs: dict[str, Tensor]) -> Tensor:
+        """y (B, N, D)."""
+        from torch.nn.functional import embedding
+
+        return embedding(inputs["tokens"], inputs["embedding"])
+
+
+@dataclass(frozen=True)
+class Positions(Block):
+    """tokens → cosine, sine: the rotary turns of one head size, shared by the layers that have it."""
+
+    heads: int
+
+    outputs = ("cosine", "sine")
+
+    def example(self) -> dict[str, Tensor]:
+        """tokens (B, N), whose length alone counts."""
+        import torch
+
+        return {"tokens": torch.zeros(EXAMPLE_BATCH, EXAMPLE_LENGTH, dtype=torch.int64)}
+
+    def compute(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """cosine and sine, (N, K/2) each."""
+        import torch
+
+        from searchspaces.blocks import rotary
+
+        return rotary(torch.arange(inputs["tokens"].shape[1]), self.width // self.heads)
+
+
+@dataclass(frozen=True)
+class Mixing(Block):
+    """x, cosine, sine and a layer's projections → y: x plus what its token mixer adds."""
+
+    mixer: str
+    heads: int
+
+    outputs = ("y",)
+
+    @property
+    def layer(self) -> Layer:
+        """A layer with this token mixer; the genes of its channel mixer do not count."""
+        return Layer(self.mixer, self.heads)
+
+    def example(self) -> dict[str, Tensor]:
+        """x (B, N, D), the turns (N, K/2) and the layer's weights."""
+        import torch
+
+        from searchspaces.submodel import layer_shapes
+
+        turns = torch.zeros(EXAMPLE_LENGTH, self.width // self.heads // 2)
+        shapes = layer_shapes(self.layer, self.width)
+        weights = {name: torch.zeros(shapes[name]) for name in ("mixing_norm", "qkv", "out")}
+        return {"x": self._activations(), "cosine": turns, "sine": turns.clone(), **weights}
+
+    def compute(self, inputs: dict[str, Tensor]) -> Tensor:
+        """y (B, N, D)."""
+        from searchspaces.blocks import mix_tokens
+
+        turns = inputs["cosine"], inputs["sine"]
+        return inputs["x"] + mix_tokens(inputs["x"], self.layer, inputs, turns)
+
+
+@dataclass(frozen=True)
+class Channels(Block):
+    """x and a layer's feed-forward weights → y: x plus what its channel mixer adds."""
+
+    channel: str
+    ratio: float
+
+    outputs = ("y",)
+
+    @property
+    def layer(self) -> Layer:
+        """A layer with this channel mixer and nothing else."""
+        return Layer(NO_MIXER, 0, self.channel, self.ratio)
+
+    def example(self) -> dict[str, Tensor]:
+        """x (B, N, D) and the layer's weights."""
+        import torch
+
+        from searchspaces.submodel import layer_shapes
+
+        shapes = layer_shapes(self.layer, self.width)
+        return {"x": self._activations()} | {name: torch.zeros(shape) for name, shape in shapes.items()}
+
+    def compute(self, inputs: dict[str, Tensor]) -> Tensor:
+        """y (B, N, D)."""
+        from searchspaces.blocks import mix_channels
+
+        return inputs["x"] + mix_channels(inputs["x"], self.layer, inputs)
+
+
+@dataclass(frozen=True)
+class Logits(Block):
+    """x, norm, embedding → logits: the final norm and the tied output projection."""
+
+    outputs = ("logits",)
+
+    def example(self) -> dict[str, Tensor]:
+        """x (B, N, D), norm (D,) and embedding (V, D)."""
+        import torch
+
+        embedding = torch.zeros(EXAMPLE_VOCABULARY, self.width)
+        return {"x": self._activations(), "norm": torch.zeros(self.width), "embedding": embedding}
+
+    def compute(self, inputs: dict[str, Tensor]) -> Tensor:
+        """logits (B, N, V)."""
+        from torch.nn.functional import linear
+
+        from searchspaces.blocks import rms_norm
+
+        return linear(rms_norm(inputs["x"], inputs["norm"]), inputs["embedding"])

@@ -1,0 +1,190 @@
+"""The folder that `extract` hands over: a model that runs, and a manifest that says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.errors import InvalidSpec, ModelRejected, StoreUnavailable
+from nas.export.library import OPSET, BlockLibrary
+from nas.files import sync_folder
+from searchspaces.architecture import Architecture
+from searchspaces.errors import Problem
+
+if TYPE_CHECKING:
+    from searchspaces.submodel import Submodel
+
+__all__ = ["LARGEST_DIFFERENCE", "load_model_folder", "write_model_folder"]
+
+LARGEST_DIFFERENCE = 1e-3
+"""Between the logits of torch and of onnxruntime, on the shapes of `CHECKED`."""
+
+CHECKED = ((1, 1), (2, 50), (1, 300))
+"""(batch, length) of the random tokens on which outputs are compared: short, odd and long."""
+
+FORMAT = 1
+
+
+def write_model_folder(
+    submodel: Submodel,
+    out: Path,
+    manifest_facts: Mapping[str, Any],
+    library: BlockLibrary | None = None,
+) -> dict[str, Any]:
+    """Write `model.onnx`, `model.safetensors`, `config.json` and `manifest.json` into the folder `out`.
+
+    The folder appears whole or not at all: it is written beside `out` and renamed.
+
+    Args:
+        submodel: with its weights.
+        out: must not exist, or be an empty folder.
+        manifest_facts: plain JSON data that the manifest begins with (supernet, seed, quality, latencies).
+        library: where exported blocks are kept; a temporary one where None.
+
+    Returns:
+        The manifest: the facts, and `format`, `digest`, `architecture`, `layers` (one row each), `onnx`
+        (opset, inputs, outputs, `largest_difference` to torch), `versions` and `files` (SHA-256 of each).
+
+    Raises:
+        InvalidSpec: `out` is a file or has something in it.
+        ModelRejected: onnxruntime does not load the model, or its logits differ from torch's by more
+            than `LARGEST_DIFFERENCE`.
+        StoreUnavailable: the disk cannot take the files.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidSpec([Problem("out", f"{out} has something in it; accepted: a new or an empty folder")])
+    temporary: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        manifest = _write_files(submodel, temporary, manifest_facts, library or BlockLibrary())
+        temporary.chmod(0o755)  # mkdtemp keeps it to its owner
+        sync_folder(temporary)
+        temporary.rename(out)
+        sync_folder(out.parent)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary)
+    return manifest
+
+
+def load_model_folder(path: Path) -> Submodel:
+    """The submodel of a folder, its files checked against the manifest.
+
+    Raises:
+        ModelRejected: a file is missing, changed since it was written, or not what its name says.
+    """
+    from safetensors.torch import load_file
+
+    from searchspaces.submodel import Submodel
+
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        changed = [name for name, digest in manifest["files"].items() if _sha256(path / name) != digest]
+        if changed:
+            raise ModelRejected(f"{path}: {', '.join(changed)} changed since the manifest was written")
+        config = json.loads((path / "config.json").read_text())
+        submodel = Submodel(Architecture.from_dict(config["architecture"]))
+        submodel.load_state_dict(load_file(path / "model.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ModelRejected(f"{path} is not a model folder: {error}") from error
+    return submodel.eval()
+
+
+def _write_files(
+    submodel: Submodel, folder: Path, facts: Mapping[str, Any], library: BlockLibrary
+) -> dict[str, Any]:
+    from safetensors.torch import save_file
+
+    architecture = submodel.architecture
+    weights = {name: value.detach().contiguous() for name, value in submodel.state_dict().items()}
+    arrays = {name: value.numpy() for name, value in weights.items()}
+    content = library.compose(architecture, arrays).SerializeToString()
+    difference = _largest_difference(submodel, content)
+    (folder / "model.onnx").write_bytes(content)
+    save_file(weights, folder / "model.safetensors")
+    config = {
+        "format": FORMAT,
+        "model": "searchspaces.submodel.Submodel",
+        "architecture": architecture.to_dict(),
+    }
+    _write_json(folder / "config.json", config)
+    manifest = {
+        **facts,
+        "format": FORMAT,
+        "digest": architecture.digest,
+        "architecture": architecture.to_dict(),
+        "layers": _layer_table(architecture, arrays),
+        "onnx": {
+            "opset": OPSET,
+            "inputs": {"tokens": ["int64", "batch", "length"]},
+            "outputs": {"logits": ["float32", "batch", "length", architecture.vocabulary]},
+            "largest_difference": difference,
+            "largest_difference_accepted": LARGEST_DIFFERENCE,
+        },
+        "versions": {package: version(package) for package in ("torch", "onnx", "onnxruntime")},
+        "files": {file.name: _sha256(file) for file in sorted(folder.iterdir())},
+    }
+    _write_json(folder / "manifest.json", manifest)
+    for file in folder.iterdir():
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+    return manifest
+
+
+def _largest_difference(submodel: Submodel, content: bytes) -> float:
+    import onnxruntime
+    import torch
+
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelRejected(f"onnxruntime does not load the exported model: {error}") from error
+    rng = np.random.default_rng(0)
+    largest = 0.0
+    for shape in CHECKED:
+        tokens = rng.integers(submodel.architecture.vocabulary, size=shape)
+        with torch.inference_mode():
+            expected = submodel(torch.from_numpy(tokens)).numpy()
+        (got,) = session.run(None, {"tokens": tokens})
+        difference = float(np.abs(got - expected).max())
+        if not difference <= LARGEST_DIFFERENCE:  # NaN is refused too
+            raise ModelRejected(
+                f"logits of onnxruntime and torch differ by {difference:.3g} on (batch, length) {shape};"
+                f" accepted: {LARGEST_DIFFERENCE:g}"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _layer_table(
+    architecture: Architecture, arrays: Mapping[str, np.ndarray[Any, Any]]
+) -> list[dict[str, Any]]:
+    """One row a layer: its genes and the number of its own weights."""
+    return [
+        {
+            **asdict(layer),
+            "parameters": sum(a.size for name, a in arrays.items() if name.startswith(f"layers.{i}.")),
+        }
+        for i, layer in enumerate(architecture.layers)
+    ]

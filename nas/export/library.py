@@ -1,0 +1,221 @@
+"""Whole models as ONNX graphs, composed from blocks that are exported once."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import tempfile
+import warnings
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from nas.export.blocks import AXES, Block, Channels, Embedding, Logits, Mixing, Positions
+from nas.files import write_whole
+from searchspaces.architecture import NO_MIXER, Architecture
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto, ModelProto, NodeProto
+
+__all__ = ["OPSET", "BlockLibrary"]
+
+OPSET = 18
+IR_VERSION = 9
+DOMAIN = "nas.blocks"
+
+Weights = Mapping[str, NDArray[Any]]
+
+
+class BlockLibrary:
+    """Composes model files out of blocks.
+
+    A block is exported by tracing, which takes a few tenths of a second (`torch.export` takes seconds, for
+    graphs that onnxruntime runs equally fast), turned into an ONNX function, and kept. A model is then a
+    list of calls, one or two a layer, inlined so that every runtime loads it: some milliseconds.
+
+    Args:
+        folder: where exported blocks are kept, each by a digest of everything that it follows from; they
+            are kept in memory only where None.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._functions: dict[Block, FunctionProto] = {}
+
+    def compose(
+        self, architecture: Architecture, weights: Weights | None = None, seed: int = 0
+    ) -> ModelProto:
+        """A model file: input `tokens` int64 (batch, length), output `logits` float32 (batch, length, V),
+        any batch and length, opset `OPSET`.
+
+        Args:
+            weights: float32, by the names of `Submodel.state_dict`, which the file's initializers keep;
+                random where None, for what takes equally long whatever the weights are.
+            seed: of random weights.
+
+        Raises:
+            KeyError: a weight is missing.
+        """
+        from onnx import TensorProto, helper, numpy_helper
+        from onnx.inliner import inline_local_functions
+
+        calls = _Calls(self)
+        width = architecture.width
+        (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
+        turns: dict[int, list[str]] = {}
+        for number, layer in enumerate(architecture.layers):
+            prefix = f"layers.{number}."
+            if layer.mixer != NO_MIXER:
+                if layer.heads not in turns:
+                    turns[layer.heads] = calls.add(Positions(width, layer.heads), {"tokens": "tokens"})
+                cosine, sine = turns[layer.heads]
+                mixing = Mixing(width, layer.mixer, layer.heads)
+                (x,) = calls.add(mixing, {"x": x, "cosine": cosine, "sine": sine}, prefix)
+            (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
+        calls.add(Logits(width), {"x": x}, outputs=["logits"])
+        if weights is None:
+            weights = _random_weights(architecture, seed)
+        graph = helper.make_graph(
+            calls.nodes,
+            f"architecture_{architecture.digest}",
+            [helper.make_tensor_value_info("tokens", TensorProto.INT64, ["batch", "length"])],
+            [
+                helper.make_tensor_value_info(
+                    "logits", TensorProto.FLOAT, ["batch", "length", architecture.vocabulary]
+                )
+            ],
+            [numpy_helper.from_array(weights[name], name) for name in calls.weights],
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)]
+        model = helper.make_model(
+            graph,
+            functions=list(calls.functions.values()),
+            opset_imports=opsets,
+            ir_version=IR_VERSION,
+            producer_name="nas",
+        )
+        return inline_local_functions(model)
+
+    def function(self, block: Block) -> FunctionProto:
+        """The block as an ONNX function of its activations and weights, exported where it is not yet."""
+        if block not in self._functions:
+            self._functions[block] = _as_function(self._exported(block), block.name)
+        return self._functions[block]
+
+    def _exported(self, block: Block) -> ModelProto:
+        from onnx import load_model_from_string
+
+        if self._folder is None:
+            return load_model_from_string(_export(block))
+        path = self._folder / f"{block.name}-{_origin()}.onnx"
+        if not path.is_file():
+            with write_whole(path) as temporary:
+                temporary.write_bytes(_export(block))
+        return load_model_from_string(path.read_bytes())
+
+
+class _Calls:
+    """The nodes of a graph whose every node calls a block."""
+
+    def __init__(self, library: BlockLibrary) -> None:
+        self._library = library
+        self.nodes: list[NodeProto] = []
+        self.functions: dict[str, FunctionProto] = {}
+        self.weights: dict[str, None] = {}  # a set that keeps its order
+
+    def add(
+        self,
+        block: Block,
+        activations: Mapping[str, str],
+        prefix: str = "",
+        outputs: list[str] | None = None,
+    ) -> list[str]:
+        """Call a block on named values, and on the weights whose names begin with `prefix`."""
+        from onnx import helper
+
+        function = self.functions.setdefault(block.name, self._library.function(block))
+        weights = {name: prefix + name for name in function.input if name not in AXES}
+        inputs = [{**weights, **activations}[name] for name in function.input]
+        if outputs is None:
+            outputs = [f"{name}_{len(self.nodes)}" for name in function.output]
+        self.nodes.append(helper.make_node(block.name, inputs, outputs, domain=DOMAIN))
+        self.weights |= dict.fromkeys(weights.values())
+        return outputs
+
+
+def _export(block: Block) -> bytes:
+    """The block's own ONNX file, by tracing, constants folded."""
+    import onnx
+    import torch
+    from onnxscript import optimizer
+
+    class Traced(torch.nn.Module):
+        def forward(self, *values: torch.Tensor) -> Any:
+            return block.compute(dict(zip(names, values, strict=True)))
+
+    inputs = block.example()
+    names = list(inputs)
+    with warnings.catch_warnings(), torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "block.onnx"
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # of the tracing exporter
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", message="Constant folding")
+        torch.onnx.export(
+            Traced(),
+            tuple(inputs.values()),
+            file,
+            dynamo=False,
+            opset_version=OPSET,
+            do_constant_folding=False,  # the optimizer does it better
+            input_names=names,
+            output_names=list(block.outputs),
+            dynamic_axes={name: AXES[name] for name in (*names, *block.outputs) if name in AXES},
+        )
+        model = optimizer.optimize(onnx.load_model(file))
+    return bytes(model.SerializeToString())
+
+
+def _as_function(model: ModelProto, name: str) -> FunctionProto:
+    """The graph of a model file, its initializers as constants."""
+    from onnx import helper
+
+    graph = model.graph
+    constants = [
+        helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in graph.initializer
+    ]
+    return helper.make_function(
+        DOMAIN,
+        name,
+        [value.name for value in graph.input],
+        [value.name for value in graph.output],
+        [*constants, *graph.node],
+        [helper.make_opsetid("", OPSET)],
+    )
+
+
+@cache
+def _origin() -> str:
+    """8 hexadecimal digits of everything that an exported block follows from, besides its name: the
+    arithmetic's source, this package's, and the exporters' versions."""
+    digest = hashlib.sha256()
+    packages = [Path(__file__).parent, Path(inspect.getfile(Architecture)).parent]
+    for file in sorted(file for package in packages for file in package.rglob("*.py")):
+        digest.update(file.read_bytes())
+    for package in ("torch", "onnx", "onnxscript"):
+        digest.update(version(package).encode())
+    return digest.hexdigest()[:8]
+
+
+def _random_weights(architecture: Architecture, seed: int) -> Weights:
+    import torch
+
+    from searchspaces.submodel import Submodel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = Submodel(architecture).state_dict()
+    return {name: value.numpy() for name, value in state.items()}

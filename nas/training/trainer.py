@@ -1,0 +1,238 @@
+"""Training one supernet: nested sampling, AdamW, checkpoints, and a resume that changes no bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import JobFailed
+from nas.job import TrainBudget
+from nas.tasks import Task
+from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.schedule import learning_rate_factor, sampled_architectures
+from searchspaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from searchspaces.supernet import Supernet
+
+__all__ = ["Trainer", "TrainingResult", "load_supernet", "train_supernet"]
+
+BETAS = (0.9, 0.98)
+"""Of AdamW (Loshchilov & Hutter, 2019)."""
+
+WEIGHT_DECAY = 0.1
+"""Decoupled; of matrices only, not of norms and embeddings."""
+
+GRADIENT_NORM = 1.0
+"""Gradients are clipped to this norm over all weights."""
+
+CHECKPOINT_SECONDS = 10.0
+PROGRESS_SECONDS = 1.0
+RECENT_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """How training ended.
+
+    Attributes:
+        path: the supernet's safetensors file; it exists once `steps` is the budget's.
+        steps: optimiser steps taken; fewer than the budget's where `stop` ended it.
+        tokens_per_second: training tokens over the time of all steps, earlier runs' included.
+        losses: (steps,) training loss in nats of each step.
+    """
+
+    path: Path
+    steps: int
+    tokens_per_second: float
+    losses: tuple[float, ...]
+
+
+class Trainer:
+    """A supernet and its optimiser, one step at a time.
+
+    Everything random in a step is a function of (seed, step), so `tensors` is the whole state.
+    """
+
+    def __init__(self, space: SearchSpace, task: Task, budget: TrainBudget, seed: int) -> None:
+        import torch
+
+        from searchspaces.supernet import Supernet
+
+        self.space, self.task, self.budget, self.seed = space, task, budget, seed
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.supernet = Supernet(space)
+        self.optimizer = torch.optim.AdamW(_groups(self.supernet), betas=BETAS, fused=True)
+
+    def step(self, number: int) -> float:
+        """Take step `number` (0, 1, …); returns its training loss in nats."""
+        import torch
+
+        budget = self.budget
+        batch = self.task.batch(number, self.seed, budget.batch, self.space.spec.context)
+        architectures = sampled_architectures(self.space, self.seed, number, budget.sandwich)
+        self.optimizer.zero_grad()
+        total = 0.0
+        for architecture in architectures:
+            loss = self.task.loss(self.supernet(batch[:, :-1], architecture), batch) / len(architectures)
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), GRADIENT_NORM)
+        rate = budget.learning_rate * learning_rate_factor(number, budget.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        return total
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights as ``weight/NAME`` and the optimiser's moments as ``KEY/NAME``."""
+        state = {f"weight/{name}": value for name, value in self.supernet.state_dict().items()}
+        for name, parameter in self.supernet.named_parameters():
+            state |= {f"{key}/{name}": value for key, value in self.optimizer.state[parameter].items()}
+        return state
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        grouped: dict[str, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            kind, _, name = key.partition("/")
+            grouped.setdefault(kind, {})[name] = value
+        self.supernet.load_state_dict(grouped.pop("weight"))
+        for name, parameter in self.supernet.named_parameters():
+            moments = {kind: values[name] for kind, values in grouped.items() if name in values}
+            if moments:
+                self.optimizer.state[parameter] = moments
+
+
+@dataclass
+class _Log:
+    """What a run remembers besides tensors; the facts of its checkpoints."""
+
+    run: str
+    tokens: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    @classmethod
+    def load(cls, path: Path, run: str) -> tuple[_Log, dict[str, Tensor]]:
+        tensors, facts = load_checkpoint(path)
+        if facts.get("run") != run:
+            raise JobFailed(f"{path} is of another run; delete it to train from the start")
+        return cls(**facts), tensors
+
+    def save(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
+        save_checkpoint(path, tensors, asdict(self))
+
+    def result(self, path: Path) -> TrainingResult:
+        return TrainingResult(path, len(self.losses), self.tokens_per_second, tuple(self.losses))
+
+
+def _run_digest(space: SearchSpace, task: Task, budget: TrainBudget, seed: int) -> str:
+    """Identifies everything that the weights follow from."""
+    content = {
+        "space": space.digest,
+        "task": task.digest,
+        "budget": budget.model_dump(mode="json"),
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Matrices decay; norms (vectors) and embeddings do not."""
+    named = list(model.named_parameters())
+    kept = [parameter for name, parameter in named if parameter.ndim < 2 or "embedding" in name]
+    kept_ids = {id(parameter) for parameter in kept}
+    decayed = [parameter for _, parameter in named if id(parameter) not in kept_ids]
+    return [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": kept, "weight_decay": 0.0}]
+
+
+def train_supernet(
+    space: SearchSpace,
+    task: Task,
+    budget: TrainBudget,
+    seed: int,
+    folder: Path,
+    progress: Callable[[int, int, dict[str, float]], None],
+    stop: Callable[[], bool],
+) -> TrainingResult:
+    """Train, or go on from the checkpoint in `folder`, until the budget's steps are taken.
+
+    Deterministic by seed, on one machine with the same number of torch threads: a run that was stopped
+    or killed and started again ends with the same bits as one that was not.
+
+    Args:
+        seed: of the initial weights, the batches and the sampled architectures.
+        folder: keeps `checkpoint.safetensors` while training and `supernet.safetensors` at the end.
+        progress: called about once a second with steps done, steps in all, and ``loss`` (nats, mean of
+            the last steps) and ``tokens_per_second``.
+        stop: asked before every step; where it answers True the state is saved and the call returns.
+
+    Raises:
+        InvalidSpec: the task's data cannot fill a sequence of the space's context.
+        JobFailed: the checkpoint is unreadable or of another run, or the loss is no finite number.
+        StoreUnavailable: the disk cannot take a checkpoint.
+    """
+    final, checkpoint = folder / "supernet.safetensors", folder / "checkpoint.safetensors"
+    run = _run_digest(space, task, budget, seed)
+    if final.is_file():
+        return _Log.load(final, run)[0].result(final)
+    trainer, log = Trainer(space, task, budget, seed), _Log(run)
+    if checkpoint.is_file():
+        log, tensors = _Log.load(checkpoint, run)
+        trainer.load(tensors)
+    saved = reported = time.monotonic()
+    while len(log.losses) < budget.steps and not stop():
+        begun = time.monotonic()
+        loss = trainer.step(len(log.losses))
+        now = time.monotonic()
+        if not math.isfinite(loss):
+            accepted = f"try a learning_rate below {budget.learning_rate:g}"
+            raise JobFailed(f"the training loss is {loss} at step {len(log.losses)}; {accepted}")
+        log.losses.append(loss)
+        log.tokens += budget.batch * space.spec.context
+        log.seconds += now - begun
+        if now - reported >= PROGRESS_SECONDS:
+            recent = log.losses[-RECENT_STEPS:]
+            facts = {"loss": sum(recent) / len(recent), "tokens_per_second": log.tokens_per_second}
+            progress(len(log.losses), budget.steps, facts)
+            reported = now
+        if now - saved >= CHECKPOINT_SECONDS:
+            log.save(checkpoint, trainer.tensors())
+            saved = now
+    if len(log.losses) < budget.steps:
+        log.save(checkpoint, trainer.tensors())
+    else:
+        log.save(final, trainer.supernet.state_dict())
+        checkpoint.unlink(missing_ok=True)
+    return log.result(final)
+
+
+def load_supernet(space: SearchSpace, path: Path) -> Supernet:
+    """A trained supernet of the space, ready to be evaluated.
+
+    Raises:
+        JobFailed: the file is unreadable or holds other weights than the space's.
+    """
+    from searchspaces.supernet import Supernet
+
+    weights, _ = load_checkpoint(path)
+    supernet = Supernet(space)
+    try:
+        supernet.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise JobFailed(f"{path} does not hold a supernet of {space.name}: {error}") from error
+    return supernet.requires_grad_(False).eval()

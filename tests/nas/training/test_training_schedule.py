@@ -1,0 +1,62 @@
+"""What happens in a step, by its number."""
+
+import pytest
+
+from nas.training.schedule import FINAL_FACTOR, learning_rate_factor, sampled_architectures
+from searchspaces.space import SearchSpace, load_space
+
+
+@pytest.fixture
+def space() -> SearchSpace:
+    return load_space(
+        {
+            "name": "tiny",
+            "vocabulary": 256,
+            "context": 16,
+            "width": [16, 32],
+            "depth": [1, 2, 3],
+            "layer": {"mixer": ["softmax", "window:8", "none"], "heads": [2, 4], "ratio": [1, 2, 4]},
+        }
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 2, 20, 1000])
+def test_rate_warms_up_to_its_peak_and_falls_to_its_floor(steps: int) -> None:
+    rates = [learning_rate_factor(step, steps) for step in range(steps)]
+    peak = rates.index(max(rates))
+    assert all(0 < rate <= 1 for rate in rates)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert max(rates) == pytest.approx(1)
+    if steps >= 20:
+        assert rates[-1] == pytest.approx(FINAL_FACTOR)
+
+
+def test_samples_are_a_function_of_seed_and_step(space: SearchSpace) -> None:
+    drawn = [sampled_architectures(space, 0, step, sandwich=False)[0].digest for step in range(50)]
+    assert drawn == [sampled_architectures(space, 0, step, sandwich=False)[0].digest for step in range(50)]
+    assert drawn != [sampled_architectures(space, 1, step, sandwich=False)[0].digest for step in range(50)]
+    assert len(set(drawn)) > 40
+
+
+def test_every_option_is_sampled(space: SearchSpace) -> None:
+    drawn = [sampled_architectures(space, 0, step, sandwich=False)[0] for step in range(100)]
+    layers = [layer for architecture in drawn for layer in architecture.layers]
+    assert {a.depth for a in drawn} == {1, 2, 3}
+    assert {a.width for a in drawn} == {16, 32}
+    assert {layer.mixer for layer in layers} == {"softmax", "window:8", "none"}
+    assert {layer.ratio for layer in layers} == {1, 2, 4}
+    assert {layer.heads for layer in layers} == {0, 2, 4}
+
+
+def test_a_sandwich_is_bounded_by_the_largest_and_the_smallest(space: SearchSpace) -> None:
+    mixers = set()
+    for step in range(20):
+        largest, smallest, *between = sampled_architectures(space, 0, step, sandwich=True)
+        assert (largest.depth, largest.width) == (3, 32)
+        assert (smallest.depth, smallest.width) == (1, 16)
+        assert {layer.ratio for layer in largest.layers} == {4}
+        assert {layer.ratio for layer in smallest.layers} == {1}
+        assert len(between) == 2
+        mixers |= {layer.mixer for layer in largest.layers}
+    assert mixers == {"softmax", "window:8", "none"}
