@@ -16,7 +16,7 @@ from nas.errors import NoSuchJob
 from nas.evaluation import Evaluation, Split
 from nas.front import Point
 from nas.job import Event, Job, JobSpec, JobStatus, StageName
-from nas.store.store import Store, SupernetRecord
+from nas.store.store import UNFINISHED, Store, SupernetRecord
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
 from workers.target import Target
@@ -30,6 +30,8 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._jobs: dict[str, Job] = {}
+        self._keys: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
         self._leases: dict[str, tuple[str, float]] = {}
         self._events: dict[str, list[Event]] = defaultdict(list)
         self._architectures: dict[str, Architecture] = {}
@@ -40,14 +42,19 @@ class MemoryStore(Store):
         self._states: dict[tuple[str, str], str] = {}
         self._points: dict[str, dict[str, Point]] = defaultdict(dict)
 
-    def create_job(self, spec: JobSpec) -> Job:
+    def create_job(self, spec: JobSpec, *, key: str | None = None, owner: str = "") -> Job:
         """See `Store.create_job`."""
         now = time.time()
         job = Job(
             f"{spec.name}-{secrets.token_hex(3)}", spec, JobStatus.QUEUED, StageName.PROFILE, None, now, now
         )
         with self._lock:
+            if key is not None and key in self._keys:
+                return self._jobs[self._keys[key]]
             self._jobs[job.id] = job
+            self._owners[job.id] = owner
+            if key is not None:
+                self._keys[key] = job.id
         return job
 
     def job(self, job_id: str) -> Job:
@@ -66,10 +73,24 @@ class MemoryStore(Store):
             f"no job {job_id!r}; " + (f"near ones: {', '.join(near)}" if near else "there are none yet")
         )
 
-    def jobs(self) -> list[Job]:
+    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
         """See `Store.jobs`."""
         with self._lock:
-            return list(reversed(self._jobs.values()))
+            newest_first = list(reversed(self._jobs.values()))
+            if before is not None:
+                newest_first = newest_first[newest_first.index(self.job(before)) + 1 :]
+        return newest_first[:limit]
+
+    def runnable(self, limit: int) -> list[Job]:
+        """See `Store.runnable`."""
+        with self._lock:
+            waiting = [job for job in self._jobs.values() if job.status in UNFINISHED]
+            return [job for job in waiting if self.lease_owner(job.id) is None][:limit]
+
+    def unfinished(self, owner: str) -> int:
+        """See `Store.unfinished`."""
+        with self._lock:
+            return sum(self._owners[j.id] == owner and j.status in UNFINISHED for j in self._jobs.values())
 
     def set_job(
         self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None

@@ -20,7 +20,7 @@ from nas.evaluation import Evaluation, Split
 from nas.front import Latency, Point
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName
 from nas.store.database import Database
-from nas.store.store import Store, SupernetRecord
+from nas.store.store import UNFINISHED, Store, SupernetRecord
 from nas.store.tables import (
     ArchitectureRow,
     EvaluationRow,
@@ -55,10 +55,15 @@ class SqlStore(Store):
         self._insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[self._database.dialect]
 
     # Jobs
-    def create_job(self, spec: JobSpec) -> Job:
+    def create_job(self, spec: JobSpec, *, key: str | None = None, owner: str = "") -> Job:
         """See `Store.create_job`."""
         now = time.time()
         with self._database.write() as connection:
+            self._database.serialise(connection)
+            if key is not None:
+                made = connection.execute(select(JobRow.__table__).where(JobRow.key == key)).one_or_none()
+                if made is not None:
+                    return _job(made)
             serial = (connection.scalar(select(func.max(JobRow.serial))) or 0) + 1
             job = Job(
                 f"{spec.name}-{secrets.token_hex(3)}",
@@ -78,6 +83,8 @@ class SqlStore(Store):
                     stage=job.stage,
                     created_at=now,
                     updated_at=now,
+                    owner=owner,
+                    key=key,
                 )
             )
         return job
@@ -100,13 +107,27 @@ class SqlStore(Store):
             f"no job {job_id!r}; " + (f"near ones: {', '.join(near)}" if near else "there are none yet")
         )
 
-    def jobs(self) -> list[Job]:
+    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
         """See `Store.jobs`."""
+        query = select(JobRow.__table__).order_by(JobRow.serial.desc()).limit(limit)
+        if before is not None:
+            last = select(JobRow.serial).where(JobRow.id == self.job(before).id).scalar_subquery()
+            query = query.where(JobRow.serial < last)
         with self._database.read() as connection:
-            return [
-                _job(row)
-                for row in connection.execute(select(JobRow.__table__).order_by(JobRow.serial.desc()))
-            ]
+            return [_job(row) for row in connection.execute(query)]
+
+    def runnable(self, limit: int) -> list[Job]:
+        """See `Store.runnable`."""
+        free = or_(JobRow.lease_owner.is_(None), JobRow.lease_until < time.time())
+        query = select(JobRow.__table__).where(JobRow.status.in_(UNFINISHED), free)
+        with self._database.read() as connection:
+            return [_job(row) for row in connection.execute(query.order_by(JobRow.serial).limit(limit))]
+
+    def unfinished(self, owner: str) -> int:
+        """See `Store.unfinished`."""
+        query = select(func.count()).where(JobRow.owner == owner, JobRow.status.in_(UNFINISHED))
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
 
     def set_job(
         self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None

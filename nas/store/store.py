@@ -14,7 +14,10 @@ from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
 from workers.target import Target
 
-__all__ = ["Store", "SupernetRecord"]
+__all__ = ["UNFINISHED", "Store", "SupernetRecord"]
+
+UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+"""A job of another status waits for nobody but its user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,13 @@ class Store(ABC):
 
     # Jobs
     @abstractmethod
-    def create_job(self, spec: JobSpec) -> Job:
-        """Store a new queued job under a fresh id, ``f"{spec.name}-{6 hexadecimal digits}"``."""
+    def create_job(self, spec: JobSpec, *, key: str | None = None, owner: str = "") -> Job:
+        """Store a new queued job under a fresh id, ``f"{spec.name}-{6 hexadecimal digits}"``.
+
+        Args:
+            key: where a job was created with the same key, that one is returned and nothing is stored.
+            owner: whose it is, for `unfinished`.
+        """
 
     @abstractmethod
     def job(self, job_id: str) -> Job:
@@ -62,8 +70,16 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def jobs(self) -> list[Job]:
-        """All jobs, newest first."""
+    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+        """Jobs, newest first: all, or at most `limit` of those older than the job of id `before`."""
+
+    @abstractmethod
+    def runnable(self, limit: int) -> list[Job]:
+        """Queued jobs, and running ones whose lease has expired, oldest first."""
+
+    @abstractmethod
+    def unfinished(self, owner: str) -> int:
+        """How many jobs of an owner are queued or running."""
 
     @abstractmethod
     def set_job(

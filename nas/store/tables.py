@@ -1,11 +1,19 @@
-"""Tables: what is asked for by value is a typed column; JSON holds only what is read back whole."""
+"""The tables, as typed SQLAlchemy models. What a column means is said by the noun that it holds.
+
+Every change here needs a migration (`nas/store/migrations`); a test compares the two.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import re
+from typing import Annotated, Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy import BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy import UniqueConstraint as Unique
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 __all__ = [
     "ArchitectureRow",
@@ -13,170 +21,230 @@ __all__ = [
     "EvaluationRow",
     "EventRow",
     "JobRow",
-    "JobStateRow",
+    "LatencyRow",
     "MeasurementRow",
-    "PointLatencyRow",
     "PointRow",
     "PredictorRow",
+    "StateRow",
     "SupernetRow",
+    "TargetRow",
 ]
 
-Digest = String(64)
-Name = String(255)
-Serial = BigInteger().with_variant(Integer, "sqlite")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class Prose(TypeDecorator[str]):
+    """Text that people wrote or read. NUL and lone surrogates, which no database keeps, become U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """To the database."""
+        return None if value is None else _UNSTORABLE.sub("\ufffd", value)
+
+
+class Json(TypeDecorator[Any]):
+    """Plain data as JSON text (NaN and infinities as Python's `json` writes them): it is read whole or
+    not at all, never searched."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+        """To the database."""
+        return json.dumps(value, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        """From the database."""
+        return None if value is None else json.loads(value)
 
 
 class Base(DeclarativeBase):
-    """Constraint names are fixed, so that migrations can refer to them on every database."""
+    """All tables. Constraints have names on every database, so that migrations can speak of them."""
 
     metadata = MetaData(
         naming_convention={
-            "ix": "ix_%(column_0_N_label)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, float: Float(53)}  # noqa: RUF012 (SQLAlchemy reads it so)
+
+
+# SQLite counts rows by itself only in a column of exactly this type.
+_WHOLE: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+# Compared byte by byte everywhere, so that a range of an index finds what begins with a text.
+_CODE: TypeEngine[str] = String().with_variant(String(collation="C"), "postgresql")
+
+Number = Annotated[int, mapped_column(_WHOLE, primary_key=True, autoincrement=True)]
+Code = Annotated[str, mapped_column(_CODE)]
+Prosaic = Annotated[str, mapped_column(Prose)]
+Data = Annotated[Any, mapped_column(Json)]
+Real = Annotated[float, mapped_column(Double)]
+Whole = Annotated[int, mapped_column(BigInteger)]
+OfJob = Annotated[int, mapped_column(_WHOLE, ForeignKey("jobs.number"))]
+OfTarget = Annotated[int, mapped_column(_WHOLE, ForeignKey("targets.number"))]
 
 
 class JobRow(Base):
-    """A job, and the lease of the process that runs it."""
+    """A job, its lease and the number of its last event."""
 
     __tablename__ = "jobs"
-    id: Mapped[str] = mapped_column(Name, primary_key=True)
-    serial: Mapped[int] = mapped_column(Serial, unique=True)
-    spec: Mapped[dict[str, Any]]
-    status: Mapped[str] = mapped_column(String(16), index=True)
-    stage: Mapped[str | None] = mapped_column(String(16))
-    error: Mapped[str | None] = mapped_column(Text)
-    created_at: Mapped[float]
-    updated_at: Mapped[float]
-    lease_owner: Mapped[str | None] = mapped_column(Name)
-    lease_until: Mapped[float | None]
+    __table_args__ = (Unique("owner", "key"),)
+
+    number: Mapped[Number]
+    id: Mapped[str] = mapped_column(_CODE, unique=True)
+    owner: Mapped[Code]
+    key: Mapped[str | None] = mapped_column(_CODE)
+    spec: Mapped[str] = mapped_column(Text)
+    status: Mapped[Code]
+    stage: Mapped[str | None] = mapped_column(_CODE)
+    error: Mapped[str | None] = mapped_column(Prose)
+    created_at: Mapped[Real]
+    updated_at: Mapped[Real]
+    holder: Mapped[str | None] = mapped_column(_CODE)
+    held_until: Mapped[float | None] = mapped_column(Double)
+    last_event: Mapped[Whole]
 
 
 class EventRow(Base):
-    """One event of a job; numbered from 1."""
+    """One event of a job."""
 
     __tablename__ = "events"
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    time: Mapped[float]
-    kind: Mapped[str] = mapped_column(String(16))
-    stage: Mapped[str | None] = mapped_column(String(16))
-    message: Mapped[str] = mapped_column(Text)
-    done: Mapped[float]
-    total: Mapped[float]
-    data: Mapped[dict[str, Any]]
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    job: Mapped[OfJob] = mapped_column(primary_key=True)
+    sequence: Mapped[Whole] = mapped_column(primary_key=True, autoincrement=False)
+    time: Mapped[Real]
+    kind: Mapped[Code]
+    stage: Mapped[str | None] = mapped_column(_CODE)
+    message: Mapped[Prosaic]
+    done: Mapped[Real]
+    total: Mapped[Real]
+    data: Mapped[Data]
+
+
+class StateRow(Base):
+    """A named piece of a job's data."""
+
+    __tablename__ = "states"
+
+    job: Mapped[OfJob] = mapped_column(primary_key=True)
+    name: Mapped[Code] = mapped_column(primary_key=True)
+    state: Mapped[Data]
 
 
 class ArchitectureRow(Base):
-    """An architecture by digest."""
+    """What a digest stands for."""
 
     __tablename__ = "architectures"
-    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
-    content: Mapped[dict[str, Any]]
+
+    digest: Mapped[Code] = mapped_column(primary_key=True)
+    architecture: Mapped[Data]
+
+
+class TargetRow(Base):
+    """A target's text, kept once."""
+
+    __tablename__ = "targets"
+
+    number: Mapped[Number]
+    text: Mapped[str] = mapped_column(_CODE, unique=True)
 
 
 class MeasurementRow(Base):
-    """One measurement; see `workers.measurement.Measurement`. `id` is the order of arrival."""
+    """What a device said of an architecture."""
 
     __tablename__ = "measurements"
-    id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    digest: Mapped[str] = mapped_column(Digest)
-    target: Mapped[str] = mapped_column(Name)
-    latency_ms: Mapped[float]
-    spread_ms: Mapped[float]
-    error_ms: Mapped[float]
-    wall_ms: Mapped[float]
-    reference_ms: Mapped[float]
-    drift: Mapped[float]
-    peak_memory_bytes: Mapped[int] = mapped_column(BigInteger)
-    repeats: Mapped[int]
-    rejected: Mapped[int]
-    noisy: Mapped[bool]
-    measured_at: Mapped[float]
-    __table_args__ = (
-        Index("uq_measurements_target_digest", "target", "digest", unique=True),
-        Index("ix_measurements_target_id", "target", "id"),
-    )
+    __table_args__ = (Unique("target", "digest"), Index(None, "target", "number"))
 
-
-class SupernetRow(Base):
-    """A trained supernet; see `nas.store.store.SupernetRecord`."""
-
-    __tablename__ = "supernets"
-    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
-    space: Mapped[str] = mapped_column(Digest)
-    task: Mapped[str] = mapped_column(Digest)
-    seed: Mapped[int] = mapped_column(BigInteger)
-    steps: Mapped[int]
-    tokens_per_second: Mapped[float]
-    path: Mapped[str] = mapped_column(Text)
+    number: Mapped[Number]
+    target: Mapped[OfTarget]
+    digest: Mapped[Code]
+    latency_ms: Mapped[Real]
+    spread_ms: Mapped[Real]
+    error_ms: Mapped[Real]
+    wall_ms: Mapped[Real]
+    reference_ms: Mapped[Real]
+    drift: Mapped[Real]
+    peak_memory_bytes: Mapped[Whole]
+    repeats: Mapped[Whole]
+    rejected: Mapped[Whole]
+    noisy: Mapped[bool] = mapped_column(Boolean)
+    measured_at: Mapped[Real]
 
 
 class EvaluationRow(Base):
-    """One evaluation; a failed one (NaN) has no value. `id` is the order of arrival."""
+    """What a supernet scored for an architecture; no value where it failed."""
 
     __tablename__ = "evaluations"
-    id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    supernet: Mapped[str] = mapped_column(Digest)
-    digest: Mapped[str] = mapped_column(Digest)
-    split: Mapped[str] = mapped_column(String(16))
-    value: Mapped[float | None]
-    seconds: Mapped[float]
-    __table_args__ = (
-        Index("uq_evaluations_supernet_split_digest", "supernet", "split", "digest", unique=True),
-        Index("ix_evaluations_supernet_split_id", "supernet", "split", "id"),
-    )
+    __table_args__ = (Unique("supernet", "split", "digest"), Index(None, "supernet", "split", "number"))
+
+    number: Mapped[Number]
+    supernet: Mapped[Code]
+    split: Mapped[Code]
+    digest: Mapped[Code]
+    value: Mapped[float | None] = mapped_column(Double)
+    seconds: Mapped[Real]
+
+
+class SupernetRow(Base):
+    """A trained supernet."""
+
+    __tablename__ = "supernets"
+
+    digest: Mapped[Code] = mapped_column(primary_key=True)
+    space: Mapped[Prosaic]
+    task: Mapped[Prosaic]
+    seed: Mapped[Whole]
+    steps: Mapped[Whole]
+    tokens_per_second: Mapped[Real]
+    path: Mapped[Prosaic]
 
 
 class PredictorRow(Base):
-    """A version of a predictor; the highest id is the newest."""
+    """What a predictor has learned of a space on a target."""
 
     __tablename__ = "predictors"
-    id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    target: Mapped[str] = mapped_column(Name)
-    space: Mapped[str] = mapped_column(Digest)
-    state: Mapped[dict[str, Any]]
-    __table_args__ = (Index("ix_predictors_target_space_id", "target", "space", "id"),)
 
-
-class JobStateRow(Base):
-    """A named piece of plain data of a job."""
-
-    __tablename__ = "job_states"
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    name: Mapped[str] = mapped_column(Name, primary_key=True)
-    state: Mapped[dict[str, Any]]
+    target: Mapped[OfTarget] = mapped_column(primary_key=True)
+    space: Mapped[Code] = mapped_column(primary_key=True)
+    state: Mapped[Data]
 
 
 class PointRow(Base):
-    """A point of a job; see `nas.front.Point`."""
+    """A candidate of a job. `ix_points_job_on_front_number` is what keeps a front's query short."""
 
     __tablename__ = "points"
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
-    architecture: Mapped[dict[str, Any]]
-    validation: Mapped[float | None]
-    test: Mapped[float | None]
-    parameters: Mapped[int] = mapped_column(BigInteger)
-    macs: Mapped[int] = mapped_column(BigInteger)
-    state_bytes: Mapped[int] = mapped_column(BigInteger)
-    preset: Mapped[str | None] = mapped_column(Name)
-    on_front: Mapped[bool]
-    __table_args__ = (Index("ix_points_job_id_on_front", "job_id", "on_front"),)
+    __table_args__ = (
+        Unique("job", "digest"),
+        Index(None, "job", "number"),
+        Index(None, "job", "on_front", "number"),
+    )
+
+    number: Mapped[Number]
+    job: Mapped[OfJob]
+    digest: Mapped[str] = mapped_column(_CODE, ForeignKey("architectures.digest"))
+    validation: Mapped[float | None] = mapped_column(Double)
+    test: Mapped[float | None] = mapped_column(Double)
+    parameters: Mapped[Whole]
+    macs: Mapped[Whole]
+    state_bytes: Mapped[Whole]
+    preset: Mapped[str | None] = mapped_column(Prose)
+    on_front: Mapped[bool] = mapped_column(Boolean)
 
 
-class PointLatencyRow(Base):
-    """A point's latency on one target; see `nas.front.Latency`."""
+class LatencyRow(Base):
+    """A point's latency on one target."""
 
-    __tablename__ = "point_latencies"
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
-    target: Mapped[str] = mapped_column(Name, primary_key=True)
-    predicted: Mapped[float]
-    predicted_std: Mapped[float]
-    measured: Mapped[float | None]
-    measured_std: Mapped[float | None]
+    __tablename__ = "latencies"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    point: Mapped[int] = mapped_column(_WHOLE, ForeignKey("points.number"), primary_key=True)
+    target: Mapped[OfTarget] = mapped_column(primary_key=True)
+    predicted: Mapped[Real]
+    predicted_std: Mapped[Real]
+    measured: Mapped[float | None] = mapped_column(Double)
+    measured_std: Mapped[float | None] = mapped_column(Double)
