@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import platform
+import sys
 from typing import Annotated
 
 import typer
@@ -15,16 +18,15 @@ def worker(
     device: Annotated[
         str, typer.Option(help="The name that jobs know this machine by.", show_default="the host's name")
     ] = platform.node(),
-    token: Annotated[
-        str | None, typer.Option(envvar="NAS_TOKEN", help="Secret that the service expects.")
-    ] = None,
 ) -> None:
     """Measure models on this machine for a service, until stopped.
 
     The worker dials out, so it also works behind a firewall; it reconnects when the service restarts.
+    A secret that the service wants is read from [bold]$NAS_TOKEN[/bold].
 
     [dim]nas worker --connect 192.168.0.10:7070 --device kitchen-laptop[/dim]
     """
     from workers.agent import run_worker
 
-    run_worker(connect, device, token=token)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    run_worker(connect, device, token=os.environ.get("NAS_TOKEN"))
