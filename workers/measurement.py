@@ -31,7 +31,8 @@ class Measurement:
         peak_memory_bytes: the process's peak resident growth; 0 where the runtime cannot tell.
         repeats: calls that counted.
         rejected: calls thrown away as disturbed (wall time well over processor time).
-        noisy: the standard error stayed above the protocol's goal when the cap was reached.
+        noisy: the standard error stayed above the protocol's goal when the cap was reached, or the device
+            was so busy that disturbed calls had to count.
         measured_at: seconds since the epoch by the service's clock; 0 until the service has it.
     """
 
