@@ -6,10 +6,12 @@ this module needs no grpc; `tests/nas/test_errors.py` checks each against `grpc.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import ClassVar
 
-from searchspaces.errors import Problem
+from searchspaces.errors import Problem, SpaceError
+from workers.errors import NoWorkerServes
 
 __all__ = [
     "Busy",
@@ -30,6 +32,7 @@ __all__ = [
     "ServiceUnavailable",
     "StoreUnavailable",
     "Unauthenticated",
+    "as_nas_error",
 ]
 
 
@@ -179,3 +182,16 @@ class ServiceFault(NasError):
     grpc_status = "UNKNOWN"
     http_status = 500
     exit_code = 15
+
+
+def as_nas_error(error: Exception) -> NasError:
+    """What an error of a lower layer, or one that nobody expected, is to a user of this one."""
+    if isinstance(error, NasError):
+        return error
+    if isinstance(error, SpaceError):
+        return InvalidSpec(error.problems)
+    if isinstance(error, NoWorkerServes):
+        return NoWorker(str(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return StoreUnavailable(f"cannot write {error.filename or 'to disk'}: {error.strerror}")
+    return JobFailed(f"{type(error).__name__}: {error}")
