@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 from nas.controller.controller import Controller
 from nas.controller.evaluator import RayEvaluator
 from nas.errors import JobInterrupted, NasError
 from nas.service.fleet import EmbeddedFleet
+from nas.service.local import STOP_STATE
 from nas.store.store import Store
 
 __all__ = ["Engine", "Run"]
+
+LOOK_SECONDS = 1.0
+"""How often a run looks whether it was asked to stop from elsewhere."""
 
 
 class Engine:
@@ -23,13 +29,22 @@ class Engine:
     """
 
     def __init__(self, store: Store, home: Path, bind: str) -> None:
+        self._store = store
         self._fleet = EmbeddedFleet(home, bind)
         self._evaluator = RayEvaluator(home)
         self._controller = Controller(store, home, self._fleet, self._evaluator)
 
     def start(self, job_id: str) -> Run:
         """Run a job in a thread of its own."""
-        return Run(self._controller, job_id)
+        return Run(self._controller, self._store, job_id)
+
+    def listen(self) -> str:
+        """Let workers connect before any job needs them; returns their address, ``HOST:PORT``."""
+        return self._fleet.start()
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Devices that are connected now, as plain data."""
+        return self._fleet.devices()
 
     def close(self) -> None:
         """Stop every process that was started."""
@@ -44,9 +59,11 @@ class Run:
         error: why it ended, where it failed.
     """
 
-    def __init__(self, controller: Controller, job_id: str) -> None:
-        self._controller, self._job_id = controller, job_id
+    def __init__(self, controller: Controller, store: Store, job_id: str) -> None:
+        self._controller, self._store, self._job_id = controller, store, job_id
         self._stopped = threading.Event()
+        self._looked_at = time.monotonic()
+        store.put_state(job_id, STOP_STATE, {"asked": False})
         self.error: NasError | None = None
         self._thread = threading.Thread(target=self._run, name=f"job {job_id}", daemon=True)
         self._thread.start()
@@ -63,8 +80,17 @@ class Run:
 
     def _run(self) -> None:
         try:
-            self._controller.run(self._job_id, self._stopped.is_set)
+            self._controller.run(self._job_id, self._asked_to_stop)
         except JobInterrupted:
             pass  # stored as interrupted; whoever watches sees that status
         except NasError as error:
             self.error = error
+
+    def _asked_to_stop(self) -> bool:
+        """Here, or by another process through the store."""
+        now = time.monotonic()
+        if not self._stopped.is_set() and now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            if (self._store.state(self._job_id, STOP_STATE) or {}).get("asked"):
+                self._stopped.set()
+        return self._stopped.is_set()

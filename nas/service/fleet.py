@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from nas.errors import NoWorker
+from nas.errors import NoWorker, ServiceUnavailable
 from workers.errors import WorkerError
 from workers.request import MeasurementRequest, Outcome
 from workers.server import WorkerServer
@@ -45,7 +47,8 @@ class EmbeddedFleet:
         Raises:
             NoWorker: nobody did within `timeout` seconds; says who is connected and how to connect.
         """
-        self._start(target)
+        self.start()
+        self._lend_this_machine(target)
         try:
             self._server.wait_for(target, timeout)
         except WorkerError as error:
@@ -57,13 +60,25 @@ class EmbeddedFleet:
         """See `WorkerServer.measure`."""
         return self._server.measure(requests, cancelled)
 
-    def _start(self, target: Target) -> None:
+    def start(self) -> str:
+        """Listen, where that is not so yet; returns the address for workers, ``HOST:PORT``."""
         with self._lock:
             if self._address is None:
-                self._address = self._server.start()
+                try:
+                    self._address = self._server.start()
+                except WorkerError as error:
+                    raise ServiceUnavailable(str(error)) from error
+            return self._address
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Devices that are connected now, as plain data."""
+        return [asdict(device) for device in self._server.devices()]
+
+    def _lend_this_machine(self, target: Target) -> None:
+        with self._lock:
             ended = self._process is None or self._process.poll() is not None
             if target.device == LOCAL_DEVICE and ended and not self._server.serves(target):
-                self._process = self._spawn(self._address)
+                self._process = self._spawn(self._server.address)
 
     def _spawn(self, address: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "workers", "--connect", address, "--device", LOCAL_DEVICE, "--once"]

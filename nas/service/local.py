@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import InvalidSpec
+from nas.errors import DeadlineExceeded, InvalidSpec
 from nas.front import Front, Point
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, load_job_spec
-from nas.service.api import EventBatch, Service
+from nas.service.api import WATCH_SECONDS, EventBatch, Service
 from nas.stages.plan import resolve, self_contained
 from nas.store import open_store
 from nas.tasks import task_descriptions
@@ -23,7 +24,13 @@ from workers.target import Target
 if TYPE_CHECKING:
     from nas.service.engine import Engine, Run
 
-__all__ = ["LocalService"]
+__all__ = ["ENDED", "STOP_STATE", "LocalService"]
+
+STOP_STATE = "stop"
+"""Job state by which one process asks the one that runs the job to stop it."""
+
+STOP_SECONDS = 60.0
+"""How long a job in another process may take to stop: it does so between two units of its work."""
 
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED}
 
@@ -60,7 +67,7 @@ class LocalService(Service):
             spec = load_job_spec(spec)
         spec = self_contained(spec, relative_to)
         resolve(spec)
-        return self._store.create_job(spec)
+        return self._store.create_job(spec, key=key, owner=owner)
 
     def resume(self, job_id: str) -> Job:
         """See `Service.resume`."""
@@ -78,7 +85,23 @@ class LocalService(Service):
         run = self._running.get(job.id)
         if run is not None:
             run.stop()
+        elif job.status is JobStatus.RUNNING:
+            self._stop_elsewhere(job.id)
         return self._store.job(job.id)
+
+    def _stop_elsewhere(self, job_id: str) -> None:
+        """Ask the process that holds the job's lease, if there is one, and wait until it has let go."""
+        self._store.put_state(job_id, STOP_STATE, {"asked": True})
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._store.lease_owner(job_id) is not None:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(
+                    f"job {job_id} was asked to stop, and has not within {STOP_SECONDS:g} s"
+                )
+            time.sleep(WATCH_SECONDS)
+        job = self._store.job(job_id)
+        if job.status is JobStatus.RUNNING:  # its process died before it could say so
+            self._store.set_job(job_id, JobStatus.INTERRUPTED, job.stage)
 
     def cancel(self, job_id: str) -> Job:
         """See `Service.cancel`."""
@@ -102,16 +125,13 @@ class LocalService(Service):
     def job(self, job_id: str) -> Job:
         """See `Service.job`."""
         if job_id == "latest":
-            newest = self._store.jobs()
+            newest = self._store.jobs(1)
             return newest[0] if newest else self._store.job(job_id)
         return self._store.job(job_id)
 
     def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
         """See `Service.jobs`."""
-        jobs = self._store.jobs()
-        if before is not None:
-            jobs = jobs[[job.id for job in jobs].index(self.job(before).id) + 1 :]
-        return jobs[:limit]
+        return self._store.jobs(limit, before)
 
     # Fronts
     def front(self, job_id: str) -> Front:
