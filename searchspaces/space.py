@@ -177,7 +177,7 @@ class SearchSpace(Encoding):
         heads = layers[:, :, 1]
         heads[layers[:, :, 0] == self._no_mixer] = 0
         layers[np.arange(self.max_depth) >= self._depths[population[:, 1], None]] = 0
-        population[:, 2:] = layers.reshape(len(population), -1)
+        population[:, 2:] = layers.reshape(len(population), self.genes - 2)
         return population
 
     def layer_view(self, population: Population) -> tuple[Population, np.ndarray[Any, np.dtype[np.bool_]]]:
