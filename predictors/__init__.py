@@ -1,1 +1,23 @@
 """Latency predictors: numpy and scipy only."""
+
+from predictors.errors import PredictorError
+from predictors.factory import make_predictor, restore_predictor
+from predictors.planning import choose_next
+from predictors.predictor import Prediction, Predictor, parse_predictor, predictors, register_predictor
+from predictors.prior import Prior
+from predictors.report import HeldOut, held_out_report
+
+__all__ = [
+    "HeldOut",
+    "Prediction",
+    "Predictor",
+    "PredictorError",
+    "Prior",
+    "choose_next",
+    "held_out_report",
+    "make_predictor",
+    "parse_predictor",
+    "predictors",
+    "register_predictor",
+    "restore_predictor",
+]

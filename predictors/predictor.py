@@ -10,12 +10,25 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.design import Design
+from predictors.errors import PredictorError
+from predictors.prior import Prior
 from searchspaces.encoding import Population
 from searchspaces.registry import Registry
 
-__all__ = ["Prediction", "Predictor", "parse_predictor", "predictors", "register_predictor"]
+__all__ = [
+    "Prediction",
+    "Predictor",
+    "parse_predictor",
+    "predictors",
+    "register_predictor",
+    "valid_measurements",
+]
 
 Vector = NDArray[np.float64]
+
+SCHEMA = 1
+"""Version of the stored form of every predictor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +37,8 @@ class Prediction:
 
     Attributes:
         mean_ms: (n,) expected latency.
-        std_ms: (n,) standard deviation of a new measurement about it.
+        std_ms: (n,) standard deviation of a new measurement about it, calibrated where it matters: 90%
+            of new measurements lie within ±1.645 of it.
     """
 
     mean_ms: Vector
@@ -36,29 +50,68 @@ class Predictor(ABC):
 
     Implementations are built by `predictors.make_predictor` and stored as plain data. Registering
     one enrols it in `tests/predictors/test_contract.py`.
+
+    Args:
+        design: how populations are described.
+        prior: what other devices taught; None where there are none. Predictors that cannot use one
+            leave it aside.
     """
 
     name: ClassVar[str]
+
+    def __init__(self, design: Design, prior: Prior | None = None) -> None:
+        self.design = design
+        self.prior = prior
 
     @abstractmethod
     def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
         """Learn from measurements: (n, genes), (n,) and optionally their (n,) standard errors.
 
         Raises:
-            ValueError: a latency is not a finite number above 0, or lengths differ.
+            PredictorError: a latency is not a finite number above 0, lengths differ, or there are fewer
+                measurements than this predictor needs.
         """
 
     @abstractmethod
     def predict(self, population: Population) -> Prediction:
         """Predict (n, genes) candidates, ≥ 100,000 a second on one core."""
 
-    @abstractmethod
     def to_state(self) -> dict[str, Any]:
-        """The fitted predictor as plain JSON data."""
+        """The fitted predictor as plain JSON data, with its name and the version of its form.
+
+        Raises:
+            PredictorError: it was not fitted.
+        """
+        return {"predictor": self.name, "schema": SCHEMA, "terms": list(self.design.names), **self._dump()}
+
+    def load_state(self, state: Mapping[str, Any]) -> Self:
+        """Take over a state; returns self.
+
+        Raises:
+            PredictorError: the state is of another predictor, version or design, or is damaged.
+        """
+        for key, accepted in (
+            ("predictor", self.name),
+            ("schema", SCHEMA),
+            ("terms", list(self.design.names)),
+        ):
+            if state.get(key) != accepted:
+                raise PredictorError(
+                    f"{key} of the state is {state.get(key)!r:.80}; accepted: {accepted!r:.80}"
+                )
+        try:
+            self._load(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise PredictorError(f"the state of {self.name} is damaged: {error!r}") from error
+        return self
 
     @abstractmethod
-    def load_state(self, state: Mapping[str, Any]) -> Self:
-        """Take over a state; returns self."""
+    def _dump(self) -> dict[str, Any]:
+        """What `_load` needs, as plain JSON data."""
+
+    @abstractmethod
+    def _load(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `_dump`."""
 
 
 _REGISTRY: Registry[Predictor] = Registry("predictors", "predictor")
@@ -76,3 +129,30 @@ def parse_predictor(name: str) -> type[Predictor]:
     if name not in known:
         raise ValueError(f"no predictor {name!r}; accepted: {', '.join(known)}")
     return known[name]
+
+
+def valid_measurements(
+    population: Population, latency_ms: Vector, error_ms: Vector | None = None, at_least: int = 1
+) -> tuple[Vector, Vector | None]:
+    """(n,) latencies, and their relative standard errors where they are known.
+
+    Raises:
+        PredictorError: see `Predictor.fit`; the first offending row is named.
+    """
+    latency = np.asarray(latency_ms, dtype=float)
+    if latency.ndim != 1 or len(latency) != len(population):
+        raise PredictorError(f"latencies of shape {latency.shape} for {len(population)} architectures")
+    if len(latency) < at_least:
+        raise PredictorError(f"{len(latency)} measurements; accepted are at least {at_least}")
+    wrong = np.flatnonzero(~(np.isfinite(latency) & (latency > 0)))
+    if len(wrong):
+        raise PredictorError(
+            f"latency_ms[{wrong[0]}] is {latency[wrong[0]]} ({len(wrong)} such); "
+            "accepted are finite numbers above 0"
+        )
+    if error_ms is None:
+        return latency, None
+    error = np.asarray(error_ms, dtype=float)
+    if error.shape != latency.shape or not (np.isfinite(error) & (error >= 0)).all():
+        raise PredictorError("error_ms: accepted is one finite number from 0 for each latency")
+    return latency, error / latency

@@ -1,10 +1,17 @@
-"""What architectures cost before any device is asked, for whole populations by table look-up."""
+"""What architectures cost before any device is asked, for whole populations at once.
+
+A model is a sum of blocks: one stem for its width (embedding, final norm, output projection), a token
+mixer with its projections for each layer that has one, and a channel mixer for each layer. Everything
+countable is a count of blocks times a table, so 100,000 architectures take well under a second.
+Needs no torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from math import prod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,99 +20,220 @@ from searchspaces.architecture import NO_MIXER
 from searchspaces.channels import parse_channel
 from searchspaces.encoding import Population
 from searchspaces.mixers import parse_mixer
-from searchspaces.operations import Operation
+from searchspaces.operations import Operation, OperationKind
 from searchspaces.space import SearchSpace
 
-__all__ = ["CostModel"]
+__all__ = ["WORK", "Block", "BlockRole", "CostModel"]
 
-Counts = NDArray[np.int64]
+WORK = (
+    *(f"{kind}_macs" for kind in (OperationKind.MATMUL, OperationKind.ATTENTION)),
+    *(f"{kind}_elements" for kind in OperationKind),
+    "weight_elements",
+    "calls",
+)
+"""Columns of a table of work: multiply-accumulates by kind, scalar values written by kind, weights read,
+kernel launches."""
+
+_Counts = NDArray[np.int64]
+_Table = NDArray[np.float64]
+
+
+class BlockRole(StrEnum):
+    """What a block is to its model."""
+
+    STEM = "stem"
+    """Embedding, final norm and output projection (tied to the embedding)."""
+    MIXER = "mixer"
+    """Norm, projections, rotary turns, a token mixer and the residual sum."""
+    CHANNEL = "channel"
+    """Norm, a channel mixer and the residual sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One kind of block at one size.
+
+    Attributes:
+        role: what it is to its model.
+        width: D.
+        option: the mixer's or channel mixer's option; empty for a stem.
+        heads: H of a mixer block, 0 elsewhere.
+        ratio: F/D of a channel block, 0 elsewhere.
+    """
+
+    role: BlockRole
+    width: int
+    option: str = ""
+    heads: int = 0
+    ratio: float = 0.0
+
+    def __str__(self) -> str:
+        size = {BlockRole.MIXER: f"/h{self.heads}", BlockRole.CHANNEL: f"/r{self.ratio:g}"}
+        option = f"/{self.option}" if self.option else ""
+        return f"{self.role}{option}{size.get(self.role, '')}/d{self.width}"
 
 
 class CostModel:
-    """Exact counts of one space's architectures: sums over layers of what each block option costs."""
+    """Parameters, multiply-accumulates, state bytes and block counts of a space's architectures.
+
+    Args:
+        space: whose populations are costed.
+
+    Attributes:
+        blocks: every block that an architecture of the space can contain; the columns of `counts`.
+        names: their texts, unique and stable: a predictor's coefficients are stored under them.
+    """
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
-        self._tables = lru_cache(maxsize=64)(self._make_tables)
-
-    def parameters(self, population: Population) -> Counts:
-        """(n,) trainable scalars, the embedding (tied to the output projection) included."""
-        return self._sum(population, "parameters", 1)
-
-    def macs(self, population: Population, tokens: int) -> Counts:
-        """(n,) multiply-accumulates of one sequence of `tokens` tokens, all logits computed."""
-        return self._sum(population, "macs", tokens)
-
-    def state_bytes(self, population: Population, tokens: int) -> Counts:
-        """(n,) bytes of one sequence's decoding state after `tokens` tokens, in fp32."""
-        return self._sum(population, "state_bytes", tokens)
-
-    def _sum(self, population: Population, quantity: str, tokens: int) -> Counts:
-        mixing, feeding, fixed = self._tables(quantity, tokens)
-        layers, active = self.space.layer_view(population)
-        width = population[:, 0]
-        per_layer = mixing[width[:, None], layers[:, :, 0], layers[:, :, 1]]
-        per_layer = per_layer + feeding[width[:, None], layers[:, :, 2], layers[:, :, 3]]
-        total: Counts = fixed[width] + np.where(active, per_layer, 0).sum(1)
-        return total
-
-    def _make_tables(self, quantity: str, tokens: int) -> tuple[Counts, Counts, Counts]:
-        """(widths, mixers, heads), (widths, channels, ratios) and (widths,) counts of a block by its options."""
-        spec, count = self.space.spec, _QUANTITIES[quantity]
+        layer = space.spec.layer
+        mixers = [option for option in layer.mixer if option != NO_MIXER]
+        stems = [Block(BlockRole.STEM, d) for d in space.spec.width]
         mixing = [
-            [
-                [0 if m == NO_MIXER else count.mixing(m, d, h, tokens) for h in spec.layer.heads]
-                for m in spec.layer.mixer
-            ]
-            for d in spec.width
+            Block(BlockRole.MIXER, d, m, heads=h)
+            for d in space.spec.width
+            for m in mixers
+            for h in layer.heads
         ]
-        feeding = [
-            [
-                [count.feeding(c, d, round(r * d), tokens) for r in spec.layer.ratio]
-                for c in spec.layer.channel
-            ]
-            for d in spec.width
+        mapping = [
+            Block(BlockRole.CHANNEL, d, c, ratio=r)
+            for d in space.spec.width
+            for c in layer.channel
+            for r in layer.ratio
         ]
-        fixed = [count.fixed(spec.vocabulary, d, tokens) for d in spec.width]
-        return np.array(mixing, np.int64), np.array(feeding, np.int64), np.array(fixed, np.int64)
+        self.blocks: tuple[Block, ...] = (*stems, *mixing, *mapping)
+        self.names: tuple[str, ...] = tuple(map(str, self.blocks))
+        column = {block: i for i, block in enumerate(self.blocks)}
+        absent = len(self.blocks)
+        # Column of a layer's mixer and channel blocks by option index; a layer without a mixer has none.
+        self._mixer_column = np.array(
+            [
+                [
+                    [column.get(Block(BlockRole.MIXER, d, m, heads=h), absent) for h in layer.heads]
+                    for m in layer.mixer
+                ]
+                for d in space.spec.width
+            ]
+        )
+        self._channel_column = np.array(
+            [
+                [
+                    [column[Block(BlockRole.CHANNEL, d, c, ratio=r)] for r in layer.ratio]
+                    for c in layer.channel
+                ]
+                for d in space.spec.width
+            ]
+        )
+
+    def counts(self, population: Population) -> _Counts:
+        """(n, blocks) how many of each block a row's model contains."""
+        layers, active = self.space.layer_view(population)
+        width = population[:, 0, None]
+        absent = len(self.blocks)
+        mixers = self._mixer_column[width, layers[:, :, 0], layers[:, :, 1]]
+        channels = self._channel_column[width, layers[:, :, 2], layers[:, :, 3]]
+        columns = np.concatenate(
+            [width, np.where(active, mixers, absent), np.where(active, channels, absent)], axis=1
+        )
+        rows = np.arange(len(population))[:, None] * (absent + 1)
+        flat = np.bincount((rows + columns).ravel(), minlength=len(population) * (absent + 1))
+        return flat.reshape(len(population), absent + 1)[:, :absent]
+
+    def parameters(self, population: Population) -> _Counts:
+        """(n,) scalar weights of each model; the output projection is the embedding's."""
+        return self.counts(population) @ self._block_parameters
+
+    def macs(self, population: Population, tokens: int) -> _Counts:
+        """(n,) multiply-accumulates of one sequence of N tokens, the logits of every position included."""
+        return self.counts(population) @ self._per_block(
+            lambda block: sum(
+                operation.macs for operation in prefill(block, tokens, self.space.spec.vocabulary)
+            )
+        )
+
+    def state_bytes(self, population: Population, tokens: int) -> _Counts:
+        """(n,) bytes of one sequence's decoding state after N tokens, in fp32."""
+        return self.counts(population) @ self._per_block(
+            lambda block: (
+                parse_mixer(block.option).state_bytes(block.width, block.heads, tokens)
+                if block.role is BlockRole.MIXER
+                else 0
+            )
+        )
+
+    def prefill_work(self, tokens: int, batch: int = 1) -> _Table:
+        """(blocks, len(WORK)) work of each block on B sequences of N tokens.
+
+        With `counts` it gives a population's work: ``counts(population) @ prefill_work(tokens)``.
+        """
+        vocabulary = self.space.spec.vocabulary
+        return self._work(lambda block: prefill(block, tokens, vocabulary), batch)
+
+    def step_work(self, context: int, batch: int = 1) -> _Table:
+        """(blocks, len(WORK)) work of each block in decoding one token after `context` tokens."""
+        vocabulary = self.space.spec.vocabulary
+        return self._work(lambda block: decode_step(block, context, vocabulary), batch)
+
+    @cached_property
+    def _block_parameters(self) -> _Counts:
+        return self._per_block(lambda block: block_parameters(block, self.space.spec.vocabulary))
+
+    def _per_block(self, value: Callable[[Block], int]) -> _Counts:
+        return np.array([value(block) for block in self.blocks], dtype=np.int64)
+
+    def _work(self, operations: Callable[[Block], Iterable[Operation]], batch: int) -> _Table:
+        table = np.zeros((len(self.blocks), len(WORK)))
+        for row, block in enumerate(self.blocks):
+            for operation in operations(block):
+                if operation.macs:
+                    table[row, WORK.index(f"{operation.kind}_macs")] += batch * operation.macs
+                table[row, WORK.index(f"{operation.kind}_elements")] += batch * operation.elements
+                table[row, WORK.index("calls")] += operation.calls
+        table[:, WORK.index("weight_elements")] = self._block_parameters
+        return table
 
 
-class _Quantity:
-    """How one quantity is counted for each kind of block."""
-
-    def __init__(
-        self,
-        mixing: Callable[[str, int, int, int], int],
-        feeding: Callable[[str, int, int, int], int],
-        fixed: Callable[[int, int, int], int],
-    ) -> None:
-        self.mixing, self.feeding, self.fixed = mixing, feeding, fixed
-
-
-def _macs(operations: tuple[Operation, ...]) -> int:
-    return sum(operation.macs for operation in operations)
+def block_parameters(block: Block, vocabulary: int) -> int:
+    """Scalar weights of one block."""
+    width = block.width
+    if block.role is BlockRole.STEM:
+        return vocabulary * width + width
+    if block.role is BlockRole.MIXER:
+        return width + 4 * width * width
+    shapes = parse_channel(block.option).shapes(width, round(block.ratio * width))
+    return width + sum(int(np.prod(shape)) for shape, _ in shapes.values())
 
 
-_QUANTITIES = {
-    "parameters": _Quantity(
-        mixing=lambda mixer, width, heads, tokens: width + 4 * width * width,
-        feeding=lambda channel, width, hidden, tokens: (
-            width + sum(prod(shape) for shape, _ in parse_channel(channel).shapes(width, hidden).values())
-        ),
-        fixed=lambda vocabulary, width, tokens: vocabulary * width + width,
-    ),
-    "macs": _Quantity(
-        mixing=lambda mixer, width, heads, tokens: (
-            4 * tokens * width * width + _macs(parse_mixer(mixer).operations(width, heads, tokens))
-        ),
-        feeding=lambda channel, width, hidden, tokens: _macs(
-            parse_channel(channel).operations(width, hidden, tokens)
-        ),
-        fixed=lambda vocabulary, width, tokens: tokens * vocabulary * width,
-    ),
-    "state_bytes": _Quantity(
-        mixing=lambda mixer, width, heads, tokens: parse_mixer(mixer).state_bytes(width, heads, tokens),
-        feeding=lambda channel, width, hidden, tokens: 0,
-        fixed=lambda vocabulary, width, tokens: 0,
-    ),
-}
+def prefill(block: Block, tokens: int, vocabulary: int) -> tuple[Operation, ...]:
+    """Counted operations of one block on one sequence of N tokens."""
+    return _shared(block, tokens, vocabulary) + (
+        parse_mixer(block.option).operations(block.width, block.heads, tokens)
+        if block.role is BlockRole.MIXER
+        else ()
+    )
+
+
+def decode_step(block: Block, context: int, vocabulary: int) -> tuple[Operation, ...]:
+    """Counted operations of one block in decoding one token after `context` tokens."""
+    return _shared(block, 1, vocabulary) + (
+        parse_mixer(block.option).step_operations(block.width, block.heads, context)
+        if block.role is BlockRole.MIXER
+        else ()
+    )
+
+
+def _shared(block: Block, tokens: int, vocabulary: int) -> tuple[Operation, ...]:
+    """What does not depend on how tokens see each other: everything but the mixer itself."""
+    d = block.width
+    norm = Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * d, calls=4)
+    residual = Operation(OperationKind.ELEMENTWISE, elements=tokens * d)
+    if block.role is BlockRole.STEM:
+        embedding = Operation(OperationKind.GATHER, elements=tokens * d)
+        logits = Operation(OperationKind.MATMUL, macs=tokens * d * vocabulary, elements=tokens * vocabulary)
+        return embedding, norm, logits
+    if block.role is BlockRole.CHANNEL:
+        return norm, *parse_channel(block.option).operations(d, round(block.ratio * d), tokens), residual
+    projections = Operation(OperationKind.MATMUL, macs=4 * tokens * d * d, elements=4 * tokens * d, calls=2)
+    turns = Operation(OperationKind.ELEMENTWISE, elements=6 * tokens * d, calls=8)
+    heads = Operation(OperationKind.GATHER, elements=4 * tokens * d, calls=4)
+    return norm, projections, turns, heads, residual

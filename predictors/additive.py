@@ -1,0 +1,52 @@
+"""Latency as a sum of blocks: the predictor that serves from a handful of measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from predictors.errors import PredictorError
+from predictors.posterior import Posterior, fit_posterior
+from predictors.predictor import Prediction, Predictor, Vector, register_predictor, valid_measurements
+from predictors.prior import Prior, counted_prior
+from searchspaces.encoding import Population
+
+__all__ = ["Additive"]
+
+
+@register_predictor("additive")
+class Additive(Predictor):
+    """A non-negative cost for each kind of block, each drawn to what its counted work suggests.
+
+    Bayesian linear regression with relative errors: a block that was measured often costs what was
+    measured, one that was never measured what its operations, its family and this device's speed make
+    likely. What other devices taught is not used; see `transfer`.
+    """
+
+    posterior: Posterior | None = None
+
+    @property
+    def belief(self) -> Prior:
+        """What is believed before the first measurement."""
+        return counted_prior(self.design)
+
+    def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
+        """See `Predictor.fit`; one measurement is enough to begin with."""
+        latency, relative = valid_measurements(population, latency_ms, error_ms)
+        self.posterior = fit_posterior(self.design.counts(population), latency, self.belief, relative)
+        return self
+
+    def predict(self, population: Population) -> Prediction:
+        """See `Predictor.predict`."""
+        return Prediction(*self._fitted().predict(self.design.counts(population)))
+
+    def _dump(self) -> dict[str, Any]:
+        return self._fitted().to_dict()
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.posterior = Posterior.from_dict(state)
+
+    def _fitted(self) -> Posterior:
+        if self.posterior is None:
+            raise PredictorError(f"{self.name} was not fitted")
+        return self.posterior

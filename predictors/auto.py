@@ -1,0 +1,90 @@
+"""The predictor that cross-validation likes best, with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from predictors.errors import PredictorError
+from predictors.predictor import (
+    Prediction,
+    Predictor,
+    Vector,
+    parse_predictor,
+    register_predictor,
+    valid_measurements,
+)
+from searchspaces.encoding import Population
+
+__all__ = ["Auto"]
+
+FOLDS = 5
+
+
+@register_predictor("auto")
+class Auto(Predictor):
+    """Fits each of its candidates on four fifths of the measurements, judges it on the rest, five times
+    over, and keeps the one with the smallest mean relative error, refitted on everything.
+
+    With fewer than `ENOUGH` measurements nothing is judged: the first candidate serves.
+
+    Attributes:
+        chosen: the fitted predictor that answers.
+        reason: which was chosen and why, for people.
+    """
+
+    CANDIDATES: ClassVar[tuple[str, ...]] = ("additive",)
+    ENOUGH: ClassVar[int] = 10
+
+    chosen: Predictor | None = None
+    reason: str = "not fitted"
+
+    def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
+        """See `Predictor.fit`; one measurement is enough to begin with."""
+        latency, _ = valid_measurements(population, latency_ms, error_ms)
+        first = self.CANDIDATES[0]
+        if len(latency) < self.ENOUGH:
+            name, self.reason = first, f"{first}: {len(latency)} measurements are too few to compare"
+        else:
+            errors = {
+                name: self._cross_validated(name, population, latency, error_ms) for name in self.CANDIDATES
+            }
+            name = min(errors, key=errors.__getitem__)
+            listed = ", ".join(f"{other} {error:.1%}" for other, error in errors.items())
+            self.reason = f"{name}: least cross-validated error on {len(latency)} measurements ({listed})"
+        self.chosen = self._make(name).fit(population, latency, error_ms)
+        return self
+
+    def predict(self, population: Population) -> Prediction:
+        """See `Predictor.predict`."""
+        return self._fitted().predict(population)
+
+    def _dump(self) -> dict[str, Any]:
+        return {"chosen": self._fitted().to_state(), "reason": self.reason}
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        chosen = self._make(str(state["chosen"]["predictor"]))
+        self.chosen, self.reason = chosen.load_state(state["chosen"]), str(state["reason"])
+
+    def _make(self, name: str) -> Predictor:
+        return parse_predictor(name)(self.design, self.prior)
+
+    def _fitted(self) -> Predictor:
+        if self.chosen is None:
+            raise PredictorError("auto was not fitted")
+        return self.chosen
+
+    def _cross_validated(
+        self, name: str, population: Population, latency: Vector, error_ms: Vector | None
+    ) -> float:
+        """Mean |predicted − measured| / measured over left-out fifths."""
+        fold = np.random.default_rng(0).permutation(len(latency)) % FOLDS
+        wrong = []
+        for k in range(FOLDS):
+            kept, out = fold != k, fold == k
+            known = None if error_ms is None else error_ms[kept]
+            predictor = self._make(name).fit(population[kept], latency[kept], known)
+            wrong.append(np.abs(predictor.predict(population[out]).mean_ms / latency[out] - 1))
+        return float(np.concatenate(wrong).mean())

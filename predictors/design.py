@@ -1,0 +1,89 @@
+"""What a predictor sees of an architecture: counted blocks, their counted work, and plain features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searchspaces.costs import CostModel
+from searchspaces.encoding import Population
+from searchspaces.space import SearchSpace
+from workers.target import Phase, Workload
+
+__all__ = ["Design", "Matrix", "SpaceDesign"]
+
+Matrix = NDArray[np.float64]
+
+
+class Design(ABC):
+    """A linear description of a population: latency is about `counts(population) @ coefficients`.
+
+    Attributes:
+        names: one name a term (column of `counts`), unique and stable.
+        families: one name a term; terms of one family are expected to err alike (say, the same mixer
+            with other heads).
+    """
+
+    names: tuple[str, ...]
+    families: tuple[str, ...]
+
+    @abstractmethod
+    def counts(self, population: Population) -> Matrix:
+        """(n, terms) how much of each term a row contains, ≥ 0."""
+
+    @property
+    @abstractmethod
+    def work(self) -> Matrix:
+        """(terms, len(searchspaces.costs.WORK)) counted work of one unit of each term."""
+
+    @abstractmethod
+    def flat(self, population: Population) -> Matrix:
+        """(n, features) numbers for predictors that know nothing of blocks: sizes and their means over
+        layers."""
+
+    def total_work(self, population: Population) -> Matrix:
+        """(n, len(WORK)) counted work of each row."""
+        return self.counts(population) @ self.work
+
+
+class SpaceDesign(Design):
+    """The blocks of a search space under one workload.
+
+    Args:
+        space: whose populations are described.
+        workload: prefill or decode, batch and tokens; decides the counted work.
+    """
+
+    def __init__(self, space: SearchSpace, workload: Workload) -> None:
+        self.space = space
+        self.workload = workload
+        self.costs = CostModel(space)
+        self.names = self.costs.names
+        self.families = tuple(f"{block.role}/{block.option}" for block in self.costs.blocks)
+
+    def counts(self, population: Population) -> Matrix:
+        """(n, blocks) as float."""
+        return self.costs.counts(population).astype(float)
+
+    @cached_property
+    def work(self) -> Matrix:
+        """(blocks, len(WORK)) under the workload."""
+        table = self.costs.prefill_work if self.workload.phase is Phase.PREFILL else self.costs.step_work
+        return table(self.workload.tokens, self.workload.batch)
+
+    def flat(self, population: Population) -> Matrix:
+        """(n, features) D, L, and for every layer option its share of layers and the mean ratio."""
+        spec, layer = self.space.spec, self.space.spec.layer
+        layers, active = self.space.layer_view(population)
+        depth = active.sum(1)
+        columns = [np.asarray(spec.width)[population[:, 0]], depth]
+        for gene, options in enumerate((layer.mixer, layer.heads, layer.channel)):
+            columns += [
+                ((layers[:, :, gene] == option) & active).sum(1) / depth for option in range(len(options))
+            ]
+        ratios = np.asarray(layer.ratio)[layers[:, :, 3]] * active
+        columns.append(ratios.sum(1) / depth)
+        return np.stack(columns, axis=1).astype(float)

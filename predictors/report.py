@@ -1,0 +1,65 @@
+"""How good a predictor is on measurements that it did not see."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from predictors.predictor import Prediction, Predictor, Vector, valid_measurements
+from searchspaces.encoding import Population
+
+__all__ = ["HeldOut", "held_out_report", "score"]
+
+NORMAL_90 = 1.6448536269514722
+"""Half the width, in standard deviations, of a normal's central 90%."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Errors relative to what was measured.
+
+    Attributes:
+        mape: mean |predicted − measured| / measured.
+        within_10, within_5: share of architectures predicted within ±10% and ±5%.
+        spearman: rank correlation; NaN where there are fewer than two different latencies.
+        coverage_90: share of measurements inside the predicted 90% interval.
+    """
+
+    mape: float
+    within_10: float
+    within_5: float
+    spearman: float
+    coverage_90: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data."""
+        return asdict(self)
+
+
+def held_out_report(predictor: Predictor, population: Population, latency_ms: Vector) -> HeldOut:
+    """Judge a fitted predictor.
+
+    Args:
+        population: (n, genes) architectures that it did not learn from.
+        latency_ms: (n,) their measured latencies.
+
+    Raises:
+        PredictorError: a latency is not a finite number above 0, or there are none.
+    """
+    latency, _ = valid_measurements(population, latency_ms)
+    return score(predictor.predict(population), latency)
+
+
+def score(prediction: Prediction, latency_ms: Vector) -> HeldOut:
+    """Judge a prediction against (n,) measured latencies."""
+    error = np.abs(prediction.mean_ms / latency_ms - 1)
+    ranks = np.ptp(latency_ms) > 0 and np.ptp(prediction.mean_ms) > 0
+    return HeldOut(
+        mape=float(error.mean()),
+        within_10=float((error <= 0.10).mean()),
+        within_5=float((error <= 0.05).mean()),
+        spearman=float(spearmanr(prediction.mean_ms, latency_ms).statistic) if ranks else float("nan"),
+        coverage_90=float((np.abs(prediction.mean_ms - latency_ms) <= NORMAL_90 * prediction.std_ms).mean()),
+    )
