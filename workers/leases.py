@@ -237,7 +237,6 @@ class Board:
             WorkerError: the board is closed.
         """
         with self._changed:
-            self._expire()
             if not batch.outcomes and self._closed is None:
                 self._changed.wait(timeout)
             if batch.outcomes:

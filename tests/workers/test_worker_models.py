@@ -48,23 +48,23 @@ def test_a_model_too_large_is_refused_before_it_is_fetched() -> None:
         assemble(ModelFile("0" * 64, MAX_MODEL_BYTES + 1), iter(()))
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=6, max_size=60))
 def test_the_cache_keeps_the_most_recently_used_within_its_size(steps: list[tuple[int, bool]]) -> None:
-    cache, recent = ModelCache(capacity_bytes=10), []
+    cache, recent = ModelCache(capacity_bytes=10), []  # room for three of 3 bytes
     for key, put in steps:
-        name, data = str(key), bytes(key + 1)
+        name, data = str(key), bytes([key] * 3)
         if put:
             cache.put(name, data)
             if name not in recent:
                 recent.append(name)
-            while sum(int(kept) + 1 for kept in recent) > 10:
-                recent.pop(0)
+            del recent[:-3]
         else:
             found = cache.get(name)
             assert (found == data) == (name in recent)
             if found is not None:
                 recent.remove(name)
                 recent.append(name)
+    assert [name for name in map(str, range(5)) if cache.get(name) is not None] == sorted(recent)
 
 
 def test_a_model_larger_than_the_cache_displaces_nothing() -> None:

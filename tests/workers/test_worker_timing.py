@@ -59,6 +59,18 @@ def test_each_call_of_the_model_is_between_two_of_the_reference() -> None:
         assert timed[place - 1] == timed[place + 1] == "reference"
 
 
+def test_the_reference_does_not_feel_what_the_model_left_in_the_caches() -> None:
+    machine = Machine()
+
+    def reference() -> None:
+        cold = bool(machine.calls) and machine.calls[-1] == "model"
+        machine.call("reference", [0.003 if cold else 0.002])()
+
+    timing = time_interleaved(machine.call("model", [0.006]), reference, PROTOCOL, machine.clocks)
+    assert timing.reference_ms == pytest.approx(2.0)
+    assert timing.ratio == pytest.approx(3.0)
+
+
 @given(speeds=st.lists(st.floats(0.25, 4.0), min_size=1, max_size=6), ratio=st.floats(0.1, 50))
 def test_drift_that_slows_both_alike_is_divided_out(speeds: list[float], ratio: float) -> None:
     machine = Machine()
