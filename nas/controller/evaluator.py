@@ -31,17 +31,16 @@ EVALUATION_SECONDS = 600.0
 class _Scorer:
     """One process with the supernet: its weights are views into Ray's object store."""
 
-    def __init__(self, spec: dict[str, Any], weights: dict[str, Any]) -> None:
+    def __init__(self, space: dict[str, Any], task: dict[str, Any], weights: dict[str, Any]) -> None:
         import torch
 
-        from nas.job import JobSpec
-        from nas.stages.plan import resolve
+        from nas.tasks import make_task
+        from searchspaces.space import load_space
         from searchspaces.supernet import Supernet
 
         torch.set_num_threads(1)  # two busy processes with two threads each are far slower than with one
-        plan = resolve(JobSpec.model_validate(spec))
-        self.task = plan.task
-        self.supernet = Supernet(plan.space)
+        self.task = make_task(task.pop("name"), task)
+        self.supernet = Supernet(load_space(space))
         tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
         self.supernet.load_state_dict(tensors, assign=True)
         self.supernet.requires_grad_(False).eval()
@@ -118,10 +117,11 @@ class RayEvaluator:
         from safetensors.numpy import load_file
 
         weights = ray.put(load_file(self._home / supernet.path))
-        spec = plan.spec.model_dump(mode="json")
+        space = plan.space.spec.model_dump(mode="json")
+        task = plan.spec.task.model_dump(mode="json")
         actor = ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)(_Scorer)
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        actors = [actor.remote(spec, weights) for _ in range(count)]
+        actors = [actor.remote(space, task, weights) for _ in range(count)]
         try:
             self._wait_until_ready(actors)
             yield _Pool(actors, supernet.digest)
@@ -147,7 +147,8 @@ class RayEvaluator:
             ready, _ = ray.wait(pending, num_returns=1, timeout=START_SECONDS)
             ray.get(ready)
         except RayError as error:
-            raise JobFailed(f"an evaluation process could not start: {error}") from error
+            cause = str(error).strip().splitlines()[-1]
+            raise JobFailed(f"an evaluation process could not start: {cause}") from error
         if not ready:
             raise JobFailed(f"Ray gave no processor for evaluations within {START_SECONDS:.0f} s")
 
