@@ -31,7 +31,7 @@ EVALUATION_SECONDS = 600.0
 class _Scorer:
     """One process with the supernet: its weights are views into Ray's object store."""
 
-    def __init__(self, space: dict[str, Any], task: dict[str, Any], weights: dict[str, Any]) -> None:
+    def __init__(self, space: dict[str, Any], task: dict[str, Any], weights: list[Any]) -> None:
         import torch
 
         from nas.tasks import make_task
@@ -41,7 +41,7 @@ class _Scorer:
         torch.set_num_threads(1)  # two busy processes with two threads each are far slower than with one
         self.task = make_task(task.pop("name"), task)
         self.supernet = Supernet(load_space(space))
-        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        tensors = {name: torch.from_numpy(array) for name, array in ray.get(weights[0]).items()}
         self.supernet.load_state_dict(tensors, assign=True)
         self.supernet.requires_grad_(False).eval()
 
@@ -116,7 +116,8 @@ class RayEvaluator:
         self._start()
         from safetensors.numpy import load_file
 
-        weights = ray.put(load_file(self._home / supernet.path))
+        # In a list, so that actors which Ray restarts fetch the weights themselves.
+        weights = [ray.put(load_file(self._home / supernet.path))]
         space = plan.space.spec.model_dump(mode="json")
         task = plan.spec.task.model_dump(mode="json")
         actor = ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)(_Scorer)

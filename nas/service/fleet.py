@@ -36,7 +36,7 @@ class EmbeddedFleet:
 
     def __init__(self, home: Path, bind: str) -> None:
         self._home = home
-        self._server = WorkerServer(bind)
+        self._server = WorkerServer(bind, token=os.environ.get("NAS_TOKEN"))
         self._lock = threading.Lock()
         self._address: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,8 +57,15 @@ class EmbeddedFleet:
     def measure(
         self, requests: Iterable[MeasurementRequest], cancelled: Callable[[], bool] | None = None
     ) -> Iterator[Outcome]:
-        """See `WorkerServer.measure`."""
-        return self._server.measure(requests, cancelled)
+        """See `WorkerServer.measure`.
+
+        Raises:
+            NoWorker: the last worker that serves a target went, and none came in its place.
+        """
+        try:
+            yield from self._server.measure(requests, cancelled)
+        except WorkerError as error:
+            raise NoWorker(f"{error}{self._worker_log()}") from error
 
     def start(self) -> str:
         """Listen, where that is not so yet; returns the address for workers, ``HOST:PORT``."""

@@ -52,6 +52,8 @@ class LocalService(Service):
     @cached_property
     def _engine(self) -> Engine:
         """Made by the first job: listing jobs or fronts should not wait for torch and ray."""
+        # gRPC reports every fork of a process that uses it, and Ray forks: nothing a user could act on.
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         from nas.service.engine import Engine
 
         return Engine(self._store, self.home, self._bind)
