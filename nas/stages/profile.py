@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,8 @@ class Profile(Stage):
                 rows.append(row)
                 latencies.append(by_digest[architecture.digest].latency_ms)
         report = held_out_report(predictor, np.array(rows), np.array(latencies))
-        return {"predictor": predictor.name, "held_out": len(rows), **report.to_dict()}
+        facts = {name: None if math.isnan(value) else value for name, value in report.to_dict().items()}
+        return {"predictor": predictor.name, "held_out": len(rows), **facts}
 
 
 def holdout(space: SearchSpace, n: int, seed: int) -> Population:
@@ -144,8 +146,8 @@ def fit_predictor(
 
 def describe(report: dict[str, Any], measured: int) -> str:
     """One line for people."""
+    ranks = "" if report["spearman"] is None else f", Spearman {report['spearman']:.3f}"
     return (
         f"{report['predictor']} from {measured} measurements: {report['within_10']:.0%} of "
-        f"{report['held_out']} held-out within ±10%, mean error {report['mape']:.1%}, "
-        f"Spearman {report['spearman']:.3f}"
+        f"{report['held_out']} held-out within ±10%, mean error {report['mape']:.1%}{ranks}"
     )
