@@ -1,32 +1,26 @@
-"""The only door to the database. Importing this package needs no sqlalchemy."""
-
-from __future__ import annotations
+"""The only door to the database."""
 
 from pathlib import Path
 
-from nas.errors import StoreUnavailable
-from nas.store.store import Store, SupernetRecord
+from nas.store.store import Store
 
-__all__ = ["Store", "SupernetRecord", "open_store"]
+__all__ = ["open_store"]
 
 
-def open_store(where: str | Path) -> Store:
-    """Open a store, making it or bringing it to the newest schema where needed.
+def open_store(where: str | Path, *, patience: float = 10.0) -> Store:
+    """Open a database, made where there is none and brought to this version's schema.
 
     Args:
-        where: a folder for an embedded store (SQLite, ``nas.db`` in it), or a URL of SQLAlchemy's form:
-            ``sqlite:///PATH`` or ``postgresql+psycopg://USER@HOST/DATABASE``.
+        where: a folder (its file is ``nas.db``), ``sqlite:///FILE`` or
+            ``postgresql+psycopg://USER:PASSWORD@HOST/DATABASE``.
+        patience: seconds that a method waits for a lock before `StoreUnavailable`.
 
     Raises:
-        StoreUnavailable: it cannot be opened, or is of a newer schema.
+        InvalidSpec: the address is not of these forms.
+        StoreUnavailable: it cannot be opened, or was written by a newer version.
     """
+    # Here, so that a process that only names the interface (one that evaluates, say) loads no database.
+    from nas.store.address import url_of
     from nas.store.sql import SqlStore
 
-    if isinstance(where, str) and "://" in where:
-        return SqlStore(where)
-    folder = Path(where)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreUnavailable(f"cannot make {folder}: {error}") from error
-    return SqlStore(f"sqlite:///{folder / 'nas.db'}")
+    return SqlStore(url_of(where), patience)

@@ -1,4 +1,4 @@
-"""Connections, transactions and the schema's version."""
+"""Connections: one transaction at a time, and every failure of the database as one kind of error."""
 
 from __future__ import annotations
 
@@ -8,108 +8,168 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, create_engine, event, func, literal
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.sql import ColumnElement
 
 from nas.errors import StoreUnavailable
+from nas.store.migrate import is_current, migrate
+from nas.store.tables import Base
 
 __all__ = ["Database"]
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-BUSY_SECONDS = 10.0
-"""How long a write waits for another process's."""
-WRITE = "nas_write"
+DEFECTS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+"""What the database says of a wrong statement: a defect of ours, never told as an outage."""
+
+POOL = 10
+"""Connections that one process keeps open; as many again may join for a moment."""
 
 
 class Database:
-    """One database, at the newest schema.
+    """A migrated SQLite file or PostgreSQL database.
 
     Args:
-        url: SQLAlchemy's, of SQLite or PostgreSQL (psycopg).
+        url: ``sqlite:///FILE`` or ``postgresql+psycopg://…``.
+        patience: seconds to wait for a lock that another transaction holds, or for a free connection.
 
     Raises:
-        StoreUnavailable: it cannot be opened, or a newer version of this program wrote its schema.
+        StoreUnavailable: it cannot be opened, or is of a newer schema than this code knows.
     """
 
-    def __init__(self, url: str) -> None:
-        self._name = make_url(url).render_as_string(hide_password=True)
-        is_sqlite = url.startswith("sqlite")
-        options: dict[str, Any] = (
-            {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
-        )
-        self.engine: Engine = create_engine(url, **options)
-        if is_sqlite:
-            event.listen(self.engine, "connect", _configure_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
-        self._migrate()
-
-    @property
-    def dialect(self) -> str:
-        """``"sqlite"`` or ``"postgresql"``."""
-        return self.engine.dialect.name
+    def __init__(self, url: URL, patience: float) -> None:
+        self.name = url.render_as_string(hide_password=True)
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        with self._failures():
+            if self.is_sqlite:
+                self.engine = _sqlite_engine(url, patience)
+            else:
+                self.engine = _postgresql_engine(url, patience)
+        with self.read() as connection:
+            current = is_current(connection)
+        if not current:
+            with self.write() as connection:
+                migrate(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        with self._mapped(), self.engine.connect() as connection, connection.begin():
+        """A transaction that sees one state of the data and changes nothing."""
+        with self._failures(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that may write: all of it, or none. On SQLite it takes the write lock at its
-        start, so that two of them wait for each other rather than fail half-way."""
-        with self._mapped(), self.engine.connect() as connection:
-            connection = connection.execution_options(**{WRITE: True})
-            with connection.begin():
-                yield connection
+        """A transaction that is kept whole at the block's end, or not at all where the block fails."""
+        with (
+            self._failures(),
+            self.engine.connect().execution_options(nas_writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
 
-    def serialise(self, connection: Connection) -> None:
-        """Wait for every other transaction that does the same; a write of SQLite's always does."""
-        if self.dialect == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(7302)"))
+    def insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that can say what to do with a row whose key is there already."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def clock(self, here: float) -> ColumnElement[float]:
+        """Seconds since the epoch by the one clock that all processes of this database share: the
+        server's, or for a file this machine's (`here`)."""
+        if self.is_sqlite:
+            return literal(here)
+        return func.extract("epoch", func.clock_timestamp()).cast(postgresql.DOUBLE_PRECISION)
 
     def close(self) -> None:
-        """Let go of the pool."""
+        """Close every connection."""
         self.engine.dispose()
 
     @contextmanager
-    def _mapped(self) -> Iterator[None]:
+    def _failures(self) -> Iterator[None]:
         try:
             yield
+        except DEFECTS:
+            raise
+        except PoolTimeout as error:
+            raise StoreUnavailable(f"{self.name}: every connection is in use: {error}") from error
         except DBAPIError as error:
-            raise StoreUnavailable(f"{self._name}: {error.orig}") from error
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"{self._name}: {error}") from error
-
-    def _migrate(self) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        script = ScriptDirectory.from_config(config)
-        with self.write() as connection:
-            if self.dialect == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(7301)"))  # one process migrates
-            current = MigrationContext.configure(connection).get_current_revision()
-            if current == script.get_current_head():
-                return
-            if current is not None and current not in {r.revision for r in script.walk_revisions()}:
-                raise StoreUnavailable(
-                    f"{self._name} has schema {current}, which this version does not know: update it, "
-                    "or point $NAS_HOME to another folder"
-                )
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            raise StoreUnavailable(f"{self.name}: {_explain(error.orig)}") from error
 
 
-def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+def _sqlite_engine(url: URL, patience: float) -> Engine:
+    path = Path(url.database or "")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot make the folder {path.parent}: {error.strerror}") from error
+    engine = create_engine(
+        url,
+        pool_size=POOL,
+        max_overflow=POOL,
+        pool_timeout=patience,
+        connect_args={"timeout": patience, "isolation_level": None},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, record: object) -> None:
+        # FULL: a commit survives a power cut too, for one flush of the disk.
+        for setting in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "cache_size = -65536",
+        ):
+            connection.execute(f"PRAGMA {setting}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later could not wait for a lock: the writer's is
+        # asked for at once.
+        writes = connection.get_execution_options().get("nas_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+def _postgresql_engine(url: URL, patience: float) -> Engine:
+    try:
+        return create_engine(
+            url,
+            pool_size=POOL,
+            max_overflow=POOL,
+            pool_timeout=patience,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": max(2, round(patience)),
+                "options": f"-c lock_timeout={round(patience * 1000)}",
+            },
+        )
+    except ModuleNotFoundError as error:
+        raise StoreUnavailable(
+            "PostgreSQL needs the package psycopg; install it with: pip install 'nas-service[postgres]'"
+        ) from error
+
+
+_SQLITE = {
+    sqlite3.SQLITE_BUSY: "another process holds the database's lock; wait for it or stop it",
+    sqlite3.SQLITE_LOCKED: "another connection holds the table's lock",
+    sqlite3.SQLITE_FULL: "the disk is full; make room and resume",
+    sqlite3.SQLITE_READONLY: "the file or its folder may not be written",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; the folder must exist and be writable",
+    sqlite3.SQLITE_IOERR: "the disk failed, or is full",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a copy",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database, or is damaged",
+}
+
+
+def _explain(error: BaseException | None) -> str:
+    said = " ".join(str(error).split())
+    # The low byte of an extended code is the plain one.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return f"{_SQLITE[code]} ({said})" if code in _SQLITE else said

@@ -1,21 +1,18 @@
-"""A store in this process's memory: the twin that shows what the contract means, and serves tests."""
+"""The store in this process's memory: same answers, nothing kept. For tests."""
 
 from __future__ import annotations
 
-import difflib
 import json
-import secrets
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from nas.errors import NoSuchJob
 from nas.evaluation import Evaluation, Split
 from nas.front import Point
 from nas.job import Event, Job, JobSpec, JobStatus, StageName
+from nas.store.identity import is_beginning, new_job_id, no_such_job
 from nas.store.store import UNFINISHED, Store, SupernetRecord
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
@@ -23,120 +20,145 @@ from workers.target import Target
 
 __all__ = ["MemoryStore"]
 
+T = TypeVar("T")
+
+
+def _plain(data: Mapping[str, Any]) -> str:
+    """Plain data is kept as JSON text, as a database keeps it: no caller can change it afterwards."""
+    return json.dumps(dict(data))
+
+
+@dataclass
+class _Kept:
+    """Everything of one job."""
+
+    job: Job
+    owner: str
+    key: str | None
+    holder: str | None = None
+    held_until: float = 0.0
+    events: list[tuple[Event, str]] = field(default_factory=list)
+    states: dict[str, str] = field(default_factory=dict)
+    points: dict[str, Point] = field(default_factory=dict)
+
+    def held_by(self) -> str | None:
+        """Whose lease has not expired."""
+        return self.holder if self.held_until > time.time() else None
+
 
 class MemoryStore(Store):
-    """See `Store`. Nothing survives the process."""
+    """See `Store`."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._jobs: dict[str, Job] = {}
-        self._keys: dict[str, str] = {}
-        self._owners: dict[str, str] = {}
-        self._leases: dict[str, tuple[str, float]] = {}
-        self._events: dict[str, list[Event]] = defaultdict(list)
+        self._jobs: dict[str, _Kept] = {}
         self._architectures: dict[str, Architecture] = {}
-        self._measurements: dict[tuple[Target, str], Measurement] = {}
-        self._evaluations: dict[tuple[str, Split, str], Evaluation] = {}
+        self._measurements: dict[Target, dict[str, Measurement]] = {}
+        self._evaluations: dict[tuple[str, Split], dict[str, Evaluation]] = {}
         self._supernets: dict[str, SupernetRecord] = {}
         self._predictors: dict[tuple[Target, str], str] = {}
-        self._states: dict[tuple[str, str], str] = {}
-        self._points: dict[str, dict[str, Point]] = defaultdict(dict)
 
+    def close(self) -> None:
+        """See `Store.close`."""
+
+    def _of(self, job_id: str) -> _Kept:
+        if job_id not in self._jobs:
+            raise no_such_job(job_id, [], list(self._jobs)[::-1])
+        return self._jobs[job_id]
+
+    # Jobs
     def create_job(self, spec: JobSpec, *, key: str | None = None, owner: str = "") -> Job:
         """See `Store.create_job`."""
         now = time.time()
-        job = Job(
-            f"{spec.name}-{secrets.token_hex(3)}", spec, JobStatus.QUEUED, StageName.PROFILE, None, now, now
-        )
         with self._lock:
-            if key is not None and key in self._keys:
-                return self._jobs[self._keys[key]]
-            self._jobs[job.id] = job
-            self._owners[job.id] = owner
-            if key is not None:
-                self._keys[key] = job.id
-        return job
+            for kept in self._jobs.values():
+                if key is not None and (kept.owner, kept.key) == (owner, key):
+                    return kept.job
+            # As a database would give it back.
+            spec = JobSpec.model_validate_json(spec.model_dump_json())
+            job = Job(new_job_id(spec), spec, JobStatus.QUEUED, StageName.PROFILE, None, now, now)
+            self._jobs[job.id] = _Kept(job, owner, key)
+            return job
 
     def job(self, job_id: str) -> Job:
         """See `Store.job`."""
         with self._lock:
             if job_id in self._jobs:
-                return self._jobs[job_id]
-            beginning = [job for job in self._jobs.values() if job_id and job.id.startswith(job_id)]
-            ids = [job.id for job in self.jobs()]
-        if len(beginning) == 1:
-            return beginning[0]
-        if beginning:
-            raise NoSuchJob(f"several jobs begin with {job_id!r}; give more of the id")
-        near = difflib.get_close_matches(job_id, ids, n=3) or ids[:3]
-        raise NoSuchJob(
-            f"no job {job_id!r}; " + (f"near ones: {', '.join(near)}" if near else "there are none yet")
-        )
+                return self._jobs[job_id].job
+            matching = [other for other in self._jobs if is_beginning(job_id) and other.startswith(job_id)]
+            if len(matching) != 1:
+                raise no_such_job(job_id, sorted(matching), list(self._jobs)[::-1])
+            return self._jobs[matching[0]].job
 
     def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
         """See `Store.jobs`."""
         with self._lock:
-            newest_first = list(reversed(self._jobs.values()))
+            newest_first = [kept.job for kept in self._jobs.values()][::-1]
             if before is not None:
-                newest_first = newest_first[newest_first.index(self.job(before)) + 1 :]
-        return newest_first[:limit]
+                newest_first = newest_first[newest_first.index(self._of(before).job) + 1 :]
+            return newest_first[:limit]
 
     def runnable(self, limit: int) -> list[Job]:
         """See `Store.runnable`."""
         with self._lock:
-            waiting = [job for job in self._jobs.values() if job.status in UNFINISHED]
-            return [job for job in waiting if self.lease_owner(job.id) is None][:limit]
+            waiting = [kept for kept in self._jobs.values() if kept.job.status in UNFINISHED]
+            return [kept.job for kept in waiting if kept.held_by() is None][:limit]
 
     def unfinished(self, owner: str) -> int:
         """See `Store.unfinished`."""
         with self._lock:
-            return sum(self._owners[j.id] == owner and j.status in UNFINISHED for j in self._jobs.values())
+            return sum(kept.owner == owner and kept.job.status in UNFINISHED for kept in self._jobs.values())
 
     def set_job(
         self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None
     ) -> None:
         """See `Store.set_job`."""
         with self._lock:
-            changed = replace(
-                self._jobs[job_id], status=status, stage=stage, error=error, updated_at=time.time()
-            )
-            self._jobs[job_id] = changed
+            kept = self._of(job_id)
+            kept.job = replace(kept.job, status=status, stage=stage, error=error, updated_at=time.time())
 
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
         """See `Store.claim`."""
         with self._lock:
-            if job_id not in self._jobs or self.lease_owner(job_id) not in (None, owner):
+            kept = self._of(job_id)
+            if kept.held_by() not in (None, owner):
                 return False
-            self._leases[job_id] = (owner, time.time() + seconds)
+            kept.holder, kept.held_until = owner, time.time() + seconds
             return True
 
     def release(self, job_id: str, owner: str) -> None:
         """See `Store.release`."""
         with self._lock:
-            if self._leases.get(job_id, ("", 0.0))[0] == owner:
-                del self._leases[job_id]
+            kept = self._of(job_id)
+            if kept.holder == owner:
+                kept.holder = None
 
     def lease_owner(self, job_id: str) -> str | None:
         """See `Store.lease_owner`."""
-        owner, until = self._leases.get(job_id, (None, 0.0))
-        return owner if until >= time.time() else None
+        with self._lock:
+            return self._of(job_id).held_by()
 
+    # Events
     def append_event(self, job_id: str, event: Event) -> Event:
         """See `Store.append_event`."""
         with self._lock:
-            events = self._events[job_id]
-            events.append(replace(event, sequence=len(events) + 1, time=time.time()))
-            return events[-1]
+            events = self._of(job_id).events
+            stored = replace(event, sequence=len(events) + 1, time=time.time())
+            events.append((stored, _plain(event.data)))
+            return replace(stored, data=json.loads(events[-1][1]))
 
     def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
         """See `Store.events`."""
         with self._lock:
-            return self._events[job_id][after : after + limit]
+            chosen = self._of(job_id).events[max(after, 0) :][:limit]
+            return [replace(event, data=json.loads(data)) for event, data in chosen]
 
+    # Things that cost time
     def put_architectures(self, architectures: Iterable[Architecture]) -> None:
         """See `Store.put_architectures`."""
         with self._lock:
-            self._architectures |= {a.digest: a for a in architectures}
+            for architecture in architectures:
+                self._architectures.setdefault(architecture.digest, architecture)
 
     def architectures(self, digests: Iterable[str]) -> dict[str, Architecture]:
         """See `Store.architectures`."""
@@ -145,46 +167,36 @@ class MemoryStore(Store):
 
     def add_measurement(self, measurement: Measurement) -> bool:
         """See `Store.add_measurement`."""
-        key = (measurement.target, measurement.digest)
         with self._lock:
-            if key in self._measurements:
+            known = self._measurements.setdefault(measurement.target, {})
+            if measurement.digest in known:
                 return False
-            self._measurements[key] = replace(measurement, measured_at=time.time())
+            known[measurement.digest] = replace(measurement, measured_at=time.time())
             return True
 
     def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
         """See `Store.measurements`."""
-        wanted = None if digests is None else set(digests)
         with self._lock:
-            return [
-                m
-                for m in self._measurements.values()
-                if m.target == target and (wanted is None or m.digest in wanted)
-            ]
+            return _chosen(self._measurements.get(target, {}), digests)
 
     def targets(self) -> list[Target]:
         """See `Store.targets`."""
         with self._lock:
-            return sorted({target for target, _ in self._measurements}, key=str)
+            return sorted(self._measurements, key=str)
 
     def add_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
         """See `Store.add_evaluations`."""
         with self._lock:
             for evaluation in evaluations:
-                key = (evaluation.supernet, evaluation.split, evaluation.digest)
-                self._evaluations.setdefault(key, evaluation)
+                known = self._evaluations.setdefault((evaluation.supernet, evaluation.split), {})
+                known.setdefault(evaluation.digest, evaluation)
 
     def evaluations(
         self, supernet: str, split: Split, digests: Iterable[str] | None = None
     ) -> list[Evaluation]:
         """See `Store.evaluations`."""
-        wanted = None if digests is None else set(digests)
         with self._lock:
-            return [
-                e
-                for (net, part, digest), e in self._evaluations.items()
-                if net == supernet and part == split and (wanted is None or digest in wanted)
-            ]
+            return _chosen(self._evaluations.get((supernet, split), {}), digests)
 
     def put_supernet(self, record: SupernetRecord) -> None:
         """See `Store.put_supernet`."""
@@ -193,42 +205,48 @@ class MemoryStore(Store):
 
     def supernet(self, digest: str) -> SupernetRecord | None:
         """See `Store.supernet`."""
-        return self._supernets.get(digest)
+        with self._lock:
+            return self._supernets.get(digest)
 
     def put_predictor(self, target: Target, space: str, state: Mapping[str, Any]) -> None:
         """See `Store.put_predictor`."""
         with self._lock:
-            self._predictors[target, space] = json.dumps(state)
+            self._predictors[target, space] = _plain(state)
 
     def predictor(self, target: Target, space: str) -> dict[str, Any] | None:
         """See `Store.predictor`."""
-        return self._parsed(self._predictors.get((target, space)))
+        with self._lock:
+            text = self._predictors.get((target, space))
+        return None if text is None else json.loads(text)
 
+    # What a job itself must remember
     def put_state(self, job_id: str, name: str, state: Mapping[str, Any]) -> None:
         """See `Store.put_state`."""
         with self._lock:
-            self._states[job_id, name] = json.dumps(state)
+            self._of(job_id).states[name] = _plain(state)
 
     def state(self, job_id: str, name: str) -> dict[str, Any] | None:
         """See `Store.state`."""
-        return self._parsed(self._states.get((job_id, name)))
+        with self._lock:
+            text = self._of(job_id).states.get(name)
+        return None if text is None else json.loads(text)
 
     def put_points(self, job_id: str, points: Sequence[Point]) -> None:
         """See `Store.put_points`."""
         with self._lock:
-            self._points[job_id] |= {point.digest: point for point in points}
+            self._of(job_id).points.update({point.digest: point for point in points})
+            self.put_architectures(point.architecture for point in points)
 
     def points(self, job_id: str, on_front: bool | None = None) -> list[Point]:
         """See `Store.points`."""
         with self._lock:
-            points = sorted(self._points[job_id].values(), key=lambda point: point.digest)
+            points = list(self._of(job_id).points.values())
         return [point for point in points if on_front is None or point.on_front == on_front]
 
-    def close(self) -> None:
-        """See `Store.close`."""
 
-    @staticmethod
-    def _parsed(text: str | None) -> dict[str, Any] | None:
-        """Kept as JSON text, so that only plain data goes in and nobody shares an object."""
-        parsed: dict[str, Any] | None = None if text is None else json.loads(text)
-        return parsed
+def _chosen(known: Mapping[str, T], digests: Iterable[str] | None) -> list[T]:
+    """In the order in which they were added."""
+    if digests is None:
+        return list(known.values())
+    wanted = set(digests)
+    return [value for digest, value in known.items() if digest in wanted]

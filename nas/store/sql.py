@@ -1,37 +1,36 @@
-"""A store on SQLite or PostgreSQL."""
+"""The store on SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
-import difflib
-import math
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from itertools import islice
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy import Connection, Row, Select, delete, func, or_, select, text, update
+from sqlalchemy.engine import URL
+from sqlalchemy.orm import InstrumentedAttribute
 
 from nas.errors import NoSuchJob
 from nas.evaluation import Evaluation, Split
 from nas.front import Latency, Point
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName
+from nas.job import Event, Job, JobSpec, JobStatus, StageName
+from nas.store import rows
 from nas.store.database import Database
+from nas.store.identity import is_beginning, new_job_id, no_such_job
 from nas.store.store import UNFINISHED, Store, SupernetRecord
 from nas.store.tables import (
     ArchitectureRow,
     EvaluationRow,
     EventRow,
     JobRow,
-    JobStateRow,
+    LatencyRow,
     MeasurementRow,
-    PointLatencyRow,
     PointRow,
     PredictorRow,
+    StateRow,
     SupernetRow,
+    TargetRow,
 )
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
@@ -39,369 +38,351 @@ from workers.target import Target
 
 __all__ = ["SqlStore"]
 
-VARIABLES = 5000
-"""Values in one IN list: databases limit them."""
+CHUNK = 5000
+"""Values that one statement names at most; databases limit them."""
+
+LAST_CHARACTER = "\U0010ffff"
 
 
 class SqlStore(Store):
-    """See `Store`; one transaction a method.
+    """See `Store`.
 
     Args:
-        url: SQLAlchemy's, ``sqlite:///PATH`` or ``postgresql+psycopg://…``.
+        url: of the database.
+        patience: seconds to wait for a lock before `StoreUnavailable`.
     """
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url)
-        self._insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[self._database.dialect]
-
-    # Jobs
-    def create_job(self, spec: JobSpec, *, key: str | None = None, owner: str = "") -> Job:
-        """See `Store.create_job`."""
-        now = time.time()
-        with self._database.write() as connection:
-            self._database.serialise(connection)
-            if key is not None:
-                made = connection.execute(select(JobRow.__table__).where(JobRow.key == key)).one_or_none()
-                if made is not None:
-                    return _job(made)
-            serial = (connection.scalar(select(func.max(JobRow.serial))) or 0) + 1
-            job = Job(
-                f"{spec.name}-{secrets.token_hex(3)}",
-                spec,
-                JobStatus.QUEUED,
-                StageName.PROFILE,
-                None,
-                now,
-                now,
-            )
-            connection.execute(
-                insert(JobRow).values(
-                    id=job.id,
-                    serial=serial,
-                    spec=spec.model_dump(mode="json"),
-                    status=job.status,
-                    stage=job.stage,
-                    created_at=now,
-                    updated_at=now,
-                    owner=owner,
-                    key=key,
-                )
-            )
-        return job
-
-    def job(self, job_id: str) -> Job:
-        """See `Store.job`."""
-        with self._database.read() as connection:
-            row = connection.execute(select(JobRow.__table__).where(JobRow.id == job_id)).one_or_none()
-            if row is not None:
-                return _job(row)
-            query = select(JobRow.__table__).where(JobRow.id.startswith(job_id, autoescape=True)).limit(2)
-            rows = connection.execute(query).all() if job_id else []
-            if len(rows) == 1:
-                return _job(rows[0])
-            if rows:
-                raise NoSuchJob(f"several jobs begin with {job_id!r}; give more of the id")
-            ids = connection.scalars(select(JobRow.id).order_by(JobRow.serial.desc()).limit(1000)).all()
-        near = difflib.get_close_matches(job_id, ids, n=3) or list(ids[:3])
-        raise NoSuchJob(
-            f"no job {job_id!r}; " + (f"near ones: {', '.join(near)}" if near else "there are none yet")
-        )
-
-    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
-        """See `Store.jobs`."""
-        query = select(JobRow.__table__).order_by(JobRow.serial.desc()).limit(limit)
-        if before is not None:
-            last = select(JobRow.serial).where(JobRow.id == self.job(before).id).scalar_subquery()
-            query = query.where(JobRow.serial < last)
-        with self._database.read() as connection:
-            return [_job(row) for row in connection.execute(query)]
-
-    def runnable(self, limit: int) -> list[Job]:
-        """See `Store.runnable`."""
-        free = or_(JobRow.lease_owner.is_(None), JobRow.lease_until < time.time())
-        query = select(JobRow.__table__).where(JobRow.status.in_(UNFINISHED), free)
-        with self._database.read() as connection:
-            return [_job(row) for row in connection.execute(query.order_by(JobRow.serial).limit(limit))]
-
-    def unfinished(self, owner: str) -> int:
-        """See `Store.unfinished`."""
-        query = select(func.count()).where(JobRow.owner == owner, JobRow.status.in_(UNFINISHED))
-        with self._database.read() as connection:
-            return connection.scalar(query) or 0
-
-    def set_job(
-        self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None
-    ) -> None:
-        """See `Store.set_job`."""
-        values = {"status": status, "stage": stage, "error": error, "updated_at": time.time()}
-        with self._database.write() as connection:
-            connection.execute(update(JobRow).where(JobRow.id == job_id).values(values))
-
-    def claim(self, job_id: str, owner: str, seconds: float) -> bool:
-        """See `Store.claim`."""
-        now = time.time()
-        free = or_(JobRow.lease_owner.is_(None), JobRow.lease_owner == owner, JobRow.lease_until < now)
-        values = {"lease_owner": owner, "lease_until": now + seconds}
-        with self._database.write() as connection:
-            result = connection.execute(update(JobRow).where(JobRow.id == job_id, free).values(values))
-            return result.rowcount == 1
-
-    def release(self, job_id: str, owner: str) -> None:
-        """See `Store.release`."""
-        mine = update(JobRow).where(JobRow.id == job_id, JobRow.lease_owner == owner)
-        with self._database.write() as connection:
-            connection.execute(mine.values(lease_owner=None, lease_until=None))
-
-    def lease_owner(self, job_id: str) -> str | None:
-        """See `Store.lease_owner`."""
-        query = select(JobRow.lease_owner).where(JobRow.id == job_id, JobRow.lease_until >= time.time())
-        with self._database.read() as connection:
-            return connection.scalar(query)
-
-    # Events
-    def append_event(self, job_id: str, event: Event) -> Event:
-        """See `Store.append_event`."""
-        with self._database.write() as connection:
-            # The job's row is locked first (PostgreSQL), so that two writers number their events in turn.
-            connection.execute(select(JobRow.id).where(JobRow.id == job_id).with_for_update())
-            last = connection.scalar(select(func.max(EventRow.sequence)).where(EventRow.job_id == job_id))
-            stored = replace(event, sequence=(last or 0) + 1, time=time.time())
-            connection.execute(
-                insert(EventRow).values(
-                    job_id=job_id,
-                    sequence=stored.sequence,
-                    time=stored.time,
-                    kind=stored.kind,
-                    stage=stored.stage,
-                    message=stored.message,
-                    done=stored.done,
-                    total=stored.total,
-                    data=dict(stored.data),
-                )
-            )
-        return stored
-
-    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
-        """See `Store.events`."""
-        query = select(EventRow.__table__).where(EventRow.job_id == job_id, EventRow.sequence > after)
-        with self._database.read() as connection:
-            return [_event(row) for row in connection.execute(query.order_by(EventRow.sequence).limit(limit))]
-
-    # Things that cost time
-    def put_architectures(self, architectures: Iterable[Architecture]) -> None:
-        """See `Store.put_architectures`."""
-        rows = [{"digest": a.digest, "content": a.to_dict()} for a in architectures]
-        with self._database.write() as connection:
-            self._insert_new(connection, ArchitectureRow, rows)
-
-    def architectures(self, digests: Iterable[str]) -> dict[str, Architecture]:
-        """See `Store.architectures`."""
-        wanted = list(digests)
-        found: dict[str, Architecture] = {}
-        with self._database.read() as connection:
-            for some in _batches(wanted):
-                query = select(ArchitectureRow.digest, ArchitectureRow.content)
-                for digest, content in connection.execute(query.where(ArchitectureRow.digest.in_(some))):
-                    found[digest] = Architecture.from_dict(content)
-        return {digest: found[digest] for digest in wanted if digest in found}
-
-    def add_measurement(self, measurement: Measurement) -> bool:
-        """See `Store.add_measurement`."""
-        values = asdict(measurement) | {"target": str(measurement.target), "measured_at": time.time()}
-        with self._database.write() as connection:
-            return self._insert_new(connection, MeasurementRow, [values]) == 1
-
-    def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
-        """See `Store.measurements`."""
-        query = select(MeasurementRow.__table__).where(MeasurementRow.target == str(target))
-        with self._database.read() as connection:
-            rows = list(_with_digests(connection, query, MeasurementRow, digests))
-        return [_measurement(row, target) for row in rows]
-
-    def targets(self) -> list[Target]:
-        """See `Store.targets`."""
-        with self._database.read() as connection:
-            names = connection.scalars(
-                select(MeasurementRow.target).distinct().order_by(MeasurementRow.target)
-            )
-            return [Target.parse(name) for name in names]
-
-    def add_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
-        """See `Store.add_evaluations`."""
-        rows = [
-            {
-                "supernet": e.supernet,
-                "digest": e.digest,
-                "split": e.split,
-                "value": None if math.isnan(e.value) else e.value,
-                "seconds": e.seconds,
-            }
-            for e in evaluations
-        ]
-        with self._database.write() as connection:
-            self._insert_new(connection, EvaluationRow, rows)
-
-    def evaluations(
-        self, supernet: str, split: Split, digests: Iterable[str] | None = None
-    ) -> list[Evaluation]:
-        """See `Store.evaluations`."""
-        query = select(EvaluationRow.__table__).where(
-            EvaluationRow.supernet == supernet, EvaluationRow.split == split
-        )
-        with self._database.read() as connection:
-            rows = list(_with_digests(connection, query, EvaluationRow, digests))
-        return [
-            Evaluation(
-                r.supernet, r.digest, Split(r.split), math.nan if r.value is None else r.value, r.seconds
-            )
-            for r in rows
-        ]
-
-    def put_supernet(self, record: SupernetRecord) -> None:
-        """See `Store.put_supernet`."""
-        with self._database.write() as connection:
-            connection.execute(delete(SupernetRow).where(SupernetRow.digest == record.digest))
-            connection.execute(insert(SupernetRow).values(asdict(record)))
-
-    def supernet(self, digest: str) -> SupernetRecord | None:
-        """See `Store.supernet`."""
-        with self._database.read() as connection:
-            row = connection.execute(
-                select(SupernetRow.__table__).where(SupernetRow.digest == digest)
-            ).one_or_none()
-        return None if row is None else SupernetRecord(**row._mapping)
-
-    def put_predictor(self, target: Target, space: str, state: Mapping[str, Any]) -> None:
-        """See `Store.put_predictor`."""
-        with self._database.write() as connection:
-            connection.execute(
-                insert(PredictorRow).values(target=str(target), space=space, state=dict(state))
-            )
-
-    def predictor(self, target: Target, space: str) -> dict[str, Any] | None:
-        """See `Store.predictor`."""
-        query = select(PredictorRow.state).where(
-            PredictorRow.target == str(target), PredictorRow.space == space
-        )
-        with self._database.read() as connection:
-            return connection.scalar(query.order_by(PredictorRow.id.desc()).limit(1))
-
-    # What a job itself must remember
-    def put_state(self, job_id: str, name: str, state: Mapping[str, Any]) -> None:
-        """See `Store.put_state`."""
-        mine = (JobStateRow.job_id == job_id, JobStateRow.name == name)
-        with self._database.write() as connection:
-            connection.execute(delete(JobStateRow).where(*mine))
-            connection.execute(insert(JobStateRow).values(job_id=job_id, name=name, state=dict(state)))
-
-    def state(self, job_id: str, name: str) -> dict[str, Any] | None:
-        """See `Store.state`."""
-        query = select(JobStateRow.state).where(JobStateRow.job_id == job_id, JobStateRow.name == name)
-        with self._database.read() as connection:
-            return connection.scalar(query)
-
-    def put_points(self, job_id: str, points: Sequence[Point]) -> None:
-        """See `Store.put_points`."""
-        digests = [point.digest for point in points]
-        with self._database.write() as connection:
-            for table in (PointLatencyRow, PointRow):
-                for some in _batches(digests):
-                    connection.execute(delete(table).where(table.job_id == job_id, table.digest.in_(some)))
-            latencies = [
-                {"job_id": job_id, "digest": point.digest, "target": target, **asdict(latency)}
-                for point in points
-                for target, latency in point.latency_ms.items()
-            ]
-            if points:
-                connection.execute(insert(PointRow), [_point_values(job_id, point) for point in points])
-            if latencies:
-                connection.execute(insert(PointLatencyRow), latencies)
-
-    def points(self, job_id: str, on_front: bool | None = None) -> list[Point]:
-        """See `Store.points`."""
-        wanted = [PointRow.job_id == job_id] + ([] if on_front is None else [PointRow.on_front == on_front])
-        joined = (PointLatencyRow.job_id == PointRow.job_id) & (PointLatencyRow.digest == PointRow.digest)
-        with self._database.read() as connection:
-            points = connection.execute(
-                select(PointRow.__table__).where(*wanted).order_by(PointRow.digest)
-            ).all()
-            latencies: dict[str, dict[str, Latency]] = {}
-            query = select(PointLatencyRow.__table__).join(PointRow.__table__, joined).where(*wanted)
-            for row in connection.execute(query.order_by(PointLatencyRow.target)):
-                latencies.setdefault(row.digest, {})[row.target] = Latency(
-                    row.predicted, row.predicted_std, row.measured, row.measured_std
-                )
-        return [_point(row, latencies.get(row.digest, {})) for row in points]
+    def __init__(self, url: URL, patience: float = 10.0) -> None:
+        self._database = Database(url, patience)
 
     def close(self) -> None:
         """See `Store.close`."""
         self._database.close()
 
-    def _insert_new(
-        self, connection: Connection, table: type[DeclarativeBase], rows: list[dict[str, Any]]
-    ) -> int:
-        """Insert those rows whose key is not there yet; returns how many of a single row (0 or 1)."""
-        if not rows:
-            return 0
-        result = connection.execute(self._insert(table).on_conflict_do_nothing(), rows)
-        return int(result.rowcount)
+    # Jobs
+    def create_job(self, spec: JobSpec, *, key: str | None = None, owner: str = "") -> Job:
+        """See `Store.create_job`."""
+        now = time.time()
+        insert = self._database.insert(JobRow).on_conflict_do_nothing(index_elements=["owner", "key"])
+        row = {
+            "id": new_job_id(spec),
+            "owner": owner,
+            "key": key,
+            "spec": spec.model_dump_json(),
+            "status": str(JobStatus.QUEUED),
+            "stage": str(StageName.PROFILE),
+            "created_at": now,
+            "updated_at": now,
+            "last_event": 0,
+        }
+        with self._database.write() as connection:
+            made = connection.execute(insert, row).rowcount
+            mine = JobRow.id == row["id"] if made else (JobRow.owner == owner) & (JobRow.key == key)
+            return rows.job_from(connection.execute(select(JobRow.__table__).where(mine)).one())
+
+    def job(self, job_id: str) -> Job:
+        """See `Store.job`."""
+        beginning = JobRow.id.between(job_id, job_id + LAST_CHARACTER)
+        found: Sequence[Row[Any]] = ()
+        with self._database.read() as connection:
+            if is_beginning(job_id):
+                found = connection.execute(select(JobRow.__table__).where(beginning).limit(100)).all()
+                found = [row for row in found if row.id == job_id] or found
+            if len(found) != 1:
+                raise self._no_such_job(connection, job_id, [row.id for row in found])
+        return rows.job_from(found[0])
+
+    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+        """See `Store.jobs`."""
+        query = select(JobRow.__table__).order_by(JobRow.number.desc()).limit(limit)
+        with self._database.read() as connection:
+            if before is not None:
+                query = query.where(JobRow.number < self._number(connection, before))
+            return [rows.job_from(row) for row in connection.execute(query)]
+
+    def runnable(self, limit: int) -> list[Job]:
+        """See `Store.runnable`."""
+        now = self._database.clock(time.time())
+        free = or_(JobRow.holder.is_(None), JobRow.held_until <= now)
+        query = select(JobRow.__table__).where(JobRow.status.in_(UNFINISHED), free)
+        with self._database.read() as connection:
+            return [
+                rows.job_from(row) for row in connection.execute(query.order_by(JobRow.number).limit(limit))
+            ]
+
+    def unfinished(self, owner: str) -> int:
+        """See `Store.unfinished`."""
+        query = select(func.count()).where(JobRow.owner == owner, JobRow.status.in_(UNFINISHED))
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def set_job(
+        self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None
+    ) -> None:
+        """See `Store.set_job`."""
+        values = {
+            "status": str(status),
+            "stage": None if stage is None else str(stage),
+            "error": error,
+            "updated_at": time.time(),
+        }
+        with self._writing(job_id) as (connection, number):
+            connection.execute(update(JobRow).where(JobRow.number == number).values(values))
+
+    def claim(self, job_id: str, owner: str, seconds: float) -> bool:
+        """See `Store.claim`."""
+        now = self._database.clock(time.time())
+        free = or_(JobRow.holder.is_(None), JobRow.holder == owner, JobRow.held_until <= now)
+        with self._writing(job_id) as (connection, number):
+            claim = update(JobRow).where(JobRow.number == number, free)
+            return connection.execute(claim.values(holder=owner, held_until=now + seconds)).rowcount == 1
+
+    def release(self, job_id: str, owner: str) -> None:
+        """See `Store.release`."""
+        with self._writing(job_id) as (connection, number):
+            held = update(JobRow).where(JobRow.number == number, JobRow.holder == owner)
+            connection.execute(held.values(holder=None, held_until=None))
+
+    def lease_owner(self, job_id: str) -> str | None:
+        """See `Store.lease_owner`."""
+        now = self._database.clock(time.time())
+        with self._reading(job_id) as (connection, number):
+            query = select(JobRow.holder).where(JobRow.number == number, JobRow.held_until > now)
+            return connection.execute(query).scalar_one_or_none()
+
+    # Events
+    def append_event(self, job_id: str, event: Event) -> Event:
+        """See `Store.append_event`."""
+        with self._writing(job_id) as (connection, number):
+            count = update(JobRow).where(JobRow.number == number).values(last_event=JobRow.last_event + 1)
+            sequence = connection.execute(count.returning(JobRow.last_event)).scalar_one()
+            row = {**rows.event_row(event), "sequence": sequence, "time": time.time(), "job": number}
+            connection.execute(self._database.insert(EventRow), row)
+            mine = (EventRow.job == number) & (EventRow.sequence == sequence)
+            return rows.event_from(connection.execute(select(EventRow.__table__).where(mine)).one())
+
+    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
+        """See `Store.events`."""
+        with self._reading(job_id) as (connection, number):
+            query = select(EventRow.__table__).where(EventRow.job == number, EventRow.sequence > after)
+            found = connection.execute(query.order_by(EventRow.sequence).limit(limit))
+            return [rows.event_from(row) for row in found]
+
+    # Things that cost time
+    def put_architectures(self, architectures: Iterable[Architecture]) -> None:
+        """See `Store.put_architectures`."""
+        with self._database.write() as connection:
+            self._put_architectures(connection, {a.digest: a for a in architectures})
+
+    def architectures(self, digests: Iterable[str]) -> dict[str, Architecture]:
+        """See `Store.architectures`."""
+        query = select(ArchitectureRow.__table__)
+        with self._database.read() as connection:
+            found = _of_digests(connection, query, ArchitectureRow.digest, digests)
+        known = {row.digest: Architecture.from_dict(row.architecture) for row in found}
+        return {digest: known[digest] for digest in digests if digest in known}
+
+    def add_measurement(self, measurement: Measurement) -> bool:
+        """See `Store.add_measurement`."""
+        insert = self._database.insert(MeasurementRow).on_conflict_do_nothing(
+            index_elements=["target", "digest"]
+        )
+        with self._database.write() as connection:
+            target = self._targets(connection, [str(measurement.target)])[str(measurement.target)]
+            row = {**rows.measurement_row(measurement), "target": target, "measured_at": time.time()}
+            return connection.execute(insert, row).rowcount == 1
+
+    def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
+        """See `Store.measurements`."""
+        number = select(TargetRow.number).where(TargetRow.text == str(target)).scalar_subquery()
+        query = select(MeasurementRow.__table__).where(MeasurementRow.target == number)
+        with self._database.read() as connection:
+            found = _of_digests(
+                connection, query, MeasurementRow.digest, digests, in_order_of=MeasurementRow.number
+            )
+        return [rows.measurement_from(row, target) for row in found]
+
+    def targets(self) -> list[Target]:
+        """See `Store.targets`."""
+        measured = select(MeasurementRow.number).where(MeasurementRow.target == TargetRow.number).exists()
+        query = select(TargetRow.text).where(measured).order_by(TargetRow.text)
+        with self._database.read() as connection:
+            return [Target.parse(text) for text in connection.execute(query).scalars()]
+
+    def add_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
+        """See `Store.add_evaluations`."""
+        if not evaluations:
+            return
+        insert = self._database.insert(EvaluationRow).on_conflict_do_nothing(
+            index_elements=["supernet", "split", "digest"]
+        )
+        with self._database.write() as connection:
+            if not self._database.is_sqlite:
+                # Two batches that share evaluations, in other orders, would wait for each other.
+                connection.execute(text("LOCK TABLE evaluations IN SHARE ROW EXCLUSIVE MODE"))
+            connection.execute(insert, [rows.evaluation_row(evaluation) for evaluation in evaluations])
+
+    def evaluations(
+        self, supernet: str, split: Split, digests: Iterable[str] | None = None
+    ) -> list[Evaluation]:
+        """See `Store.evaluations`."""
+        query = select(EvaluationRow.digest, EvaluationRow.value, EvaluationRow.seconds, EvaluationRow.number)
+        query = query.where(EvaluationRow.supernet == supernet, EvaluationRow.split == str(split))
+        with self._database.read() as connection:
+            found = _of_digests(
+                connection, query, EvaluationRow.digest, digests, in_order_of=EvaluationRow.number
+            )
+        return [rows.evaluation_from(row, supernet, split) for row in found]
+
+    def put_supernet(self, record: SupernetRecord) -> None:
+        """See `Store.put_supernet`."""
+        with self._database.write() as connection:
+            self._put(connection, SupernetRow, ["digest"], [rows.supernet_row(record)])
+
+    def supernet(self, digest: str) -> SupernetRecord | None:
+        """See `Store.supernet`."""
+        with self._database.read() as connection:
+            query = select(SupernetRow.__table__).where(SupernetRow.digest == digest)
+            row = connection.execute(query).one_or_none()
+        return None if row is None else rows.supernet_from(row)
+
+    def put_predictor(self, target: Target, space: str, state: Mapping[str, Any]) -> None:
+        """See `Store.put_predictor`."""
+        with self._database.write() as connection:
+            number = self._targets(connection, [str(target)])[str(target)]
+            row = {"target": number, "space": space, "state": dict(state)}
+            self._put(connection, PredictorRow, ["target", "space"], [row])
+
+    def predictor(self, target: Target, space: str) -> dict[str, Any] | None:
+        """See `Store.predictor`."""
+        query = select(PredictorRow.state).join(TargetRow, TargetRow.number == PredictorRow.target)
+        query = query.where(TargetRow.text == str(target), PredictorRow.space == space)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    # What a job itself must remember
+    def put_state(self, job_id: str, name: str, state: Mapping[str, Any]) -> None:
+        """See `Store.put_state`."""
+        with self._writing(job_id) as (connection, number):
+            row = {"job": number, "name": name, "state": dict(state)}
+            self._put(connection, StateRow, ["job", "name"], [row])
+
+    def state(self, job_id: str, name: str) -> dict[str, Any] | None:
+        """See `Store.state`."""
+        with self._reading(job_id) as (connection, number):
+            query = select(StateRow.state).where(StateRow.job == number, StateRow.name == name)
+            return connection.execute(query).scalar_one_or_none()
+
+    def put_points(self, job_id: str, points: Sequence[Point]) -> None:
+        """See `Store.put_points`."""
+        by_digest = {point.digest: point for point in points}
+        if not by_digest:
+            return
+        with self._writing(job_id) as (connection, job):
+            texts = {target for point in by_digest.values() for target in point.latency_ms}
+            target_numbers = self._targets(connection, texts)
+            self._put_architectures(connection, {d: point.architecture for d, point in by_digest.items()})
+            point_rows = [{**rows.point_row(point), "job": job} for point in by_digest.values()]
+            self._put(connection, PointRow, ["job", "digest"], point_rows)
+            mine = select(PointRow.number, PointRow.digest).where(PointRow.job == job)
+            stored = _of_digests(connection, mine, PointRow.digest, by_digest)
+            for chunk in _chunks([row.number for row in stored]):
+                connection.execute(delete(LatencyRow).where(LatencyRow.point.in_(chunk)))
+            latency_rows = [
+                {**rows.latency_row(latency), "point": row.number, "target": target_numbers[target]}
+                for row in stored
+                for target, latency in by_digest[row.digest].latency_ms.items()
+            ]
+            if latency_rows:
+                connection.execute(self._database.insert(LatencyRow), latency_rows)
+
+    def points(self, job_id: str, on_front: bool | None = None) -> list[Point]:
+        """See `Store.points`."""
+        with self._reading(job_id) as (connection, job):
+            chosen = PointRow.job == job
+            if on_front is not None:
+                chosen &= PointRow.on_front == on_front
+            query = select(PointRow.__table__, ArchitectureRow.architecture).where(chosen)
+            query = query.join(ArchitectureRow, ArchitectureRow.digest == PointRow.digest)
+            found = connection.execute(query.order_by(PointRow.number)).all()
+            timed = select(LatencyRow.__table__, TargetRow.text).where(chosen)
+            timed = timed.join(PointRow, PointRow.number == LatencyRow.point)
+            timed = timed.join(TargetRow, TargetRow.number == LatencyRow.target)
+            latencies: dict[int, dict[str, Latency]] = {row.number: {} for row in found}
+            for row in connection.execute(timed):
+                latencies[row.point][row.text] = rows.latency_from(row)
+        return [rows.point_from(row, latencies[row.number]) for row in found]
+
+    # Within a transaction
+    @contextmanager
+    def _reading(self, job_id: str) -> Iterator[tuple[Connection, int]]:
+        with self._database.read() as connection:
+            yield connection, self._number(connection, job_id)
+
+    @contextmanager
+    def _writing(self, job_id: str) -> Iterator[tuple[Connection, int]]:
+        with self._database.write() as connection:
+            yield connection, self._number(connection, job_id)
+
+    def _number(self, connection: Connection, job_id: str) -> int:
+        if is_beginning(job_id):
+            number = connection.execute(select(JobRow.number).where(JobRow.id == job_id)).scalar_one_or_none()
+            if number is not None:
+                return number
+        raise self._no_such_job(connection, job_id, [])
+
+    def _no_such_job(self, connection: Connection, job_id: str, matching: Sequence[str]) -> NoSuchJob:
+        newest = select(JobRow.id).order_by(JobRow.number.desc()).limit(1000)
+        return no_such_job(job_id, matching, connection.execute(newest).scalars().all())
+
+    def _put(
+        self,
+        connection: Connection,
+        table: type[PointRow | PredictorRow | StateRow | SupernetRow],
+        key: list[str],
+        new: list[dict[str, Any]],
+    ) -> None:
+        """Insert rows, or replace what those of the same key hold; their number stays."""
+        insert = self._database.insert(table)
+        replaced = {name: insert.excluded[name] for name in new[0] if name not in key}
+        connection.execute(insert.on_conflict_do_update(index_elements=key, set_=replaced), new)
+
+    def _put_architectures(self, connection: Connection, architectures: Mapping[str, Architecture]) -> None:
+        # In one order everywhere: two transactions that share some never wait for each other.
+        new = [{"digest": d, "architecture": a.to_dict()} for d, a in sorted(architectures.items())]
+        if new:
+            connection.execute(self._database.insert(ArchitectureRow).on_conflict_do_nothing(), new)
+
+    def _targets(self, connection: Connection, texts: Iterable[str]) -> dict[str, int]:
+        """Number of each target, which is given one where it has none."""
+        wanted = sorted(texts)
+        query = select(TargetRow.text, TargetRow.number).where(TargetRow.text.in_(wanted))
+        known = {row.text: row.number for row in connection.execute(query)}
+        new = [{"text": target} for target in wanted if target not in known]
+        if new:
+            connection.execute(self._database.insert(TargetRow).on_conflict_do_nothing(), new)
+            known = {row.text: row.number for row in connection.execute(query)}
+        return known
 
 
-def _batches(digests: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(digests)
-    while some := list(islice(remaining, VARIABLES)):
-        yield some
+def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), CHUNK):
+        yield values[start : start + CHUNK]
 
 
-def _with_digests(
-    connection: Connection, query: Any, table: type[Any], digests: Iterable[str] | None
-) -> Iterator[Row[Any]]:
-    """Rows of the query, of those digests only where they are given, in order of arrival."""
+def _of_digests(
+    connection: Connection,
+    query: Select[*tuple[Any, ...]],
+    column: InstrumentedAttribute[str],
+    digests: Iterable[str] | None,
+    in_order_of: InstrumentedAttribute[int] | None = None,
+) -> list[Row[Any]]:
+    """The query's rows of those digests, of all where None."""
     if digests is None:
-        yield from connection.execute(query.order_by(table.id))
-        return
-    rows = [
-        row
-        for some in _batches(dict.fromkeys(digests))
-        for row in connection.execute(query.where(table.digest.in_(some)))
-    ]
-    yield from sorted(rows, key=lambda row: row.id)
-
-
-def _job(row: Row[Any]) -> Job:
-    stage = None if row.stage is None else StageName(row.stage)
-    spec = JobSpec.model_validate(row.spec)
-    return Job(row.id, spec, JobStatus(row.status), stage, row.error, row.created_at, row.updated_at)
-
-
-def _event(row: Row[Any]) -> Event:
-    stage = None if row.stage is None else StageName(row.stage)
-    kind = EventKind(row.kind)
-    return Event(kind, stage, row.message, row.done, row.total, row.data, row.sequence, row.time)
-
-
-def _measurement(row: Row[Any], target: Target) -> Measurement:
-    values = {name: value for name, value in row._mapping.items() if name != "id"}
-    return Measurement(**{**values, "target": target})
-
-
-def _point_values(job_id: str, point: Point) -> dict[str, Any]:
-    return {
-        "job_id": job_id,
-        "digest": point.digest,
-        "architecture": point.architecture.to_dict(),
-        "validation": point.validation,
-        "test": point.test,
-        "parameters": point.parameters,
-        "macs": point.macs,
-        "state_bytes": point.state_bytes,
-        "preset": point.preset,
-        "on_front": point.on_front,
-    }
-
-
-def _point(row: Row[Any], latencies: Mapping[str, Latency]) -> Point:
-    values = {name: value for name, value in row._mapping.items() if name != "job_id"}
-    return Point(
-        **{**values, "architecture": Architecture.from_dict(row.architecture), "latency_ms": latencies}
-    )
+        return list(connection.execute(query.order_by(in_order_of)))
+    found: list[Row[Any]] = []
+    for chunk in _chunks(list(dict.fromkeys(digests))):
+        found += connection.execute(query.where(column.in_(chunk)))
+    if in_order_of is not None:
+        found.sort(key=lambda row: row.number)
+    return found

@@ -92,7 +92,11 @@ class JobRow(Base):
     """A job, its lease and the number of its last event."""
 
     __tablename__ = "jobs"
-    __table_args__ = (Unique("owner", "key"),)
+    __table_args__ = (
+        Unique("owner", "key"),
+        Index(None, "owner", "status"),
+        Index(None, "status", "number"),
+    )
 
     number: Mapped[Number]
     id: Mapped[str] = mapped_column(_CODE, unique=True)

@@ -1,8 +1,8 @@
-"""${message}"""
+"""${message}."""
 
 import sqlalchemy as sa
 from alembic import op
-
+${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
@@ -10,5 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply."""
+    """To this schema."""
     ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    """Back to the schema before."""
+    ${downgrades if downgrades else "pass"}

@@ -1,0 +1,48 @@
+"""How jobs are named, and found again by what a user typed."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from nas.errors import NoSuchJob
+from nas.job import JobSpec
+
+__all__ = ["is_beginning", "new_job_id", "no_such_job"]
+
+_BEGINNING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+SHOWN = 5
+"""Ids that an error names at most."""
+
+
+def new_job_id(spec: JobSpec) -> str:
+    """A fresh id, e.g. ``"demo-3f9a1c"``."""
+    return f"{spec.name}-{secrets.token_hex(3)}"
+
+
+def is_beginning(text: str) -> bool:
+    """Whether an id could begin so (other characters never reach a database)."""
+    return _BEGINNING.fullmatch(text) is not None
+
+
+def no_such_job(asked: str, matching: Sequence[str], known: Sequence[str]) -> NoSuchJob:
+    """The error for an id that names no job, or several.
+
+    Args:
+        matching: ids that begin with what was asked.
+        known: ids to look for near ones in, newest first.
+    """
+    if matching:
+        return NoSuchJob(f"{asked!r} is the beginning of several jobs: {_listed(matching)}")
+    if not known:
+        return NoSuchJob(f"no job {asked!r}: there is no job yet")
+    near = get_close_matches(asked, known, n=3)
+    if near:
+        return NoSuchJob(f"no job {asked!r}; did you mean {_listed(near)}?")
+    return NoSuchJob(f"no job {asked!r}; the newest are {_listed(known)}")
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ", ".join([*ids[:SHOWN], "…"] if len(ids) > SHOWN else ids)

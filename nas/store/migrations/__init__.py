@@ -1,0 +1,1 @@
+"""Alembic's migrations, run by `nas.store.migrate` whenever a database is opened."""

@@ -1,0 +1,1 @@
+"""One file a revision; one that was shipped is never changed."""

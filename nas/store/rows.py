@@ -1,0 +1,168 @@
+"""Between the nouns and their rows. A row is a mapping of column names to values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row
+
+from nas.evaluation import Evaluation, Split
+from nas.front import Latency, Point
+from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName
+from nas.store.store import SupernetRecord
+from searchspaces.architecture import Architecture
+from workers.measurement import Measurement
+from workers.target import Target
+
+__all__ = [
+    "evaluation_from",
+    "evaluation_row",
+    "event_from",
+    "event_row",
+    "job_from",
+    "latency_from",
+    "latency_row",
+    "measurement_from",
+    "measurement_row",
+    "point_from",
+    "point_row",
+    "supernet_from",
+    "supernet_row",
+]
+
+
+def job_from(row: Row[Any]) -> Job:
+    """A job of its row."""
+    return Job(
+        id=row.id,
+        spec=JobSpec.model_validate_json(row.spec),
+        status=JobStatus(row.status),
+        stage=None if row.stage is None else StageName(row.stage),
+        error=row.error,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """Of an event, but for its job."""
+    return {
+        "sequence": event.sequence,
+        "time": event.time,
+        "kind": str(event.kind),
+        "stage": None if event.stage is None else str(event.stage),
+        "message": event.message,
+        "done": event.done,
+        "total": event.total,
+        "data": dict(event.data),
+    }
+
+
+def event_from(row: Row[Any]) -> Event:
+    """Inverse of `event_row`."""
+    return Event(
+        kind=EventKind(row.kind),
+        stage=None if row.stage is None else StageName(row.stage),
+        message=row.message,
+        done=row.done,
+        total=row.total,
+        data=row.data,
+        sequence=row.sequence,
+        time=row.time,
+    )
+
+
+def measurement_row(measurement: Measurement) -> dict[str, Any]:
+    """Of a measurement, but for its target."""
+    row = asdict(measurement)
+    del row["target"]
+    return row
+
+
+def measurement_from(row: Row[Any], target: Target) -> Measurement:
+    """Inverse of `measurement_row`."""
+    return Measurement(
+        digest=row.digest,
+        target=target,
+        latency_ms=row.latency_ms,
+        spread_ms=row.spread_ms,
+        error_ms=row.error_ms,
+        wall_ms=row.wall_ms,
+        reference_ms=row.reference_ms,
+        drift=row.drift,
+        peak_memory_bytes=row.peak_memory_bytes,
+        repeats=row.repeats,
+        rejected=row.rejected,
+        noisy=row.noisy,
+        measured_at=row.measured_at,
+    )
+
+
+def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
+    """Of an evaluation; one that failed has no value (SQLite keeps no NaN)."""
+    return {
+        "supernet": evaluation.supernet,
+        "digest": evaluation.digest,
+        "split": str(evaluation.split),
+        "value": None if math.isnan(evaluation.value) else evaluation.value,
+        "seconds": evaluation.seconds,
+    }
+
+
+def evaluation_from(row: Row[Any], supernet: str, split: Split) -> Evaluation:
+    """Inverse of `evaluation_row`."""
+    value = math.nan if row.value is None else row.value
+    return Evaluation(supernet, row.digest, split, value, row.seconds)
+
+
+def supernet_row(record: SupernetRecord) -> dict[str, Any]:
+    """Of a supernet."""
+    return asdict(record)
+
+
+def supernet_from(row: Row[Any]) -> SupernetRecord:
+    """Inverse of `supernet_row`."""
+    return SupernetRecord(**row._mapping)
+
+
+def point_row(point: Point) -> dict[str, Any]:
+    """Of a point, but for its job, its architecture and its latencies."""
+    return {
+        "digest": point.digest,
+        "validation": point.validation,
+        "test": point.test,
+        "parameters": point.parameters,
+        "macs": point.macs,
+        "state_bytes": point.state_bytes,
+        "preset": point.preset,
+        "on_front": point.on_front,
+    }
+
+
+def point_from(row: Row[Any], latencies: Mapping[str, Latency]) -> Point:
+    """Inverse of `point_row`; the row has the architecture too."""
+    return Point(
+        digest=row.digest,
+        architecture=Architecture.from_dict(row.architecture),
+        validation=row.validation,
+        test=row.test,
+        parameters=row.parameters,
+        macs=row.macs,
+        state_bytes=row.state_bytes,
+        latency_ms=latencies,
+        preset=row.preset,
+        on_front=row.on_front,
+    )
+
+
+def latency_row(latency: Latency) -> dict[str, Any]:
+    """Of a latency, but for its point and target."""
+    return asdict(latency)
+
+
+def latency_from(row: Row[Any]) -> Latency:
+    """Inverse of `latency_row`."""
+    return Latency(row.predicted, row.predicted_std, row.measured, row.measured_std)
