@@ -1,0 +1,156 @@
+"""Composed model files: equal to torch at any batch and length, for every mixer and channel mixer."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import nas.export.library
+from nas.export import BlockLibrary
+from nas.export.blocks import Block
+from nas.export.library import OPSET
+from searchspaces.architecture import Architecture, Layer
+from searchspaces.channels import channels
+from searchspaces.mixers import mixers
+from searchspaces.space import load_space
+from searchspaces.submodel import Submodel
+
+SHAPES = ((1, 1), (3, 7), (2, 64), (1, 150))
+LIBRARY = BlockLibrary()
+
+
+def run(model: onnx.ModelProto, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(["logits"], {"tokens": tokens})[0]
+
+
+def randomised(architecture: Architecture, seed: int = 0) -> Submodel:
+    """Every weight random, norms too: a constant baked into a graph would show."""
+    submodel = Submodel(architecture)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in submodel.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
+    return submodel.eval()
+
+
+def compose(submodel: Submodel, library: BlockLibrary = LIBRARY) -> onnx.ModelProto:
+    weights = {name: value.detach().numpy() for name, value in submodel.state_dict().items()}
+    return library.compose(submodel.architecture, weights)
+
+
+def largest_difference(submodel: Submodel, model: onnx.ModelProto) -> float:
+    rng = np.random.default_rng(0)
+    differences = []
+    for shape in SHAPES:
+        tokens = rng.integers(submodel.architecture.vocabulary, size=shape)
+        with torch.inference_mode():
+            expected = submodel(torch.from_numpy(tokens)).numpy()
+        got = run(model, tokens)
+        assert got.shape == expected.shape
+        differences.append(np.abs(got - expected).max() / max(1.0, np.abs(expected).max()))
+    return float(max(differences))
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+@pytest.mark.parametrize("mixer", sorted(mixers()))
+def test_every_mixer_composes_to_what_torch_computes(mixer: str, heads: int) -> None:
+    layers = (Layer(mixers()[mixer].example, heads, ratio=1), Layer(mixers()[mixer].example, heads, ratio=2))
+    submodel = randomised(Architecture(50, 32, layers))
+    assert largest_difference(submodel, compose(submodel)) < 1e-4
+
+
+@pytest.mark.parametrize("channel", sorted(channels()))
+def test_every_channel_mixer_composes_to_what_torch_computes(channel: str) -> None:
+    layers = (
+        Layer("none", 0, channels()[channel].example, 2),
+        Layer("none", 0, channels()[channel].example, 0.5),
+    )
+    submodel = randomised(Architecture(50, 32, layers))
+    assert largest_difference(submodel, compose(submodel)) < 1e-4
+
+
+@pytest.fixture
+def mixed() -> Architecture:
+    layers = (Layer("softmax", 2, ratio=1), Layer("none", 0, ratio=2), Layer("window:8", 4, ratio=1))
+    return Architecture(256, 16, layers)
+
+
+def test_the_file_is_plain_onnx_with_the_weights_own_names(mixed: Architecture) -> None:
+    submodel = Submodel(mixed)
+    model = compose(submodel)
+    onnx.checker.check_model(model, full_check=True)
+    assert not model.functions
+    assert {node.domain for node in model.graph.node} == {""}
+    assert [(opset.domain, opset.version) for opset in model.opset_import if not opset.domain] == [
+        ("", OPSET)
+    ]
+    assert {tensor.name for tensor in model.graph.initializer} == set(submodel.state_dict())
+    assert [value.name for value in model.graph.input] == ["tokens"]
+    assert [value.name for value in model.graph.output] == ["logits"]
+
+
+def test_random_weights_follow_the_seed(mixed: Architecture) -> None:
+    first, again, other = (LIBRARY.compose(mixed, seed=seed).SerializeToString() for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_a_missing_weight_is_named(mixed: Architecture) -> None:
+    weights: dict[str, Any] = {n: v.numpy() for n, v in Submodel(mixed).state_dict().items()}
+    del weights["layers.2.qkv"]
+    with pytest.raises(KeyError, match=r"layers\.2\.qkv"):
+        LIBRARY.compose(mixed, weights)
+
+
+def counted(patch: pytest.MonkeyPatch) -> list[Block]:
+    """Blocks that are exported from now on."""
+    exported: list[Block] = []
+    export: Callable[[Block], bytes] = nas.export.library._export
+
+    def counting(block: Block) -> bytes:
+        exported.append(block)
+        return export(block)
+
+    patch.setattr(nas.export.library, "_export", counting)
+    return exported
+
+
+def test_blocks_are_exported_once_and_kept_on_disk(
+    mixed: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = counted(monkeypatch)
+    library = BlockLibrary(tmp_path / "blocks")
+    first = library.compose(mixed)
+    names = [block.name for block in exported]
+    # Embedding, two head sizes' positions, two mixers, two ratios, logits.
+    assert len(names) == len(set(names)) == 8
+    shuffled = Architecture(256, 16, mixed.layers[::-1])
+    library.compose(shuffled)
+    assert BlockLibrary(tmp_path / "blocks").compose(mixed) == first
+    assert len(exported) == 8
+    assert len(list((tmp_path / "blocks").iterdir())) == 8
+
+
+def test_a_change_of_the_arithmetic_is_exported_anew(
+    mixed: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = counted(monkeypatch)
+    BlockLibrary(tmp_path).compose(mixed)
+    monkeypatch.setattr(nas.export.library, "_origin", lambda: "changed")
+    BlockLibrary(tmp_path).compose(mixed)
+    assert len(exported) == 16
+
+
+@pytest.mark.slow
+def test_the_demos_space_composes_to_what_torch_computes() -> None:
+    space = load_space("hybrid-lm")
+    library = BlockLibrary()
+    for architecture in space.decode(space.sample(12, np.random.default_rng(0))):
+        submodel = Submodel(architecture)
+        assert largest_difference(submodel, compose(submodel, library)) < 1e-4
