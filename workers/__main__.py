@@ -11,9 +11,11 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from workers.agent import run_worker
 from workers.errors import WorkerError
+from workers.tls import ClientTls
 
 __all__ = ["main"]
 
@@ -28,11 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--device", default=platform.node(), metavar="NAME", help="the name targets call this machine by"
     )
     parser.add_argument("--once", action="store_true", help="end with the first session; do not reconnect")
+    parser.add_argument("--authority", type=Path, metavar="FILE", help="who signed the service's certificate")
+    parser.add_argument("--certificate", type=Path, metavar="FILE", help="this device's own, for mutual TLS")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="of the certificate")
     options = parser.parse_args(arguments)
+    files = (options.authority, options.certificate, options.key)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         # Not an argument: other users of this machine see those.
-        run_worker(options.connect, options.device, os.environ.get("NAS_TOKEN"), options.once)
+        run_worker(
+            options.connect,
+            options.device,
+            os.environ.get("NAS_TOKEN"),
+            options.once,
+            ClientTls(*files) if any(files) else None,
+        )
     except (WorkerError, ValueError) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 1

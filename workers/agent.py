@@ -19,6 +19,7 @@ from workers.measuring import describe_device, measure
 from workers.messages import Drain, Failure, Lease, Leave, Result
 from workers.models import ModelCache
 from workers.request import MeasurementRequest
+from workers.tls import ClientTls
 
 __all__ = ["run_worker"]
 
@@ -36,7 +37,13 @@ REFUSALS = (
 """Answers that another try would get again."""
 
 
-def run_worker(address: str, device: str, token: str | None = None, once: bool = False) -> None:
+def run_worker(
+    address: str,
+    device: str,
+    token: str | None = None,
+    once: bool = False,
+    tls: ClientTls | None = None,
+) -> None:
     """Measure for a service until stopped by SIGTERM or SIGINT (handled where this is the main thread).
 
     A lost connection is dialled again after a growing, randomised delay.
@@ -46,13 +53,14 @@ def run_worker(address: str, device: str, token: str | None = None, once: bool =
         device: the name that targets call this machine by.
         token: the service's secret, where it wants one; never logged.
         once: return when the first session ends rather than reconnect.
+        tls: None for plain text.
 
     Raises:
-        ValueError: `device` is not a name.
+        ValueError: `device` is not a name, or a file of `tls` cannot be read.
         SessionRefused: the service will not have this worker; says why.
         WorkerError: with `once`, the service was not reached.
     """
-    agent = _Agent(address, device, token)
+    agent = _Agent(address, device, token, tls)
     with agent.stopped_by_signals():
         agent.run(once)
 
@@ -60,9 +68,10 @@ def run_worker(address: str, device: str, token: str | None = None, once: bool =
 class _Agent:
     """Measures in the thread that calls `run`, so that processor time of that thread is the model's."""
 
-    def __init__(self, address: str, device: str, token: str | None) -> None:
+    def __init__(self, address: str, device: str, token: str | None, tls: ClientTls | None) -> None:
         self._address = address
         self._token = token
+        self._tls = tls
         self._here = describe_device(device)
         self._cache = ModelCache()
         self._stopping = False
@@ -91,7 +100,7 @@ class _Agent:
         delay = FIRST_DELAY_SECONDS
         while not self._stopping:
             self._inbox = SimpleQueue()
-            connection = Connection(self._address, self._here, self._token, self._inbox)
+            connection = Connection(self._address, self._here, self._token, self._inbox, self._tls)
             try:
                 ended = self._serve(connection)
             finally:

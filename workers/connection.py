@@ -28,6 +28,7 @@ from workers.models import ModelCache, assemble
 from workers.rpc.convert import service_message_from_wire, worker_message_to_wire
 from workers.rpc.v1 import worker_pb2 as wire
 from workers.rpc.v1 import worker_pb2_grpc
+from workers.tls import ClientTls
 
 __all__ = ["Connection", "Disconnected"]
 
@@ -56,6 +57,7 @@ class Connection:
         here: what this device can measure.
         token: the service's secret, or None.
         inbox: where leases, a drain and at last a Disconnected are put.
+        tls: None for plain text.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Connection:
         here: Capabilities,
         token: str | None,
         inbox: SimpleQueue[Lease | Drain | Disconnected | None],
+        tls: ClientTls | None = None,
     ) -> None:
         self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         self._inbox = inbox
@@ -71,10 +74,11 @@ class Connection:
         self._cancelled: set[str] = set()
         self._session_id: str | None = None
         self._ended = threading.Event()
-        self._channel = grpc.insecure_channel(
-            address,
-            options=[("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 10_000)],
-        )
+        options = [("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 10_000)]
+        if tls is None:
+            self._channel = grpc.insecure_channel(address, options)
+        else:
+            self._channel = grpc.secure_channel(address, tls.credentials(), options)
         self._stub = worker_pb2_grpc.WorkerServiceStub(self._channel)
         self.send(Register(here))
         self._replies = self._stub.Session(self._messages(), metadata=self._metadata)

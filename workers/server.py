@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 
@@ -14,8 +16,9 @@ from workers.errors import ListenFailed, NoWorkerServes
 from workers.leases import Board
 from workers.request import MeasurementRequest, Outcome
 from workers.rpc.v1 import worker_pb2_grpc
-from workers.servicer import WorkerServicer
+from workers.servicer import Admits, WorkerServicer
 from workers.target import Target
+from workers.tls import ServerTls
 
 __all__ = ["WorkerServer"]
 
@@ -33,9 +36,15 @@ STOP_SECONDS = 2.0
 class WorkerServer:
     """Listens for workers and has them measure.
 
+    Attributes:
+        local_address: where workers of this same machine connect, once started.
+
     Args:
         bind: ``HOST:PORT``; port 0 picks a free one. Anything but loopback should come with a token.
         token: secret that workers must show; None lets any in.
+        admits: judges what a worker shows (``Bearer TOKEN``) in place of one `token`.
+        tls: of `bind`; None for plain text. With it, workers of this same machine may connect to
+            `local_address`, which is not encrypted.
         lease_seconds: a worker that is silent for longer loses its lease.
         measurement_seconds: a measurement that takes longer is taken from its worker, which is dropped.
         no_worker_seconds: `measure` gives up after this long without a worker for a target.
@@ -46,18 +55,22 @@ class WorkerServer:
         self,
         bind: str = "127.0.0.1:0",
         token: str | None = None,
+        admits: Admits | None = None,
+        tls: ServerTls | None = None,
         lease_seconds: float = 60.0,
         measurement_seconds: float = 120.0,
         no_worker_seconds: float = 60.0,
         max_sessions: int = 64,
     ) -> None:
         self._bind = bind
-        self._token = token
+        self._admits = admits if token is None else partial(_shows, token)
+        self._tls = tls
         self._lease_seconds = lease_seconds
         self._no_worker_seconds = no_worker_seconds
         self._max_sessions = max_sessions
         self._board = Board(lease_seconds, measurement_seconds)
         self._server: grpc.Server | None = None
+        self.local_address = bind
         self._address = bind
 
     def start(self) -> str:
@@ -67,7 +80,7 @@ class WorkerServer:
             ListenFailed: the address is not one of this machine, or taken.
         """
         host, _, _ = self._bind.rpartition(":")
-        if self._token is None and not _is_loopback(host):
+        if self._admits is None and not _is_loopback(host):
             log.warning("workers may connect to %s without a token", self._bind)
         # A worker holds one thread for its stream and may need another to fetch.
         calls = 2 * self._max_sessions
@@ -82,10 +95,14 @@ class WorkerServer:
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ],
         )
-        servicer = WorkerServicer(self._board, self._token, self._lease_seconds, self._max_sessions)
+        servicer = WorkerServicer(self._board, self._admits, self._lease_seconds, self._max_sessions)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, server)
         try:
-            port = server.add_insecure_port(self._bind)
+            if self._tls is None:
+                port = local_port = server.add_insecure_port(self._bind)
+            else:
+                port = server.add_secure_port(self._bind, self._tls.credentials())
+                local_port = server.add_insecure_port("127.0.0.1:0")
         except RuntimeError as error:
             raise ListenFailed(
                 f"cannot listen on {self._bind}: it is taken, or not of this machine"
@@ -93,6 +110,7 @@ class WorkerServer:
         server.start()
         self._server = server
         self._address = f"{host}:{port}"
+        self.local_address = self._address if self._tls is None else f"127.0.0.1:{local_port}"
         return self._address
 
     @property
@@ -167,6 +185,10 @@ class WorkerServer:
             f"no worker served {target} within {seconds:.0f} s; connected: {reasons or 'none'}; start one "
             f"on the device with: nas worker --connect {self._address} --device {target.device}"
         )
+
+
+def _shows(token: str, shown: str) -> bool:
+    return hmac.compare_digest(shown.encode(), f"Bearer {token}".encode())
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
@@ -38,19 +37,23 @@ HEARTBEATS_PER_LEASE = 4
 """A lease outlives this many lost heartbeats, less one."""
 
 
+Admits = Callable[[str], bool]
+"""Whether a worker that shows this ``authorization``, ``Bearer TOKEN``, comes in."""
+
+
 class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     """Reads each worker's stream in a thread of its own and writes it from gRPC's.
 
     Args:
         board: of leases.
-        token: the secret that workers must show; None: none.
+        admits: judges what a worker shows as ``authorization``; None lets any in.
         lease_seconds: as the board's.
         max_sessions: workers at once.
     """
 
-    def __init__(self, board: Board, token: str | None, lease_seconds: float, max_sessions: int) -> None:
+    def __init__(self, board: Board, admits: Admits | None, lease_seconds: float, max_sessions: int) -> None:
         self._board = board
-        self._token = token
+        self._admits = admits
         self._heartbeat_seconds = lease_seconds / HEARTBEATS_PER_LEASE
         self._max_sessions = max_sessions
 
@@ -95,11 +98,8 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
             yield wire.ModelChunk(data=chunk)
 
     def _authenticate(self, context: grpc.ServicerContext) -> None:
-        if self._token is None:
-            return
         shown = dict(context.invocation_metadata()).get("authorization", "")
-        expected = f"Bearer {self._token}"
-        if not hmac.compare_digest(str(shown).encode(), expected.encode()):
+        if self._admits is not None and not self._admits(str(shown)):
             _abort(context, grpc.StatusCode.UNAUTHENTICATED, "the token is missing or is not the service's")
 
     def _read(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import catalogue, demo, fronts, jobs, worker
+from nas.cli import access, catalogue, demo, fronts, jobs, serve, worker
 from nas.cli.output import print_error
 from nas.cli.settings import Settings, settings_of
 from nas.errors import NasError, as_nas_error
@@ -17,6 +17,7 @@ from nas.errors import NasError, as_nas_error
 __all__ = ["app", "main"]
 
 RUN, ASK, DEVICES, KNOW = "Run jobs", "Ask for results", "Devices and benchmarks", "What there is"
+SERVE = "Work with a service that others share"
 
 app = typer.Typer(
     name="nas",
@@ -36,6 +37,21 @@ def root(
             envvar="NAS_HOME", help="Folder of jobs, measurements and supernets.", show_default="./.nas"
         ),
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", envvar="NAS_SERVER", help="Ask a service elsewhere."),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="NAS_TOKEN", help="What that service knows you by.")
+    ] = None,
+    authority: Annotated[
+        Path | None,
+        typer.Option(envvar="NAS_AUTHORITY", help="Who signed its certificate: turns on TLS."),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(envvar="NAS_CERTIFICATE", help="Your own, for mutual TLS.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(envvar="NAS_KEY", help="Of your certificate.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
     """Find the best transformer for a task on a device, within a budget: one elastic supernet, real
@@ -45,6 +61,11 @@ def root(
     """
     settings = settings_of(context)
     settings.home, settings.debug = home, debug
+    settings.server, settings.token = server, token
+    if authority or certificate or key:
+        from workers.tls import ClientTls
+
+        settings.tls = ClientTls(authority, certificate, key)
 
 
 app.command(rich_help_panel=RUN)(demo.demo)
@@ -52,6 +73,11 @@ app.command(rich_help_panel=RUN)(jobs.search)
 app.command(rich_help_panel=RUN)(jobs.resume)
 app.command(rich_help_panel=RUN)(jobs.cancel)
 app.command("jobs", rich_help_panel=RUN)(jobs.list_jobs)
+app.command(rich_help_panel=SERVE)(serve.serve)
+app.command(rich_help_panel=SERVE)(serve.submit)
+app.command(rich_help_panel=SERVE)(serve.watch)
+app.add_typer(access.tokens, rich_help_panel=SERVE)
+app.command(rich_help_panel=SERVE)(access.certs)
 app.command(rich_help_panel=ASK)(jobs.show)
 app.command(rich_help_panel=ASK)(fronts.front)
 app.command(rich_help_panel=ASK)(fronts.best)

@@ -13,6 +13,7 @@ from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
     from nas.client import Client
+    from workers.tls import ClientTls
 
 __all__ = ["Job", "Json", "Maximum", "Settings", "bounds_from", "open_client", "settings_of"]
 
@@ -25,11 +26,17 @@ class Settings:
         json: a program reads: the answer, and an error, are JSON.
         debug: show the traceback of an error.
         home: folder of the embedded service; None for its own default.
+        server: ``HOST:PORT`` of a service elsewhere; None for the embedded one.
+        token: shown to that service.
+        tls: files for an encrypted connection to it; None for plain text.
     """
 
     json: bool = False
     debug: bool = False
     home: Path | None = None
+    server: str | None = None
+    token: str | None = None
+    tls: ClientTls | None = None
 
 
 def settings_of(context: typer.Context) -> Settings:
@@ -42,7 +49,8 @@ def open_client(context: typer.Context) -> Client:
     """The one door to the service; a context manager."""
     from nas.client import connect
 
-    return connect(home=settings_of(context).home)
+    settings = settings_of(context)
+    return connect(settings.server, token=settings.token, tls=settings.tls, home=settings.home)
 
 
 def _note_json(context: typer.Context, value: bool) -> bool:

@@ -22,7 +22,7 @@ from nas.files import write_whole
 from searchspaces.errors import Problem
 from searchspaces.space import problems_of
 
-__all__ = ["ANYONE", "Identity", "Limits", "Role", "Tokens"]
+__all__ = ["ANYONE", "SCHEME", "Identity", "Limits", "Role", "Tokens"]
 
 SCHEME = "Bearer "
 

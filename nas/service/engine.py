@@ -10,6 +10,7 @@ from typing import Any
 from nas.controller.controller import Controller
 from nas.controller.evaluator import RayEvaluator
 from nas.errors import JobInterrupted, NasError
+from nas.service.door import WorkerDoor
 from nas.service.fleet import EmbeddedFleet
 from nas.service.local import STOP_STATE
 from nas.store.store import Store
@@ -25,12 +26,12 @@ class Engine:
 
     Args:
         home: folder beside the database.
-        bind: address that workers connect to.
+        door: how workers come in.
     """
 
-    def __init__(self, store: Store, home: Path, bind: str) -> None:
+    def __init__(self, store: Store, home: Path, door: WorkerDoor) -> None:
         self._store = store
-        self._fleet = EmbeddedFleet(home, bind)
+        self._fleet = EmbeddedFleet(home, door)
         self._evaluator = RayEvaluator(home)
         self._controller = Controller(store, home, self._fleet, self._evaluator)
 

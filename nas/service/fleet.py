@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NoWorker, ServiceUnavailable
+from nas.service.door import WorkerDoor
 from workers.errors import WorkerError
 from workers.request import MeasurementRequest, Outcome
 from workers.server import WorkerServer
@@ -31,12 +32,13 @@ class EmbeddedFleet:
 
     Args:
         home: folder for the worker process's log.
-        bind: address to listen on; an unused loopback port by default.
+        door: where it listens, and whom it lets in.
     """
 
-    def __init__(self, home: Path, bind: str) -> None:
+    def __init__(self, home: Path, door: WorkerDoor) -> None:
         self._home = home
-        self._server = WorkerServer(bind, token=os.environ.get("NAS_TOKEN"))
+        self._secret = door.secret
+        self._server = WorkerServer(door.bind, admits=door.admits, tls=door.tls)
         self._lock = threading.Lock()
         self._address: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -85,18 +87,19 @@ class EmbeddedFleet:
         with self._lock:
             ended = self._process is None or self._process.poll() is not None
             if target.device == LOCAL_DEVICE and ended and not self._server.serves(target):
-                self._process = self._spawn(self._server.address)
+                self._process = self._spawn(self._server.local_address)
 
     def _spawn(self, address: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "workers", "--connect", address, "--device", LOCAL_DEVICE, "--once"]
         self._home.mkdir(parents=True, exist_ok=True)
+        shown = {} if self._secret is None else {"NAS_TOKEN": self._secret}
         with (self._home / "worker.log").open("ab") as log:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **shown, "OMP_NUM_THREADS": "1"},
                 start_new_session=True,  # Ctrl-C is for the service, which then stops its worker
             )
 

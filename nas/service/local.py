@@ -13,6 +13,7 @@ from nas.errors import DeadlineExceeded, InvalidSpec
 from nas.front import Front, Point
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, load_job_spec
 from nas.service.api import WATCH_SECONDS, EventBatch, Service
+from nas.service.door import WorkerDoor
 from nas.stages.plan import resolve, self_contained
 from nas.store import open_store
 from nas.tasks import task_descriptions
@@ -40,13 +41,17 @@ class LocalService(Service):
 
     Args:
         home: folder of the database, the supernets and the exported blocks.
-        bind: address that workers connect to; `$NAS_BIND` where None, else an unused loopback port.
+        door: how workers come in; where None, at `$NAS_BIND` (else an unused loopback port), showing
+            `$NAS_TOKEN` where there is one.
+        store: URL of a database elsewhere; None for one in `home`.
     """
 
-    def __init__(self, home: Path, bind: str | None = None) -> None:
+    def __init__(self, home: Path, door: WorkerDoor | None = None, store: str | None = None) -> None:
         self.home = home.resolve()
-        self._store = open_store(self.home)
-        self._bind = bind or os.environ.get("NAS_BIND", "127.0.0.1:0")
+        self._store = open_store(store or self.home)
+        self._door = door or WorkerDoor(
+            os.environ.get("NAS_BIND", "127.0.0.1:0"), secret=os.environ.get("NAS_TOKEN")
+        )
         self._running: dict[str, Run] = {}
 
     @cached_property
@@ -56,7 +61,7 @@ class LocalService(Service):
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         from nas.service.engine import Engine
 
-        return Engine(self._store, self.home, self._bind)
+        return Engine(self._store, self.home, self._door)
 
     # Jobs
     def submit(

@@ -9,7 +9,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 
-from nas.errors import NasError
+from nas.errors import NasError, ServiceUnavailable
 
 __all__ = ["Metrics", "MetricsServer"]
 
@@ -70,12 +70,19 @@ class _Asked:
 class MetricsServer:
     """`/metrics` over HTTP, until closed.
 
+    Args:
+        bind: ``HOST:PORT`` to listen on.
+
     Attributes:
         address: ``HOST:PORT`` that it listens on.
     """
 
-    def __init__(self, metrics: Metrics, host: str, port: int) -> None:
-        self._server, self._thread = start_http_server(port, host, metrics.registry)
+    def __init__(self, metrics: Metrics, bind: str) -> None:
+        host, _, port = bind.rpartition(":")
+        try:
+            self._server, self._thread = start_http_server(int(port), host, metrics.registry)
+        except (OSError, ValueError) as error:
+            raise ServiceUnavailable(f"cannot listen on {bind}: {error}") from error
         self.address = f"{host}:{self._server.server_port}"
 
     def close(self) -> None:

@@ -20,11 +20,11 @@ from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service import convert
 from nas.service.api import EventBatch, Service
 from nas.service.faults import error_of_call
-from nas.service.tls import ClientTls
 from nas.service.transfer import receive_folder
-from searchspaces.errors import SpaceError
+from searchspaces.errors import Problem, SpaceError
 from searchspaces.space import load_space, space_names
 from workers.target import Target
+from workers.tls import ClientTls, TlsFileError
 
 __all__ = ["RemoteService"]
 
@@ -93,10 +93,7 @@ class RemoteService(Service):
         self.server = server
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self._patience = patience
-        if tls is None:
-            self._channel = grpc.insecure_channel(server, CLIENT_OPTIONS)
-        else:
-            self._channel = grpc.secure_channel(server, tls.credentials(), CLIENT_OPTIONS)
+        self._channel = _channel(server, tls)
         self._stub = rpc.SearchServiceStub(self._channel)
 
     # Jobs
@@ -256,6 +253,15 @@ class RemoteService(Service):
             yield
         except grpc.RpcError as error:
             raise error_of_call(error, self.server) from error
+
+
+def _channel(server: str, tls: ClientTls | None) -> grpc.Channel:
+    if tls is None:
+        return grpc.insecure_channel(server, CLIENT_OPTIONS)
+    try:
+        return grpc.secure_channel(server, tls.credentials(), CLIENT_OPTIONS)
+    except TlsFileError as error:
+        raise InvalidSpec([Problem("tls", str(error))]) from error
 
 
 def _name_or_declaration(space: str, relative_to: Path) -> str | dict[str, Any]:

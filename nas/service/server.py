@@ -21,10 +21,10 @@ from nas.service.auth import Tokens
 from nas.service.guard import Guard
 from nas.service.metrics import Metrics
 from nas.service.servicer import Servicer
-from nas.service.tls import ServerTls
 from searchspaces.errors import Problem
+from workers.tls import ServerTls, TlsFileError
 
-__all__ = ["SearchServer"]
+__all__ = ["SearchServer", "is_loopback"]
 
 REQUEST_LIMIT = 1 << 20
 """Bytes of one request; the largest holds a job file."""
@@ -68,7 +68,7 @@ class SearchServer:
         data_root: Path | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        if tokens is None and not _is_loopback(bind):
+        if tokens is None and not is_loopback(bind):
             message = (
                 f"{bind} is reached from elsewhere; accepted without tokens: 127.0.0.1, [::1] or localhost"
             )
@@ -148,6 +148,8 @@ class SearchServer:
                 port = server.add_insecure_port(self._bind)
             else:
                 port = server.add_secure_port(self._bind, self._tls.credentials())
+        except TlsFileError as error:
+            raise InvalidSpec([Problem("tls", str(error))]) from error
         except RuntimeError as error:
             raise ServiceUnavailable(f"cannot listen on {self._bind}: {error}") from error
         return f"{self._bind.rpartition(':')[0]}:{port}"
@@ -165,5 +167,6 @@ class SearchServer:
             await asyncio.sleep(HEALTH_SECONDS)
 
 
-def _is_loopback(bind: str) -> bool:
+def is_loopback(bind: str) -> bool:
+    """Whether only this machine can reach ``HOST:PORT``."""
     return bind.rpartition(":")[0] in ("127.0.0.1", "[::1]", "localhost")

@@ -11,6 +11,7 @@ from typing import Any
 from nas.errors import JobFailed, NasError
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus
 from nas.service.api import EventBatch
+from nas.service.door import WorkerDoor
 from nas.service.local import ENDED, LocalService
 
 __all__ = ["SharedService"]
@@ -28,20 +29,29 @@ class SharedService(LocalService):
 
     Args:
         home: folder of the supernets and exported blocks, and of the database where `store` is None.
-        bind: address that workers connect to.
+        door: how workers come in.
+        store: URL of a database that several services share; None for one in `home`.
         parallel: jobs that this process runs at once; 0 for none.
     """
 
-    def __init__(self, home: Path, bind: str | None = None, parallel: int = 1) -> None:
-        super().__init__(home, bind)
+    def __init__(
+        self, home: Path, door: WorkerDoor | None = None, store: str | None = None, parallel: int = 1
+    ) -> None:
+        super().__init__(home, door, store)
         self._parallel = parallel
         self._closing = threading.Event()
         self._wake = threading.Event()
         self._dispatcher = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
-    def start(self) -> None:
-        """Begin to run what is queued."""
+    def start(self) -> str:
+        """Let workers connect and begin to run what is queued; returns the address for workers.
+
+        Raises:
+            ServiceUnavailable: it cannot be listened on.
+        """
+        address = self._engine.listen()
         self._dispatcher.start()
+        return address
 
     def submit(
         self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""

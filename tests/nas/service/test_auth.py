@@ -162,7 +162,7 @@ def test_metrics_count_calls_by_status(tmp_path: Path) -> None:
         client.jobs()
         with pytest.raises(NoSuchJob):
             client.job("missing")
-    with MetricsServer(metrics, "127.0.0.1", 0) as told, urlopen(f"http://{told.address}/metrics") as answer:
+    with MetricsServer(metrics, "127.0.0.1:0") as told, urlopen(f"http://{told.address}/metrics") as answer:
         text = answer.read().decode()
     assert 'nas_requests_total{method="GetJob",status="NOT_FOUND"} 1.0' in text
     assert 'nas_requests_total{method="SubmitJob",status="OK"} 1.0' in text

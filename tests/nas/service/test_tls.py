@@ -11,7 +11,7 @@ from nas.errors import InvalidSpec, ServiceUnavailable
 from nas.service.certificates import make_certificates
 from nas.service.remote import RemoteService
 from nas.service.server import SearchServer
-from nas.service.tls import ClientTls, ServerTls
+from workers.tls import ClientTls, ServerTls
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,145 @@
+"""A service that others share: running it, handing it jobs, and watching them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nas.cli.output import error_console, print_json, result_console
+from nas.cli.settings import Job, Json, open_client, settings_of
+
+if TYPE_CHECKING:
+    from workers.tls import ServerTls
+
+__all__ = ["serve", "submit", "watch"]
+
+
+def serve(
+    context: typer.Context,
+    bind: Annotated[
+        str, typer.Option(metavar="HOST:PORT", envvar="NAS_BIND_USERS", help="Where users connect.")
+    ] = "127.0.0.1:7070",
+    workers: Annotated[
+        str, typer.Option(metavar="HOST:PORT", envvar="NAS_BIND_WORKERS", help="Where workers connect.")
+    ] = "127.0.0.1:7071",
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", envvar="NAS_BIND_METRICS", help="Where Prometheus asks for /metrics."
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(envvar="NAS_STORE", help="URL of a PostgreSQL store that several services share."),
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(envvar="NAS_TOKENS", help="Token file, see [bold]nas token[/]; none: loopback only."),
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Of the service: turns on TLS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Of the certificate.")] = None,
+    client_authority: Annotated[
+        Path | None, typer.Option(help="Who must have signed a client's certificate: mutual TLS.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="NAS_DATA", help="The only folder that jobs may read data from; none: none."),
+    ] = None,
+    parallel: Annotated[int, typer.Option(min=0, help="Jobs that run here at once.")] = 1,
+    level: Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> None:
+    """Serve users and workers over gRPC until stopped; jobs go on where they were at the next start.
+
+    [dim]nas serve[/dim]
+    [dim]nas serve --bind 0.0.0.0:7070 --workers 0.0.0.0:7071 --tokens tokens.json \\
+      --certificate certs/server.pem --key certs/server.key[/dim]
+    """
+    from nas.service.logs import log_as_json
+    from nas.service.serving import Serving
+
+    log_as_json(level.upper())
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with Serving(
+        settings_of(context).home or Path(".nas"),
+        bind=bind,
+        workers=workers,
+        metrics=metrics,
+        store=store,
+        tokens=tokens,
+        tls=_tls(certificate, key, client_authority),
+        data_root=data,
+        parallel=parallel,
+    ) as serving:
+        console = error_console()
+        console.print(
+            f"users connect to [bold]{serving.address}[/], workers to [bold]{serving.workers_address}[/]"
+        )
+        if tokens is None:
+            console.print("without --tokens anyone on this machine may use it, and nobody else can")
+        stopped.wait()
+        console.print("stopping: jobs stop at their last completed unit of work…")
+
+
+def _tls(certificate: Path | None, key: Path | None, client_authority: Path | None) -> ServerTls | None:
+    from nas.errors import InvalidSpec
+    from searchspaces.errors import Problem
+    from workers.tls import ServerTls
+
+    if certificate is not None and key is not None:
+        return ServerTls(certificate, key, client_authority)
+    if certificate or key or client_authority:
+        raise InvalidSpec([Problem("tls", "--certificate and --key are given together")])
+    return None
+
+
+def submit(
+    context: typer.Context,
+    spec: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job: see the README for its form.")],
+    key: Annotated[
+        str | None, typer.Option(help="Repeated with the same key it makes one job.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Hand a job over without waiting for it.
+
+    [dim]nas --server nas.example.org:7070 submit job.yaml[/dim]
+    """
+    with open_client(context) as client:
+        job = client.submit(spec, key=key)
+    if json:
+        print_json({"id": job.id, "status": str(job.status)})
+        return
+    then = "watch" if settings_of(context).server else "resume"
+    result_console().print(f"job [bold]{job.id}[/] is {job.status}; go on with: nas {then} {job.id}")
+
+
+def watch(context: typer.Context, job: Job, json: Json = False) -> None:
+    """Show a job's progress until it stops; a connection that breaks is made again, no event is missed.
+
+    Ctrl-C stops the watching, not the job.
+
+    [dim]nas watch latest[/dim]
+    """
+    from nas.cli.progress import open_view
+
+    with open_client(context) as client:
+        found = client.job(job)
+        try:
+            with open_view(error_console()) as view:
+                for event in client.watch(found.id):
+                    view.show(event)
+        except KeyboardInterrupt:
+            error_console().print(f"job {found.id} goes on; see it again with: nas watch {found.id}")
+        ended = client.job(found.id)
+    if json:
+        print_json({"id": ended.id, "status": str(ended.status), "error": ended.error})
+    else:
+        result_console().print(
+            f"job {ended.id} is {ended.status}" + (f": {ended.error}" if ended.error else "")
+        )

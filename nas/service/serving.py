@@ -1,0 +1,108 @@
+"""Everything that `nas serve` runs, started and stopped in order."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from nas.errors import InvalidSpec
+from nas.service.auth import Tokens
+from nas.service.door import WorkerDoor
+from nas.service.metrics import Metrics, MetricsServer
+from nas.service.server import SearchServer, is_loopback
+from nas.service.shared import SharedService
+from searchspaces.errors import Problem
+from workers.tls import ServerTls
+
+__all__ = ["Serving"]
+
+
+class Serving:
+    """A shared service, its port for users, its port for workers, and its metrics.
+
+    Workers have a port of their own, so that it can be exposed, limited and encrypted apart.
+
+    Args:
+        home: folder of the supernets and exported blocks, and of the database where `store` is None.
+        bind, workers, metrics: ``HOST:PORT`` each; no metrics where None.
+        store: URL of a database that several services share.
+        tokens: token file; None: users and workers are let in unasked, from this machine only.
+        tls: for users and workers; None for plain text.
+        data_root: the only folder that jobs may read data from; None for none.
+        parallel: jobs that run here at once.
+
+    Attributes:
+        service: what answers.
+        address, workers_address, metrics_address: ``HOST:PORT`` each, once started.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        bind: str = "127.0.0.1:0",
+        workers: str = "127.0.0.1:0",
+        metrics: str | None = None,
+        store: str | None = None,
+        tokens: Path | None = None,
+        tls: ServerTls | None = None,
+        data_root: Path | None = None,
+        parallel: int = 1,
+    ) -> None:
+        known = Tokens(tokens) if tokens is not None else None
+        outside = [(n, b) for n, b in (("bind", bind), ("workers", workers)) if not is_loopback(b)]
+        if known is None and outside:
+            accepted = "accepted without tokens: 127.0.0.1, [::1] or localhost"
+            raise InvalidSpec(
+                [Problem(n, f"{b} can be reached from elsewhere; {accepted}") for n, b in outside]
+            )
+        self._metrics, self._metrics_bind = Metrics(), metrics
+        self._opened = ExitStack()
+        # This machine's own worker shows a secret made afresh: tokens are known by their hashes only.
+        secret = None if known is None else secrets.token_urlsafe(32)
+        self.service = SharedService(home, WorkerDoor(workers, secret, known, tls), store, parallel)
+        self._server = SearchServer(
+            self.service,
+            bind,
+            home / "outgoing",
+            tokens=known,
+            tls=tls,
+            data_root=data_root,
+            metrics=self._metrics,
+        )
+        self.address = self.workers_address = self.metrics_address = ""
+
+    def start(self) -> None:
+        """Listen for workers and users, then begin to run jobs.
+
+        Raises:
+            ServiceUnavailable: an address cannot be listened on.
+        """
+        with ExitStack() as opened:
+            opened.callback(self.service.close)
+            self.workers_address = self.service.start()
+            self._metrics.watch_jobs(lambda: Counter(job.status for job in self.service.jobs()))
+            self._metrics.watch_devices(lambda: Counter(d["name"] for d in self.service.devices()))
+            if self._metrics_bind is not None:
+                self.metrics_address = opened.enter_context(
+                    MetricsServer(self._metrics, self._metrics_bind)
+                ).address
+            self.address = opened.enter_context(self._server).address
+            self._opened = opened.pop_all()
+
+    def stop(self) -> None:
+        """Answer nobody any more, stop jobs where they can go on, end every process."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
