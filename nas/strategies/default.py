@@ -9,168 +9,144 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.strategies.dominance import best_first
-from nas.strategies.features import StructureFeatures
-from nas.strategies.gaussian_process import GaussianProcess
 from nas.strategies.improvement import ExpectedImprovement
 from nas.strategies.plain import pack, unpack
 from nas.strategies.recorded import RecordedStrategy
 from nas.strategies.strategy import Problem, Values, register_strategy
-from nas.strategies.variation import Variation
+from nas.strategies.surrogate import Surrogate
+from nas.strategies.variation import Variation, mates
 from searchspaces.encoding import Population
 
 __all__ = ["SurrogateStrategy"]
 
-SMOOTH = ("globals", "counts", "zones", "free")
-"""Blocks of the surrogate whose effects need not add up."""
+LARGEST = 600
+"""Evaluations that the surrogate learns from, the best ones: its cost grows with their cube."""
+WAITING = 64
+"""Candidates still waited for that a pick takes into account, the latest ones."""
 
 
 @register_strategy("default")
 class SurrogateStrategy(RecordedStrategy):
     """Bayesian optimisation of the front, where only some objectives are dear.
 
-    Each dear objective gets a Gaussian process on structure-aware features and on the free objectives.
-    An inner evolution over its mean and the fresh free objectives gives the pool, from which a batch is
-    picked one by one by expected hypervolume improvement, each pick counted as attained at its mean and
-    as observed (so that its like lose their uncertainty).
+    An inner evolution on what the surrogate believes, optimistically, gives a pool of candidates. From it a
+    batch is picked one by one by expected hypervolume improvement; each pick, and each candidate still
+    waited for, counts as attained at its mean and as evaluated, so that its like lose their
+    uncertainty (Ginsbourger et al., 2010, "kriging believer").
 
     Args:
         initial: candidates evaluated before the surrogate speaks.
         pool: candidates that the inner search keeps.
         generations: of the inner search, each of `pool` candidates.
+        optimism: standard deviations by which the inner search takes dear objectives to be better than
+            their means, so that the pool holds what is uncertain too.
     """
 
     def __init__(
-        self, problem: Problem, seed: int = 0, initial: int = 12, pool: int = 200, generations: int = 30
+        self,
+        problem: Problem,
+        seed: int = 0,
+        initial: int = 16,
+        pool: int = 200,
+        generations: int = 60,
+        optimism: float = 1.5,
     ) -> None:
         super().__init__(problem, seed)
-        self._initial, self._pool_size, self._generations = initial, pool, generations
+        self._initial, self._size, self._generations = initial, pool, generations
+        self._optimism = optimism
         self._variation = Variation(problem.encoding)
-        self._features = StructureFeatures(problem.encoding)
-        self._models = [GaussianProcess(SMOOTH) for _ in problem.dear]
-        self._learned = 0
+        self._surrogate = Surrogate(problem)
+        self._taught = 0
         self._pool = self._empty()
 
-    # Proposing
-
     def _propose(self, n: int) -> Population:
-        values = self.problem.refreshed(self.ledger.population, self.ledger.values)
+        population, values = self.ledger.population, self.ledger.values
+        values = self.problem.refreshed(population, values)
         usable = np.isfinite(values).all(1)
         if self.ledger.taken < self._initial or usable.sum() < min(self._initial, 4):
             return self.problem.encoding.sample(n, self.rng)
-        known, values = self.ledger.population[usable], values[usable]
-        self._fit(known, values)
-        pool = self.ledger.fresh(self._search(known, values))
-        return self._pick(pool, n, values)
-
-    def _fit(self, population: Population, values: Values) -> None:
-        """Refit every model; their parameters only once the data has grown by a quarter."""
-        learn = len(values) >= 1.25 * self._learned
-        blocks = self._blocks(population, values)
-        for model, column in zip(self._models, self.problem.dear, strict=True):
-            model.fit(blocks, self.problem.minimised(values)[:, column], learn)
-        if learn:
-            self._learned = len(values)
-
-    def _blocks(self, population: Population, values: Values) -> dict[str, NDArray[np.float64]]:
-        blocks = self._features.blocks(population)
-        if self.problem.free:
-            blocks["free"] = values[:, self.problem.free]
-        return blocks
-
-    def _believed(self, population: Population) -> tuple[Values, dict[str, NDArray[np.float64]]]:
-        """(n, m) minimised values, the dear ones by the models' means; and the features."""
-        values = self.problem.refreshed(population, np.zeros((len(population), len(self.problem.objectives))))
-        blocks = self._blocks(population, values)
-        values = self.problem.minimised(values)
-        for model, column in zip(self._models, self.problem.dear, strict=True):
-            values[:, column] = model.mean(blocks)
-        return values, blocks
-
-    def _search(self, known: Population, values: Values) -> Population:
-        """The inner evolution: (pool, genes) best first by what is believed."""
+        population, values = population[usable], values[usable]
         smaller = self.problem.minimised(values)
-        elite = known[best_first(smaller, self.problem.violation(smaller))[: self._pool_size]]
-        parents = np.concatenate([elite, self._pool, self.problem.encoding.sample(self._pool_size, self.rng)])
-        parents, believed = self._survivors(parents)
+        best = best_first(smaller, self.problem.violation(smaller), LARGEST)
+        # The parameters are learned again once there is a quarter more to learn from.
+        learn = len(self.ledger) >= 1.25 * self._taught
+        self._surrogate.fit(population[best], values[best], learn)
+        self._taught = len(self.ledger) if learn else self._taught
+        self._pool = self._search(population[best[: self._size]])
+        return self._pick(self.ledger.fresh(self._pool), n, smaller)
+
+    def _search(self, elite: Population) -> Population:
+        """(pool, genes) the inner evolution's survivors, best first by what is believed."""
+        start = [elite, self._pool, self.problem.encoding.sample(self._size, self.rng)]
+        parents, believed = self._survivors(np.concatenate(start))
         for _ in range(self._generations):
-            first, second = np.minimum(*self.rng.integers(0, len(parents), (2, 2, self._pool_size)))
+            first, second = mates(believed, self._size, self.rng)
             children = self._variation.children(parents[first], parents[second], self.rng)
-            parents, believed = self._survivors(children, parents, believed)
-        self._pool = parents
+            parents, believed = self._survivors(np.concatenate([parents, children]), believed)
         return parents
 
-    def _survivors(
-        self, population: Population, parents: Population | None = None, believed: Values | None = None
-    ) -> tuple[Population, Values]:
-        values, _ = self._believed(population)
-        if parents is not None and believed is not None:
-            population, values = np.concatenate([parents, population]), np.concatenate([believed, values])
+    def _survivors(self, population: Population, believed: Values | None = None) -> tuple[Population, Values]:
+        """The best of distinct candidates with what is believed of them, which may be given of the first."""
+        told = 0 if believed is None else len(believed)
         _, first = np.unique(self.problem.encoding.keys(population), return_index=True)
-        population, values = population[first], values[first]
-        order = best_first(values, self.problem.violation(values))[: self._pool_size]
-        return population[order], values[order]
+        kept, new = first[first < told], first[first >= told]
+        values = self._surrogate.predict(population[new], self._optimism)
+        if believed is not None:
+            values = np.concatenate([believed[kept], values])
+        rows = population[np.concatenate([kept, new])]
+        order = best_first(values, self.problem.violation(values), self._size)
+        return rows[order], values[order]
 
-    # Picking
-
-    def _pick(self, pool: Population, n: int, values: Values) -> Population:
+    def _pick(self, pool: Population, n: int, attained: Values) -> Population:
         """(min(n, pool), genes) of the pool, one by one by expected hypervolume improvement."""
-        if not len(pool):
-            return pool
-        mean, blocks = self._believed(pool)
-        violation = self._free_violation(mean)
-        if (violation > 0).all():
-            return pool[np.argsort(violation, kind="stable")[:n]]
-        pool, mean = pool[violation == 0], mean[violation == 0]
-        posteriors = [
-            model.posterior({name: block[violation == 0] for name, block in blocks.items()})
-            for model in self._models
-        ]
-        covariances = [posterior.covariance for posterior in posteriors]
-        front, reference = self._attained(values, mean)
+        free = self.problem.violation(self._surrogate.predict(pool, 0.0), self.problem.free)
+        if not (free == 0).any():
+            return pool[np.argsort(free, kind="stable")[:n]]
+        pool = pool[free == 0]
+        waiting = self.ledger.pending[-WAITING:]
+        mean, covariances, noises = self._surrogate.posterior(np.concatenate([waiting, pool]))
+        front, reference = self._attained(attained, mean)
         improvement = ExpectedImprovement(front, reference, mean, (self.problem.dear or [0])[0])
         chosen: list[int] = []
-        for _ in range(min(n, len(pool))):
-            std = np.zeros_like(mean)
-            for column, covariance in zip(self.problem.dear, covariances, strict=True):
-                std[:, column] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-            gain = improvement.of(std)
-            gain[chosen] = -1.0
-            best = int(np.argmax(gain))
-            chosen.append(best)
+        for step in range(len(waiting) + min(n, len(pool))):
+            if step < len(waiting):
+                best = step
+            else:
+                std = np.zeros_like(mean)
+                for column, covariance in zip(self.problem.dear, covariances, strict=True):
+                    std[:, column] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+                gain = improvement.of(std)
+                gain[: len(waiting)] = gain[chosen] = -1.0
+                best = int(np.argmax(gain))
+                chosen.append(best)
             improvement.attain(mean[best])
             covariances = [
-                c - np.outer(c[best], c[best]) / (c[best, best] + p.noise)
-                for c, p in zip(covariances, posteriors, strict=True)
+                covariance - np.outer(covariance[best], covariance[best]) / (covariance[best, best] + noise)
+                for covariance, noise in zip(covariances, noises, strict=True)
             ]
-        return pool[chosen]
+        return pool[np.array(chosen, np.int64) - len(waiting)]
 
-    def _free_violation(self, minimised: Values) -> NDArray[np.float64]:
-        """(n,) violation of the bounds of free objectives alone: dear ones are only believed."""
-        return self.problem.violation(minimised, self.problem.free)
-
-    def _attained(self, values: Values, believed: Values) -> tuple[Values, NDArray[np.float64]]:
-        """The feasible front so far (k, m), and the reference: a tenth beyond the worst values of the
-        front and of what is believed attainable, but never beyond a bound."""
-        smaller = self.problem.minimised(values)
-        front = moocore.filter_dominated(smaller[self.problem.violation(smaller) == 0])
-        both = moocore.filter_dominated(np.concatenate([front, believed]))
-        reference = both.max(0) + 0.1 * np.ptp(both, axis=0) + 1e-9
+    def _attained(self, told: Values, believed: Values) -> tuple[Values, NDArray[np.float64]]:
+        """The feasible front so far (k, m), and the reference: the problem's, or a tenth beyond the worst of
+        the front and of what is believed attainable; never beyond a bound."""
+        front = moocore.filter_dominated(told[self.problem.violation(told) == 0])
+        if self.problem.reference is not None:
+            reference = self.problem.minimised(np.array(self.problem.reference, float))
+        else:
+            both = moocore.filter_dominated(np.concatenate([front, believed]))
+            reference = both.max(0) + 0.1 * np.ptp(both, axis=0) + 1e-9
         return front, np.minimum(reference, self.problem.bounds)
-
-    # State
 
     def state(self) -> dict[str, Any]:
         """See `Strategy.state`."""
-        parameters = [m.parameters.tolist() if m.parameters is not None else None for m in self._models]
         return super().state() | {
             "pool": pack(self._pool),
-            "parameters": parameters,
-            "learned": self._learned,
+            "surrogate": self._surrogate.state(),
+            "taught": self._taught,
         }
 
     def restore(self, state: dict[str, Any]) -> Self:
         """See `Strategy.restore`."""
-        self._pool, self._learned = unpack(state["pool"]), state["learned"]
-        for model, parameters in zip(self._models, state["parameters"], strict=True):
-            model.parameters = None if parameters is None else np.array(parameters)
+        self._pool, self._taught = unpack(state["pool"]), state["taught"]
+        self._surrogate.restore(state["surrogate"])
         return super().restore(state)

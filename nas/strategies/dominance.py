@@ -33,18 +33,28 @@ def crowding(values: NDArray[np.float64], rank: NDArray[np.int64]) -> Vector:
     """(n,) crowding distance of each candidate among those of its rank; infinite at the extremes."""
     distance = np.zeros(len(values))
     for column in values.T:
-        order = np.lexsort((column, rank))
-        ordered, group = column[order], rank[order]
-        span = np.ptp(ordered) or 1.0
+        # One sort for all ranks: within a rank by value, values scaled into [0, 1).
+        least = column.min(initial=np.inf)
+        scaled = (column - least) / (1.0000001 * (column.max(initial=-np.inf) - least) or 1.0)
+        order = np.argsort(rank + scaled)
+        ordered, group = scaled[order], rank[order]
         gap = np.full(len(order), np.inf)
-        inner = (group[2:] == group[1:-1]) & (group[:-2] == group[1:-1])
-        gap[1:-1][inner] = (ordered[2:] - ordered[:-2])[inner] / span
+        inner = np.flatnonzero((group[2:] == group[1:-1]) & (group[:-2] == group[1:-1])) + 1
+        gap[inner] = ordered[inner + 1] - ordered[inner - 1]
         distance[order] += gap
     return distance
 
 
-def best_first(values: NDArray[np.float64], violation: Vector) -> NDArray[np.int64]:
-    """(n,) the order of candidates by rank, and within a rank by crowding distance, the loneliest first."""
+def best_first(values: NDArray[np.float64], violation: Vector, count: int | None = None) -> NDArray[np.int64]:
+    """The order of candidates by rank, and within a rank by crowding distance, the loneliest first.
+
+    Args:
+        count: only the so many first are wanted, which spares sorting the rest.
+    """
     rank = constrained_rank(values, violation)
+    chosen = np.arange(len(rank))
+    if count is not None and count < len(rank):
+        chosen = np.flatnonzero(rank <= np.partition(rank, count - 1)[count - 1])
+    values, rank = values[chosen], rank[chosen]
     distance = crowding(np.where(np.isfinite(values), values, 0.0), rank)
-    return np.lexsort((-distance, rank))
+    return chosen[np.lexsort((-distance, rank))[:count]]

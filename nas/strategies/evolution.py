@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nas.strategies.dominance import best_first
 from nas.strategies.recorded import RecordedStrategy
 from nas.strategies.strategy import Problem, register_strategy
-from nas.strategies.variation import Variation
+from nas.strategies.variation import Variation, mates
 from searchspaces.encoding import Population
 
 __all__ = ["EvolutionStrategy"]
@@ -48,22 +48,22 @@ class EvolutionStrategy(RecordedStrategy):
         if self.problem.known is not None:
             self._survive(self._parents)  # their known values may have changed
         parents = self.ledger.rows(self._parents)
-        # Parents stand best first, so the smaller of two random positions wins a binary tournament.
-        draws = self.rng.random((4, n)) * len(parents)
-        first, second = (np.minimum(a, b).astype(np.int64) for a, b in (draws[:2], draws[2:]))
+        # A quarter more than asked makes up for children that are there already.
+        first, second = mates(self.ledger.values_at(self._parents), n + n // 4 + 1, self.rng)
         return self._variation.children(parents[first], parents[second], self.rng)
 
     def _learn(self, positions: NDArray[np.int64]) -> None:
-        self._survive(np.union1d(self._parents, positions))
+        parents = self._parents[~np.isin(self._parents, positions)]
+        self._survive(np.concatenate([parents, positions]))
 
     def _survive(self, positions: NDArray[np.int64]) -> None:
         """Keep the best of the candidates at these positions of the ledger as parents, best first."""
-        values = self.ledger.values[positions]
+        values = self.ledger.values_at(positions)
         if self.problem.known is not None:
             values = self.problem.refreshed(self.ledger.rows(positions), values)
         smaller = self.problem.minimised(values)
-        order = best_first(smaller, self.problem.violation(smaller))
-        self._parents = positions[order[: self.population_size]]
+        order = best_first(smaller, self.problem.violation(smaller), self.population_size)
+        self._parents = positions[order]
 
     def state(self) -> dict[str, Any]:
         """See `Strategy.state`."""

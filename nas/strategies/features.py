@@ -22,8 +22,9 @@ class StructureFeatures:
 
     - ``globals``: one-hot of each global gene;
     - ``counts``: how many present layers use each option of each layer gene;
-    - ``zones``: the same counts, weighted by `BUMPS` soft positions along relative depth, so that what is
-      learned of a middle layer holds for every depth;
+    - ``returns``: log(1 + count), since the tenth layer of a kind adds less than the first;
+    - ``zones``: the same of counts weighted by `BUMPS` soft positions along relative depth, so that what
+      is learned of a middle layer holds for every depth;
     - ``layers``: one-hot of each layer's options, by absolute position;
     - ``blocks``: counts of each pair of options of two genes of one layer;
     - ``neighbours``: counts of each ordered pair of options of one gene in two layers in a row.
@@ -54,7 +55,8 @@ class StructureFeatures:
         one_hot = [np.eye(size)[options[:, :, gene]] * active[:, :, None] for gene, size in self._genes]
         slots = np.concatenate(one_hot, axis=2)
         found["counts"] = slots.sum(axis=1)
-        found["zones"] = np.einsum("nls,nlb->nbs", slots, self._bumps(active)).reshape(n, -1)
+        found["returns"] = np.log1p(found["counts"])
+        found["zones"] = np.log1p(np.einsum("nls,nlb->nbs", slots, self._bumps(active))).reshape(n, -1)
         found["layers"] = slots.reshape(n, -1)
         if len(one_hot) > 1:
             pairs = [(a, b) for i, a in enumerate(one_hot) for b in one_hot[:i]]

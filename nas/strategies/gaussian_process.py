@@ -99,18 +99,23 @@ class GaussianProcess:
         linear = sum(x[name] @ self._weights[name] for name in self._names)
         return self._mean + self._scale * (linear + self._smooth_kernel(x, self._x) @ self._alpha)
 
+    def mean_and_std(self, blocks: Blocks) -> tuple[Vector, Vector]:
+        """(n,) expected values and (n,) standard deviations of the noise-free function."""
+        x = self._scaled(blocks)
+        v, s, _, _ = _split(self._learned, len(self._names))
+        cross = self._kernel(x, self._x)
+        half = solve_triangular(self._factor[0], cross.T, lower=True, check_finite=False)
+        own = s + sum(v[i] * np.square(x[name]).sum(1) for i, name in enumerate(self._names))
+        variance = np.maximum(own - np.square(half).sum(0), 0.0)
+        return self._mean + self._scale * (cross @ self._alpha), self._scale * np.sqrt(variance)
+
     def posterior(self, blocks: Blocks) -> Posterior:
         """The joint belief over these candidates; costs the square of their number."""
         x = self._scaled(blocks)
-        v, _, _, noise = _split(self._learned, len(self._names))
-
-        def kernel(other: Mapping[str, Matrix]) -> Matrix:
-            linear = sum(v[i] * (x[name] @ other[name].T) for i, name in enumerate(self._names))
-            return linear + self._smooth_kernel(x, other)
-
-        cross = kernel(self._x)
+        noise = _split(self._learned, len(self._names))[3]
+        cross = self._kernel(x, self._x)
         half = solve_triangular(self._factor[0], cross.T, lower=True)
-        covariance = kernel(x) - half.T @ half
+        covariance = self._kernel(x, x) - half.T @ half
         return Posterior(
             self._mean + self._scale * (cross @ self._alpha),
             self._scale**2 * covariance,
@@ -125,6 +130,11 @@ class GaussianProcess:
 
     def _scaled(self, blocks: Blocks) -> dict[str, Matrix]:
         return {name: (x - self._centre[name]) * self._unit[name] for name, x in blocks.items()}
+
+    def _kernel(self, x: Mapping[str, Matrix], other: Mapping[str, Matrix]) -> Matrix:
+        v = _split(self._learned, len(self._names))[0]
+        linear = sum(v[i] * (x[name] @ other[name].T) for i, name in enumerate(self._names))
+        return linear + self._smooth_kernel(x, other)
 
     def _smooth_kernel(self, x: Mapping[str, Matrix], other: Mapping[str, Matrix]) -> Matrix:
         _, s, w, _ = _split(self._learned, len(self._names))

@@ -14,30 +14,38 @@ from searchspaces.encoding import Encoding, Population
 
 __all__ = ["Ledger"]
 
-PENDING = -1
+Positions = NDArray[np.int64]
 
 
 class Ledger:
-    """Candidates with their values, in the order of being told, and those still waited for.
+    """Candidates in the order in which they became known, and the values of those told.
 
-    Telling a candidate again replaces its values. Lookups are by exact row; a row costs its genes
-    as bytes, so millions of candidates fit.
+    A position is for ever: candidates are never removed, and telling one again replaces its values.
+    Rows are found by a 64-bit multiplicative hash: with a million candidates, the chance that any two share
+    one is below 1e-4, and all that would follow is that one of them is never proposed.
 
     Args:
-        encoding: of the rows, which must be canonical.
+        encoding: of the rows, canonical unless said otherwise.
         objectives: number of values of a candidate.
     """
 
     def __init__(self, encoding: Encoding, objectives: int) -> None:
         self._encoding = encoding
+        self._genes, self._objectives = encoding.genes, objectives
         self._small = np.dtype(np.uint8 if int(encoding.cardinalities.max(initial=1)) <= 256 else np.int64)
-        self._rows = np.empty((64, encoding.genes), self._small)
-        self._values = np.empty((64, objectives))
-        self._index: dict[bytes, int] = {}
-        self._told = 0
+        self._factors = np.random.default_rng(0x5EED).integers(-(2**63), 2**63, encoding.genes) | 1
+        self._clear()
+
+    def _clear(self) -> None:
+        self._rows = np.empty((64, self._genes), self._small)
+        self._values = np.empty((64, self._objectives))
+        self._told = np.zeros(64, bool)
+        self._index: dict[int, int] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return self._told
+        """Candidates told."""
+        return self._count
 
     @property
     def taken(self) -> int:
@@ -47,81 +55,87 @@ class Ledger:
     @property
     def population(self) -> Population:
         """(told, genes)."""
-        return self._rows[: self._told].astype(np.int64)
-
-    def rows(self, positions: NDArray[np.int64]) -> Population:
-        """(n, genes) of the told candidates at these positions."""
-        return self._rows[positions].astype(np.int64)
+        return self.rows(np.flatnonzero(self._told))
 
     @property
     def values(self) -> Values:
-        """(told, objectives), a view."""
-        return self._values[: self._told]
+        """(told, objectives)."""
+        return self.values_at(np.flatnonzero(self._told))
 
     @property
     def pending(self) -> Population:
         """(m, genes) proposed and not yet told, in order."""
-        keys = [key for key, position in self._index.items() if position == PENDING]
-        rows = np.frombuffer(b"".join(keys), self._small).astype(np.int64)
-        return rows.reshape(len(keys), self._encoding.genes)
+        return self.rows(np.flatnonzero(~self._told[: self.taken]))
+
+    def rows(self, positions: Positions) -> Population:
+        """(n, genes) of the candidates at these positions."""
+        return self._rows[positions].astype(np.int64)
+
+    def values_at(self, positions: Positions) -> Values:
+        """(n, objectives) of the told candidates at these positions."""
+        return self._values[positions]
 
     def fresh(self, population: Population) -> Population:
         """The rows that are not taken, each once, in order."""
-        index = self._index
-        first: dict[bytes, int] = {}
-        for position, key in enumerate(self._keys(population)):
-            if key not in index:
-                first.setdefault(key, position)
-        if len(first) == len(population):
-            return population
-        return population[np.fromiter(first.values(), np.int64, len(first))]
+        return self._new(population)[0]
 
-    def propose(self, population: Population) -> None:
-        """Note fresh rows as waited for."""
-        self._index.update(dict.fromkeys(self._keys(population), PENDING))
+    def claim(self, population: Population, limit: int) -> Population:
+        """The first `limit` fresh rows, from now on waited for."""
+        rows, hashes = self._new(population)
+        self._enter(rows[:limit], hashes[:limit])
+        return rows[:limit]
 
-    def tell(self, population: Population, values: Values) -> NDArray[np.int64]:
-        """Keep values; returns the (n,) positions of the rows in `population`."""
-        positions = np.empty(len(population), np.int64)
-        start = self._told
-        self._reserve(start + len(population))
-        for i, key in enumerate(self._keys(population)):
-            position = self._index.get(key, PENDING)
-            if position == PENDING:
-                position = self._index[key] = self._told
-                self._told += 1
-            positions[i] = position
-        self._rows[positions] = population
-        self._values[positions] = values
-        return positions
+    def tell(self, population: Population, values: Values) -> Positions:
+        """Keep values; returns the (n,) positions of the rows. Rows never seen may be non-canonical."""
+        positions = [self._index.get(key) for key in self._hash(population)]
+        if None in positions:
+            population = self._encoding.canonical(population)
+            self._enter(*self._new(population))
+            positions = [self._index[key] for key in self._hash(population)]
+        found = np.array(positions, np.int64)
+        self._values[found] = values
+        self._told[found] = True
+        self._count = int(np.count_nonzero(self._told[: self.taken]))
+        return found
 
     def state(self) -> dict[str, Any]:
         """Plain data."""
+        told = self._told[: self.taken]
         return {
-            "population": pack(self._rows[: self._told]),
-            "values": pack(self.values),
-            "pending": pack(self.pending.astype(self._small)),
+            "rows": pack(self._rows[: self.taken]),
+            "told": pack(told),
+            "values": pack(self._values[: self.taken][told]),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a state."""
-        self._index, self._told = {}, 0
-        self.tell(unpack(state["population"]).astype(np.int64), unpack(state["values"]))
-        self.propose(unpack(state["pending"]).astype(np.int64))
+        self._clear()
+        rows, told = unpack(state["rows"]).astype(np.int64), unpack(state["told"])
+        self.claim(rows, len(rows))
+        self._told[: len(told)] = told
+        self._values[: len(told)][told] = unpack(state["values"])
+        self._count = int(told.sum())
 
-    def _keys(self, population: Population) -> list[bytes]:
-        rows = np.ascontiguousarray(population.astype(self._small))
-        if not rows.shape[1]:
-            return [b""] * len(rows)
-        width = rows.itemsize * rows.shape[1]
-        text = rows.tobytes()
-        return [text[i : i + width] for i in range(0, len(text), width)]
+    def _hash(self, population: Population) -> list[int]:
+        hashes: list[int] = (population @ self._factors).tolist()
+        return hashes
 
-    def _reserve(self, count: int) -> None:
-        if count > len(self._rows):
-            size = max(count, 2 * len(self._rows))
-            self._rows = np.concatenate(
-                [self._rows, np.empty((size - len(self._rows), self._rows.shape[1]), self._small)]
-            )
-            more = np.empty((size - len(self._values), self._values.shape[1]))
-            self._values = np.concatenate([self._values, more])
+    def _new(self, population: Population) -> tuple[Population, list[int]]:
+        hashes, index = self._hash(population), self._index
+        first: dict[int, int] = {}
+        for position, key in enumerate(hashes):
+            if key not in index:
+                first.setdefault(key, position)
+        if len(first) == len(hashes):
+            return population, hashes
+        return population[np.fromiter(first.values(), np.int64, len(first))], list(first)
+
+    def _enter(self, rows: Population, hashes: list[int]) -> None:
+        start, end = self.taken, self.taken + len(rows)
+        if end > len(self._rows):
+            more = max(end, 2 * len(self._rows)) - len(self._rows)
+            self._rows = np.concatenate([self._rows, np.empty((more, self._genes), self._small)])
+            self._values = np.concatenate([self._values, np.empty((more, self._objectives))])
+            self._told = np.concatenate([self._told, np.zeros(more, bool)])
+        self._rows[start:end] = rows
+        self._index.update(zip(hashes, range(start, end), strict=True))

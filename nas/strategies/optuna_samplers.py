@@ -87,7 +87,7 @@ class OptunaStrategy(RecordedStrategy):
         optuna = self._optuna
         # Entering and answering trials draws nothing: a sampler without a model keeps it cheap.
         self._study.sampler = optuna.samplers.RandomSampler(seed=0)
-        population, values = self.ledger.rows(positions), self.ledger.values[positions]
+        population, values = self.ledger.rows(positions), self.ledger.values_at(positions)
         smaller = self.problem.minimised(values)
         for row, told in zip(population, smaller, strict=True):
             key = row.tobytes()

@@ -33,20 +33,17 @@ class RecordedStrategy(Strategy):
 
     @abstractmethod
     def _propose(self, n: int) -> Population:
-        """(m, genes) candidates, best first; any m, taken ones and duplicates allowed."""
+        """(m, genes) canonical candidates, best first; any m, taken ones and duplicates allowed."""
 
     def _learn(self, positions: NDArray[np.int64]) -> None:
         """Take note of the values that were just entered into the ledger at these positions."""
 
     def ask(self, n: int) -> Population:
         """See `Strategy.ask`."""
-        chosen = self._empty() if self.problem.seeds is None else self.ledger.fresh(self.problem.seeds)[:n]
-        self.ledger.propose(chosen)
+        chosen = self._empty() if self.problem.seeds is None else self.ledger.claim(self.problem.seeds, n)
         if len(chosen) < n:
-            proposed = self.ledger.fresh(self.problem.encoding.canonical(self._propose(n - len(chosen))))
-            proposed = proposed[: n - len(chosen)]
-            self.ledger.propose(proposed)
-            chosen = np.concatenate([chosen, proposed])
+            proposed = self._propose(n - len(chosen))
+            chosen = np.concatenate([chosen, self.ledger.claim(proposed, n - len(chosen))])
         if len(chosen) < n:
             chosen = np.concatenate([chosen, self._unexplored(n - len(chosen))])
         return chosen
@@ -57,7 +54,7 @@ class RecordedStrategy(Strategy):
         Raises:
             ValueError: the shapes do not fit the problem's genes and objectives.
         """
-        rows = self.problem.encoding.canonical(population)
+        rows = np.asarray(population, np.int64)
         told = np.asarray(values, float)
         if rows.shape[1:] != (self.problem.encoding.genes,) or told.shape != (
             len(rows),
@@ -86,18 +83,16 @@ class RecordedStrategy(Strategy):
         """Propose up to n random candidates that are not taken; fewer where the space has no more."""
         encoding, found = self.problem.encoding, self._empty()
         for _ in range(8):
-            drawn = self.ledger.fresh(encoding.sample(max(2 * (n - len(found)), 64), self.rng))
-            drawn = drawn[: n - len(found)]
-            self.ledger.propose(drawn)
+            missing = n - len(found)
+            drawn = self.ledger.claim(encoding.sample(max(2 * missing, 64), self.rng), missing)
             found = np.concatenate([found, drawn])
             if len(found) == n:
                 return found
         # Random draws hit taken rows only: what is left is sought systematically.
         rows = encoding.enumerate(ENUMERABLE)
         left = self.ledger.fresh(self._neighbours() if rows is None else rows)
-        left = left[self.rng.permutation(len(left))[: n - len(found)]]
-        self.ledger.propose(left)
-        return np.concatenate([found, left])
+        left = left[self.rng.permutation(len(left))]
+        return np.concatenate([found, self.ledger.claim(left, n - len(found))])
 
     def _neighbours(self) -> Population:
         """Every row that differs in one gene's option from a taken row. Where all of them are taken, so is

@@ -33,12 +33,15 @@ class Problem:
         objectives: columns of the values; those whose source is `EVALUATED` are dear.
         known: (n, genes) → (n, k) values of the objectives that are not dear, in their order: free to
             call on ≥ 100,000 candidates a second.
+        reference: (objectives,) the worst values of interest, from which hypervolume is counted; None to
+            take them from the fronts that are found. Not a constraint: bounds are.
         seeds: (s, genes) canonical candidates to evaluate first (presets).
     """
 
     encoding: Encoding
     objectives: tuple[Objective, ...]
     known: Callable[[Population], Values] | None = None
+    reference: tuple[float, ...] | None = None
     seeds: Population | None = field(default=None, repr=False)
 
     @property

@@ -12,7 +12,25 @@ from numpy.typing import NDArray
 
 from searchspaces.encoding import Encoding, Population
 
-__all__ = ["Variation"]
+__all__ = ["Variation", "mates"]
+
+NEIGHBOURHOOD = 0.02
+"""Typical distance of two mates along an objective, as a share of the parents."""
+
+
+def mates(values: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(2, n) positions of parents to cross, given their (parents, m) values, best parents first.
+
+    The first is the winner of a binary tournament; the second is near it in one random objective, since
+    the best of two distant trade-offs seldom go together (neighbourhood crossover, Watanabe et al., 2002).
+    """
+    size = len(values)
+    first = (rng.random((2, n)).min(0) * size).astype(np.int64)
+    order = np.argsort(values[:, int(rng.integers(values.shape[1]))], kind="stable")
+    place = np.empty(size, np.int64)
+    place[order] = np.arange(size)
+    away = np.rint(rng.laplace(0.0, max(NEIGHBOURHOOD * size, 1.0), n)).astype(np.int64)
+    return np.stack([first, order[np.clip(place[first] + away, 0, size - 1)]])
 
 
 class Variation:
@@ -32,7 +50,12 @@ class Variation:
         self._crossover = crossover
         self._layers = len(encoding.layer_genes)
         self._structural = structural if self._layers > 1 else 0.0
-        self._mutable = np.flatnonzero(encoding.cardinalities > 1)
+        # Columns that can change, global ones first, then layer by layer: the genes of a network of
+        # depth L are the first of them.
+        mutable = encoding.cardinalities > 1
+        self._free = encoding.global_genes[mutable[encoding.global_genes]]
+        self._per_layer = encoding.layer_genes[:, mutable[encoding.layer_genes].any(axis=0)]
+        self._mutable = np.concatenate([self._free, self._per_layer.ravel()])
         # Units of inheritance: each layer is one, each global gene is one.
         self._unit = np.empty(encoding.genes, np.int64)
         self._unit[encoding.global_genes] = self._layers + np.arange(len(encoding.global_genes))
@@ -101,17 +124,20 @@ class Variation:
     def mutate(self, population: Population, rng: np.random.Generator) -> Population:
         """Each row with a Poisson number (at most 4) of genes changed: half of the changes a step to a
         neighbouring option (options are often sizes in order), half to any other option."""
-        rows, mutable = population.copy(), self._mutable
-        if not len(mutable):
+        rows = population.copy()
+        if not len(self._mutable):
             return rows
         n = len(rows)
-        counts = np.searchsorted(self._counts, rng.random(n))
-        row = np.repeat(np.arange(n), np.minimum(counts, 4))
-        column = mutable[(rng.random(len(row)) * len(mutable)).astype(np.int64)]
+        counts = np.minimum(np.searchsorted(self._counts, rng.random(n)), 4)
+        row = np.repeat(np.arange(n), counts)
+        # Only genes of present layers: a change elsewhere would make no difference.
+        genes = len(self._free) + self._per_layer.shape[1] * self._encoding.active_layers(rows).sum(1)
+        column = self._mutable[(rng.random(len(row)) * genes[row]).astype(np.int64)]
         cardinality = self._encoding.cardinalities[column]
         old = rows[row, column]
         jump = (old + 1 + (rng.random(len(row)) * (cardinality - 1)).astype(np.int64)) % cardinality
         step = old + np.where(rng.random(len(row)) < 0.5, 1, -1)
         step = np.where(step < 0, 1, np.where(step >= cardinality, cardinality - 2, step))
-        rows[row, column] = np.where(rng.random(len(row)) < 0.5, step, jump)
+        stepped = (rng.random(len(row)) < 0.5) & (cardinality > 1)
+        rows[row, column] = np.where(stepped, step, jump)
         return rows

@@ -1,0 +1,78 @@
+"""What a search believes of candidates: dear objectives learned, free ones asked afresh."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.strategies.features import StructureFeatures
+from nas.strategies.gaussian_process import GaussianProcess
+from nas.strategies.strategy import Problem, Values
+from searchspaces.encoding import Population
+
+__all__ = ["Surrogate"]
+
+SMOOTH = ("globals", "counts", "returns", "zones", "free")
+"""Blocks whose effects need not add up."""
+
+
+class Surrogate:
+    """One Gaussian process a dear objective, on the architecture's structure and its free objectives."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._features = StructureFeatures(problem.encoding)
+        self._models = [GaussianProcess(SMOOTH) for _ in problem.dear]
+        self._positive: NDArray[np.bool_] = np.zeros(len(problem.free), bool)
+
+    def fit(self, population: Population, values: Values, learn: bool) -> None:
+        """Learn from finite, fresh values.
+
+        Args:
+            learn: whether to learn the models' own parameters too, or only the data.
+        """
+        self._positive = np.all(values[:, self._problem.free] > 0, axis=0)
+        blocks = self._blocks(population, values)
+        smaller = self._problem.minimised(values)
+        for model, column in zip(self._models, self._problem.dear, strict=True):
+            model.fit(blocks, smaller[:, column], learn)
+
+    def predict(self, population: Population, optimism: float) -> Values:
+        """(n, objectives) minimised values, dear ones `optimism` standard deviations below their means."""
+        values, blocks = self._free_values(population)
+        for model, column in zip(self._models, self._problem.dear, strict=True):
+            mean, std = model.mean_and_std(blocks)
+            values[:, column] = mean - optimism * std
+        return values
+
+    def posterior(self, population: Population) -> tuple[Values, list[NDArray[np.float64]], list[float]]:
+        """(n, objectives) expected minimised values; and of each dear objective the (n, n) covariance and
+        the variance of an evaluation's noise."""
+        values, blocks = self._free_values(population)
+        posteriors = [model.posterior(blocks) for model in self._models]
+        for posterior, column in zip(posteriors, self._problem.dear, strict=True):
+            values[:, column] = posterior.mean
+        return values, [p.covariance for p in posteriors], [p.noise for p in posteriors]
+
+    def _free_values(self, population: Population) -> tuple[Values, dict[str, NDArray[np.float64]]]:
+        """Minimised values with the dear columns at 0, and the features."""
+        values = np.zeros((len(population), len(self._problem.objectives)))
+        values = self._problem.refreshed(population, values)
+        return self._problem.minimised(values), self._blocks(population, values)
+
+    def _blocks(self, population: Population, values: Values) -> dict[str, NDArray[np.float64]]:
+        blocks = self._features.blocks(population)
+        if self._problem.free:
+            free = values[:, self._problem.free]
+            # Sizes and times act by their ratios: more of them helps ever less.
+            blocks["free"] = np.where(self._positive, np.log(np.maximum(free, 1e-300)), free)
+        return blocks
+
+    def state(self) -> list[list[float] | None]:
+        """Plain data: the models' parameters."""
+        return [None if m.parameters is None else m.parameters.tolist() for m in self._models]
+
+    def restore(self, state: list[list[float] | None]) -> None:
+        """Take over a state."""
+        for model, parameters in zip(self._models, state, strict=True):
+            model.parameters = None if parameters is None else np.array(parameters)
