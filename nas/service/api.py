@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from nas.front import Front, Point
 from nas.job import Event, Job, JobSpec
+from nas.service.auth import Identity
 from workers.target import Target
 
 __all__ = ["WATCH_SECONDS", "EventBatch", "Service"]
@@ -40,17 +41,22 @@ class Service(ABC):
 
     @abstractmethod
     def submit(
-        self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""
+        self,
+        spec: JobSpec | str | Path | Mapping[str, Any],
+        *,
+        key: str | None = None,
+        by: Identity | None = None,
     ) -> Job:
         """Validate a spec whole and store it as a queued job; `resume` starts it.
 
         Args:
             key: chosen by the caller: a submission repeated with the same key answers with the job that
                 the first one made.
-            owner: whose job it is.
+            by: whose job it is, and how many they may have; nobody's in particular where None.
 
         Raises:
             InvalidSpec: every problem at once; nothing is written.
+            LimitExceeded: they have as many jobs as they may; nothing is written.
         """
 
     @abstractmethod

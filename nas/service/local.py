@@ -13,6 +13,7 @@ from nas.errors import DeadlineExceeded, InvalidSpec
 from nas.front import Front, Point
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, load_job_spec
 from nas.service.api import WATCH_SECONDS, EventBatch, Service
+from nas.service.auth import Identity, Role
 from nas.service.door import WorkerDoor
 from nas.stages.plan import resolve, self_contained
 from nas.store import open_store
@@ -65,7 +66,11 @@ class LocalService(Service):
 
     # Jobs
     def submit(
-        self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""
+        self,
+        spec: JobSpec | str | Path | Mapping[str, Any],
+        *,
+        key: str | None = None,
+        by: Identity | None = None,
     ) -> Job:
         """See `Service.submit`."""
         relative_to = Path.cwd()
@@ -74,7 +79,10 @@ class LocalService(Service):
             spec = load_job_spec(spec)
         spec = self_contained(spec, relative_to)
         resolve(spec)
-        return self._store.create_job(spec, key=key, owner=owner)
+        if by is None:
+            return self._store.create_job(spec, key=key)
+        most = by.limits.jobs if by.role is Role.USER else None
+        return self._store.create_job(spec, key=key, owner=by.name, most=most)
 
     def resume(self, job_id: str) -> Job:
         """See `Service.resume`."""

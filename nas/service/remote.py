@@ -19,6 +19,7 @@ from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service import convert
 from nas.service.api import EventBatch, Service
+from nas.service.auth import Identity
 from nas.service.faults import error_of_call
 from nas.service.transfer import receive_folder
 from searchspaces.errors import Problem, SpaceError
@@ -98,12 +99,15 @@ class RemoteService(Service):
 
     # Jobs
     def submit(
-        self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""
+        self,
+        spec: JobSpec | str | Path | Mapping[str, Any],
+        *,
+        key: str | None = None,
+        by: Identity | None = None,
     ) -> Job:
-        """See `Service.submit`. A space's file is read here; a task's `path` is one of the service's host.
-        The owner is whose token it is: an argument of another name is refused."""
-        if owner:
-            raise ValueError("a remote job's owner is the token's")
+        """See `Service.submit`. A space's file is read here; a task's `path` is one of the service's host."""
+        if by is not None:
+            raise ValueError("a remote job's owner is whose token this client shows")
         if not isinstance(spec, JobSpec):
             relative_to = Path(spec).resolve().parent if isinstance(spec, str | Path) else Path.cwd()
             spec = load_job_spec(spec)

@@ -76,9 +76,7 @@ class Servicer(rpc.SearchServiceServicer):
         if len(request.idempotency_key) > KEY_LIMIT:
             raise InvalidSpec([Problem("idempotency_key", f"accepted: at most {KEY_LIMIT} characters")])
         spec = admit_spec(load_job_spec(_mapping(request.spec_json)), self._data_root)
-        # Keys are the caller's own: nobody finds another's job by guessing one.
-        key = f"{caller.name}/{request.idempotency_key}" if request.idempotency_key else None
-        return self._service.submit(spec, key=key, owner=caller.name)
+        return self._service.submit(spec, key=request.idempotency_key or None, by=caller)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
         """See the proto."""

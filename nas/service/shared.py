@@ -11,6 +11,7 @@ from typing import Any
 from nas.errors import JobFailed, NasError
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus
 from nas.service.api import EventBatch
+from nas.service.auth import Identity
 from nas.service.door import WorkerDoor
 from nas.service.local import ENDED, LocalService
 
@@ -54,10 +55,14 @@ class SharedService(LocalService):
         return address
 
     def submit(
-        self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""
+        self,
+        spec: JobSpec | str | Path | Mapping[str, Any],
+        *,
+        key: str | None = None,
+        by: Identity | None = None,
     ) -> Job:
         """See `Service.submit`; the job is run without having to be resumed."""
-        job = super().submit(spec, key=key, owner=owner)
+        job = super().submit(spec, key=key, by=by)
         self._wake.set()
         return job
 

@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from nas.errors import NoSuchJob
+from nas.errors import LimitExceeded, NoSuchJob
 from nas.job import JobSpec
 
-__all__ = ["is_beginning", "new_job_id", "no_such_job"]
+__all__ = ["SHOWN", "is_beginning", "new_job_id", "no_such_job", "too_many_jobs"]
 
 _BEGINNING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 SHOWN = 5
@@ -42,6 +42,11 @@ def no_such_job(asked: str, matching: Sequence[str], known: Sequence[str]) -> No
     if near:
         return NoSuchJob(f"no job {asked!r}; did you mean {_listed(near)}?")
     return NoSuchJob(f"no job {asked!r}; the newest are {_listed(known)}")
+
+
+def too_many_jobs(owner: str, most: int) -> LimitExceeded:
+    """The error for an owner who would have more unfinished jobs than accepted."""
+    return LimitExceeded(f"{owner} has {most} jobs that have not ended; accepted: at most that many")
 
 
 def _listed(ids: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from nas.evaluation import Evaluation, Split
 from nas.front import Point
 from nas.job import Event, Job, JobSpec, JobStatus, StageName
-from nas.store.identity import is_beginning, new_job_id, no_such_job
+from nas.store.identity import is_beginning, new_job_id, no_such_job, too_many_jobs
 from nas.store.store import UNFINISHED, Store, SupernetRecord
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
@@ -67,13 +67,17 @@ class MemoryStore(Store):
         return self._jobs[job_id]
 
     # Jobs
-    def create_job(self, spec: JobSpec, *, key: str | None = None, owner: str = "") -> Job:
+    def create_job(
+        self, spec: JobSpec, *, key: str | None = None, owner: str = "", most: int | None = None
+    ) -> Job:
         """See `Store.create_job`."""
         now = time.time()
         with self._lock:
             for kept in self._jobs.values():
                 if key is not None and (kept.owner, kept.key) == (owner, key):
                     return kept.job
+            if most is not None and self.unfinished(owner) >= most:
+                raise too_many_jobs(owner, most)
             # As a database would give it back.
             spec = JobSpec.model_validate_json(spec.model_dump_json())
             job = Job(new_job_id(spec), spec, JobStatus.QUEUED, StageName.PROFILE, None, now, now)
@@ -95,7 +99,7 @@ class MemoryStore(Store):
         with self._lock:
             newest_first = [kept.job for kept in self._jobs.values()][::-1]
             if before is not None:
-                newest_first = newest_first[newest_first.index(self._of(before).job) + 1 :]
+                newest_first = newest_first[newest_first.index(self.job(before)) + 1 :]
             return newest_first[:limit]
 
     def runnable(self, limit: int) -> list[Job]:

@@ -17,7 +17,7 @@ from nas.front import Latency, Point
 from nas.job import Event, Job, JobSpec, JobStatus, StageName
 from nas.store import rows
 from nas.store.database import Database
-from nas.store.identity import is_beginning, new_job_id, no_such_job
+from nas.store.identity import SHOWN, is_beginning, new_job_id, no_such_job, too_many_jobs
 from nas.store.store import UNFINISHED, Store, SupernetRecord
 from nas.store.tables import (
     ArchitectureRow,
@@ -60,7 +60,9 @@ class SqlStore(Store):
         self._database.close()
 
     # Jobs
-    def create_job(self, spec: JobSpec, *, key: str | None = None, owner: str = "") -> Job:
+    def create_job(
+        self, spec: JobSpec, *, key: str | None = None, owner: str = "", most: int | None = None
+    ) -> Job:
         """See `Store.create_job`."""
         now = time.time()
         insert = self._database.insert(JobRow).on_conflict_do_nothing(index_elements=["owner", "key"])
@@ -77,27 +79,22 @@ class SqlStore(Store):
         }
         with self._database.write() as connection:
             made = connection.execute(insert, row).rowcount
+            if made and most is not None and connection.execute(_unfinished(owner)).scalar_one() > most:
+                raise too_many_jobs(owner, most)
             mine = JobRow.id == row["id"] if made else (JobRow.owner == owner) & (JobRow.key == key)
             return rows.job_from(connection.execute(select(JobRow.__table__).where(mine)).one())
 
     def job(self, job_id: str) -> Job:
         """See `Store.job`."""
-        beginning = JobRow.id.between(job_id, job_id + LAST_CHARACTER)
-        found: Sequence[Row[Any]] = ()
         with self._database.read() as connection:
-            if is_beginning(job_id):
-                found = connection.execute(select(JobRow.__table__).where(beginning).limit(100)).all()
-                found = [row for row in found if row.id == job_id] or found
-            if len(found) != 1:
-                raise self._no_such_job(connection, job_id, [row.id for row in found])
-        return rows.job_from(found[0])
+            return rows.job_from(self._find(connection, job_id))
 
     def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
         """See `Store.jobs`."""
         query = select(JobRow.__table__).order_by(JobRow.number.desc()).limit(limit)
         with self._database.read() as connection:
             if before is not None:
-                query = query.where(JobRow.number < self._number(connection, before))
+                query = query.where(JobRow.number < self._find(connection, before).number)
             return [rows.job_from(row) for row in connection.execute(query)]
 
     def runnable(self, limit: int) -> list[Job]:
@@ -112,9 +109,8 @@ class SqlStore(Store):
 
     def unfinished(self, owner: str) -> int:
         """See `Store.unfinished`."""
-        query = select(func.count()).where(JobRow.owner == owner, JobRow.status.in_(UNFINISHED))
         with self._database.read() as connection:
-            return connection.execute(query).scalar_one()
+            return connection.execute(_unfinished(owner)).scalar_one()
 
     def set_job(
         self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None
@@ -324,12 +320,25 @@ class SqlStore(Store):
         with self._database.write() as connection:
             yield connection, self._number(connection, job_id)
 
+    def _find(self, connection: Connection, beginning: str) -> Row[Any]:
+        """The row of the job whose id begins so."""
+        found: Sequence[Row[Any]] = ()
+        if is_beginning(beginning):
+            # A range of the index; LIKE would read every job.
+            query = select(JobRow.__table__).where(JobRow.id.between(beginning, beginning + LAST_CHARACTER))
+            found = connection.execute(query.order_by(JobRow.id).limit(SHOWN + 1)).all()
+        # In order of ids, one that is named in full comes first.
+        if len(found) == 1 or (found and found[0].id == beginning):
+            return found[0]
+        raise self._no_such_job(connection, beginning, [row.id for row in found])
+
     def _number(self, connection: Connection, job_id: str) -> int:
-        if is_beginning(job_id):
-            number = connection.execute(select(JobRow.number).where(JobRow.id == job_id)).scalar_one_or_none()
-            if number is not None:
-                return number
-        raise self._no_such_job(connection, job_id, [])
+        """Of the job of that id in full."""
+        query = select(JobRow.number).where(JobRow.id == job_id)
+        number = connection.execute(query).scalar_one_or_none() if is_beginning(job_id) else None
+        if number is None:
+            raise self._no_such_job(connection, job_id, [])
+        return number
 
     def _no_such_job(self, connection: Connection, job_id: str, matching: Sequence[str]) -> NoSuchJob:
         newest = select(JobRow.id).order_by(JobRow.number.desc()).limit(1000)
@@ -363,6 +372,10 @@ class SqlStore(Store):
             connection.execute(self._database.insert(TargetRow).on_conflict_do_nothing(), new)
             known = {row.text: row.number for row in connection.execute(query)}
         return known
+
+
+def _unfinished(owner: str) -> Select[int]:
+    return select(func.count()).where(JobRow.owner == owner, JobRow.status.in_(UNFINISHED))
 
 
 def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -53,12 +53,19 @@ class Store(ABC):
 
     # Jobs
     @abstractmethod
-    def create_job(self, spec: JobSpec, *, key: str | None = None, owner: str = "") -> Job:
+    def create_job(
+        self, spec: JobSpec, *, key: str | None = None, owner: str = "", most: int | None = None
+    ) -> Job:
         """Store a new queued job under a fresh id, ``f"{spec.name}-{6 hexadecimal digits}"``.
 
         Args:
-            key: where a job was created with the same key, that one is returned and nothing is stored.
+            key: where the same owner created a job with the same key, that one is returned and nothing
+                is stored.
             owner: whose it is, for `unfinished`.
+            most: jobs of the owner that may be unfinished, this one included.
+
+        Raises:
+            LimitExceeded: there are that many already; nothing is stored.
         """
 
     @abstractmethod

@@ -15,6 +15,7 @@ from nas.front import Front, Latency, Point
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, load_job_spec
 from nas.objective import Direction, Objective, Source
 from nas.service.api import EventBatch, Service
+from nas.service.auth import Identity
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.errors import Problem
 from workers.target import Target
@@ -45,7 +46,7 @@ class MemoryService(Service):
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.stored: dict[str, Job] = {}
-        self.keys: dict[str, str] = {}
+        self.keys: dict[tuple[str, str], str] = {}
         self.logs: dict[str, list[Event]] = {}
         self.points = tuple(point(width) for width in (16, 32, 64))
         self.error: Exception | None = None
@@ -67,13 +68,18 @@ class MemoryService(Service):
             return self.stored[job_id]
 
     def submit(
-        self, spec: JobSpec | str | Path | Mapping[str, Any], *, key: str | None = None, owner: str = ""
+        self,
+        spec: JobSpec | str | Path | Mapping[str, Any],
+        *,
+        key: str | None = None,
+        by: Identity | None = None,
     ) -> Job:
         self._meet()
         spec = spec if isinstance(spec, JobSpec) else load_job_spec(spec)
         with self.lock:
-            if key is not None and key in self.keys:
-                return self.stored[self.keys[key]]
+            owner = by.name if by else ""
+            if key is not None and (owner, key) in self.keys:
+                return self.stored[self.keys[owner, key]]
             job = Job(
                 f"{spec.name}-{len(self.stored):06x}",
                 spec,
@@ -87,7 +93,7 @@ class MemoryService(Service):
             self.logs[job.id] = []
             self.submissions.append((spec, owner))
             if key is not None:
-                self.keys[key] = job.id
+                self.keys[owner, key] = job.id
             return job
 
     def resume(self, job_id: str) -> Job:
