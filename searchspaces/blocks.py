@@ -48,7 +48,8 @@ def channel_prefix(channel: str) -> str:
 
 def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
     """(…, D) → (…, D)."""
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + NORM_EPSILON) * weight
+    # In these terms onnxruntime finds its fused SimplifiedLayerNormalization.
+    return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + NORM_EPSILON) * weight
 
 
 def rotary(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
@@ -61,7 +62,8 @@ def rotary(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
 
 def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     cosine, sine = turns
-    first, second = x.chunk(2, dim=-1)
+    half = int(x.shape[-1]) // 2
+    first, second = x[..., :half], x[..., half:]
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
 
 
@@ -70,6 +72,7 @@ def mix_tokens(
 ) -> Tensor:
     """(B, N, D) → what a layer's token mixer adds to it."""
     batch, tokens, width = x.shape
+    width = int(width)  # a constant in exports by tracing
     normed = rms_norm(x, weights["mixing_norm"])
     projected = linear(normed, weights["qkv"].reshape(3 * width, width))
     q, k, v = projected.reshape(batch, tokens, 3, layer.heads, width // layer.heads).permute(2, 0, 3, 1, 4)

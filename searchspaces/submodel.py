@@ -40,32 +40,32 @@ def layer_shapes(layer: Layer, width: int) -> dict[str, tuple[int, ...]]:
 
 
 class Submodel(nn.Module):
-    """A causal language model.
+    """A causal language model of one architecture.
+
+    Args:
+        architecture: what to build.
+        weights: copied, shaped as the architecture says; fresh where None.
 
     Fresh weights are normal with standard deviation 1/√fan-in (those into the residual stream divided by
     √2L more, as in GPT-2), norms 1, embeddings 0.02.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, weights: Weights | None = None) -> None:
         super().__init__()
         self.architecture = architecture
-        width = architecture.width
-        self.embedding = nn.Parameter(torch.randn(architecture.vocabulary, width) * 0.02)
-        self.norm = nn.Parameter(torch.ones(width))
+        if weights is None:
+            weights = _fresh(architecture)
+        self.embedding = _copied(weights.embedding)
+        self.norm = _copied(weights.norm)
         self.layers = nn.ModuleList(
-            nn.ParameterDict(
-                {
-                    name: initial(name, shape, architecture.depth)
-                    for name, shape in layer_shapes(layer, width).items()
-                }
-            )
-            for layer in architecture.layers
+            nn.ParameterDict({name: _copied(weight) for name, weight in own.items()})
+            for own in weights.layers
         )
 
     @property
     def weights(self) -> Weights:
         """As the blocks read them."""
-        return Weights(self.embedding, self.norm, [dict(layer.items()) for layer in self.layers])
+        return Weights(self.embedding, self.norm, [dict(layer.named_parameters()) for layer in self.layers])
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N) token ids → (B, N, V) logits; position i depends on tokens ≤ i."""
@@ -88,9 +88,25 @@ class Submodel(nn.Module):
 
 
 def initial(name: str, shape: tuple[int, ...], depth: int) -> nn.Parameter:
-    """A fresh weight; see `Submodel`."""
+    """A fresh weight of a model with `depth` layers; see `Submodel`."""
     if name.endswith("norm"):
         return nn.Parameter(torch.ones(shape))
+    if name == "embedding":
+        return nn.Parameter(torch.randn(shape) * 0.02)
     into_residual = name == "out" or name.endswith("_down")
     scale = (2 * depth) ** -0.5 if into_residual else 1.0
     return nn.Parameter(torch.randn(shape) * scale * shape[-1] ** -0.5)
+
+
+def _fresh(architecture: Architecture) -> Weights:
+    width, depth = architecture.width, architecture.depth
+    shapes = [layer_shapes(layer, width) for layer in architecture.layers]
+    return Weights(
+        initial("embedding", (architecture.vocabulary, width), depth),
+        initial("norm", (width,), depth),
+        [{name: initial(name, shape, depth) for name, shape in own.items()} for own in shapes],
+    )
+
+
+def _copied(weight: Tensor) -> nn.Parameter:
+    return nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))

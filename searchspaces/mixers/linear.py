@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.featured import FeaturedMixer
+from searchspaces.mixers.kernel import KernelMixer
 from searchspaces.mixers.mixer import register_mixer
 
 if TYPE_CHECKING:
@@ -14,17 +14,28 @@ if TYPE_CHECKING:
 
 @register_mixer("linear")
 @dataclass(frozen=True)
-class Linear(FeaturedMixer):
-    """Weights are φ(q)·φ(k) with φ(x) = elu(x) + 1; cost grows with N, state does not grow."""
+class Linear(KernelMixer):
+    """Weights are φ(q)·φ(k) with φ(x) = elu(x) + 1."""
 
     glyph = "L"
     example = "linear"
 
-    def features(self, x: Tensor) -> Tensor:
-        """(…, K) → (…, K), all above 0."""
-        from torch.nn.functional import elu
+    def base(self, x: Tensor) -> Tensor:
+        """elu(x) + 1, all above 0."""
+        # In these terms, for onnxruntime's Elu is not vectorised.
+        return x.clamp(max=0).exp() + x.relu()
 
-        return elu(x) + 1
+    def weight(self, product: Tensor) -> Tensor:
+        """The product itself."""
+        return product
+
+    def features(self, base: Tensor) -> Tensor:
+        """The base itself."""
+        return base
+
+    def base_size(self, head_size: int) -> int:
+        """K."""
+        return head_size
 
     def feature_size(self, head_size: int) -> int:
         """K."""

@@ -1,41 +1,68 @@
-"""Linear attention with the second-order Taylor feature map of exp (BASED; Arora et al., 2024)."""
+"""Linear attention with the second-order Taylor series of exp (BASED; Arora et al., 2024)."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.featured import FeaturedMixer
+from searchspaces.mixers.kernel import KernelMixer
 from searchspaces.mixers.mixer import register_mixer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 REDUCED = 16
-"""Dimensions of a head that enter the map. BASED projects to 16; here the projections are shared by all
-mixers of a layer, so the first 16 of the head's K are taken."""
+"""Dimensions of a head that count, as many as BASED projects to: features grow with their square."""
 
 
 @register_mixer("taylor")
 @dataclass(frozen=True)
-class Taylor(FeaturedMixer):
-    """Weights are 1 + s + s²/2 with s = q·k/√r over the first r = min(K, 16) dimensions, which is at
-    least 1/2. Features are [1, x, x⊗x/√2] of x scaled by r^(-1/4): 1 + r + r² of them."""
+class Taylor(KernelMixer):
+    """Weights are 1 + s + s²/2 with s = q·k/√d, which is at least 1/2.
+
+    BASED has small projections of its own; here all mixers of a layer share theirs, so d = min(K, 16)
+    dimensions of q and k are taken: the pairs that rotary positions turn slowest, whose products tell
+    content over long distances. Features are the (d + 1)(d + 2)/2 monomials of degree ≤ 2, each once: 153 at
+    most, where 1 + d + d² would be 273.
+    """
 
     glyph = "T"
     example = "taylor"
 
-    def features(self, x: Tensor) -> Tensor:
-        """(…, K) → (…, 1 + r + r²)."""
+    def base(self, x: Tensor) -> Tensor:
+        """The last d/2 dimensions of each half (a pair's two are K/2 apart), over d^(1/4)."""
         import torch
 
-        r = min(x.shape[-1], REDUCED)
-        x = x[..., :r] * r**-0.25
-        pairs = (x.unsqueeze(-1) * x.unsqueeze(-2)).flatten(-2) * math.sqrt(0.5)
-        return torch.cat([torch.ones_like(x[..., :1]), x, pairs], dim=-1)
+        size = int(x.shape[-1])
+        kept = self.base_size(size)
+        if kept < size:
+            x = torch.cat([x[..., (size - kept) // 2 : size // 2], x[..., size - kept // 2 :]], dim=-1)
+        return x.mul(kept**-0.25)
+
+    def weight(self, product: Tensor) -> Tensor:
+        """1 + s + s²/2."""
+        return (product * 0.5 + 1) * product + 1
+
+    def features(self, base: Tensor) -> Tensor:
+        """Every product of two entries of [x, 1], with the root of its coefficient in the weight."""
+        import torch
+        from torch.nn.functional import pad
+
+        one = int(base.shape[-2])
+        pairs = list(combinations_with_replacement(range(one + 1), 2))
+        first, second = torch.tensor(pairs, device=base.device).unbind(1)
+        # Squares come with x_i² / 2 in the weight, everything else with coefficient 1.
+        roots = [0.5**0.5 if i == j != one else 1.0 for i, j in pairs]
+        extended = pad(base, (0, 0, 0, 1), value=1.0)
+        scaled = extended.index_select(-2, second) * base.new_tensor(roots).unsqueeze(-1)
+        return extended.index_select(-2, first) * scaled
+
+    def base_size(self, head_size: int) -> int:
+        """d."""
+        return min(head_size, REDUCED)
 
     def feature_size(self, head_size: int) -> int:
-        """1 + r + r²."""
-        r = min(head_size, REDUCED)
-        return 1 + r + r * r
+        """(d + 1)(d + 2)/2."""
+        size = self.base_size(head_size)
+        return (size + 1) * (size + 2) // 2
