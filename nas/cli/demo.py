@@ -91,7 +91,7 @@ def _next_commands(front: Front, recommended: Point, folder: Path) -> list[str]:
     target = str(front.targets[0])
     tighter = recommended.latency_ms[target].best_known / 2
     fastest = min(point.latency_ms[target].best_known for point in front.members())
-    bound = f"--max latency_ms={max(tighter, fastest * 1.01):.2g}"
+    bound = f"--max latency_ms={max(tighter, fastest * 1.02):.3g}"
     return [
         f"nas best {front.job} {bound}",
         f"nas extract {front.job} {bound} --out {folder / 'faster'}",
