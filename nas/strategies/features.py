@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,15 +51,15 @@ class StructureFeatures:
             )
         if not self._genes:
             return found
-        n, layers = len(population), len(self._encoding.layer_genes)
+        layers = len(self._encoding.layer_genes)
         active = self._encoding.active_layers(population)
         options = population[:, self._encoding.layer_genes]
         one_hot = [np.eye(size)[options[:, :, gene]] * active[:, :, None] for gene, size in self._genes]
         slots = np.concatenate(one_hot, axis=2)
         found["counts"] = slots.sum(axis=1)
         found["returns"] = np.log1p(found["counts"])
-        found["zones"] = np.log1p(np.einsum("nls,nlb->nbs", slots, self._bumps(active))).reshape(n, -1)
-        found["layers"] = slots.reshape(n, -1)
+        found["zones"] = _flat(np.log1p(np.einsum("nls,nlb->nbs", slots, self._bumps(active))))
+        found["layers"] = _flat(slots)
         if len(one_hot) > 1:
             pairs = [(a, b) for i, a in enumerate(one_hot) for b in one_hot[:i]]
             found["blocks"] = np.concatenate([_count(a, b) for a, b in pairs], axis=1)
@@ -75,4 +77,9 @@ class StructureFeatures:
 
 def _count(a: Matrix, b: Matrix) -> Matrix:
     """(n, p·q) how often each pair of options of (n, layers, p) and (n, layers, q) meets in a layer."""
-    return np.matmul(a.transpose(0, 2, 1), b).reshape(len(a), -1)
+    return _flat(np.matmul(a.transpose(0, 2, 1), b))
+
+
+def _flat(x: Matrix) -> Matrix:
+    """(n, …) → (n, the product of the rest), for n = 0 too."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
