@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from nas.errors import JobFailed
 from nas.evaluation import Evaluation, Split
@@ -28,10 +29,14 @@ EVALUATION_SECONDS = 600.0
 """How long one evaluation may take."""
 
 
+DEATHS_ALLOWED = 3
+"""How often processes may die of one architecture before it counts as failed."""
+
+
 class _Scorer:
     """One process with the supernet: its weights are views into Ray's object store."""
 
-    def __init__(self, space: dict[str, Any], task: dict[str, Any], weights: list[Any]) -> None:
+    def __init__(self, space: dict[str, Any], task: dict[str, Any], weights: dict[str, Any]) -> None:
         import torch
 
         from nas.tasks import make_task
@@ -41,7 +46,7 @@ class _Scorer:
         torch.set_num_threads(1)  # two busy processes with two threads each are far slower than with one
         self.task = make_task(task.pop("name"), task)
         self.supernet = Supernet(load_space(space))
-        tensors = {name: torch.from_numpy(array) for name, array in ray.get(weights[0]).items()}
+        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
         self.supernet.load_state_dict(tensors, assign=True)
         self.supernet.requires_grad_(False).eval()
 
@@ -59,40 +64,93 @@ class _Scorer:
         return float(value), time.perf_counter() - start
 
 
-class _Pool:
-    """Hands queued evaluations to actors as they come free."""
+@dataclass
+class _Request:
+    """One evaluation to do, and how often its process died of it."""
 
-    def __init__(self, actors: list[Any], supernet: str) -> None:
-        self._idle = deque(actors)
+    architecture: Architecture
+    split: Split
+    deaths: int = 0
+
+
+class _Pool:
+    """Hands queued evaluations to actors as they come free, and replaces actors that die.
+
+    Args:
+        start: starts one actor.
+        count: of actors.
+        supernet: digest of the supernet whose weights they hold.
+    """
+
+    def __init__(self, start: Callable[[], Any], count: int, supernet: str) -> None:
+        self._start = start
         self._supernet = supernet
-        self._queue: deque[tuple[Architecture, Split]] = deque()
-        self._running: dict[Any, tuple[Any, Architecture, Split]] = {}
+        self._idle = deque(start() for _ in range(count))
+        self._queue: deque[_Request] = deque()
+        self._running: dict[Any, tuple[Any, _Request]] = {}
+
+    def wait_until_ready(self) -> None:
+        """Return once one actor answers.
+
+        Raises:
+            JobFailed: it could not start, or Ray has no processor for it.
+        """
+        first = self._idle[0].ready.remote()
+        try:
+            ready, _ = ray.wait([first], timeout=START_SECONDS)
+            ray.get(ready)
+        except RayError as error:
+            cause = str(error).strip().splitlines()[-1]
+            raise JobFailed(f"an evaluation process could not start: {cause}") from error
+        if not ready:
+            raise JobFailed(f"Ray gave no processor for evaluations within {START_SECONDS:.0f} s")
 
     def submit(self, architecture: Architecture, split: Split) -> None:
-        self._queue.append((architecture, split))
+        """See `nas.stages.stage.EvaluationPool`."""
+        self._queue.append(_Request(architecture, split))
         self._dispatch()
 
     def next(self) -> Evaluation:
-        if not self._running:
-            raise RuntimeError("no evaluation is queued")
-        ended, _ = ray.wait(list(self._running), num_returns=1, timeout=EVALUATION_SECONDS)
-        if not ended:
-            raise JobFailed(f"no evaluation ended within {EVALUATION_SECONDS:.0f} s")
-        actor, architecture, split = self._running.pop(ended[0])
-        self._idle.append(actor)
+        """See `nas.stages.stage.EvaluationPool`."""
+        while True:
+            if not self._running:
+                raise RuntimeError("no evaluation is queued")
+            ended, _ = ray.wait(list(self._running), num_returns=1, timeout=EVALUATION_SECONDS)
+            if not ended:
+                raise JobFailed(f"no evaluation ended within {EVALUATION_SECONDS:.0f} s")
+            evaluation = self._take(ended[0])
+            self._dispatch()
+            if evaluation is not None:
+                return evaluation
+
+    def close(self) -> None:
+        """End the actors."""
+        for actor in [*self._idle, *(actor for actor, _ in self._running.values())]:
+            ray.kill(actor)
+
+    def _take(self, reference: Any) -> Evaluation | None:
+        """The result, or None where its process died and another will do it again."""
+        actor, request = self._running.pop(reference)
+        value, seconds = math.nan, 0.0
         try:
-            value, seconds = ray.get(ended[0])
-        except RayError:
-            value, seconds = math.nan, 0.0
-        self._dispatch()
-        return Evaluation(self._supernet, architecture.digest, split, value, seconds)
+            value, seconds = ray.get(reference)
+        except RayActorError:
+            actor = self._start()
+            request.deaths += 1
+            if request.deaths < DEATHS_ALLOWED:
+                self._queue.appendleft(request)
+                self._idle.append(actor)
+                return None
+        except RayTaskError:
+            pass  # this architecture cannot be scored: NaN says so
+        self._idle.append(actor)
+        return Evaluation(self._supernet, request.architecture.digest, request.split, value, seconds)
 
     def _dispatch(self) -> None:
         while self._idle and self._queue:
-            actor = self._idle.popleft()
-            architecture, split = self._queue.popleft()
-            reference = actor.score.remote(architecture.to_dict(), str(split))
-            self._running[reference] = (actor, architecture, split)
+            actor, request = self._idle.popleft(), self._queue.popleft()
+            reference = actor.score.remote(request.architecture.to_dict(), str(request.split))
+            self._running[reference] = (actor, request)
 
 
 class RayEvaluator:
@@ -116,19 +174,17 @@ class RayEvaluator:
         self._start()
         from safetensors.numpy import load_file
 
-        # In a list, so that actors which Ray restarts fetch the weights themselves.
-        weights = [ray.put(load_file(self._home / supernet.path))]
+        weights = ray.put(load_file(self._home / supernet.path))
         space = plan.space.spec.model_dump(mode="json")
         task = plan.spec.task.model_dump(mode="json")
-        actor = ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)(_Scorer)
+        scorer = ray.remote(num_cpus=1)(_Scorer)
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        actors = [actor.remote(space, task, weights) for _ in range(count)]
+        pool = _Pool(lambda: scorer.remote(space, task, weights), count, supernet.digest)
         try:
-            self._wait_until_ready(actors)
-            yield _Pool(actors, supernet.digest)
+            pool.wait_until_ready()
+            yield pool
         finally:
-            for each in actors:
-                ray.kill(each)
+            pool.close()
 
     def _start(self) -> None:
         if self._started or ray.is_initialized():
@@ -141,17 +197,6 @@ class RayEvaluator:
             logging_level="ERROR",
         )
         self._started = True
-
-    def _wait_until_ready(self, actors: list[Any]) -> None:
-        pending = [actor.ready.remote() for actor in actors]
-        try:
-            ready, _ = ray.wait(pending, num_returns=1, timeout=START_SECONDS)
-            ray.get(ready)
-        except RayError as error:
-            cause = str(error).strip().splitlines()[-1]
-            raise JobFailed(f"an evaluation process could not start: {cause}") from error
-        if not ready:
-            raise JobFailed(f"Ray gave no processor for evaluations within {START_SECONDS:.0f} s")
 
     def close(self) -> None:
         """Stop the local Ray, where this object started it."""

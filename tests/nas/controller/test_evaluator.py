@@ -1,0 +1,106 @@
+"""Evaluations on real Ray actors."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from nas.controller.evaluator import RayEvaluator
+from nas.errors import JobFailed
+from nas.evaluation import Split
+from nas.job import load_job_spec
+from nas.stages.plan import resolve
+from nas.store.store import SupernetRecord
+from searchspaces.architecture import Architecture, Layer
+from searchspaces.supernet import Supernet
+
+TINY = Path(__file__).parents[1] / "jobs" / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return resolve(load_job_spec(TINY))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, plan):
+    home = tmp_path_factory.mktemp("home")
+    torch.manual_seed(0)
+    save_file(Supernet(plan.space).state_dict(), home / "net.safetensors")
+    return home
+
+
+@pytest.fixture(scope="module")
+def evaluator(home):
+    evaluator = RayEvaluator(home)
+    yield evaluator
+    evaluator.close()
+
+
+@pytest.fixture
+def record(plan):
+    return SupernetRecord("net", plan.space.digest, plan.task.digest, 0, 0, 0.0, "net.safetensors")
+
+
+@pytest.fixture
+def architectures(plan):
+    return plan.space.decode(np.unique(plan.space.sample(12, np.random.default_rng(0)), axis=0))
+
+
+def test_scores_are_those_of_the_supernet_itself(plan, home, evaluator, record, architectures):
+    from safetensors.torch import load_file
+
+    supernet = Supernet(plan.space)
+    supernet.load_state_dict(load_file(home / "net.safetensors"))
+    with evaluator.open(plan, record) as pool:
+        for architecture in architectures:
+            pool.submit(architecture, Split.VALIDATION)
+        scores = {e.digest: e for e in (pool.next() for _ in architectures)}
+    for architecture in architectures:
+        with torch.inference_mode():
+            here = plan.task.evaluate(lambda tokens, a=architecture: supernet(tokens, a), Split.VALIDATION)
+        assert scores[architecture.digest].value == pytest.approx(here, rel=1e-5)
+        assert scores[architecture.digest].supernet == "net"
+
+
+def test_a_killed_process_loses_no_evaluation(plan, evaluator, record, architectures):
+    with evaluator.open(plan, record) as pool:
+        for architecture in architectures:
+            pool.submit(architecture, Split.VALIDATION)
+        done = [pool.next()]
+        found = subprocess.run(["pgrep", "-f", "ray::_Scorer"], capture_output=True, text=True, check=True)
+        os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+        done += [pool.next() for _ in architectures[1:]]
+    assert {e.digest for e in done} == {a.digest for a in architectures}
+    assert not any(math.isnan(e.value) for e in done)
+
+
+def test_an_architecture_that_cannot_be_scored_is_nan_and_the_others_go_on(
+    plan, evaluator, record, architectures
+):
+    wrong = Architecture(256, 32, (Layer("window:16", 3, "mlp", 1.0),))  # 32 is no multiple of 3
+    with evaluator.open(plan, record) as pool:
+        pool.submit(wrong, Split.TEST)
+        pool.submit(architectures[0], Split.TEST)
+        values = {e.digest: e.value for e in (pool.next(), pool.next())}
+    assert math.isnan(values[wrong.digest])
+    assert math.isfinite(values[architectures[0].digest])
+
+
+def test_weights_that_do_not_fit_the_space_are_said_to_be_so(plan, home, evaluator, record):
+    from dataclasses import replace
+
+    save_file({"norm": torch.ones(3)}, home / "other.safetensors")
+    with (
+        pytest.raises(JobFailed, match="could not start"),
+        evaluator.open(plan, replace(record, path="other.safetensors")),
+    ):
+        pass
