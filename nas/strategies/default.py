@@ -19,6 +19,8 @@ from searchspaces.encoding import Population
 
 __all__ = ["SurrogateStrategy"]
 
+ENUMERABLE = 20_000
+"""Spaces of at most this many codes are scored whole instead of searched."""
 LARGEST = 600
 """Evaluations that the surrogate learns from, the best ones: its cost grows with their cube."""
 WAITING = 64
@@ -77,6 +79,9 @@ class SurrogateStrategy(RecordedStrategy):
 
     def _search(self, elite: Population) -> Population:
         """(pool, genes) the inner evolution's survivors, best first by what is believed."""
+        everything = self.problem.encoding.enumerate(ENUMERABLE)
+        if everything is not None:
+            return self._survivors(self.ledger.fresh(everything))[0]
         start = [elite, self._pool, self.problem.encoding.sample(self._size, self.rng)]
         parents, believed = self._survivors(np.concatenate(start))
         for _ in range(self._generations):
@@ -129,7 +134,8 @@ class SurrogateStrategy(RecordedStrategy):
     def _attained(self, told: Values, believed: Values) -> tuple[Values, NDArray[np.float64]]:
         """The feasible front so far (k, m), and the reference: the problem's, or a tenth beyond the worst of
         the front and of what is believed attainable; never beyond a bound."""
-        front = moocore.filter_dominated(told[self.problem.violation(told) == 0])
+        feasible = told[self.problem.violation(told) == 0]
+        front = moocore.filter_dominated(feasible) if len(feasible) else feasible
         if self.problem.reference is not None:
             reference = self.problem.minimised(np.array(self.problem.reference, float))
         else:

@@ -1,0 +1,163 @@
+"""Search problems by name: a table of measured architectures, or any module with the right functions."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import moocore
+import numpy as np
+
+from nas.bench.tables import read_table
+from nas.errors import InvalidSpec
+from nas.objective import Objective, Source
+from nas.strategies import Problem
+from nas.strategies.strategy import Values
+from searchspaces.encoding import Encoding, Population
+from searchspaces.errors import Problem as Mistake
+
+__all__ = ["BenchProblem", "load_problem"]
+
+SYNTHETIC = Path("shared/benchmarks/search_problem.py")
+"""Sought beside the working folder and its parents."""
+INTERFACE = ("CARD", "NAMES", "IDEAL", "NADIR", "canonical", "evaluate")
+ACCEPTED = "accepted: synthetic, FILE.csv.gz[:DEVICE], FILE.py, or MODULE[:ATTRIBUTE]"
+
+
+@dataclass(frozen=True)
+class BenchProblem:
+    """A problem with its answers.
+
+    Attributes:
+        problem: what strategies see.
+        evaluate: (n, genes) → (n, objectives) true values.
+        ideal, reference: (objectives,) the corners of the box in which hypervolume is counted, scaled to
+            volume 1.
+        best: hypervolume of the best front known; None where nobody knows.
+    """
+
+    name: str
+    problem: Problem
+    evaluate: Callable[[Population], Values]
+    ideal: tuple[float, ...]
+    reference: tuple[float, ...]
+    best: float | None = None
+
+    @property
+    def volume(self) -> float:
+        """Of the box, in the objectives' units: what hypervolumes are divided by."""
+        return float(np.prod(np.abs(np.subtract(self.reference, self.ideal))))
+
+
+def load_problem(name: str, known: bool = True, use_reference: bool = True) -> BenchProblem:
+    """A problem by name.
+
+    Args:
+        name: ``synthetic``; a table of `read_table`'s form with the device whose latency counts
+            (``gpt_s.csv.gz:a100``; a100 where not said); a Python file or an importable module with
+            CARD, NAMES, IDEAL, NADIR, canonical and evaluate, and optionally BEST_HV, as in
+            `../shared/benchmarks/search_problem.py`; or ``module:attribute``, a `BenchProblem`.
+        known: whether strategies may ask the second objective, a latency, freely.
+        use_reference: whether strategies are told the reference point that they are judged by.
+
+    Raises:
+        InvalidSpec: no such problem, or something is missing in it.
+    """
+    path, _, attribute = name.partition(":")
+    try:
+        if name == "synthetic":
+            found = _from_module(_module_of_file(_beside(SYNTHETIC)), name)
+        elif re.search(r"\.csv(\.gz)?$", path):
+            found = _from_table(Path(path), attribute or "a100")
+        elif path.endswith(".py"):
+            found = _from_module(_module_of_file(Path(path)), Path(path).stem)
+        else:
+            module = importlib.import_module(path)
+            found = getattr(module, attribute) if attribute else _from_module(module, path)
+    except (ImportError, OSError, AttributeError, ValueError) as error:
+        raise InvalidSpec([Mistake("problem", f"{name!r}: {error}; {ACCEPTED}")]) from error
+    if not isinstance(found, BenchProblem):
+        raise InvalidSpec([Mistake("problem", f"{name!r} is a {type(found).__name__}; {ACCEPTED}")])
+    problem = found.problem
+    return replace(
+        found,
+        problem=replace(
+            problem,
+            known=problem.known if known else None,
+            reference=found.reference if use_reference else None,
+        ),
+    )
+
+
+def _objectives(quality: str, unit: str) -> tuple[Objective, Objective]:
+    return (
+        Objective(quality, unit, source=Source.EVALUATED),
+        Objective("latency_ms", "ms", source=Source.PREDICTED),
+    )
+
+
+def _from_table(path: Path, device: str) -> BenchProblem:
+    table = read_table(path, device)
+    exact = moocore.filter_dominated(table.values)
+    ideal, reference = table.values.min(0), table.values.max(0)
+    box = float(np.prod(reference - ideal))
+    problem = Problem(
+        table.encoding, _objectives("perplexity", "perplexity"), lambda rows: table.evaluate(rows)[:, 1:]
+    )
+    return BenchProblem(
+        f"{path.name.split('.')[0]}:{device}",
+        problem,
+        table.evaluate,
+        tuple(ideal.tolist()),
+        tuple(reference.tolist()),
+        float(moocore.hypervolume(exact, ref=reference)) / box,
+    )
+
+
+def _from_module(module: ModuleType, name: str) -> BenchProblem:
+    missing = [attribute for attribute in INTERFACE if not hasattr(module, attribute)]
+    if missing:
+        raise AttributeError(f"lacks {', '.join(missing)}")
+    evaluate = module.evaluate
+    encoding = Encoding(module.CARD, module.NAMES, _layers(module.NAMES), module.canonical)
+    return BenchProblem(
+        name,
+        Problem(encoding, _objectives("loss", "nats"), lambda rows: evaluate(rows)[:, 1:]),
+        evaluate,
+        tuple(map(float, module.IDEAL)),
+        tuple(map(float, module.NADIR)),
+        getattr(module, "BEST_HV", None),
+    )
+
+
+def _layers(names: list[str]) -> list[list[int]] | None:
+    """Columns of each layer: genes named ``gene_0``, ``gene_1``, … with every gene in every layer."""
+    columns: dict[int, dict[str, int]] = {}
+    for column, name in enumerate(names):
+        if match := re.fullmatch(r"(.+)_(\d+)", name):
+            columns.setdefault(int(match[2]), {})[match[1]] = column
+    if not columns or len({tuple(sorted(genes)) for genes in columns.values()}) != 1:
+        return None
+    genes = list(columns[min(columns)])
+    return [[columns[layer][gene] for gene in genes] for layer in sorted(columns)]
+
+
+def _beside(path: Path) -> Path:
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / path).is_file():
+            return folder / path
+    raise OSError(f"no {path} beside {Path.cwd()} or its parents")
+
+
+def _module_of_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise OSError(f"no Python file {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

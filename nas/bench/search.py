@@ -1,0 +1,124 @@
+"""Strategies against each other: hypervolume after so many evaluations, and what it costs to think."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nas.bench.problems import BenchProblem, load_problem
+from nas.bench.simulation import Simulation
+from nas.errors import InvalidSpec
+from nas.strategies import parse_strategy
+from nas.strategies.archive import Archive
+from searchspaces.errors import Problem as Mistake
+
+__all__ = ["run_search_bench"]
+
+SHARES = (0.9, 0.95, 0.98, 0.99)
+"""Of the best known hypervolume; the evaluations to reach each are told."""
+
+
+def run_search_bench(
+    problem: str | BenchProblem,
+    strategies: Sequence[str],
+    budgets: Sequence[int] = (100, 300, 1000),
+    seeds: int = 5,
+    batch: int = 5,
+    noise: float = 0.0,
+    failures: float = 0.0,
+    known: bool = True,
+    use_reference: bool = True,
+    on_run: Callable[[str, int, list[float]], None] | None = None,
+) -> dict[str, Any]:
+    """Hypervolume curves of strategies on a problem, as plain JSON data.
+
+    Args:
+        problem: see `load_problem`.
+        budgets: evaluations after which the hypervolume is taken; the largest ends a run.
+        seeds: runs of each strategy, with seeds 0, 1, ….
+        batch: candidates asked, and told, at a time.
+        noise: standard deviation added to what strategies are told of dear objectives; hypervolume is always
+            that of the true values of what was evaluated.
+        failures: probability that an evaluation fails.
+        known, use_reference: see `load_problem`.
+        on_run: called after each run with the strategy, the seed and its hypervolumes.
+
+    Raises:
+        InvalidSpec: every mistake in the arguments at once.
+    """
+    mistakes = []
+    for name in strategies:
+        try:
+            parse_strategy(name)
+        except ValueError as error:
+            mistakes.append(Mistake("strategies", str(error)))
+    for path, numbers in (("budgets", list(budgets)), ("seeds", [seeds]), ("batch", [batch])):
+        if not numbers or min(numbers) < 1:
+            mistakes.append(Mistake(path, f"{numbers}; whole numbers from 1 are accepted"))
+    try:
+        bench = load_problem(problem, known, use_reference) if isinstance(problem, str) else problem
+    except InvalidSpec as error:
+        mistakes += error.problems
+    if mistakes:
+        raise InvalidSpec(mistakes)
+    marks = sorted(set(budgets))
+    simulation = Simulation(bench, workers=batch, batch=batch, noise=noise, failures=failures)
+    results = {}
+    for name in strategies:
+        runs = []
+        for seed in range(seeds):
+            runs.append(_run(simulation, name, marks, seed))
+            if on_run is not None:
+                on_run(name, seed, runs[-1]["hypervolume"])
+        curves = np.array([run["hypervolume"] for run in runs])
+        results[name] = {
+            "median": np.median(curves, axis=0).tolist(),
+            "least": curves.min(0).tolist(),
+            "most": curves.max(0).tolist(),
+            "runs": runs,
+        }
+    return {
+        "problem": bench.name,
+        "best_known": bench.best,
+        "reference": list(bench.reference),
+        "budgets": marks,
+        "batch": batch,
+        "noise": noise,
+        "failures": failures,
+        "latency_known": bench.problem.known is not None,
+        "reference_told": bench.problem.reference is not None,
+        "strategies": results,
+    }
+
+
+def _run(simulation: Simulation, name: str, marks: list[int], seed: int) -> dict[str, Any]:
+    bench = simulation.problem
+    strategy = parse_strategy(name)(bench.problem, seed)
+    started = time.process_time()
+    trace = simulation.run(strategy, marks[-1], seed)
+    seconds = time.process_time() - started
+    values = bench.evaluate(trace.population)
+    values[~np.isfinite(trace.values).all(1)] = np.nan
+    archive, done = Archive(bench.problem), 0
+    hypervolume, reached = [], dict.fromkeys(map(str, SHARES))
+    stops = sorted({*marks, *range(simulation.batch, marks[-1], simulation.batch)})
+    for stop in stops:
+        archive.add(trace.population[done:stop], values[done:stop])
+        done = stop
+        volume = archive.hypervolume(bench.reference) / bench.volume
+        if stop in marks:
+            hypervolume.append(volume)
+        for share in SHARES:
+            if bench.best is not None and volume >= share * bench.best and reached[str(share)] is None:
+                reached[str(share)] = stop
+    return {
+        "seed": seed,
+        "evaluations": len(trace.population),
+        "hypervolume": hypervolume,
+        "evaluations_to_share": reached,
+        "processor_seconds": seconds,
+        "processor_ms_per_evaluation": 1e3 * seconds / max(len(trace.population), 1),
+    }
