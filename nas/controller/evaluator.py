@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,11 +168,14 @@ class RayEvaluator:
         self._address = address
         self._processors = processors
         self._started = False
+        # Linux kills Ray's own processes when the thread that started them ends (PR_SET_PDEATHSIG, which
+        # Ray sets, goes by threads), and then Ray exits this process: a job's thread must not start them.
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray")
 
     @contextmanager
     def open(self, plan: Plan, supernet: SupernetRecord) -> Iterator[_Pool]:
         """A pool with one actor a processor."""
-        self._start()
+        self._keeper.submit(self._start).result()
         from safetensors.numpy import load_file
 
         weights = ray.put(load_file(self._home / supernet.path))
@@ -203,3 +207,4 @@ class RayEvaluator:
         if self._started:
             ray.shutdown()
             self._started = False
+        self._keeper.shutdown()
