@@ -55,12 +55,13 @@ class SpaceDesign(Design):
     Args:
         space: whose populations are described.
         workload: prefill or decode, batch and tokens; decides the counted work.
+        head_size: see `searchspaces.costs.CostModel`.
     """
 
-    def __init__(self, space: SearchSpace, workload: Workload) -> None:
+    def __init__(self, space: SearchSpace, workload: Workload, head_size: int | None = None) -> None:
         self.space = space
         self.workload = workload
-        self.costs = CostModel(space)
+        self.costs = CostModel(space, head_size)
         self.names = self.costs.names
         self.families = tuple(f"{block.role}/{block.option}" for block in self.costs.blocks)
 

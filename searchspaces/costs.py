@@ -59,6 +59,7 @@ class Block:
         option: the mixer's or channel mixer's option; empty for a stem.
         heads: H of a mixer block, 0 elsewhere.
         ratio: F/D of a channel block, 0 elsewhere.
+        inner: H·K of a mixer block, 0 elsewhere.
     """
 
     role: BlockRole
@@ -66,6 +67,7 @@ class Block:
     option: str = ""
     heads: int = 0
     ratio: float = 0.0
+    inner: int = 0
 
     def __str__(self) -> str:
         size = {BlockRole.MIXER: f"/h{self.heads}", BlockRole.CHANNEL: f"/r{self.ratio:g}"}
@@ -78,23 +80,21 @@ class CostModel:
 
     Args:
         space: whose populations are costed.
+        head_size: K where heads do not split the model's width but have a size of their own, as in
+            HW-GPT-Bench; None for D/H, as in every model that this project builds.
 
     Attributes:
         blocks: every block that an architecture of the space can contain; the columns of `counts`.
         names: their texts, unique and stable: a predictor's coefficients are stored under them.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, head_size: int | None = None) -> None:
         self.space = space
+        self._head_size = head_size
         layer = space.spec.layer
         mixers = [option for option in layer.mixer if option != NO_MIXER]
         stems = [Block(BlockRole.STEM, d) for d in space.spec.width]
-        mixing = [
-            Block(BlockRole.MIXER, d, m, heads=h)
-            for d in space.spec.width
-            for m in mixers
-            for h in layer.heads
-        ]
+        mixing = [self._mixer_block(d, m, h) for d in space.spec.width for m in mixers for h in layer.heads]
         mapping = [
             Block(BlockRole.CHANNEL, d, c, ratio=r)
             for d in space.spec.width
@@ -108,10 +108,7 @@ class CostModel:
         # Column of a layer's mixer and channel blocks by option index; a layer without a mixer has none.
         self._mixer_column = np.array(
             [
-                [
-                    [column.get(Block(BlockRole.MIXER, d, m, heads=h), absent) for h in layer.heads]
-                    for m in layer.mixer
-                ]
+                [[column.get(self._mixer_block(d, m, h), absent) for h in layer.heads] for m in layer.mixer]
                 for d in space.spec.width
             ]
         )
@@ -124,6 +121,10 @@ class CostModel:
                 for d in space.spec.width
             ]
         )
+
+    def _mixer_block(self, width: int, option: str, heads: int) -> Block:
+        inner = width if self._head_size is None else heads * self._head_size
+        return Block(BlockRole.MIXER, width, option, heads=heads, inner=inner)
 
     def counts(self, population: Population) -> _Counts:
         """(n, blocks) how many of each block a row's model contains."""
@@ -155,7 +156,7 @@ class CostModel:
         """(n,) bytes of one sequence's decoding state after N tokens, in fp32."""
         return self.counts(population) @ self._per_block(
             lambda block: (
-                parse_mixer(block.option).state_bytes(block.width, block.heads, tokens)
+                parse_mixer(block.option).state_bytes(block.inner, block.heads, tokens)
                 if block.role is BlockRole.MIXER
                 else 0
             )
@@ -199,7 +200,7 @@ def block_parameters(block: Block, vocabulary: int) -> int:
     if block.role is BlockRole.STEM:
         return vocabulary * width + width
     if block.role is BlockRole.MIXER:
-        return width + 4 * width * width
+        return width + 4 * width * block.inner
     shapes = parse_channel(block.option).shapes(width, round(block.ratio * width))
     return width + sum(int(np.prod(shape)) for shape, _ in shapes.values())
 
@@ -207,7 +208,7 @@ def block_parameters(block: Block, vocabulary: int) -> int:
 def prefill(block: Block, tokens: int, vocabulary: int) -> tuple[Operation, ...]:
     """Counted operations of one block on one sequence of N tokens."""
     return _shared(block, tokens, vocabulary) + (
-        parse_mixer(block.option).operations(block.width, block.heads, tokens)
+        parse_mixer(block.option).operations(block.inner, block.heads, tokens)
         if block.role is BlockRole.MIXER
         else ()
     )
@@ -216,7 +217,7 @@ def prefill(block: Block, tokens: int, vocabulary: int) -> tuple[Operation, ...]
 def decode_step(block: Block, context: int, vocabulary: int) -> tuple[Operation, ...]:
     """Counted operations of one block in decoding one token after `context` tokens."""
     return _shared(block, 1, vocabulary) + (
-        parse_mixer(block.option).step_operations(block.width, block.heads, context)
+        parse_mixer(block.option).step_operations(block.inner, block.heads, context)
         if block.role is BlockRole.MIXER
         else ()
     )
@@ -233,7 +234,10 @@ def _shared(block: Block, tokens: int, vocabulary: int) -> tuple[Operation, ...]
         return embedding, norm, logits
     if block.role is BlockRole.CHANNEL:
         return norm, *parse_channel(block.option).operations(d, round(block.ratio * d), tokens), residual
-    projections = Operation(OperationKind.MATMUL, macs=4 * tokens * d * d, elements=4 * tokens * d, calls=2)
-    turns = Operation(OperationKind.ELEMENTWISE, elements=6 * tokens * d, calls=8)
-    heads = Operation(OperationKind.GATHER, elements=4 * tokens * d, calls=4)
+    inner = block.inner
+    projections = Operation(
+        OperationKind.MATMUL, macs=4 * tokens * d * inner, elements=tokens * (3 * inner + d), calls=2
+    )
+    turns = Operation(OperationKind.ELEMENTWISE, elements=6 * tokens * inner, calls=8)
+    heads = Operation(OperationKind.GATHER, elements=4 * tokens * inner, calls=4)
     return norm, projections, turns, heads, residual

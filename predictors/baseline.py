@@ -1,0 +1,82 @@
+"""What the baselines share: a point estimate, and a relative spread from cross-validation."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from predictors.errors import PredictorError
+from predictors.posterior import spread_of
+from predictors.predictor import Prediction, Predictor, Vector, valid_measurements
+from searchspaces.encoding import Population
+
+__all__ = ["Baseline"]
+
+FOLDS = 4
+UNKNOWN = 0.3
+"""Relative standard deviation where there are too few measurements to cross-validate."""
+
+
+class Baseline(Predictor):
+    """A predictor without a model of its own uncertainty: one relative spread serves every architecture.
+
+    Attributes:
+        at_least: fewest measurements that it can learn from.
+    """
+
+    at_least: ClassVar[int] = 1
+    spread: float | None = None
+
+    def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
+        """See `Predictor.fit`; errors of measurements are left aside."""
+        latency, _ = valid_measurements(population, latency_ms, error_ms, self.at_least)
+        if len(latency) >= FOLDS * 2 and len(latency) * (FOLDS - 1) // FOLDS >= self.at_least:
+            error = self._left_out_errors(population, latency)
+            scale = max(float(np.sqrt(np.mean(np.minimum(error**2, 1.0)))), 1e-4)
+            self.spread = scale * spread_of(error / scale)
+        else:
+            self.spread = UNKNOWN
+        self._learn(population, latency)
+        return self
+
+    def predict(self, population: Population) -> Prediction:
+        """See `Predictor.predict`."""
+        if self.spread is None:
+            raise PredictorError(f"{self.name} was not fitted")
+        mean = self._expected(population)
+        return Prediction(mean, self.spread * mean)
+
+    def _left_out_errors(self, population: Population, latency: Vector) -> Vector:
+        """(n,) relative errors on the quarter that was left out."""
+        fold = np.random.default_rng(0).permutation(len(latency)) % FOLDS
+        error = np.empty(len(latency))
+        for k in range(FOLDS):
+            kept, out = fold != k, fold == k
+            self._learn(population[kept], latency[kept])
+            error[out] = self._expected(population[out]) / latency[out] - 1
+        return error
+
+    def _dump(self) -> dict[str, Any]:
+        if self.spread is None:
+            raise PredictorError(f"{self.name} was not fitted")
+        return {"spread": self.spread, **self._dump_learned()}
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self._load_learned(state)
+        self.spread = float(state["spread"])
+
+    @abstractmethod
+    def _learn(self, population: Population, latency: Vector) -> None: ...
+
+    @abstractmethod
+    def _expected(self, population: Population) -> Vector:
+        """(n,) ms, above 0."""
+
+    @abstractmethod
+    def _dump_learned(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _load_learned(self, state: Mapping[str, Any]) -> None: ...

@@ -1,0 +1,275 @@
+"""Judge predictors on tables of published latencies, each device as if it had never been seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from predictors.design import Design, Matrix
+from predictors.drift import control_factors, drift_of, factors_at
+from predictors.errors import PredictorError
+from predictors.posterior import fit_posterior
+from predictors.predictor import Prediction, Vector, parse_predictor
+from predictors.prior import Prior, counted_prior
+from predictors.report import score
+from predictors.tables import DeviceRows, Table, read_table
+from predictors.transfer import learn_prior
+from searchspaces.encoding import Population
+
+__all__ = ["DEFAULT_PREDICTORS", "DEFAULT_SAMPLES", "DriftHandling", "run_table_bench"]
+
+DEFAULT_SAMPLES = (1, 3, 5, 10, 20, 50, 200)
+DEFAULT_PREDICTORS = ("macs", "roofline", "lookup", "additive", "transfer")
+PRIOR_ROWS = 2000
+"""Rows of a known device that teach the prior, evenly spread over its measured order."""
+HELD_OUT = 2000
+"""Rows at most that judge, drawn anew for each seed."""
+NEIGHBOURS = 3
+
+
+class DriftHandling(StrEnum):
+    """What is done about a device that changes its speed while it is measured."""
+
+    RAW = "raw"
+    """Nothing: every row as the table has it."""
+    STRETCHES = "stretches"
+    """Raw rows in measured order: stretches of another speed are found among the samples alone, and a held-out
+    row is judged at the speed of the stretch that it was measured in."""
+    CONTROLS = "controls"
+    """As if control models had been interleaved: three rows before and three after tell each row's speed
+    (never the row itself), which is divided out of samples and held-out rows alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Means over seeds. See `predictors.report.HeldOut`; `fit_ms` of one fit, `predict_per_s` of
+    architectures."""
+
+    mape: float
+    within_10: float
+    within_5: float
+    spearman: float
+    coverage_90: float
+    fit_ms: float
+    predict_per_s: float
+
+
+@dataclass(frozen=True)
+class _Device:
+    """One device under one handling of drift, its counted terms computed once."""
+
+    rows: DeviceRows
+    counts: Matrix
+    latency_ms: Vector
+
+
+def run_table_bench(
+    tables: Sequence[str | Path],
+    devices: Sequence[str] | None = None,
+    samples: Sequence[int] = DEFAULT_SAMPLES,
+    seeds: int = 5,
+    prior_devices: Sequence[str] | None = None,
+    predictors: Sequence[str] = DEFAULT_PREDICTORS,
+    drift: Sequence[str] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Learn each device from a few of its rows, judge on others.
+
+    Args:
+        tables: one file in the format of HW-GPT-Bench, or files in that of HAT, a device each; gzipped or
+            not.
+        devices: to judge; all of the table where None.
+        samples: how many rows to learn from.
+        seeds: how many draws of rows.
+        prior_devices: that the prior of `transfer` is learned from; all of the table where None. The device
+            that is judged never is among them.
+        predictors: registered names.
+        drift: names of `DriftHandling`; all that the table's order allows where None.
+        on_progress: called with devices done and their total.
+
+    Returns:
+        Plain data: ``table``, ``notes`` (everything left out, and why), ``devices``, ``prior_devices``,
+        ``rows`` (a score for each drift, predictor, samples and device) and ``means`` (over devices).
+
+    Raises:
+        PredictorError: a table that cannot be used, a device that it does not have, or an argument out of
+            range.
+        ValueError: no predictor of that name.
+    """
+    if seeds < 1 or not samples or min(samples) < 1:
+        raise PredictorError(f"seeds {seeds} and samples {list(samples)}; accepted are whole numbers from 1")
+    for name in predictors:
+        parse_predictor(name)
+    table = read_table(*tables)
+    judged = list(table.devices) if devices is None else list(devices)
+    teachers = list(table.devices) if prior_devices is None else list(prior_devices)
+    table = table.only([*dict.fromkeys([*judged, *teachers])])
+    notes = list(table.notes)
+    handlings = _handlings(table, drift, notes)
+    rows = []
+    for done, (handling, device) in enumerate([(h, d) for h in handlings for d in judged]):
+        if on_progress is not None:
+            on_progress(done, len(handlings) * len(judged))
+        rows += _judge_device(table, handling, device, teachers, samples, seeds, predictors, notes)
+    if not rows:
+        raise PredictorError(f"{table.name}: nothing to judge: {'; '.join(notes)}")
+    return {
+        "table": table.name,
+        "notes": list(dict.fromkeys(notes)),
+        "devices": judged,
+        "prior_devices": teachers,
+        "seeds": seeds,
+        "rows": rows,
+        "means": list(_means(rows)),
+    }
+
+
+def _handlings(table: Table, drift: Sequence[str] | None, notes: list[str]) -> list[DriftHandling]:
+    accepted = [handling.value for handling in DriftHandling]
+    unknown = [name for name in drift or () if name not in accepted]
+    if unknown:
+        raise PredictorError(f"no drift handling {unknown}; accepted: {accepted}")
+    ordered = all(rows.ordered for rows in table.devices.values())
+    wanted = [DriftHandling(name) for name in (accepted if drift is None else drift)]
+    if ordered:
+        return wanted
+    if drift is not None and wanted != [DriftHandling.RAW]:
+        lacking = [name for name, rows in table.devices.items() if not rows.ordered]
+        raise PredictorError(f"{lacking} have no measured order; accepted without it: drift raw")
+    notes.append("without a measured order on every device, drift is not handled")
+    return [DriftHandling.RAW]
+
+
+def _prepare(design: Design, rows: DeviceRows, handling: DriftHandling) -> _Device:
+    counts, latency = design.counts(rows.population), rows.latency_ms
+    if handling is DriftHandling.CONTROLS:
+        expected = fit_posterior(counts, latency, counted_prior(design)).predict(counts)[0]
+        latency = latency / control_factors(latency / expected, NEIGHBOURS)
+    return _Device(rows, counts, latency)
+
+
+def _prior(table: Table, handling: DriftHandling, teachers: Iterable[str]) -> Prior | None:
+    """What the known devices have in common; None where there are none."""
+    # Teachers' own drift is always divided out where their order tells it: they are history.
+    known = DriftHandling.RAW if handling is DriftHandling.RAW else DriftHandling.CONTROLS
+    taught = []
+    for name in teachers:
+        device = _prepare(table.design, table.devices[name], known)
+        every = max(1, len(device.latency_ms) // PRIOR_ROWS)
+        taught.append((device.counts[::every], device.latency_ms[::every]))
+    return learn_prior(table.design, taught) if taught else None
+
+
+def _judge_device(
+    table: Table,
+    handling: DriftHandling,
+    name: str,
+    teachers: Sequence[str],
+    samples: Sequence[int],
+    seeds: int,
+    predictors: Sequence[str],
+    notes: list[str],
+) -> list[dict[str, Any]]:
+    design = table.design
+    device = _prepare(design, table.devices[name], handling)
+    prior = _prior(table, handling, [teacher for teacher in teachers if teacher != name])
+    total = len(device.latency_ms)
+    rows = []
+    for n in samples:
+        if n > total // 2:
+            notes.append(f"{name}: {n} samples left out, it has {total} usable rows")
+            continue
+        by_predictor: dict[str, list[_Scores]] = {predictor: [] for predictor in predictors}
+        for seed in range(seeds):
+            drawn = np.random.default_rng(seed).permutation(total)
+            learn, judge = np.sort(drawn[:n]), np.sort(drawn[n : n + HELD_OUT])
+            speeds = _speeds(design, device, prior, handling, learn, judge)
+            for predictor in predictors:
+                try:
+                    scores = _score(predictor, design, prior, device, learn, judge, *speeds)
+                except PredictorError as error:
+                    notes.append(f"{predictor} from {n}: {error}")
+                    break
+                by_predictor[predictor].append(scores)
+        rows += [
+            {
+                "drift": handling.value,
+                "predictor": predictor,
+                "samples": n,
+                "device": name,
+                **_mean(list(map(asdict, scores))),
+            }
+            for predictor, scores in by_predictor.items()
+            if len(scores) == seeds
+        ]
+    return rows
+
+
+def _speeds(
+    design: Design,
+    device: _Device,
+    prior: Prior | None,
+    handling: DriftHandling,
+    learn: Population,
+    judge: Population,
+) -> tuple[Vector, Vector]:
+    """The device's factor at learned and at judged rows; 1 unless stretches are looked for."""
+    if handling is not DriftHandling.STRETCHES:
+        return np.ones(len(learn)), np.ones(len(judge))
+    belief = counted_prior(design) if prior is None else prior
+    stretches = drift_of(device.counts[learn], device.latency_ms[learn], belief)
+    return factors_at(stretches, learn, learn), factors_at(stretches, learn, judge)
+
+
+def _score(
+    name: str,
+    design: Design,
+    prior: Prior | None,
+    device: _Device,
+    learn: Population,
+    judge: Population,
+    learn_speed: Vector,
+    judge_speed: Vector,
+) -> _Scores:
+    population = device.rows.population
+    start = time.perf_counter()
+    predictor = parse_predictor(name)(design, prior)
+    predictor.fit(population[learn], device.latency_ms[learn] / learn_speed)
+    fitted = time.perf_counter()
+    prediction = predictor.predict(population[judge])
+    predicted = time.perf_counter()
+    at_speed = Prediction(prediction.mean_ms * judge_speed, prediction.std_ms * judge_speed)
+    return _Scores(
+        **score(at_speed, device.latency_ms[judge]).to_dict(),
+        fit_ms=1000 * (fitted - start),
+        predict_per_s=len(judge) / (predicted - fitted),
+    )
+
+
+_METRICS = tuple(field.name for field in fields(_Scores))
+
+
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    return {metric: float(np.mean([row[metric] for row in rows])) for metric in _METRICS}
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """Means over devices, in the order of the rows."""
+    keys = dict.fromkeys((row["drift"], row["predictor"], row["samples"]) for row in rows)
+    for drift, predictor, samples in keys:
+        alike = [
+            row for row in rows if (row["drift"], row["predictor"], row["samples"]) == (drift, predictor, samples)
+        ]
+        yield {
+            "drift": drift,
+            "predictor": predictor,
+            "samples": samples,
+            "devices": len(alike),
+            **_mean(alike),
+        }

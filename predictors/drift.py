@@ -1,0 +1,134 @@
+"""A device that is slower for a while: stretches of measurements, found and divided out.
+
+Latencies are compared with what their architectures should take, so a ratio of 1.22 over fifty measurements
+in a row is a device 22% slower, not fifty slow architectures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.design import Matrix
+from predictors.posterior import fit_posterior
+from predictors.prior import Prior
+
+__all__ = ["Stretch", "control_factors", "drift_of", "factors_at", "find_stretches"]
+
+Vector = NDArray[np.float64]
+
+SHORTEST = 3
+"""Measurements that a stretch has at least: fewer are outliers, which robust weights deal with."""
+ALTERNATIONS = 8
+SMALLEST = 0.03
+"""A change of speed below this is left to the noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Measurements start, …, stop − 1 in measured order, all taken at one speed of the device.
+
+    Attributes:
+        factor: how much slower than usual; 1 in the stretch with the most measurements.
+    """
+
+    start: int
+    stop: int
+    factor: float
+
+    @property
+    def shifted(self) -> bool:
+        """Whether its measurements are worth taking again."""
+        return abs(self.factor - 1) > SMALLEST
+
+
+def find_stretches(ratio: Vector) -> list[Stretch]:
+    """Cut measurements into stretches of one speed each.
+
+    Optimal partitioning (Jackson et al., 2005) of log ratios under squared errors, with the noise estimated
+    from differences of neighbours, which shifts barely touch.
+
+    Args:
+        ratio: (n,) measured over expected latency, in measured order.
+    """
+    n = len(ratio)
+    if n < 2 * SHORTEST:
+        return [Stretch(0, n, 1.0)] if n else []
+    log = np.log(ratio)
+    noise = max(float(np.median(np.abs(np.diff(log)))) / 0.954, 0.005)
+    # An outlier may not pay for a stretch of its own.
+    centre = np.median(log)
+    reach = max(4 * noise, 0.5)
+    log = np.clip(log, centre - reach, centre + reach)
+    total = np.concatenate([[0.0], np.cumsum(log)])
+    squares = np.concatenate([[0.0], np.cumsum(log**2)])
+    penalty = 3 * np.log(n)
+    best = np.full(n + 1, np.inf)
+    best[0] = -penalty
+    before = np.zeros(n + 1, np.int64)
+    for stop in range(SHORTEST, n + 1):
+        start = np.arange(0, stop - SHORTEST + 1)
+        size = stop - start
+        error = squares[stop] - squares[start] - (total[stop] - total[start]) ** 2 / size
+        score = best[start] + error / (2 * noise**2) + penalty
+        before[stop] = int(np.argmin(score))
+        best[stop] = score[before[stop]]
+    cuts = [n]
+    while cuts[-1] > 0:
+        cuts.append(int(before[cuts[-1]]))
+    edges = cuts[::-1]
+    pieces = list(zip(edges[:-1], edges[1:], strict=True))
+    levels = [float(np.median(log[a:b])) for a, b in pieces]
+    usual = levels[int(np.argmax([b - a for a, b in pieces]))]
+    return [Stretch(a, b, float(np.exp(x - usual))) for (a, b), x in zip(pieces, levels, strict=True)]
+
+
+def factors_at(stretches: list[Stretch], measured: Vector, position: Vector) -> Vector:
+    """(m,) the factor at positions in measured order, that of the nearest measurement.
+
+    Args:
+        measured: (n,) ascending positions of the measurements that the stretches consist of.
+        position: (m,) where to read.
+    """
+    factor = np.concatenate([np.full(s.stop - s.start, s.factor) for s in stretches])
+    right = np.clip(np.searchsorted(measured, position), 1, len(measured) - 1)
+    nearer = right - (position - measured[right - 1] <= measured[right] - position)
+    return factor[nearer]
+
+
+def control_factors(ratio: Vector, neighbours: int) -> Vector:
+    """(n,) the device's factor at each measurement as the `neighbours` before and after it tell, itself
+    excluded: what control models, interleaved so often, would have told.
+
+    Args:
+        ratio: (n,) measured over expected latency, in measured order.
+    """
+    padded = np.pad(np.log(ratio), neighbours, mode="reflect")
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * neighbours + 1)
+    others = np.delete(around, neighbours, axis=1)
+    factor = np.exp(np.median(others, axis=1))
+    return factor / np.median(factor)
+
+
+def drift_of(counts: Matrix, latency_ms: Vector, prior: Prior) -> list[Stretch]:
+    """Stretches of measurements in measured order, found together with what they should take.
+
+    Alternates between the coefficients given the drift and the drift given the coefficients, always judging
+    a measurement by the others.
+
+    Args:
+        counts: (n, terms), in measured order.
+        latency_ms: (n,) as measured.
+        prior: over the terms.
+    """
+    factor = np.ones(len(latency_ms))
+    for _ in range(ALTERNATIONS):
+        fitted = fit_posterior(counts, latency_ms / factor, prior)
+        stretches = find_stretches(np.maximum(1 + fitted.residuals, 0.1) * factor)
+        following = np.concatenate([np.full(s.stop - s.start, s.factor) for s in stretches])
+        if np.allclose(following, factor, rtol=1e-3):
+            break
+        factor = following
+    return stretches

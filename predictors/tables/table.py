@@ -1,0 +1,115 @@
+"""A table of measured latencies: one design, and for each device its rows in measured order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.design import Design
+from predictors.errors import PredictorError
+from searchspaces.encoding import Population
+
+__all__ = ["DeviceRows", "Table", "device_rows", "read_table"]
+
+Vector = NDArray[np.float64]
+FEWEST = 30
+"""Usable rows below which a device cannot be judged."""
+
+
+@dataclass(frozen=True)
+class DeviceRows:
+    """What one device measured, in the order in which it did.
+
+    Attributes:
+        population: (n, genes) of the table's design.
+        latency_ms: (n,) finite and above 0.
+        ordered: whether the table says in which order rows were measured.
+    """
+
+    population: Population
+    latency_ms: Vector
+    ordered: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """Latencies of one space on several devices.
+
+    Attributes:
+        name: of the file or files.
+        design: describes the populations.
+        devices: by name.
+        notes: every row, column and device that was left out, and why.
+    """
+
+    name: str
+    design: Design
+    devices: Mapping[str, DeviceRows]
+    notes: tuple[str, ...]
+
+    def only(self, devices: Sequence[str]) -> Table:
+        """The table of these devices.
+
+        Raises:
+            PredictorError: a device is not in the table.
+        """
+        missing = [name for name in devices if name not in self.devices]
+        if missing:
+            raise PredictorError(f"no device {missing} in {self.name}; accepted: {sorted(self.devices)}")
+        return replace(self, devices={name: self.devices[name] for name in devices})
+
+
+def read_table(*paths: str | Path) -> Table:
+    """A table in the format of HW-GPT-Bench (one file, a column a device) or of HAT (a file a device).
+
+    Raises:
+        PredictorError: the file is not such a table, or nothing in it is usable. Single rows and devices
+            that are not usable are left out, and named in the table's notes.
+    """
+    from predictors.tables import hat, hwgpt
+    from predictors.tables.columns import read_columns
+
+    files = [Path(path) for path in paths]
+    if not files:
+        raise PredictorError("no table; accepted: one file, or several HAT files")
+    columns = {path: read_columns(path) for path in files}
+    first = columns[files[0]]
+    if set(hwgpt.REQUIRED) <= set(first):
+        if len(files) > 1:
+            raise PredictorError(f"{len(files)} tables with a column a device; accepted: one at a time")
+        return hwgpt.table(files[0].name, first)
+    if set(hat.REQUIRED) <= set(first):
+        return hat.table(columns)
+    raise PredictorError(
+        f"{files[0]}: neither the columns {list(hwgpt.REQUIRED)} and DEVICE:latency_ms, nor {list(hat.REQUIRED)}"
+    )
+
+
+def device_rows(
+    device: str, population: Population, latency: Vector, order: Vector | None, notes: list[str]
+) -> DeviceRows | None:
+    """A device's usable rows, sorted by measured order; None where it has too few, or one latency for all.
+    What is left out is added to `notes`."""
+    usable = np.isfinite(latency) & (latency > 0)
+    empty, bad = int(np.isnan(latency).sum()), int((~usable & ~np.isnan(latency)).sum())
+    if empty:
+        notes.append(f"{device}: {empty} of {len(latency)} rows have no latency and are left out")
+    if bad:
+        notes.append(f"{device}: {bad} rows with zero, negative or infinite latency are left out")
+    if usable.sum() < FEWEST:
+        notes.append(f"{device}: left out: {usable.sum()} usable rows; accepted are at least {FEWEST}")
+        return None
+    if np.ptp(latency[usable]) == 0:
+        notes.append(f"{device}: left out: every row has the same latency, {latency[usable][0]} ms")
+        return None
+    if order is not None and not np.isfinite(order[usable]).all():
+        notes.append(f"{device}: its order has gaps, so rows count as unordered")
+        order = None
+    kept = np.flatnonzero(usable)
+    if order is not None:
+        kept = kept[np.argsort(order[kept], kind="stable")]
+    return DeviceRows(population[kept], latency[kept], order is not None)
