@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from searchspaces.architecture import Architecture, Layer
+from searchspaces.mixers import parse_mixer
 from searchspaces.space import SearchSpace
 
 __all__ = ["Preset", "presets"]
@@ -20,53 +21,62 @@ class Preset:
     architecture: Architecture
 
 
-Design = Callable[[int], list[str]]
-"""Depth → the mixer of each layer; an empty list where the design does not exist at that depth."""
+Design = Callable[[SearchSpace, int], list[str]]
+"""A space and a depth → the mixer option of each layer."""
 
-_DESIGNS: list[tuple[str, str, Design]] = []
+_DESIGNS: dict[str, tuple[str, Design]] = {}
 
 
 def _design(name: str, source: str) -> Callable[[Design], Design]:
     def register(design: Design) -> Design:
-        _DESIGNS.append((name, source, design))
+        _DESIGNS[name] = source, design
         return design
 
     return register
 
 
 @_design("softmax", "Vaswani et al., 2017")
-def _softmax(depth: int) -> list[str]:
+def _softmax(space: SearchSpace, depth: int) -> list[str]:
     return ["softmax"] * depth
 
 
 @_design("masformer", "MASFormer: full attention in few layers, windows elsewhere; Zhang et al., 2023")
-def _masformer(depth: int) -> list[str]:
+def _masformer(space: SearchSpace, depth: int) -> list[str]:
+    # How many layers and which is ours to choose at these depths: a quarter, the first ones.
     full = max(1, depth // 4)
-    return ["window:64"] * (depth - full) + ["softmax"] * full
+    return ["softmax"] * full + [_option(space, "window", space.spec.context // 4)] * (depth - full)
 
 
 @_design("based", "BASED: Taylor linear attention and short windows; Arora et al., 2024")
-def _based(depth: int) -> list[str]:
-    return [("taylor", "window:64")[i % 2] for i in range(depth)]
+def _based(space: SearchSpace, depth: int) -> list[str]:
+    pair = "taylor", _option(space, "window", 64)
+    return [pair[i % 2] for i in range(depth)]
 
 
 @_design("linear", "Katharopoulos et al., 2020")
-def _linear(depth: int) -> list[str]:
+def _linear(space: SearchSpace, depth: int) -> list[str]:
     return ["linear"] * depth
 
 
 @_design("sparse", "Longformer, Beltagy et al., 2020; BigBird, Zaheer et al., 2020")
-def _sparse(depth: int) -> list[str]:
-    return ["sparse"] * depth
+def _sparse(space: SearchSpace, depth: int) -> list[str]:
+    return [_option(space, "sparse", 64)] * depth
 
 
 def presets(space: SearchSpace) -> dict[str, Preset]:
-    """Every design that the space contains, by name.
+    """Every design that the space contains, by name; no two are the same architecture.
 
-    Token mixing designs stand at every depth with the widest feed-forward; `matformer` stands at the
-    largest depth with each smaller feed-forward ratio (Devvrit et al., 2023).
+    Designs of token mixing stand at every depth, ``NAME-LDEPTH``, with the largest width, the middle
+    number of heads and the widest feed-forward; ``matformer-LDEPTH-xRATIO`` at the largest depth
+    with each smaller feed-forward (MatFormer granularities, Devvrit et al., 2023).
     """
-    return {preset.name: preset for preset in _all(space) if space.contains(preset.architecture)}
+    found: dict[str, Preset] = {}
+    seen: set[str] = set()
+    for preset in _all(space):
+        if space.contains(preset.architecture) and preset.architecture.digest not in seen:
+            seen.add(preset.architecture.digest)
+            found[preset.name] = preset
+    return found
 
 
 def _all(space: SearchSpace) -> Iterator[Preset]:
@@ -77,10 +87,22 @@ def _all(space: SearchSpace) -> Iterator[Preset]:
     def build(mixers: list[str], ratio: float) -> Architecture:
         return Architecture(spec.vocabulary, width, tuple(Layer(m, heads, channel, ratio) for m in mixers))
 
-    for name, source, design in _DESIGNS:
+    for name, (source, design) in _DESIGNS.items():
         for depth in sorted(spec.depth):
-            yield Preset(f"{name}-L{depth}", source, build(design(depth), ratio))
+            yield Preset(f"{name}-L{depth}", source, build(design(space, depth), ratio))
+    deepest = space.max_depth
+    source = "MatFormer granularity; Devvrit et al., 2023"
     for smaller in sorted(spec.layer.ratio)[:-1]:
-        depth = max(spec.depth)
-        source = "MatFormer granularity; Devvrit et al., 2023"
-        yield Preset(f"matformer-L{depth}-x{smaller:g}", source, build(["softmax"] * depth, smaller))
+        yield Preset(f"matformer-L{deepest}-x{smaller:g}", source, build(["softmax"] * deepest, smaller))
+
+
+def _option(space: SearchSpace, mixer: str, size: int) -> str:
+    """The space's option of a mixer whose parameter is nearest to `size`; the mixer's name, which the
+    space then does not contain, where it has none."""
+    options = [option for option in space.spec.layer.mixer if option.partition(":")[0] == mixer]
+
+    def distance(option: str) -> int:
+        first: int = next(iter(vars(parse_mixer(option)).values()), size)
+        return abs(first - size)
+
+    return min(options, key=distance, default=mixer)

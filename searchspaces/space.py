@@ -46,7 +46,11 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 def problems_of(error: ValidationError, prefix: str = "") -> list[Problem]:
     """Every problem of a pydantic error, with dotted paths."""
     found = []
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    within = {item["loc"][:depth] for item in items for depth in range(len(item["loc"]))}
+    for item in items:
+        if item["type"] == "too_short" and item["loc"] in within:
+            continue  # pydantic counts a sequence's valid items; what is wrong with the others is said
         path = ".".join([*([prefix] if prefix else []), *map(str, item["loc"])])
         found.append(Problem(path, f"{item['msg']} (got {item['input']!r:.80})"))
     return found

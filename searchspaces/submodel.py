@@ -46,8 +46,8 @@ class Submodel(nn.Module):
         architecture: what to build.
         weights: copied, shaped as the architecture says; fresh where None.
 
-    Fresh weights are normal with standard deviation 1/√fan-in (those into the residual stream divided by
-    √2L more, as in GPT-2), norms 1, embeddings 0.02.
+    Fresh norms are 1, and fresh matrices, the embedding too, normal with standard deviation 1/√columns;
+    those that write to the residual stream are divided by √2L more, as in GPT-2.
     """
 
     def __init__(self, architecture: Architecture, weights: Weights | None = None) -> None:
@@ -91,8 +91,6 @@ def initial(name: str, shape: tuple[int, ...], depth: int) -> nn.Parameter:
     """A fresh weight of a model with `depth` layers; see `Submodel`."""
     if name.endswith("norm"):
         return nn.Parameter(torch.ones(shape))
-    if name == "embedding":
-        return nn.Parameter(torch.randn(shape) * 0.02)
     into_residual = name == "out" or name.endswith("_down")
     scale = (2 * depth) ** -0.5 if into_residual else 1.0
     return nn.Parameter(torch.randn(shape) * scale * shape[-1] ** -0.5)

@@ -1,0 +1,47 @@
+"""What blocks are made of, against the papers' formulas."""
+
+import torch
+
+from searchspaces.blocks import ROTARY_BASE, _turn, rms_norm, rotary
+
+
+def test_rms_norm_is_its_formula_and_torchs() -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 3, 8), torch.randn(8)
+    torch.testing.assert_close(rms_norm(x, weight), torch.nn.functional.rms_norm(x, (8,), weight, 1e-6))
+    unit = rms_norm(x, torch.ones(8))
+    torch.testing.assert_close(unit.square().mean(-1), torch.ones(2, 3), rtol=1e-4, atol=1e-4)
+
+
+def test_rotary_turns_each_pair_as_a_complex_number() -> None:
+    torch.manual_seed(0)
+    x, positions = torch.randn(5, 8), torch.tensor([0, 1, 2, 7, 1000])
+    rates = torch.tensor([ROTARY_BASE ** (-2 * i / 8) for i in range(4)])
+    wanted = torch.complex(x[:, :4], x[:, 4:]) * torch.exp(1j * positions[:, None] * rates)
+    turned = _turn(x, rotary(positions, 8))
+    torch.testing.assert_close(turned, torch.cat([wanted.real, wanted.imag], dim=1), atol=1e-4, rtol=1e-4)
+
+
+def test_rotary_products_depend_on_distance_alone() -> None:
+    torch.manual_seed(0)
+    q, k = torch.randn(1, 16), torch.randn(1, 16)
+
+    def product(i: int, j: int) -> torch.Tensor:
+        return _turn(q, rotary(torch.tensor([i]), 16)) @ _turn(k, rotary(torch.tensor([j]), 16)).T
+
+    torch.testing.assert_close(product(9, 4), product(109, 104), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(product(9, 4), product(9, 5), atol=1e-3)
+
+
+def test_taylor_keeps_whole_pairs() -> None:
+    """Products of what is kept of a turned head depend on distance alone too."""
+    from searchspaces.mixers.taylor import Taylor
+
+    torch.manual_seed(0)
+    q, k = torch.randn(1, 64), torch.randn(1, 64)
+
+    def product(i: int, j: int) -> torch.Tensor:
+        turned = [_turn(x, rotary(torch.tensor([at]), 64)) for x, at in ((q, i), (k, j))]
+        return Taylor().base(turned[0]) @ Taylor().base(turned[1]).T
+
+    torch.testing.assert_close(product(90, 40), product(2090, 2040), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,48 @@
+"""Presets: published designs inside whatever space there is."""
+
+from typing import Any
+
+import pytest
+
+from searchspaces import load_space, space_names
+from searchspaces.presets import presets
+
+
+def space_with(mixers: list[str], **changes: Any) -> Any:
+    layer = {"mixer": mixers, "heads": [2, 4], "ratio": [1, 4]} | changes
+    return load_space({"name": "x", "width": [32], "depth": [2, 4], "layer": layer})
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_presets_are_different_members_of_the_space(name: str) -> None:
+    space = load_space(name)
+    found = presets(space)
+    assert all(key == preset.name and preset.source for key, preset in found.items())
+    assert len({preset.architecture.digest for preset in found.values()}) == len(found)
+    assert space.decode(space.encode(x.architecture for x in found.values())) == [
+        x.architecture for x in found.values()
+    ]
+
+
+def test_the_demos_space_has_every_design_at_every_depth() -> None:
+    found = presets(load_space("hybrid-lm"))
+    designs = ("softmax", "masformer", "based", "linear", "sparse")
+    assert {f"{name}-L{depth}" for name in designs for depth in range(2, 7)} <= set(found)
+    assert {f"matformer-L6-x{ratio}" for ratio in ("0.5", "1", "2")} <= set(found)
+    masformer = [layer.mixer for layer in found["masformer-L4"].architecture.layers]
+    assert masformer == ["softmax", "window:128", "window:128", "window:128"]
+    based = [layer.mixer for layer in found["based-L4"].architecture.layers]
+    assert based == ["taylor", "window:64", "taylor", "window:64"]
+    assert {layer.ratio for layer in found["softmax-L4"].architecture.layers} == {4.0}
+
+
+def test_designs_take_the_options_that_a_space_has() -> None:
+    found = presets(space_with(["softmax", "window:8", "window:48", "taylor", "sparse:16,4"]))
+    assert {layer.mixer for layer in found["based-L2"].architecture.layers} == {"taylor", "window:48"}
+    assert {layer.mixer for layer in found["sparse-L2"].architecture.layers} == {"sparse:16,4"}
+    assert "linear-L2" not in found
+
+
+def test_a_space_without_their_mixers_has_no_presets() -> None:
+    assert presets(space_with(["none"])) == {}
+    assert set(presets(space_with(["linear"]))) == {"linear-L2", "linear-L4"}

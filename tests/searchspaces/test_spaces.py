@@ -1,0 +1,252 @@
+"""Spaces: codes and architectures there and back, and every problem of a declaration at once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from searchspaces import (
+    Architecture,
+    Encoding,
+    Layer,
+    Population,
+    SearchSpace,
+    SpaceError,
+    load_space,
+    space_names,
+)
+
+MIXERS = ["softmax", "window:3", "window:64", "linear", "taylor", "sparse", "none"]
+
+subsets = st.lists(st.sampled_from(MIXERS), min_size=1, max_size=4, unique=True)
+declarations = st.fixed_dictionaries(
+    {
+        "name": st.just("drawn"),
+        "vocabulary": st.integers(1, 300),
+        "width": st.lists(st.sampled_from([16, 32, 64]), min_size=1, max_size=3, unique=True),
+        "depth": st.lists(st.integers(1, 5), min_size=1, max_size=3, unique=True),
+        "layer": st.fixed_dictionaries(
+            {
+                "mixer": subsets,
+                "heads": st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3, unique=True),
+                "ratio": st.lists(st.sampled_from([0.5, 1, 2.5, 4]), min_size=1, max_size=3, unique=True),
+            }
+        ),
+    }
+)
+spaces = declarations.map(load_space)
+
+
+def codes(space: SearchSpace, seed: int, n: int = 20) -> Population:
+    """Not canonical: inactive genes take any option."""
+    rng = np.random.default_rng(seed)
+    return (rng.random((n, space.genes)) * space.cardinalities).astype(np.int64)
+
+
+@given(space=spaces, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_encoding_a_decoded_population_gives_its_canonical_form(space: SearchSpace, seed: int) -> None:
+    population = codes(space, seed)
+    before = population.copy()
+    canonical = space.canonical(population)
+    assert np.array_equal(population, before)
+    assert np.array_equal(space.encode(space.decode(population)), canonical)
+    assert np.array_equal(space.canonical(canonical), canonical)
+    assert space.decode(canonical) == space.decode(population)
+    assert (canonical >= 0).all()
+    assert (canonical < space.cardinalities).all()
+
+
+@given(space=spaces, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_equal_models_have_equal_keys_and_digests(space: SearchSpace, seed: int) -> None:
+    population = space.canonical(codes(space, seed, 40))
+    digests = [architecture.digest for architecture in space.decode(population)]
+    _, by_key = np.unique(space.keys(population), return_inverse=True)
+    _, by_digest = np.unique(digests, return_inverse=True)
+    same_key = by_key[:, None] == by_key
+    assert np.array_equal(same_key, by_digest[:, None] == by_digest)
+    assert np.array_equal(same_key, (population[:, None] == population).all(axis=2))
+
+
+@given(space=spaces, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_architectures_survive_json(space: SearchSpace, seed: int) -> None:
+    for architecture in space.decode(codes(space, seed, 3)):
+        there_and_back = Architecture.from_dict(json.loads(architecture.canonical_json()))
+        assert there_and_back == architecture
+        assert there_and_back.digest == architecture.digest
+        assert space.contains(architecture)
+
+
+@given(space=spaces, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_layers_of_a_population(space: SearchSpace, seed: int) -> None:
+    population = space.sample(20, np.random.default_rng(seed))
+    layers, active = space.layer_view(population)
+    architectures = space.decode(population)
+    assert active.sum(axis=1).tolist() == [architecture.depth for architecture in architectures]
+    assert not layers[~active].any()
+    for row, architecture in zip(layers, architectures, strict=True):
+        names = [space.spec.layer.mixer[m] for m in row[: architecture.depth, 0]]
+        assert names == [layer.mixer for layer in architecture.layers]
+
+
+@given(space=spaces)
+@settings(max_examples=30, deadline=None)
+def test_enumeration_lists_every_model_once(space: SearchSpace) -> None:
+    rows = space.enumerate(limit=3000)
+    if rows is None:
+        assert space.size() > 3000
+        return
+    assert len(np.unique(space.keys(rows))) == len(rows)
+    sampled = space.sample(200, np.random.default_rng(0))
+    assert np.isin(space.keys(sampled), space.keys(rows)).all()
+
+
+def test_sampling_is_seeded_and_reaches_every_option() -> None:
+    space = load_space("hybrid-lm")
+    population = space.sample(3000, np.random.default_rng(0))
+    assert np.array_equal(population, space.sample(3000, np.random.default_rng(0)))
+    for column, cardinality in enumerate(space.cardinalities):
+        assert set(population[:, column]) == set(range(cardinality))
+
+
+def test_a_layer_without_a_mixer_has_no_heads() -> None:
+    assert Layer("none", 4).heads == 0
+    assert Layer("none", 4) == Layer("none", 8)
+    assert Architecture(9, 8, (Layer("none", 4),)).digest == Architecture(9, 8, (Layer("none", 2),)).digest
+
+
+def test_a_digest_identifies_content_and_stays() -> None:
+    """Stores are keyed by it: a change of this value orphans every measurement."""
+    architecture = Architecture(256, 128, (Layer("window:64", 4, "mlp", 2), Layer("none", 4)))
+    assert architecture.digest == "d05fa7b6908f5d0c"
+    assert Architecture(255, 128, architecture.layers).digest != architecture.digest
+
+
+def test_a_space_is_identified_by_what_it_contains() -> None:
+    space = load_space("hybrid-lm")
+    content = space.spec.model_dump(mode="json")
+    assert load_space(content | {"name": "other", "description": "x"}).digest == space.digest
+    assert load_space(content | {"context": 256}).digest != space.digest
+
+
+def test_spaces_by_name_by_path_and_from_data(tmp_path: Path) -> None:
+    assert "hybrid-lm" in space_names()
+    by_name = load_space("hybrid-lm")
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(by_name.spec.model_dump(mode="json")))
+    assert load_space(path).digest == load_space(str(path)).digest == by_name.digest
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_spaces_that_ship(name: str) -> None:
+    space = load_space(name)
+    assert space.name == name
+    assert space.spec.description
+    assert np.array_equal(
+        space.encode(space.decode(space.sample(50, np.random.default_rng(0)))).shape, (50, space.genes)
+    )
+
+
+GOOD: dict[str, Any] = {
+    "name": "good",
+    "width": [16],
+    "depth": [2],
+    "layer": {"mixer": ["softmax"], "heads": [2], "ratio": [1]},
+}
+
+
+def with_layer(**changes: Any) -> dict[str, Any]:
+    return GOOD | {"layer": GOOD["layer"] | changes}
+
+
+@pytest.mark.parametrize(
+    ("declaration", "path", "words"),
+    [
+        (GOOD | {"name": "has space"}, "space.name", "pattern"),
+        (GOOD | {"width": []}, "space.width", "at least 1"),
+        (GOOD | {"width": [0]}, "space.width.0", "greater than 0"),
+        (GOOD | {"depth": [2, 2]}, "space.depth", "twice"),
+        (GOOD | {"depth": ["two"]}, "space.depth.0", "integer"),
+        (GOOD | {"vocabulary": -1}, "space.vocabulary", "greater than 0"),
+        (GOOD | {"colour": "red"}, "space.colour", "not permitted"),
+        (GOOD | {"layer": {"mixer": ["none"], "heads": [1]}}, "space.layer.ratio", "required"),
+        (with_layer(mixer=["flash"]), "space.layer.mixer", "accepted: "),
+        (with_layer(mixer=["window:0"]), "space.layer.mixer", "at least 1"),
+        (with_layer(mixer=["window:x"]), "space.layer.mixer", "window:x"),
+        (with_layer(mixer=["linear", "linear"]), "space.layer.mixer", "twice"),
+        (with_layer(channel=["moe"]), "space.layer.channel", "accepted: mlp"),
+        (with_layer(heads=[3]), "space", "width 16 cannot be split into 3 heads"),
+        (with_layer(heads=[16]), "space", "even size"),
+        (with_layer(ratio=[0.3]), "space", "not a whole number"),
+        (with_layer(ratio=[-1]), "space.layer.ratio.0", "greater than 0"),
+    ],
+)
+def test_a_problem_is_named_with_its_path(declaration: dict[str, Any], path: str, words: str) -> None:
+    with pytest.raises(SpaceError) as caught:
+        load_space(declaration)
+    (problem,) = caught.value.problems
+    assert problem.path == path
+    assert words in problem.message
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    wrong = {"width": [0], "depth": [], "layer": {"mixer": ["flash"], "heads": [2, 2], "ratio": ["wide"]}}
+    with pytest.raises(SpaceError) as caught:
+        load_space(wrong)
+    assert {problem.path for problem in caught.value.problems} == {
+        "space.name",
+        "space.width.0",
+        "space.depth",
+        "space.layer.mixer",
+        "space.layer.heads",
+        "space.layer.ratio.0",
+    }
+
+
+@pytest.mark.parametrize("text", ["{", "- a\n- b", "3", ""])
+def test_a_file_that_is_no_declaration(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(text)
+    with pytest.raises(SpaceError, match="space"):
+        load_space(path)
+
+
+def test_a_space_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    with pytest.raises(SpaceError, match="hybrid-lm"):
+        load_space("hybrid-ml")
+
+
+def test_encoding_names_every_option_that_is_missing() -> None:
+    space = load_space(GOOD)
+    stranger = Architecture(256, 32, (Layer("linear", 2, ratio=1), Layer("softmax", 4, ratio=3)))
+    with pytest.raises(SpaceError) as caught:
+        space.encode([*space.decode(codes(space, 0, 1)), stranger])
+    paths = {problem.path.removeprefix("architectures.1.") for problem in caught.value.problems}
+    assert paths == {"width", "layers.0.mixer", "layers.1.heads", "layers.1.ratio"}
+    assert not space.contains(stranger)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, {"vocabulary": 1, "width": 8}, {"vocabulary": 1, "width": 8, "layers": [{"mixer": "softmax"}]},
+     {"vocabulary": "x", "width": 8, "layers": []}, {"vocabulary": 1, "width": 8, "layers": [{"size": 3}]}],
+)  # fmt: skip
+def test_documents_that_are_no_architecture(data: dict[str, Any]) -> None:
+    with pytest.raises(SpaceError, match="accepted is"):
+        Architecture.from_dict(data)
+
+
+def test_an_encoding_needs_a_name_and_an_option_for_every_gene() -> None:
+    with pytest.raises(ValueError, match="1 names for cardinalities of shape"):
+        Encoding([2, 3], ["a"])
+    with pytest.raises(ValueError, match="at least one option"):
+        Encoding([2, 0], ["a", "b"])
+    assert np.array_equal(Encoding([2, 3], ["a", "b"]).canonical([[1, 2]]), [[1, 2]])

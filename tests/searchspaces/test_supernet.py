@@ -1,0 +1,212 @@
+"""Supernet and submodel: slicing is extraction, stepping is running whole, and calls are pure."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from searchspaces import Architecture, Layer, SearchSpace, SpaceError, load_space
+from searchspaces.mixers import parse_mixer
+from searchspaces.submodel import Submodel
+from searchspaces.supernet import Supernet
+
+SPACE = load_space(
+    {
+        "name": "small",
+        "vocabulary": 17,
+        "context": 16,
+        "width": [8, 24, 40],
+        "depth": [1, 2, 3],
+        "layer": {
+            "mixer": ["softmax", "window:3", "window:8", "linear", "taylor", "sparse:4,2", "none"],
+            "heads": [1, 2, 4],
+            "ratio": [0.5, 1, 2],
+        },
+    }
+)
+
+
+def randomised(model: torch.nn.Module) -> torch.nn.Module:
+    """Norms too, which start at 1 and would hide a slice that is missing."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.copy_(torch.rand_like(parameter) + 0.5)
+    return model
+
+
+@pytest.fixture(scope="module")
+def supernet() -> Supernet:
+    torch.manual_seed(0)
+    return randomised(Supernet(SPACE))
+
+
+def sampled(seed: int) -> Architecture:
+    return SPACE.decode(SPACE.sample(1, np.random.default_rng(seed)))[0]
+
+
+def tokens_of(seed: int, batch: int = 2, length: int = 21) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(17, size=(batch, length)))
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(seed=seeds, batch=st.integers(1, 3), length=st.integers(1, 40))
+@settings(max_examples=50, deadline=None)
+def test_a_submodel_has_the_supernets_logits(supernet: Supernet, seed: int, batch: int, length: int) -> None:
+    architecture, tokens = sampled(seed), tokens_of(seed, batch, length)
+    with torch.no_grad():
+        logits = supernet(tokens, architecture)
+        assert logits.shape == (batch, length, 17)
+        torch.testing.assert_close(supernet.extract(architecture)(tokens), logits, rtol=0, atol=1e-5)
+
+
+@given(seed=seeds)
+@settings(max_examples=25, deadline=None)
+def test_stepping_gives_the_logits_and_a_state_of_the_promised_size(supernet: Supernet, seed: int) -> None:
+    architecture, tokens = sampled(seed), tokens_of(seed)
+    submodel = supernet.extract(architecture)
+    with torch.no_grad():
+        wanted, state = submodel(tokens), submodel.init_state(2)
+        for i in range(tokens.shape[1]):
+            logits, state = submodel.step(tokens[:, i], state)
+            torch.testing.assert_close(logits, wanted[:, i], rtol=0, atol=1e-4)
+    kept = sum(tensor.nbytes for layer in state.layers for tensor in layer.values())
+    sizes = [
+        parse_mixer(layer.mixer).state_bytes(architecture.width, layer.heads, tokens.shape[1])
+        for layer in architecture.layers
+    ]
+    assert kept == 2 * sum(sizes)
+    assert state.position == tokens.shape[1]
+
+
+@given(seed=seeds, changed=st.integers(0, 20))
+@settings(max_examples=25, deadline=None)
+def test_logits_depend_on_no_later_token(supernet: Supernet, seed: int, changed: int) -> None:
+    architecture, tokens = sampled(seed), tokens_of(seed, batch=1)
+    with torch.no_grad():
+        before = supernet(tokens, architecture)
+        tokens[:, changed] = (tokens[:, changed] + 1) % 17
+        after = supernet(tokens, architecture)
+    torch.testing.assert_close(before[:, :changed], after[:, :changed], rtol=0, atol=1e-6)
+    assert not torch.equal(before[:, changed], after[:, changed])
+
+
+@given(seed=seeds)
+@settings(max_examples=20, deadline=None)
+def test_gradients_reach_what_an_architecture_uses_and_nothing_else(supernet: Supernet, seed: int) -> None:
+    architecture = sampled(seed)
+    supernet.zero_grad()
+    supernet(tokens_of(seed), architecture).square().sum().backward()
+    submodel = supernet.extract(architecture)
+    submodel(tokens_of(seed)).square().sum().backward()
+    wanted = {name: parameter.grad for name, parameter in submodel.named_parameters()}
+    for name, parameter in supernet.named_parameters():
+        if name not in wanted:
+            assert parameter.grad is None
+            continue
+        used = tuple(slice(size) for size in wanted[name].shape)
+        torch.testing.assert_close(parameter.grad[used], wanted[name])
+        outside = parameter.grad.clone()
+        outside[used] = 0
+        assert not outside.any()
+
+
+def test_calls_leave_no_trace(supernet: Supernet) -> None:
+    first, second = sampled(1), sampled(2)
+    weights = {name: value.clone() for name, value in supernet.state_dict().items()}
+    with torch.no_grad():
+        alone = supernet(tokens_of(0), first)
+        supernet(tokens_of(0), second)
+        assert torch.equal(supernet(tokens_of(0), first), alone)
+    assert all(torch.equal(weights[name], value) for name, value in supernet.state_dict().items())
+
+
+def test_an_extracted_model_is_a_copy(supernet: Supernet) -> None:
+    architecture = sampled(3)
+    submodel = supernet.extract(architecture)
+    with torch.no_grad():
+        before = submodel(tokens_of(0))
+        kept = supernet.embedding.clone()
+        supernet.embedding.add_(1.0)
+        assert torch.equal(submodel(tokens_of(0)), before)
+        supernet.embedding.copy_(kept)
+
+
+def test_slices_are_views(supernet: Supernet) -> None:
+    weights = supernet.weights(sampled(4))
+    storage = {parameter.untyped_storage().data_ptr() for parameter in supernet.parameters()}
+    used = [weights.embedding, weights.norm, *(w for layer in weights.layers for w in layer.values())]
+    assert all(weight.untyped_storage().data_ptr() in storage for weight in used)
+
+
+def parameter_count(architecture: Architecture) -> int:
+    """V·D + D, and a layer's D + 4 D² with a token mixer and D + 2·F·D: what costs are counted by."""
+    width = architecture.width
+    mixing = sum(width + 4 * width * width for x in architecture.layers if x.mixer != "none")
+    mapping = sum(width + 2 * round(x.ratio * width) * width for x in architecture.layers)
+    return architecture.vocabulary * width + width + mixing + mapping
+
+
+@given(seed=seeds)
+@settings(max_examples=30, deadline=None)
+def test_a_submodel_has_only_its_own_weights(seed: int) -> None:
+    architecture = sampled(seed)
+    assert sum(p.numel() for p in Submodel(architecture).parameters()) == parameter_count(architecture)
+
+
+def test_the_supernet_is_as_large_as_its_largest_model(supernet: Supernet) -> None:
+    largest = Architecture(17, 40, (Layer("softmax", 4, ratio=2),) * 3)
+    assert sum(p.numel() for p in supernet.parameters()) == parameter_count(largest)
+
+
+@pytest.fixture
+def outsiders() -> Iterator[tuple[Architecture, str]]:
+    layer = Layer("softmax", 2, ratio=1)
+    return iter(
+        [
+            (Architecture(17, 8, (layer,) * 4), "depth"),
+            (Architecture(17, 16, (layer,)), "width"),
+            (Architecture(16, 8, (layer,)), "vocabulary"),
+            (Architecture(17, 8, (Layer("window:5", 2, ratio=1),)), "mixer"),
+            (Architecture(17, 8, (Layer("softmax", 2, ratio=4),)), "ratio"),
+        ]
+    )
+
+
+def test_what_the_space_lacks_is_refused(
+    supernet: Supernet, outsiders: Iterator[tuple[Architecture, str]]
+) -> None:
+    for architecture, gene in outsiders:
+        with pytest.raises(SpaceError, match=gene):
+            supernet(tokens_of(0), architecture)
+        with pytest.raises(SpaceError, match=gene):
+            supernet.extract(architecture)
+
+
+def test_fresh_weights_follow_the_seed_and_give_logits_near_even_odds() -> None:
+    space = load_space("hybrid-lm")
+    architecture = space.decode(space.sample(1, np.random.default_rng(0)))[0]
+    models = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        models.append(Submodel(architecture).state_dict())
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    assert not torch.equal(models[0]["embedding"], models[2]["embedding"])
+    tokens = torch.arange(64).reshape(1, 64)
+    with torch.no_grad():
+        logits = Supernet(space)(tokens, architecture)
+    loss = torch.nn.functional.cross_entropy(logits[0, :-1], tokens[0, 1:])
+    assert 4.5 < loss < 7.5  # ln 256 = 5.5
+
+
+def test_channels_of_a_space_have_weights_of_their_own() -> None:
+    space: SearchSpace = load_space(
+        {"name": "x", "width": [8], "depth": [1], "layer": {"mixer": ["none"], "heads": [1], "ratio": [1, 2]}}
+    )
+    names = set(dict(Supernet(space).named_parameters()))
+    assert names == {"embedding", "norm", "layers.0.channel_norm", "layers.0.mlp_up", "layers.0.mlp_down"}
