@@ -56,99 +56,86 @@ class GaussianProcess:
             learn: whether to maximise the likelihood, from where the last fit ended; else its
                 parameters are kept.
         """
-        self._names = list(blocks)
-        self._smooth = [name for name in self._names if name in self._smooth_names]
+        names = list(blocks)
+        smooth = [name for name in names if name in self._smooth_names]
         self._mean = float(targets.mean())
         self._scale = float(targets.std()) or 1.0
         y = (targets - self._mean) / self._scale
         self._centre = {name: x.mean(0) for name, x in blocks.items()}
-        self._unit = {
-            name: 1.0 / np.sqrt(max(float(np.square(x - self._centre[name]).sum(1).mean()), 1e-12))
-            for name, x in blocks.items()
+        centred = {name: x - self._centre[name] for name, x in blocks.items()}
+        unit = {
+            name: 1.0 / np.sqrt(max(float(np.square(x).sum(1).mean()), 1e-12)) for name, x in centred.items()
         }
-        self._x = self._scaled(blocks)
-        grams = np.stack([self._x[name] @ self._x[name].T for name in self._names])
-        distances = np.stack([_distances(self._x[name], self._x[name]) for name in self._smooth])
-        prior = self._prior()
+        prior = _prior(len(names), len(smooth))
         if self.parameters is None or len(self.parameters) != len(prior):
             self.parameters = prior.copy()
         if learn:
+            scaled = {name: x * unit[name] for name, x in centred.items()}
             bounds = [(p - 7.0, p + 7.0) for p in prior]
             bounds[-1] = (np.log(NOISE_FLOOR), np.log(1.0))
             found = minimize(
                 _negative_log_posterior,
                 self.parameters,
-                args=(grams, distances, y, prior),
+                args=(
+                    np.stack([scaled[name] @ scaled[name].T for name in names]),
+                    np.stack([_distances(scaled[name], scaled[name]) for name in smooth]),
+                    y,
+                    prior,
+                ),
                 jac=True,
                 method="L-BFGS-B",
                 bounds=bounds,
                 options={"maxiter": 40},
             )
             self.parameters = found.x
-        v, s, w, noise = _split(self.parameters, len(self._names))
-        kernel = np.tensordot(v, grams, 1) + s * np.exp(-0.5 * np.tensordot(w, distances, 1))
-        self._factor = cho_factor(kernel + noise * np.eye(len(y)), lower=True)
-        self._alpha = cho_solve(self._factor, y)
-        # The linear part collapses to one weight vector a block: prediction need not touch the data.
-        self._weights = {name: v[i] * (self._x[name].T @ self._alpha) for i, name in enumerate(self._names)}
+        v, self._amplitude, w, self._noise = _split(self.parameters, len(names))
+        self._linear = {name: unit[name] * np.sqrt(v[i]) for i, name in enumerate(names)}
+        self._smooth = {name: unit[name] * np.sqrt(w[i]) for i, name in enumerate(smooth)}
+        self._data = self._project(blocks)
+        kernel = self._kernel(self._data, self._data)
+        factor = cho_factor(kernel + self._noise * np.eye(len(y)), lower=True)
+        self._alpha = cho_solve(factor, y)
+        # Many small predictions follow: a product with the inverse is twice as quick as solving.
+        self._inverse = solve_triangular(factor[0], np.eye(len(y)), lower=True)
         return self
-
-    def mean(self, blocks: Blocks) -> Vector:
-        """(n,) expected values: quick, for the inner search."""
-        x = self._scaled(blocks)
-        linear = sum(x[name] @ self._weights[name] for name in self._names)
-        return self._mean + self._scale * (linear + self._smooth_kernel(x, self._x) @ self._alpha)
 
     def mean_and_std(self, blocks: Blocks) -> tuple[Vector, Vector]:
         """(n,) expected values and (n,) standard deviations of the noise-free function."""
-        x = self._scaled(blocks)
-        v, s, _, _ = _split(self._learned, len(self._names))
-        cross = self._kernel(x, self._x)
-        half = solve_triangular(self._factor[0], cross.T, lower=True, check_finite=False)
-        own = s + sum(v[i] * np.square(x[name]).sum(1) for i, name in enumerate(self._names))
-        variance = np.maximum(own - np.square(half).sum(0), 0.0)
+        x = self._project(blocks)
+        cross = self._kernel(x, self._data)
+        own = self._amplitude + np.square(x[0]).sum(1)
+        variance = np.maximum(own - np.square(cross @ self._inverse.T).sum(1), 0.0)
         return self._mean + self._scale * (cross @ self._alpha), self._scale * np.sqrt(variance)
 
     def posterior(self, blocks: Blocks) -> Posterior:
         """The joint belief over these candidates; costs the square of their number."""
-        x = self._scaled(blocks)
-        noise = _split(self._learned, len(self._names))[3]
-        cross = self._kernel(x, self._x)
-        half = solve_triangular(self._factor[0], cross.T, lower=True)
-        covariance = self._kernel(x, x) - half.T @ half
+        x = self._project(blocks)
+        cross = self._kernel(x, self._data)
+        half = cross @ self._inverse.T
         return Posterior(
             self._mean + self._scale * (cross @ self._alpha),
-            self._scale**2 * covariance,
-            self._scale**2 * float(noise),
+            self._scale**2 * (self._kernel(x, x) - half @ half.T),
+            self._scale**2 * self._noise,
         )
 
-    @property
-    def _learned(self) -> Vector:
-        if self.parameters is None:
-            raise RuntimeError("fit comes before prediction")
-        return self.parameters
+    def _project(self, blocks: Blocks) -> tuple[Matrix, Matrix]:
+        """Features scaled such that the kernel's two parts are plain products and distances."""
+        linear, smooth = (
+            np.concatenate([(blocks[name] - self._centre[name]) * by for name, by in scales.items()], axis=1)
+            for scales in (self._linear, self._smooth)
+        )
+        return linear, smooth
 
-    def _scaled(self, blocks: Blocks) -> dict[str, Matrix]:
-        return {name: (x - self._centre[name]) * self._unit[name] for name, x in blocks.items()}
+    def _kernel(self, x: tuple[Matrix, Matrix], other: tuple[Matrix, Matrix]) -> Matrix:
+        return x[0] @ other[0].T + self._amplitude * np.exp(-0.5 * _distances(x[1], other[1]))
 
-    def _kernel(self, x: Mapping[str, Matrix], other: Mapping[str, Matrix]) -> Matrix:
-        v = _split(self._learned, len(self._names))[0]
-        linear = sum(v[i] * (x[name] @ other[name].T) for i, name in enumerate(self._names))
-        return linear + self._smooth_kernel(x, other)
 
-    def _smooth_kernel(self, x: Mapping[str, Matrix], other: Mapping[str, Matrix]) -> Matrix:
-        _, s, w, _ = _split(self._learned, len(self._names))
-        left = np.concatenate([x[name] * np.sqrt(w[i]) for i, name in enumerate(self._smooth)], axis=1)
-        right = np.concatenate([other[name] * np.sqrt(w[i]) for i, name in enumerate(self._smooth)], axis=1)
-        return s * np.exp(-0.5 * _distances(left, right))
-
-    def _prior(self) -> Vector:
-        """Where the logarithms of v, s, noise and w are expected: equal shares, a length near the typical
-        distance (which is √2 a block), 1% of noise."""
-        blocks = len(self._names)
-        v = np.full(blocks, np.log(0.5 / blocks))
-        w = np.full(len(self._smooth), np.log(0.5 / max(len(self._smooth), 1)))
-        return np.concatenate([v, [np.log(0.5)], w, [np.log(1e-2)]])
+def _prior(blocks: int, smooth: int) -> Vector:
+    """Where the logarithms of v, s, w and the noise are expected: equal shares, a length near the typical
+    distance (which is √2 a block), 1% of noise."""
+    v = np.full(blocks, np.log(0.5 / blocks))
+    w = np.full(smooth, np.log(0.5 / max(smooth, 1)))
+    return np.concatenate([v, [np.log(0.5)], w, [np.log(1e-2)]])
 
 
 def _split(parameters: Vector, blocks: int) -> tuple[Vector, float, Vector, float]:
