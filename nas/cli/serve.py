@@ -63,8 +63,6 @@ def serve(
 
     log_as_json(level.upper())
     stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     with Serving(
         settings_of(context).home or Path(".nas"),
         bind=bind,
@@ -76,6 +74,9 @@ def serve(
         data_root=data,
         parallel=parallel,
     ) as serving:
+        # Only now: Ray, which has started, handles SIGTERM in a way that aborts.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
         console = error_console()
         console.print(
             f"users connect to [bold]{serving.address}[/], workers to [bold]{serving.workers_address}[/]"

@@ -172,10 +172,15 @@ class RayEvaluator:
         # Ray sets, goes by threads), and then Ray exits this process: a job's thread must not start them.
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray")
 
+    def start(self) -> None:
+        """Start Ray now rather than with the first evaluation. It takes over SIGTERM: whoever handles that
+        must do so afterwards, or be aborted three seconds into its handling."""
+        self._keeper.submit(self._start).result()
+
     @contextmanager
     def open(self, plan: Plan, supernet: SupernetRecord) -> Iterator[_Pool]:
         """A pool with one actor a processor."""
-        self._keeper.submit(self._start).result()
+        self.start()
         from safetensors.numpy import load_file
 
         weights = ray.put(load_file(self._home / supernet.path))

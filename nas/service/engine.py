@@ -43,6 +43,10 @@ class Engine:
         """Let workers connect before any job needs them; returns their address, ``HOST:PORT``."""
         return self._fleet.start()
 
+    def warm_up(self) -> None:
+        """Start what evaluates before any job needs it."""
+        self._evaluator.start()
+
     def devices(self) -> list[dict[str, Any]]:
         """Devices that are connected now, as plain data."""
         return self._fleet.devices()

@@ -51,6 +51,8 @@ class SharedService(LocalService):
             ServiceUnavailable: it cannot be listened on.
         """
         address = self._engine.listen()
+        if self._parallel:
+            self._engine.warm_up()
         self._dispatcher.start()
         return address
 
