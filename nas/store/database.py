@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, func, literal
+from sqlalchemy import Connection, create_engine, event, func, literal, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import (
@@ -78,6 +78,12 @@ class Database:
     def insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that can say what to do with a row whose key is there already."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def lock(self, connection: Connection, table: type[Base]) -> None:
+        """Wait for every other transaction that writes to the table, and let none in before this one has
+        ended; on SQLite a writer is alone anyway."""
+        if not self.is_sqlite:
+            connection.execute(text(f"LOCK TABLE {table.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
 
     def clock(self, here: float) -> ColumnElement[float]:
         """Seconds since the epoch by the one clock that all processes of this database share: the

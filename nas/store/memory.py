@@ -14,6 +14,7 @@ from nas.front import Point
 from nas.job import Event, Job, JobSpec, JobStatus, StageName
 from nas.store.identity import is_beginning, new_job_id, no_such_job, too_many_jobs
 from nas.store.store import UNFINISHED, Store, SupernetRecord
+from nas.store.text import storable
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
 from workers.target import Target
@@ -119,6 +120,7 @@ class MemoryStore(Store):
         """See `Store.set_job`."""
         with self._lock:
             kept = self._of(job_id)
+            error = None if error is None else storable(error)
             kept.job = replace(kept.job, status=status, stage=stage, error=error, updated_at=time.time())
 
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
@@ -147,7 +149,8 @@ class MemoryStore(Store):
         """See `Store.append_event`."""
         with self._lock:
             events = self._of(job_id).events
-            stored = replace(event, sequence=len(events) + 1, time=time.time())
+            message = storable(event.message)
+            stored = replace(event, message=message, sequence=len(events) + 1, time=time.time())
             events.append((stored, _plain(event.data)))
             return replace(stored, data=json.loads(events[-1][1]))
 

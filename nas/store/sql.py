@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, or_, select, text, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -65,24 +65,30 @@ class SqlStore(Store):
     ) -> Job:
         """See `Store.create_job`."""
         now = time.time()
-        insert = self._database.insert(JobRow).on_conflict_do_nothing(index_elements=["owner", "key"])
-        row = {
-            "id": new_job_id(spec),
-            "owner": owner,
-            "key": key,
-            "spec": spec.model_dump_json(),
-            "status": str(JobStatus.QUEUED),
-            "stage": str(StageName.PROFILE),
-            "created_at": now,
-            "updated_at": now,
-            "last_event": 0,
-        }
         with self._database.write() as connection:
-            made = connection.execute(insert, row).rowcount
-            if made and most is not None and connection.execute(_unfinished(owner)).scalar_one() > most:
+            # Two submissions at once would see neither each other's key nor count each other.
+            self._database.lock(connection, JobRow)
+            submitted = select(JobRow.__table__).where(JobRow.owner == owner, JobRow.key == key)
+            earlier = None if key is None else connection.execute(submitted).one_or_none()
+            if earlier is not None:
+                return rows.job_from(earlier)
+            if most is not None and connection.execute(_unfinished(owner)).scalar_one() >= most:
                 raise too_many_jobs(owner, most)
-            mine = JobRow.id == row["id"] if made else (JobRow.owner == owner) & (JobRow.key == key)
-            return rows.job_from(connection.execute(select(JobRow.__table__).where(mine)).one())
+            job_id = new_job_id(spec)
+            while connection.execute(select(JobRow.id).where(JobRow.id == job_id)).first() is not None:
+                job_id = new_job_id(spec)
+            row = {
+                "id": job_id,
+                "owner": owner,
+                "key": key,
+                "spec": spec.model_dump_json(),
+                "status": str(JobStatus.QUEUED),
+                "stage": str(StageName.PROFILE),
+                "created_at": now,
+                "updated_at": now,
+                "last_event": 0,
+            }
+            return rows.job_from(connection.execute(insert(JobRow).returning(JobRow.__table__), row).one())
 
     def job(self, job_id: str) -> Job:
         """See `Store.job`."""
@@ -153,7 +159,7 @@ class SqlStore(Store):
             count = update(JobRow).where(JobRow.number == number).values(last_event=JobRow.last_event + 1)
             sequence = connection.execute(count.returning(JobRow.last_event)).scalar_one()
             row = {**rows.event_row(event), "sequence": sequence, "time": time.time(), "job": number}
-            connection.execute(self._database.insert(EventRow), row)
+            connection.execute(insert(EventRow), row)
             mine = (EventRow.job == number) & (EventRow.sequence == sequence)
             return rows.event_from(connection.execute(select(EventRow.__table__).where(mine)).one())
 
@@ -172,21 +178,23 @@ class SqlStore(Store):
 
     def architectures(self, digests: Iterable[str]) -> dict[str, Architecture]:
         """See `Store.architectures`."""
+        wanted = list(digests)
         query = select(ArchitectureRow.__table__)
         with self._database.read() as connection:
-            found = _of_digests(connection, query, ArchitectureRow.digest, digests)
+            found = _of_digests(connection, query, ArchitectureRow.digest, wanted)
         known = {row.digest: Architecture.from_dict(row.architecture) for row in found}
-        return {digest: known[digest] for digest in digests if digest in known}
+        return {digest: known[digest] for digest in wanted if digest in known}
 
     def add_measurement(self, measurement: Measurement) -> bool:
         """See `Store.add_measurement`."""
-        insert = self._database.insert(MeasurementRow).on_conflict_do_nothing(
+        add = self._database.insert(MeasurementRow).on_conflict_do_nothing(
             index_elements=["target", "digest"]
         )
         with self._database.write() as connection:
             target = self._targets(connection, [str(measurement.target)])[str(measurement.target)]
             row = {**rows.measurement_row(measurement), "target": target, "measured_at": time.time()}
-            return connection.execute(insert, row).rowcount == 1
+            added = connection.execute(add.returning(MeasurementRow.number), row)
+            return added.scalar_one_or_none() is not None
 
     def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
         """See `Store.measurements`."""
@@ -209,14 +217,13 @@ class SqlStore(Store):
         """See `Store.add_evaluations`."""
         if not evaluations:
             return
-        insert = self._database.insert(EvaluationRow).on_conflict_do_nothing(
+        add = self._database.insert(EvaluationRow).on_conflict_do_nothing(
             index_elements=["supernet", "split", "digest"]
         )
         with self._database.write() as connection:
-            if not self._database.is_sqlite:
-                # Two batches that share evaluations, in other orders, would wait for each other.
-                connection.execute(text("LOCK TABLE evaluations IN SHARE ROW EXCLUSIVE MODE"))
-            connection.execute(insert, [rows.evaluation_row(evaluation) for evaluation in evaluations])
+            # Two batches that share evaluations, in other orders, would wait for each other.
+            self._database.lock(connection, EvaluationRow)
+            connection.execute(add, [rows.evaluation_row(evaluation) for evaluation in evaluations])
 
     def evaluations(
         self, supernet: str, split: Split, digests: Iterable[str] | None = None
@@ -290,7 +297,7 @@ class SqlStore(Store):
                 for target, latency in by_digest[row.digest].latency_ms.items()
             ]
             if latency_rows:
-                connection.execute(self._database.insert(LatencyRow), latency_rows)
+                connection.execute(insert(LatencyRow), latency_rows)
 
     def points(self, job_id: str, on_front: bool | None = None) -> list[Point]:
         """See `Store.points`."""
@@ -325,7 +332,8 @@ class SqlStore(Store):
         found: Sequence[Row[Any]] = ()
         if is_beginning(beginning):
             # A range of the index; LIKE would read every job.
-            query = select(JobRow.__table__).where(JobRow.id.between(beginning, beginning + LAST_CHARACTER))
+            begins_so = (JobRow.id >= beginning) & (JobRow.id <= beginning + LAST_CHARACTER)
+            query = select(JobRow.__table__).where(begins_so)
             found = connection.execute(query.order_by(JobRow.id).limit(SHOWN + 1)).all()
         # In order of ids, one that is named in full comes first.
         if len(found) == 1 or (found and found[0].id == beginning):
@@ -352,9 +360,9 @@ class SqlStore(Store):
         new: list[dict[str, Any]],
     ) -> None:
         """Insert rows, or replace what those of the same key hold; their number stays."""
-        insert = self._database.insert(table)
-        replaced = {name: insert.excluded[name] for name in new[0] if name not in key}
-        connection.execute(insert.on_conflict_do_update(index_elements=key, set_=replaced), new)
+        put = self._database.insert(table)
+        replaced = {name: put.excluded[name] for name in new[0] if name not in key}
+        connection.execute(put.on_conflict_do_update(index_elements=key, set_=replaced), new)
 
     def _put_architectures(self, connection: Connection, architectures: Mapping[str, Architecture]) -> None:
         # In one order everywhere: two transactions that share some never wait for each other.

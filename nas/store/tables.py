@@ -6,7 +6,6 @@ Every change here needs a migration (`nas/store/migrations`); a test compares th
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any
 
 from sqlalchemy import BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text
@@ -14,6 +13,8 @@ from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from nas.store.text import storable
 
 __all__ = [
     "ArchitectureRow",
@@ -30,18 +31,16 @@ __all__ = [
     "TargetRow",
 ]
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
 
 class Prose(TypeDecorator[str]):
-    """Text that people wrote or read. NUL and lone surrogates, which no database keeps, become U+FFFD."""
+    """Text that people wrote or read, as far as a database can keep it."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """To the database."""
-        return None if value is None else _UNSTORABLE.sub("\ufffd", value)
+        return None if value is None else storable(value)
 
 
 class Json(TypeDecorator[Any]):

@@ -1,0 +1,430 @@
+"""What every store promises; see `nas.store.store`."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import store_examples as examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nas.errors import NoSuchJob
+from nas.evaluation import Evaluation, Split
+from nas.job import Event, EventKind, JobSpec, JobStatus, StageName
+from nas.store.store import Store, SupernetRecord
+from searchspaces.architecture import Architecture
+from workers.measurement import Measurement
+from workers.target import Target
+
+ARBITRARY = settings.get_profile("store")
+
+
+# Jobs
+def test_a_new_job_is_queued_at_the_first_stage(store: Store) -> None:
+    before = time.time()
+    job = store.create_job(examples.spec("demo"))
+    assert job.id.startswith("demo-")
+    assert len(job.id.removeprefix("demo-")) == 6
+    assert (job.status, job.stage, job.error) == (JobStatus.QUEUED, StageName.PROFILE, None)
+    assert before <= job.created_at <= time.time()
+    assert job.updated_at == job.created_at
+    assert store.job(job.id) == job
+
+
+@ARBITRARY
+@given(spec=examples.SPECS)
+def test_specs_come_back_as_they_were(store: Store, spec: JobSpec) -> None:
+    assert store.job(store.create_job(spec).id).spec == spec
+
+
+def test_a_job_is_found_by_an_unambiguous_beginning(store: Store) -> None:
+    apple, apricot = store.create_job(examples.spec("apple")), store.create_job(examples.spec("apricot"))
+    assert store.job("appl") == apple
+    assert store.job("apr") == apricot
+    with pytest.raises(NoSuchJob, match=r"several") as raised:
+        store.job("ap")
+    assert apple.id in str(raised.value)
+    assert apricot.id in str(raised.value)
+
+
+def test_an_id_in_full_wins_over_longer_ones_that_begin_with_it(store: Store) -> None:
+    short = store.create_job(examples.spec("a"))
+    store.create_job(examples.spec(short.id))
+    assert store.job(short.id) == short
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["", "apple_", "APPLE", "apple%", "%", "_pple", "apple-zzzzzz", "a\0", "\udcff", "apple é", "é", "'"],
+)
+def test_other_texts_name_no_job(store: Store, asked: str) -> None:
+    job = store.create_job(examples.spec("apple"))
+    with pytest.raises(NoSuchJob, match=job.id):
+        store.job(asked)
+
+
+def test_an_unknown_job_names_the_nearest(store: Store) -> None:
+    with pytest.raises(NoSuchJob, match="no job yet"):
+        store.job("demo")
+    job = store.create_job(examples.spec("apple"))
+    for _ in range(3):
+        store.create_job(examples.spec("zebra"))
+    with pytest.raises(NoSuchJob, match=f"did you mean {job.id}"):
+        store.job("apples-" + job.id[-6:])
+
+
+def test_jobs_are_listed_newest_first_in_pages(store: Store) -> None:
+    ids = [store.create_job(examples.spec("demo")).id for _ in range(5)][::-1]
+    assert [job.id for job in store.jobs()] == ids
+    assert [job.id for job in store.jobs(limit=2)] == ids[:2]
+    assert [job.id for job in store.jobs(limit=2, before=ids[1])] == ids[2:4]
+    assert store.jobs(before=ids[-1]) == []
+    with pytest.raises(NoSuchJob):
+        store.jobs(before="nobody")
+
+
+def test_a_key_makes_one_job_of_several_submissions(store: Store) -> None:
+    job = store.create_job(examples.spec("demo"), key="k", owner="ada")
+    assert store.create_job(examples.spec("other"), key="k", owner="ada") == job
+    assert store.create_job(examples.spec("demo"), owner="ada") != job
+    assert store.create_job(examples.spec("demo"), key="l", owner="ada") != job
+    # A key is its owner's: nobody is given another's job for having guessed it.
+    assert store.create_job(examples.spec("demo"), key="k", owner="bob") != job
+    assert len(store.jobs()) == 4
+
+
+def test_concurrent_submissions_of_one_key_make_one_job(store: Store) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: store.create_job(examples.spec(), key="k"), range(8)))
+    assert made == store.jobs() * 8
+
+
+def test_a_jobs_state_is_recorded(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    other = store.create_job(examples.spec())
+    store.set_job(job.id, JobStatus.FAILED, StageName.TRAIN, "the disk \0 is full")
+    stored = store.job(job.id)
+    assert (stored.status, stored.stage, stored.error) == (
+        JobStatus.FAILED,
+        StageName.TRAIN,
+        "the disk \ufffd is full",
+    )
+    assert stored.updated_at >= job.updated_at
+    store.set_job(job.id, JobStatus.SUCCEEDED, None)
+    assert (store.job(job.id).stage, store.job(job.id).error) == (None, None)
+    assert store.job(other.id) == other
+
+
+def test_unfinished_jobs_are_counted_by_owner(store: Store) -> None:
+    jobs = [store.create_job(examples.spec(), owner="ada") for _ in range(4)]
+    store.create_job(examples.spec(), owner="bob")
+    for job, status in zip(jobs, JobStatus, strict=False):
+        store.set_job(job.id, status, StageName.SEARCH)
+    assert [status.value for status in JobStatus][:4] == ["queued", "running", "interrupted", "succeeded"]
+    assert store.unfinished("ada") == 2
+    assert store.unfinished("nobody") == 0
+
+
+# Leases
+def test_a_lease_has_one_owner(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    assert store.lease_owner(job.id) is None
+    assert store.claim(job.id, "first", 60)
+    assert not store.claim(job.id, "second", 60)
+    assert store.claim(job.id, "first", 60)
+    assert store.lease_owner(job.id) == "first"
+
+
+def test_only_its_owner_gives_a_lease_back(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    assert store.claim(job.id, "first", 60)
+    store.release(job.id, "second")
+    assert not store.claim(job.id, "second", 60)
+    store.release(job.id, "first")
+    assert store.lease_owner(job.id) is None
+    assert store.claim(job.id, "second", 60)
+
+
+def test_an_expired_lease_is_anybodys(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    assert store.claim(job.id, "first", 0.05)
+    time.sleep(0.1)
+    assert store.lease_owner(job.id) is None
+    assert store.claim(job.id, "second", 60)
+    assert not store.claim(job.id, "first", 60)
+
+
+def test_leases_of_jobs_are_apart(store: Store) -> None:
+    one, other = store.create_job(examples.spec()), store.create_job(examples.spec())
+    assert store.claim(one.id, "first", 60)
+    assert store.claim(other.id, "second", 60)
+    assert (store.lease_owner(one.id), store.lease_owner(other.id)) == ("first", "second")
+
+
+def test_jobs_that_wait_for_a_process_are_listed_oldest_first(store: Store) -> None:
+    jobs = [store.create_job(examples.spec()) for _ in range(6)]
+    queued, taken, dead, alive, done, last = (job.id for job in jobs)
+    assert store.claim(taken, "a", 60)
+    store.set_job(dead, JobStatus.RUNNING, StageName.TRAIN)
+    assert store.claim(dead, "a", 0.05)
+    store.set_job(alive, JobStatus.RUNNING, StageName.TRAIN)
+    assert store.claim(alive, "a", 60)
+    store.set_job(done, JobStatus.SUCCEEDED, None)
+    time.sleep(0.1)
+    assert [job.id for job in store.runnable(10)] == [queued, dead, last]
+    assert [job.id for job in store.runnable(2)] == [queued, dead]
+
+
+# Events
+def test_events_are_numbered_and_stamped(store: Store) -> None:
+    job, other = store.create_job(examples.spec()), store.create_job(examples.spec())
+    before = time.time()
+    stored = [store.append_event(job.id, Event(EventKind.NOTE, message=str(n))) for n in range(5)]
+    assert [event.sequence for event in stored] == [1, 2, 3, 4, 5]
+    assert all(before <= event.time <= time.time() for event in stored)
+    assert store.append_event(other.id, Event(EventKind.NOTE)).sequence == 1
+    assert store.events(job.id) == stored
+    assert store.events(job.id, after=3) == stored[3:]
+    assert store.events(job.id, after=1, limit=2) == stored[1:3]
+    assert store.events(job.id, after=99) == []
+
+
+@ARBITRARY
+@given(events=st.lists(examples.EVENTS, max_size=3))
+def test_events_come_back_as_they_were(store: Store, events: list[Event]) -> None:
+    job = store.create_job(examples.spec())
+    stored = [store.append_event(job.id, event) for event in events]
+    assert store.events(job.id) == stored
+    assert [replace(event, sequence=0, time=0.0) for event in stored] == events
+
+
+def test_what_no_database_keeps_is_replaced(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    event = Event(EventKind.NOTE, message="a\0b\udc80c", data={"a": "\0", "b": "\udc80", "c": math.inf})
+    stored = store.append_event(job.id, event)
+    assert stored.message == "a\ufffdb\ufffdc"
+    assert stored.data == event.data
+    assert store.events(job.id) == [stored]
+
+
+def test_concurrent_events_are_numbered_without_a_gap(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: store.append_event(job.id, Event(EventKind.NOTE)), range(40)))
+    assert [event.sequence for event in store.events(job.id)] == list(range(1, 41))
+
+
+# Architectures
+@ARBITRARY
+@given(architectures=st.lists(examples.ARCHITECTURES, max_size=5))
+def test_architectures_come_back_by_digest(store: Store, architectures: list[Architecture]) -> None:
+    store.put_architectures(iter(architectures))
+    store.put_architectures(architectures)
+    digests = [architecture.digest for architecture in architectures]
+    assert store.architectures(iter([*digests, "unknown"])) == {a.digest: a for a in architectures}
+
+
+def test_architectures_come_in_the_order_asked_for(store: Store) -> None:
+    many = [examples.architecture(number) for number in range(6000)]
+    store.put_architectures(many)
+    digests = [architecture.digest for architecture in many]
+    assert list(store.architectures(digests)) == digests
+    assert list(store.architectures(digests[::-1])) == digests[::-1]
+
+
+# Measurements
+@ARBITRARY
+@given(measurement=examples.MEASUREMENTS)
+def test_measurements_come_back_as_they_were(store: Store, measurement: Measurement) -> None:
+    before = time.time()
+    assert store.add_measurement(measurement)
+    (stored,) = store.measurements(measurement.target, [measurement.digest])
+    assert before <= stored.measured_at <= time.time()
+    assert replace(stored, measured_at=0.0) == measurement
+
+
+def test_the_first_measurement_stays(store: Store) -> None:
+    assert store.add_measurement(examples.measurement("a", latency_ms=1.0))
+    assert not store.add_measurement(examples.measurement("a", latency_ms=2.0))
+    assert store.add_measurement(examples.measurement("a", examples.OTHER_TARGET, latency_ms=3.0))
+    (kept,) = store.measurements(examples.TARGET)
+    assert kept.latency_ms == 1.0
+
+
+def test_measurements_are_in_the_order_in_which_they_were_taken(store: Store) -> None:
+    for digest in "cab":
+        store.add_measurement(examples.measurement(digest))
+        store.add_measurement(examples.measurement(digest, examples.OTHER_TARGET))
+    assert [m.digest for m in store.measurements(examples.TARGET)] == ["c", "a", "b"]
+    assert [m.digest for m in store.measurements(examples.TARGET, iter("bcx"))] == ["c", "b"]
+    assert [m.digest for m in store.measurements(examples.TARGET, ["a", "a"])] == ["a"]
+    assert store.measurements(examples.TARGET, []) == []
+    assert store.measurements(Target("nobody")) == []
+
+
+def test_targets_are_those_with_a_measurement(store: Store) -> None:
+    assert store.targets() == []
+    store.put_predictor(Target("only-predicted"), "space", {})
+    store.add_measurement(examples.measurement("a", examples.OTHER_TARGET))
+    store.add_measurement(examples.measurement("a"))
+    store.add_measurement(examples.measurement("b"))
+    assert store.targets() == [examples.TARGET, examples.OTHER_TARGET]
+
+
+# Evaluations
+@ARBITRARY
+@given(evaluation=examples.EVALUATIONS)
+def test_evaluations_come_back_as_they_were(store: Store, evaluation: Evaluation) -> None:
+    store.add_evaluations([evaluation])
+    (stored,) = store.evaluations(evaluation.supernet, evaluation.split)
+    assert math.isnan(stored.value) == math.isnan(evaluation.value)
+    comparable = replace(evaluation, value=0.0) if math.isnan(evaluation.value) else evaluation
+    assert (replace(stored, value=0.0) if math.isnan(stored.value) else stored) == comparable
+
+
+def test_the_first_evaluation_stays_and_order_is_kept(store: Store) -> None:
+    store.add_evaluations([examples.evaluation("c", value=1.0), examples.evaluation("a", value=2.0)])
+    store.add_evaluations([])
+    store.add_evaluations([examples.evaluation("a", value=9.0), examples.evaluation("b", value=3.0)])
+    store.add_evaluations([examples.evaluation("a", "other net", 4.0)])
+    store.add_evaluations([replace(examples.evaluation("a", value=5.0), split=Split.TEST)])
+    kept = store.evaluations("net", Split.VALIDATION)
+    assert [(e.digest, e.value) for e in kept] == [("c", 1.0), ("a", 2.0), ("b", 3.0)]
+    assert [e.digest for e in store.evaluations("net", Split.VALIDATION, iter("bc"))] == ["c", "b"]
+    assert [e.value for e in store.evaluations("net", Split.TEST)] == [5.0]
+    assert store.evaluations("no net", Split.TEST) == []
+
+
+def test_many_evaluations_at_once(store: Store) -> None:
+    many = [examples.evaluation(f"{number:06}") for number in range(12_000)]
+    store.add_evaluations(many)
+    assert store.evaluations("net", Split.VALIDATION) == many
+    digests = [evaluation.digest for evaluation in many[::-1]]
+    assert store.evaluations("net", Split.VALIDATION, digests) == many
+
+
+def test_overlapping_batches_at_once_keep_each_evaluation_once(store: Store) -> None:
+    many = [examples.evaluation(f"{number:04}") for number in range(500)]
+
+    def write(evaluations: list[Evaluation]) -> None:
+        for start in range(0, 500, 50):
+            store.add_evaluations(evaluations[start : start + 100])
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(write, [many, many[::-1], many]))
+    assert sorted(e.digest for e in store.evaluations("net", Split.VALIDATION)) == [e.digest for e in many]
+
+
+# Supernets, predictors, states
+@ARBITRARY
+@given(record=examples.SUPERNETS)
+def test_supernets_come_back_as_they_were(store: Store, record: SupernetRecord) -> None:
+    assert store.supernet(record.digest) is None
+    store.put_supernet(record)
+    assert store.supernet(record.digest) == record
+    store.put_supernet(replace(record, path="elsewhere"))
+    assert store.supernet(record.digest) == replace(record, path="elsewhere")
+
+
+@ARBITRARY
+@given(target=examples.TARGETS, first=examples.JSON, second=examples.JSON)
+def test_the_newest_predictor_comes_back(store: Store, target: Target, first: dict, second: dict) -> None:
+    space = examples.unique()
+    assert store.predictor(target, space) is None
+    store.put_predictor(target, space, first)
+    assert store.predictor(target, space) == first
+    store.put_predictor(target, space, second)
+    assert store.predictor(target, space) == second
+    assert store.predictor(Target("nobody"), space) is None
+
+
+@ARBITRARY
+@given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), state=examples.JSON)
+def test_states_come_back_by_name(store: Store, name: str, state: dict) -> None:
+    job, other = store.create_job(examples.spec()), store.create_job(examples.spec())
+    assert store.state(job.id, name) is None
+    store.put_state(job.id, name, {"earlier": True})
+    store.put_state(job.id, name, state)
+    store.put_state(job.id, name + "!", {})
+    assert store.state(job.id, name) == state
+    assert store.state(other.id, name) is None
+
+
+def test_what_was_kept_is_not_changed_from_outside(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    state = {"inner": [1]}
+    store.put_state(job.id, "state", state)
+    store.append_event(job.id, Event(EventKind.NOTE, data=state))
+    state["inner"].append(2)
+    read = store.state(job.id, "state")
+    assert read == store.events(job.id)[0].data == {"inner": [1]}
+    read["inner"].append(3)
+    assert store.state(job.id, "state") == {"inner": [1]}
+
+
+# Points
+@ARBITRARY
+@given(points=st.lists(examples.POINTS, max_size=4, unique_by=lambda point: point.digest))
+def test_points_come_back_as_they_were(store: Store, points: list) -> None:
+    job, other = store.create_job(examples.spec()), store.create_job(examples.spec())
+    store.put_points(job.id, points)
+    assert store.points(job.id) == points
+    assert store.points(job.id, on_front=True) == [point for point in points if point.on_front]
+    assert store.points(job.id, on_front=False) == [point for point in points if not point.on_front]
+    assert store.points(other.id) == []
+
+
+def test_points_are_replaced_by_digest_and_keep_their_place(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    first, second, third = (examples.point(number, on_front=True) for number in range(3))
+    store.put_points(job.id, [first, second])
+    measured = replace(
+        first, test=2.4, on_front=False, latency_ms={str(examples.OTHER_TARGET): examples.LATENCY}
+    )
+    store.put_points(job.id, [third, measured])
+    assert store.points(job.id) == [measured, second, third]
+    assert store.points(job.id, on_front=True) == [second, third]
+
+
+def test_of_points_with_one_digest_the_last_counts(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    store.put_points(job.id, [examples.point(1, measured=1.0), examples.point(1, measured=2.0)])
+    assert store.points(job.id) == [examples.point(1, measured=2.0)]
+
+
+def test_jobs_share_architectures_but_not_points(store: Store) -> None:
+    one, other = store.create_job(examples.spec()), store.create_job(examples.spec())
+    store.put_points(one.id, [examples.point(1, measured=1.0)])
+    store.put_points(other.id, [examples.point(1, measured=2.0, on_front=True)])
+    assert store.points(one.id) == [examples.point(1, measured=1.0)]
+    assert store.points(other.id) == [examples.point(1, measured=2.0, on_front=True)]
+    digest = examples.point(1).digest
+    assert store.architectures([digest]) == {digest: examples.architecture(1)}
+
+
+# Whatever is asked of a job that is not there
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.set_job("demo", JobStatus.RUNNING, None),
+        lambda store: store.claim("demo", "me", 1.0),
+        lambda store: store.release("demo", "me"),
+        lambda store: store.lease_owner("demo"),
+        lambda store: store.append_event("demo", Event(EventKind.NOTE)),
+        lambda store: store.events("demo"),
+        lambda store: store.put_state("demo", "state", {}),
+        lambda store: store.state("demo", "state"),
+        lambda store: store.put_points("demo", [examples.point()]),
+        lambda store: store.points("demo"),
+    ],
+)
+def test_only_the_id_in_full_is_accepted_elsewhere(store: Store, ask) -> None:
+    job = store.create_job(examples.spec("demo"))
+    with pytest.raises(NoSuchJob, match=job.id):
+        ask(store)
+    assert store.job(job.id) == job
+    assert store.architectures([examples.point().digest]) == {}
