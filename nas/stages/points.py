@@ -32,7 +32,8 @@ def evaluated_points(context: StageContext, candidates: Candidates) -> list[Poin
         return []
     test = {e.digest: e.value for e in store.evaluations(plan.supernet_digest, Split.TEST, architectures)}
     stored = {point.digest: point for point in store.points(context.job_id)}
-    names = {preset.architecture.digest: name for name, preset in plan.presets.items()}
+    # Designs may coincide at small depths: the first name, the plainer one, stays.
+    names = {preset.architecture.digest: name for name, preset in reversed(plan.presets.items())}
     population = plan.space.encode(architectures.values())
     counts = {name: values.tolist() for name, values in plan.counts(population).items()}
     latencies = _latencies(context, candidates, population, list(architectures), stored)

@@ -71,13 +71,19 @@ def test_scores_are_those_of_the_supernet_itself(plan, home, evaluator, record, 
         assert scores[architecture.digest].supernet == "net"
 
 
+def scorers() -> set[int]:
+    """Evaluation processes on this machine."""
+    found = subprocess.run(["pgrep", "-f", "ray::_Scorer"], capture_output=True, text=True, check=False)
+    return {int(pid) for pid in found.stdout.split()}
+
+
 def test_a_killed_process_loses_no_evaluation(plan, evaluator, record, architectures):
+    others = scorers()
     with evaluator.open(plan, record) as pool:
         for architecture in architectures:
             pool.submit(architecture, Split.VALIDATION)
         done = [pool.next()]
-        found = subprocess.run(["pgrep", "-f", "ray::_Scorer"], capture_output=True, text=True, check=True)
-        os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+        os.kill(min(scorers() - others), signal.SIGKILL)
         done += [pool.next() for _ in architectures[1:]]
     assert {e.digest for e in done} == {a.digest for a in architectures}
     assert not any(math.isnan(e.value) for e in done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,8 +27,16 @@ with nas.connect(home=sys.argv[1]) as client:
 """
 
 
+MARK = "NAS_TEST_HOME"
+"""An environment variable that every process of a run inherits."""
+
+
 def start(home: Path, job_id: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", RUN, str(home), job_id], start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(home), job_id],
+        env={**os.environ, MARK: str(home)},
+        start_new_session=True,
+    )
 
 
 def wait_until_in_the_middle(
@@ -66,12 +75,12 @@ def killed_everywhere(tmp_path_factory):
         )
         assert store.job(job.id).status is JobStatus.RUNNING
     assert start(home, job.id).wait() == 0
-    yield store, plan, store.job(job.id), snapshots
+    yield store, plan, store.job(job.id), snapshots, home
     store.close()
 
 
 def test_the_job_finishes_from_where_it_was(killed_everywhere):
-    store, _, job, _ = killed_everywhere
+    store, _, job, *_ = killed_everywhere
     assert job.status is JobStatus.SUCCEEDED, job.error
     ended = [e.stage for e in store.events(job.id, limit=100_000) if e.message == "ended"]
     assert ended == list(StageName)
@@ -79,7 +88,7 @@ def test_the_job_finishes_from_where_it_was(killed_everywhere):
 
 @pytest.mark.parametrize("stage", StageName)
 def test_nothing_is_lost_or_taken_twice(killed_everywhere, stage):
-    store, plan, _, snapshots = killed_everywhere
+    store, plan, _, snapshots, _ = killed_everywhere
     measurements, evaluations = snapshots[stage]
     now = {m.digest: m for m in store.measurements(plan.targets[0])}
     assert measurements.items() <= now.items()
@@ -88,7 +97,7 @@ def test_nothing_is_lost_or_taken_twice(killed_everywhere, stage):
 
 
 def test_the_kills_met_work_in_progress(killed_everywhere):
-    _, plan, _, snapshots = killed_everywhere
+    _, plan, _, snapshots, _ = killed_everywhere
     profile = plan.spec.budget.profile
     assert 0 < len(snapshots[StageName.PROFILE][0]) < profile.holdout + profile.measurements
     assert len(snapshots[StageName.TRAIN][1]) == 0
@@ -96,23 +105,26 @@ def test_the_kills_met_work_in_progress(killed_everywhere):
 
 
 def test_the_search_spent_exactly_its_budget(killed_everywhere):
-    store, plan, job, _ = killed_everywhere
+    store, plan, job, *_ = killed_everywhere
     state = store.state(job.id, "search")
     assert state["told"] == plan.spec.budget.search.evaluations
     assert not state["pending"]
 
 
 def test_no_process_is_left_running(killed_everywhere):
-    del killed_everywhere
+    *_, home = killed_everywhere
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        left = subprocess.run(
-            ["pgrep", "-f", "workers --connect 127.0.0.1:.* --device local-cpu --once"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.split()
-        if not left:
-            return
+    while left := processes_of(home):
+        assert time.monotonic() < deadline, f"left running: {left}"
         time.sleep(0.2)
-    raise AssertionError(f"worker processes left: {left}")
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of live processes that were started for this home, by their environment."""
+    mark = f"{MARK}={home}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
