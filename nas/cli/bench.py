@@ -1,0 +1,136 @@
+"""Benchmarks of predictors and of search strategies, on published tables and on problems of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.output import error_console, result_console, write_or_print
+from nas.errors import InvalidSpec
+from searchspaces.errors import Problem
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="bench", no_args_is_help=True, help="Compare predictors, or search strategies, on known data."
+)
+
+Out = Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write every number to this file.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Repetitions, each with a seed of its own.")]
+
+
+@app.command()
+def predictor(
+    table: Annotated[
+        list[Path],
+        typer.Option(help="In the format of HW-GPT-Bench, or of HAT (repeatable, a device each)."),
+    ],
+    devices: Annotated[str | None, typer.Option(help="To judge, by commas; all where not said.")] = None,
+    samples: Annotated[
+        str, typer.Option(help="Measurements to learn from, by commas.")
+    ] = "1,3,5,10,20,50,200",
+    seeds: Seeds = 5,
+    prior_devices: Annotated[
+        str | None, typer.Option(help="That the prior learns from, by commas; all others where not said.")
+    ] = None,
+    predictors: Annotated[str | None, typer.Option(help="By commas; the usual ones where not said.")] = None,
+    drift: Annotated[
+        str | None, typer.Option(help="raw, stretches, controls; all that the table's order allows.")
+    ] = None,
+    json: Out = None,
+) -> None:
+    """Learn each device of a table from a few of its rows, and judge on the others.
+
+    [dim]nas bench predictor --table gpt_s.csv.gz --devices a100,v100 --samples 5,10 --json out.json[/dim]
+    """
+    from nas.cli.bench_tables import predictor_table
+    from predictors.bench import DEFAULT_PREDICTORS, run_table_bench
+    from predictors.errors import PredictorError
+    from predictors.predictor import parse_predictor
+
+    names = _texts(predictors) or list(DEFAULT_PREDICTORS)
+    try:
+        for name in names:
+            parse_predictor(name)
+    except ValueError as error:
+        raise InvalidSpec([Problem("--predictors", str(error))]) from error
+    with error_console().status("reading the table") as status:
+        try:
+            result = run_table_bench(
+                table,
+                _texts(devices),
+                _numbers("--samples", samples),
+                seeds,
+                _texts(prior_devices),
+                names,
+                _texts(drift),
+                on_progress=lambda done, total: status.update(f"device {done + 1} of {total}"),
+            )
+        except PredictorError as error:
+            raise InvalidSpec([Problem("--table", str(error))]) from error
+    result_console().print(predictor_table(result))
+    for note in result["notes"]:
+        error_console().print(f"note: {note}", markup=False, soft_wrap=True)
+    _write(result, json)
+
+
+@app.command()
+def search(
+    problem: Annotated[
+        str, typer.Option(help="synthetic, FILE.csv.gz[[:DEVICE]], FILE.py, or MODULE[[:ATTRIBUTE]].")
+    ] = "synthetic",
+    strategies: Annotated[str, typer.Option(help="By commas.")] = "default,evolution,optuna-tpe,random",
+    budgets: Annotated[str, typer.Option(help="Evaluations, by commas.")] = "100,300,1000",
+    seeds: Seeds = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Candidates evaluated at once.")] = 5,
+    noise: Annotated[float, typer.Option(min=0, help="Standard deviation of the dear values told.")] = 0.0,
+    failures: Annotated[float, typer.Option(min=0, max=1, help="Share of evaluations that fail.")] = 0.0,
+    known: Annotated[bool, typer.Option(help="Whether latency may be asked for nothing.")] = True,
+    plot: Annotated[Path | None, typer.Option(help="Write the curves to this HTML file.")] = None,
+    json: Out = None,
+) -> None:
+    """Compare strategies by the hypervolume that they reach with few evaluations.
+
+    [dim]nas bench search --strategies default,random --budgets 100,300 --json out.json[/dim]
+    [dim]nas bench search --problem gpt_s.csv.gz:a100 --plot curves.html[/dim]
+    """
+    from nas.bench.search import run_search_bench
+    from nas.cli.bench_tables import search_table
+
+    with error_console().status("reading the problem") as status:
+        result = run_search_bench(
+            problem,
+            _texts(strategies) or [],
+            _numbers("--budgets", budgets),
+            seeds,
+            batch,
+            noise,
+            failures,
+            known,
+            on_run=lambda name, seed, _: status.update(f"{name}, run {seed + 1} of {seeds} done"),
+        )
+    result_console().print(search_table(result))
+    if plot is not None:
+        from nas.report.curves import curves_page
+
+        write_or_print(curves_page(result), plot)
+    _write(result, json)
+
+
+def _write(result: dict[str, Any], out: Path | None) -> None:
+    if out is not None:
+        write_or_print(result, out)
+
+
+def _texts(listed: str | None) -> list[str] | None:
+    return None if listed is None else [part.strip() for part in listed.split(",") if part.strip()]
+
+
+def _numbers(option: str, listed: str) -> list[int]:
+    try:
+        return [int(part) for part in listed.split(",")]
+    except ValueError as error:
+        message = f"{listed!r}; accepted: whole numbers from 1, by commas"
+        raise InvalidSpec([Problem(option, message)]) from error

@@ -1,0 +1,59 @@
+"""Results of benchmarks as people read them in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from nas.cli.tables import plain_table
+
+__all__ = ["predictor_table", "search_table"]
+
+SCORES = ("±10%", "±5%", "MAPE", "Spearman", "coverage 90%", "fit ms", "predict/s")
+
+
+def predictor_table(result: Mapping[str, Any]) -> Table:
+    """One row for each way of handling drift, predictor and number of samples: each device, then the mean."""
+    table = plain_table("drift", "predictor", "samples", "device", *SCORES, right=("samples", *SCORES))
+    table.title = f"{result['table']}, {result['seeds']} seeds"
+    for (drift, name, samples), rows in groupby(sorted(result["rows"], key=_setting), key=_setting):
+        for row in rows:
+            table.add_row(drift, name, str(samples), row["device"], *_scores(row), style="dim")
+        for mean in result["means"]:
+            if _setting(mean) == (drift, name, samples):
+                table.add_row(drift, name, str(samples), "mean", *_scores(mean), style="bold")
+    return table
+
+
+def _setting(row: Mapping[str, Any]) -> tuple[str, str, int]:
+    return row["drift"], row["predictor"], row["samples"]
+
+
+def _scores(row: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{row['within_10']:.1%}",
+        f"{row['within_5']:.1%}",
+        f"{100 * row['mape']:.2f}",
+        f"{row['spearman']:.3f}",
+        f"{row['coverage_90']:.1%}",
+        f"{row['fit_ms']:.1f}",
+        f"{row['predict_per_s']:,.0f}",
+    ]
+
+
+def search_table(result: Mapping[str, Any]) -> Table:
+    """One row a strategy: median (least to most) hypervolume after each budget, and what thinking cost."""
+    budgets = [f"after {budget}" for budget in result["budgets"]]
+    table = plain_table("strategy", *budgets, "ms/evaluation", right=(*budgets, "ms/evaluation"))
+    best = result["best_known"]
+    table.title = f"{result['problem']}, hypervolume" + (f" (best known {best:.4f})" if best else "")
+    for name, found in result["strategies"].items():
+        spread = zip(found["median"], found["least"], found["most"], strict=True)
+        cells = [f"{middle:.4f} [dim]({least:.4f} to {most:.4f})[/]" for middle, least, most in spread]
+        cost = median(run["processor_ms_per_evaluation"] for run in found["runs"])
+        table.add_row(name, *cells, f"{cost:.2f}")
+    return table
