@@ -81,13 +81,14 @@ class Controller:
             report(Event(EventKind.STAGE, stage.name, "started"))
             stage.run(context)
             report(Event(EventKind.STAGE, stage.name, "ended"))
-        self._store.set_job(job.id, JobStatus.SUCCEEDED, None)
+        # The event first: who sees the status looks for no further event.
         report(Event(EventKind.STATUS, None, str(JobStatus.SUCCEEDED)))
+        self._store.set_job(job.id, JobStatus.SUCCEEDED, None)
 
     def _end(self, job_id: str, status: JobStatus, error: str | None) -> None:
         stage: StageName | None = self._store.job(job_id).stage
-        self._store.set_job(job_id, status, stage, error)
         self._store.append_event(job_id, Event(EventKind.STATUS, stage, str(status), data={"error": error}))
+        self._store.set_job(job_id, status, stage, error)
 
 
 class _Reporter:

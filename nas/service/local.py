@@ -122,8 +122,8 @@ class LocalService(Service):
         """See `Service.cancel`."""
         job = self.interrupt(job_id)
         if job.status is not JobStatus.SUCCEEDED:
-            self._store.set_job(job.id, JobStatus.CANCELLED, job.stage)
             self._store.append_event(job.id, Event(EventKind.STATUS, job.stage, str(JobStatus.CANCELLED)))
+            self._store.set_job(job.id, JobStatus.CANCELLED, job.stage)
         return self._store.job(job.id)
 
     def events(self, job_id: str, after: int = 0) -> EventBatch:

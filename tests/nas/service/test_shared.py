@@ -1,0 +1,256 @@
+"""Several services on one store: who runs what is told apart by leases alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.errors import InvalidSpec, JobFailed, LimitExceeded, NoSuchJob
+from nas.job import Event, EventKind, JobStatus, StageName
+from nas.service.auth import Identity, Limits, Role, Tokens
+from nas.service.door import WorkerDoor
+from nas.service.local import STOP_STATE
+from nas.service.remote import RemoteService
+from nas.service.serving import Serving
+from nas.service.shared import SharedService
+from nas.store import Store, open_store
+
+SPEC = {
+    "name": "tiny",
+    "space": {
+        "name": "tiny",
+        "context": 32,
+        "width": [16],
+        "depth": [1],
+        "layer": {"mixer": ["none", "softmax"], "heads": [2], "ratio": [1]},
+    },
+    "task": {"name": "recall", "evaluation_context": 64, "pairs": 4},
+    "targets": [{"device": "somewhere", "tokens": 32}],
+}
+
+
+class Runs:
+    """Stands for the engine: a run holds the job's lease until it is told to stop or to end, as the
+    controller does, without training anything."""
+
+    def __init__(self, store: Store, owner: str) -> None:
+        self.store, self.owner = store, owner
+        self.started: list[str] = []
+        self.outcome: JobStatus | None = None
+
+    def listen(self) -> str:
+        return "127.0.0.1:1"
+
+    def warm_up(self) -> None:
+        pass
+
+    def devices(self) -> list[dict[str, Any]]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+    def start(self, job_id: str) -> Run:
+        return Run(self, job_id)
+
+
+class Run:
+    error = None
+
+    def __init__(self, runs: Runs, job_id: str) -> None:
+        self._runs, self._job_id = runs, job_id
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        runs, store = self._runs, self._runs.store
+        if not store.claim(self._job_id, runs.owner, 0.5):
+            return
+        runs.started.append(self._job_id)
+        store.put_state(self._job_id, STOP_STATE, {"asked": False})
+        store.set_job(self._job_id, JobStatus.RUNNING, StageName.TRAIN)
+        while runs.outcome is None and not self._stopped.is_set():
+            store.claim(self._job_id, runs.owner, 0.5)
+            if (store.state(self._job_id, STOP_STATE) or {}).get("asked"):
+                break
+            time.sleep(0.02)
+        status = runs.outcome or JobStatus.INTERRUPTED
+        cause = "the device burned" if status is JobStatus.FAILED else None
+        store.append_event(self._job_id, Event(EventKind.STATUS, StageName.TRAIN, str(status)))
+        store.set_job(self._job_id, status, StageName.TRAIN, cause)
+        store.release(self._job_id, runs.owner)
+
+
+def open_service(home: Path, owner: str, parallel: int = 1) -> tuple[SharedService, Runs]:
+    service = SharedService(home, parallel=parallel)
+    runs = Runs(service._store, owner)
+    service.__dict__["_engine"] = runs
+    return service, runs
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[tuple[SharedService, Runs], tuple[SharedService, Runs]]]:
+    first, second = open_service(tmp_path, "first"), open_service(tmp_path, "second")
+    yield first, second
+    for service, _ in (first, second):
+        service.close()
+
+
+def until(condition: Any, seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_every_queued_job_is_run_by_one_process(two: Any) -> None:
+    (first, first_runs), (second, second_runs) = two
+    jobs = [first.submit(SPEC).id for _ in range(2)]
+    assert first.events(jobs[0]).over is False, "a queued job is waited for"
+    first.start()
+    second.start()
+    until(lambda: len(first_runs.started) + len(second_runs.started) == 2)
+    assert sorted(first_runs.started + second_runs.started) == sorted(jobs)
+    first_runs.outcome = second_runs.outcome = JobStatus.SUCCEEDED
+    until(lambda: all(job.status is JobStatus.SUCCEEDED for job in second.jobs()))
+    assert [event.message for event in second.watch(jobs[0])] == ["succeeded"]
+
+
+def test_a_job_stops_wherever_it_runs(two: Any) -> None:
+    (first, runs), (second, _) = two
+    job = second.submit(SPEC)
+    first.start()
+    until(lambda: first.job(job.id).status is JobStatus.RUNNING)
+    assert second.interrupt(job.id).status is JobStatus.INTERRUPTED
+    assert second.resume(job.id).status in (JobStatus.QUEUED, JobStatus.RUNNING)
+    until(lambda: runs.started == [job.id, job.id])
+    until(lambda: first.job(job.id).status is JobStatus.RUNNING)
+    assert second.cancel(job.id).status is JobStatus.CANCELLED
+    assert second.resume(job.id).status is JobStatus.CANCELLED, "for good"
+
+
+def test_a_job_whose_process_died_is_taken_over(two: Any) -> None:
+    (first, runs), _ = two
+    job = first.submit(SPEC)
+    first._store.claim(job.id, "a process that was killed", 0.5)
+    first._store.set_job(job.id, JobStatus.RUNNING, StageName.SEARCH)
+    first.start()
+    until(lambda: runs.started == [job.id])
+
+
+def test_a_job_of_a_process_that_died_can_be_stopped(two: Any) -> None:
+    (first, _), _ = two
+    job = first.submit(SPEC)
+    first._store.claim(job.id, "a process that was killed", 0.3)
+    first._store.set_job(job.id, JobStatus.RUNNING, StageName.SEARCH)
+    assert first.interrupt(job.id).status is JobStatus.INTERRUPTED
+
+
+def test_closing_leaves_a_job_to_others(tmp_path: Path) -> None:
+    first, runs = open_service(tmp_path, "first")
+    job = first.submit(SPEC)
+    first.start()
+    until(lambda: runs.started == [job.id])
+    first.close()
+    second, runs = open_service(tmp_path, "second")
+    assert second.job(job.id).status is JobStatus.QUEUED
+    second.start()
+    until(lambda: runs.started == [job.id])
+    second.close()
+
+
+def test_a_failure_is_told_to_whoever_watches(two: Any) -> None:
+    (first, runs), (second, _) = two
+    runs.outcome = JobStatus.FAILED
+    job = first.submit(SPEC)
+    first.start()
+    with pytest.raises(JobFailed, match="the device burned"):
+        list(second.watch(job.id))
+
+
+def test_no_more_jobs_run_at_once_than_asked(tmp_path: Path) -> None:
+    service, runs = open_service(tmp_path, "one", parallel=2)
+    jobs = [service.submit(SPEC).id for _ in range(3)]
+    service.start()
+    until(lambda: len(runs.started) == 2)
+    time.sleep(1.5)  # longer than the dispatcher's pause: a third would have started
+    assert runs.started == jobs[:2], "the oldest first"
+    runs.outcome = JobStatus.SUCCEEDED
+    until(lambda: len(runs.started) == 3)
+    service.close()
+
+
+def test_keys_and_quotas_are_each_owners(tmp_path: Path) -> None:
+    service, _ = open_service(tmp_path, "one")
+    ada = Identity(name="ada", role=Role.USER, limits=Limits(jobs=1))
+    bob = Identity(name="bob", role=Role.ADMIN, limits=Limits(jobs=0))
+    job = service.submit(SPEC, key="k", by=ada)
+    assert service.submit(SPEC, key="k", by=ada) == job, "a repeated submission is no further job"
+    with pytest.raises(LimitExceeded, match="ada has 1 jobs"):
+        service.submit(SPEC, by=ada)
+    assert service.submit(SPEC, key="k", by=bob).id != job.id
+    service.cancel(job.id)
+    service.submit(SPEC, by=ada)
+    with pytest.raises(InvalidSpec):
+        service.submit({**SPEC, "task": {"name": "recall", "pairs": -1}}, by=bob)
+    assert len(service.jobs()) == 3
+    service.close()
+
+
+def test_a_real_service_answers_over_the_wire_as_it_does_here(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.json"
+    token = Tokens(tokens).add("ada", Role.USER)
+    with (
+        Serving(tmp_path / "home", tokens=tokens, metrics="127.0.0.1:0", parallel=0) as serving,
+        RemoteService(serving.address, token) as client,
+    ):
+        near = serving.service
+        job = client.submit(SPEC)
+        assert client.job(job.id) == near.job(job.id)
+        assert client.jobs(1) == near.jobs(1) == [job]
+        assert client.front(job.id) == near.front(job.id)
+        assert client.spaces() == near.spaces()
+        assert client.tasks() == near.tasks()
+        assert client.presets("hybrid-lm") == near.presets("hybrid-lm")
+        assert client.presets(SPEC["space"]) == near.presets(SPEC["space"])
+        assert client.targets() == near.targets() == []
+        assert client.devices() == []
+        with pytest.raises(InvalidSpec) as caught:
+            client.submit({**SPEC, "task": "nothing", "space": "nowhere"})
+        assert [problem.path for problem in caught.value.problems] == ["space"]
+        with pytest.raises(NoSuchJob):
+            client.job("missing")
+        assert client.cancel(job.id).status is JobStatus.CANCELLED
+        assert [event.message for event in client.watch(job.id)] == ["cancelled"]
+    assert open_store(tmp_path / "home").job(job.id).status is JobStatus.CANCELLED
+
+
+def test_without_tokens_workers_and_users_come_from_this_machine(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        Serving(tmp_path, bind="0.0.0.0:0", workers="[::]:0")
+    assert [problem.path for problem in caught.value.problems] == ["bind", "workers"]
+
+
+def test_a_door_knows_who_comes_in(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "tokens.json")
+    shown = {role: f"Bearer {tokens.add(role, role)}" for role in Role}
+    door = WorkerDoor(secret="own", tokens=tokens)
+    assert {role for role in Role if door.admits(shown[role])} == {Role.WORKER, Role.ADMIN}
+    assert door.admits("Bearer own")
+    assert not any(map(door.admits, ("", "own", "Bearer ", "Bearer other")))
+    assert WorkerDoor().admits("")
+    assert not WorkerDoor(secret="own").admits("")
