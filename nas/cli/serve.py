@@ -15,7 +15,7 @@ from nas.cli.settings import Job, Json, open_client, settings_of
 if TYPE_CHECKING:
     from workers.tls import ServerTls
 
-__all__ = ["serve", "submit", "watch"]
+__all__ = ["health", "serve", "submit", "watch"]
 
 
 def serve(
@@ -50,6 +50,10 @@ def serve(
         typer.Option(envvar="NAS_DATA", help="The only folder that jobs may read data from; none: none."),
     ] = None,
     parallel: Annotated[int, typer.Option(min=0, help="Jobs that run here at once.")] = 1,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(envvar="NAS_RAY_ADDRESS", help="Of a Ray cluster that evaluates; none: this machine."),
+    ] = None,
     level: Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
     """Serve users and workers over gRPC until stopped; jobs go on where they were at the next start.
@@ -73,6 +77,7 @@ def serve(
         tls=_tls(certificate, key, client_authority),
         data_root=data,
         parallel=parallel,
+        ray_address=ray_address,
     ) as serving:
         # Only now: Ray, which has started, handles SIGTERM in a way that aborts.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,6 +102,23 @@ def _tls(certificate: Path | None, key: Path | None, client_authority: Path | No
     if certificate or key or client_authority:
         raise InvalidSpec([Problem("tls", "--certificate and --key are given together")])
     return None
+
+
+def health(context: typer.Context) -> None:
+    """Ask whether a service can answer, its store included; exits with 0 where it can. Needs no token.
+
+    [dim]nas --server 127.0.0.1:7070 health[/dim]
+    """
+    from nas.errors import InvalidSpec
+    from nas.service.remote import RemoteService
+    from searchspaces.errors import Problem
+
+    settings = settings_of(context)
+    if settings.server is None:
+        raise InvalidSpec([Problem("server", "of whom? accepted: --server HOST:PORT, or $NAS_SERVER")])
+    with RemoteService(settings.server, tls=settings.tls) as service:
+        service.check_health()
+    result_console().print(f"{settings.server} serves")
 
 
 def submit(

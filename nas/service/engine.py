@@ -27,12 +27,13 @@ class Engine:
     Args:
         home: folder beside the database.
         door: how workers come in.
+        ray_address: of a Ray cluster that evaluates; None for a local Ray.
     """
 
-    def __init__(self, store: Store, home: Path, door: WorkerDoor) -> None:
+    def __init__(self, store: Store, home: Path, door: WorkerDoor, ray_address: str | None = None) -> None:
         self._store = store
         self._fleet = EmbeddedFleet(home, door)
-        self._evaluator = RayEvaluator(home)
+        self._evaluator = RayEvaluator(home, ray_address)
         self._controller = Controller(store, home, self._fleet, self._evaluator)
 
     def start(self, job_id: str) -> Run:

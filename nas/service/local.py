@@ -15,7 +15,7 @@ from nas.job import Event, EventKind, Job, JobSpec, JobStatus, load_job_spec
 from nas.service.api import WATCH_SECONDS, EventBatch, Service
 from nas.service.auth import Identity, Role
 from nas.service.door import WorkerDoor
-from nas.stages.plan import resolve, self_contained
+from nas.stages.plan import resolve
 from nas.store import open_store
 from nas.tasks import task_descriptions
 from searchspaces.errors import SpaceError
@@ -45,14 +45,22 @@ class LocalService(Service):
         door: how workers come in; where None, at `$NAS_BIND` (else an unused loopback port), showing
             `$NAS_TOKEN` where there is one.
         store: URL of a database elsewhere; None for one in `home`.
+        ray_address: of a Ray cluster that evaluates; None for a local Ray.
     """
 
-    def __init__(self, home: Path, door: WorkerDoor | None = None, store: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        door: WorkerDoor | None = None,
+        store: str | None = None,
+        ray_address: str | None = None,
+    ) -> None:
         self.home = home.resolve()
         self._store = open_store(store or self.home)
         self._door = door or WorkerDoor(
             os.environ.get("NAS_BIND", "127.0.0.1:0"), secret=os.environ.get("NAS_TOKEN")
         )
+        self._ray_address = ray_address
         self._running: dict[str, Run] = {}
 
     @cached_property
@@ -62,7 +70,7 @@ class LocalService(Service):
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         from nas.service.engine import Engine
 
-        return Engine(self._store, self.home, self._door)
+        return Engine(self._store, self.home, self._door, self._ray_address)
 
     # Jobs
     def submit(
@@ -77,8 +85,7 @@ class LocalService(Service):
         if not isinstance(spec, JobSpec):
             relative_to = Path(spec).resolve().parent if isinstance(spec, str | Path) else relative_to
             spec = load_job_spec(spec)
-        spec = self_contained(spec, relative_to)
-        resolve(spec)
+        spec = resolve(spec, relative_to).spec
         if by is None:
             return self._store.create_job(spec, key=key)
         most = by.limits.jobs if by.role is Role.USER else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nas.errors import InvalidSpec, ServiceUnavailable
 from nas.front import Front, Point
@@ -39,6 +40,8 @@ STOP_SECONDS = 120.0
 
 FRONT_SECONDS = 120.0
 EXTRACT_SECONDS = 900.0
+
+HEALTH_SECONDS = 5.0
 
 WATCH_SECONDS = 60.0
 """A watch is asked for again at least this often, so that none waits on a dead peer."""
@@ -242,6 +245,17 @@ class RemoteService(Service):
         """See `Service.devices`."""
         answer = self._ask(self._stub.ListDevices, pb.ListDevicesRequest())
         return [convert.document(device, "a device") for device in answer.device_json]
+
+    def check_health(self) -> None:
+        """Return where the service can answer, its store included; needs no token.
+
+        Raises:
+            ServiceUnavailable: it cannot.
+        """
+        request = health_pb2.HealthCheckRequest(service="nas.rpc.v1.SearchService")
+        status = self._ask(health_pb2_grpc.HealthStub(self._channel).Check, request, HEALTH_SECONDS).status
+        if status != health_pb2.HealthCheckResponse.SERVING:
+            raise ServiceUnavailable(f"{self.server} runs, but cannot ask its store")
 
     def close(self) -> None:
         """Let go of the connection; what runs on the service goes on."""

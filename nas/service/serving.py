@@ -34,6 +34,7 @@ class Serving:
         tls: for users and workers; None for plain text.
         data_root: the only folder that jobs may read data from; None for none.
         parallel: jobs that run here at once.
+        ray_address: of a Ray cluster that evaluates; None for a local Ray.
 
     Attributes:
         service: what answers.
@@ -52,6 +53,7 @@ class Serving:
         tls: ServerTls | None = None,
         data_root: Path | None = None,
         parallel: int = 1,
+        ray_address: str | None = None,
     ) -> None:
         known = Tokens(tokens) if tokens is not None else None
         outside = [(n, b) for n, b in (("bind", bind), ("workers", workers)) if not is_loopback(b)]
@@ -64,7 +66,9 @@ class Serving:
         self._opened = ExitStack()
         # This machine's own worker shows a secret made afresh: tokens are known by their hashes only.
         secret = None if known is None else secrets.token_urlsafe(32)
-        self.service = SharedService(home, WorkerDoor(workers, secret, known, tls), store, parallel)
+        self.service = SharedService(
+            home, WorkerDoor(workers, secret, known, tls), store, parallel, ray_address
+        )
         self._server = SearchServer(
             self.service,
             bind,

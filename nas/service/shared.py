@@ -33,12 +33,18 @@ class SharedService(LocalService):
         door: how workers come in.
         store: URL of a database that several services share; None for one in `home`.
         parallel: jobs that this process runs at once; 0 for none.
+        ray_address: of a Ray cluster that evaluates; None for a local Ray.
     """
 
     def __init__(
-        self, home: Path, door: WorkerDoor | None = None, store: str | None = None, parallel: int = 1
+        self,
+        home: Path,
+        door: WorkerDoor | None = None,
+        store: str | None = None,
+        parallel: int = 1,
+        ray_address: str | None = None,
     ) -> None:
-        super().__init__(home, door, store)
+        super().__init__(home, door, store, ray_address)
         self._parallel = parallel
         self._closing = threading.Event()
         self._wake = threading.Event()

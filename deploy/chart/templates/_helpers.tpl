@@ -1,0 +1,40 @@
+{{- define "nas.name" -}}
+{{- printf "%s-nas" .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "nas.labels" -}}
+app.kubernetes.io/name: nas-service
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "nas.selector" -}}
+app.kubernetes.io/name: nas-service
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "nas.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{- define "nas.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "nas.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "nas.probe" -}}
+{{- if .Values.tls.secretName -}}
+tcpSocket: {port: users}
+{{- else -}}
+grpc: {port: 7070, service: nas.rpc.v1.SearchService}
+{{- end -}}
+{{- end -}}
