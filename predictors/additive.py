@@ -38,15 +38,21 @@ class Additive(Predictor):
 
     def predict(self, population: Population) -> Prediction:
         """See `Predictor.predict`."""
-        return Prediction(*self._fitted().predict(self.design.counts(population)))
+        return Prediction(*self.fitted_posterior.predict(self.design.counts(population)))
 
     def _dump(self) -> dict[str, Any]:
-        return self._fitted().to_dict()
+        return self.fitted_posterior.to_dict()
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self.posterior = Posterior.from_dict(state)
 
-    def _fitted(self) -> Posterior:
+    @property
+    def fitted_posterior(self) -> Posterior:
+        """The coefficients that were learned.
+
+        Raises:
+            PredictorError: nothing was learned yet.
+        """
         if self.posterior is None:
             raise PredictorError(f"{self.name} was not fitted")
         return self.posterior

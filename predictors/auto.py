@@ -28,15 +28,18 @@ class Auto(Predictor):
     """Fits each of its candidates on four fifths of the measurements, judges it on the rest, five times
     over, and keeps the one with the smallest mean relative error, refitted on everything.
 
-    With fewer than `ENOUGH` measurements nothing is judged: the first candidate serves.
+    With fewer than `ENOUGH` measurements nothing is judged: the first candidate serves. A later candidate must
+    be better by `MARGIN`, so that chance does not choose; without a prior `transfer` is `additive` and is not
+    judged twice.
 
     Attributes:
         chosen: the fitted predictor that answers.
         reason: which was chosen and why, for people.
     """
 
-    CANDIDATES: ClassVar[tuple[str, ...]] = ("additive",)
+    CANDIDATES: ClassVar[tuple[str, ...]] = ("transfer", "additive", "residual")
     ENOUGH: ClassVar[int] = 10
+    MARGIN: ClassVar[float] = 0.03
 
     chosen: Predictor | None = None
     reason: str = "not fitted"
@@ -44,16 +47,20 @@ class Auto(Predictor):
     def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
         """See `Predictor.fit`; one measurement is enough to begin with."""
         latency, _ = valid_measurements(population, latency_ms, error_ms)
-        first = self.CANDIDATES[0]
+        candidates = [name for name in self.CANDIDATES if name != "transfer" or self.prior is not None]
+        first = candidates[0]
         if len(latency) < self.ENOUGH:
             name, self.reason = first, f"{first}: {len(latency)} measurements are too few to compare"
         else:
             errors = {
-                name: self._cross_validated(name, population, latency, error_ms) for name in self.CANDIDATES
+                name: self._cross_validated(name, population, latency, error_ms) for name in candidates
             }
-            name = min(errors, key=errors.__getitem__)
+            name = first
+            for other in candidates[1:]:
+                if errors[other] < (1 - self.MARGIN) * errors[name]:
+                    name = other
             listed = ", ".join(f"{other} {error:.1%}" for other, error in errors.items())
-            self.reason = f"{name}: least cross-validated error on {len(latency)} measurements ({listed})"
+            self.reason = f"{name}: cross-validated error on {len(latency)} measurements: {listed}"
         self.chosen = self._make(name).fit(population, latency, error_ms)
         return self
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from predictors.design import Design, Matrix
-from predictors.drift import control_factors, drift_of, factors_at
+from predictors.drift import control_factors, drift_of
 from predictors.errors import PredictorError
 from predictors.posterior import fit_posterior
 from predictors.predictor import Prediction, Vector, parse_predictor
@@ -67,6 +67,15 @@ class _Device:
     rows: DeviceRows
     counts: Matrix
     latency_ms: Vector
+
+
+@dataclass(frozen=True)
+class _Speeds:
+    """The device's factor at learned and at judged rows; 1 unless stretches are looked for."""
+
+    learn: Vector
+    judge: Vector
+    widening: float
 
 
 def run_table_bench(
@@ -192,10 +201,10 @@ def _judge_device(
             speeds = _speeds(design, device, prior, handling, learn, judge)
             for predictor in predictors:
                 try:
-                    scores = _score(predictor, design, prior, device, learn, judge, *speeds)
+                    scores = _score(predictor, design, prior, device, learn, judge, speeds)
                 except PredictorError as error:
                     notes.append(f"{predictor} from {n}: {error}")
-                    break
+                    continue
                 by_predictor[predictor].append(scores)
         rows += [
             {
@@ -218,13 +227,12 @@ def _speeds(
     handling: DriftHandling,
     learn: Population,
     judge: Population,
-) -> tuple[Vector, Vector]:
-    """The device's factor at learned and at judged rows; 1 unless stretches are looked for."""
+) -> _Speeds:
     if handling is not DriftHandling.STRETCHES:
-        return np.ones(len(learn)), np.ones(len(judge))
+        return _Speeds(np.ones(len(learn)), np.ones(len(judge)), 1.0)
     belief = counted_prior(design) if prior is None else prior
-    stretches = drift_of(device.counts[learn], device.latency_ms[learn], belief)
-    return factors_at(stretches, learn, learn), factors_at(stretches, learn, judge)
+    drift = drift_of(device.counts[learn], device.latency_ms[learn], learn.astype(float), belief)
+    return _Speeds(drift.factors, drift.factors_at(judge.astype(float)), drift.widening)
 
 
 def _score(
@@ -234,17 +242,18 @@ def _score(
     device: _Device,
     learn: Population,
     judge: Population,
-    learn_speed: Vector,
-    judge_speed: Vector,
+    speeds: _Speeds,
 ) -> _Scores:
     population = device.rows.population
     start = time.perf_counter()
     predictor = parse_predictor(name)(design, prior)
-    predictor.fit(population[learn], device.latency_ms[learn] / learn_speed)
+    predictor.fit(population[learn], device.latency_ms[learn] / speeds.learn)
     fitted = time.perf_counter()
     prediction = predictor.predict(population[judge])
     predicted = time.perf_counter()
-    at_speed = Prediction(prediction.mean_ms * judge_speed, prediction.std_ms * judge_speed)
+    at_speed = Prediction(
+        prediction.mean_ms * speeds.judge, prediction.std_ms * speeds.judge * speeds.widening
+    )
     return _Scores(
         **score(at_speed, device.latency_ms[judge]).to_dict(),
         fit_ms=1000 * (fitted - start),

@@ -53,7 +53,8 @@ class Macs(_Linear):
 
     def _columns(self, population: Population) -> Matrix:
         macs = self.design.total_work(population)[:, _MACS].sum(1)
-        return np.stack([np.ones(len(macs)), macs], axis=1)
+        # One measurement decides one number: the first.
+        return np.stack([macs, np.ones(len(macs))], axis=1)
 
 
 @register_predictor("lookup")

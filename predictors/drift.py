@@ -6,16 +6,17 @@ in a row is a device 22% slower, not fifty slow architectures.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictors.design import Matrix
-from predictors.posterior import fit_posterior
+from predictors.posterior import fit_posterior, spread_of
 from predictors.prior import Prior
 
-__all__ = ["Stretch", "control_factors", "drift_of", "factors_at", "find_stretches"]
+__all__ = ["Drift", "Stretch", "control_factors", "drift_of", "find_stretches"]
 
 Vector = NDArray[np.float64]
 
@@ -85,19 +86,6 @@ def find_stretches(ratio: Vector) -> list[Stretch]:
     return [Stretch(a, b, float(np.exp(x - usual))) for (a, b), x in zip(pieces, levels, strict=True)]
 
 
-def factors_at(stretches: list[Stretch], measured: Vector, position: Vector) -> Vector:
-    """(m,) the factor at positions in measured order, that of the nearest measurement.
-
-    Args:
-        measured: (n,) ascending positions of the measurements that the stretches consist of.
-        position: (m,) where to read.
-    """
-    factor = np.concatenate([np.full(s.stop - s.start, s.factor) for s in stretches])
-    right = np.clip(np.searchsorted(measured, position), 1, len(measured) - 1)
-    nearer = right - (position - measured[right - 1] <= measured[right] - position)
-    return factor[nearer]
-
-
 def control_factors(ratio: Vector, neighbours: int) -> Vector:
     """(n,) the device's factor at each measurement as the `neighbours` before and after it tell, itself
     excluded: what control models, interleaved so often, would have told.
@@ -112,8 +100,37 @@ def control_factors(ratio: Vector, neighbours: int) -> Vector:
     return factor / np.median(factor)
 
 
-def drift_of(counts: Matrix, latency_ms: Vector, prior: Prior) -> list[Stretch]:
-    """Stretches of measurements in measured order, found together with what they should take.
+@dataclass(frozen=True)
+class Drift:
+    """How fast a device was while it was measured.
+
+    Attributes:
+        position: (n,) ascending places of the measurements in measured order.
+        stretches: of those measurements.
+        widening: factor on standard deviations for not knowing exactly where a stretch ends.
+    """
+
+    position: Vector
+    stretches: tuple[Stretch, ...]
+    widening: float
+
+    @property
+    def factors(self) -> Vector:
+        """(n,) of the measurements themselves."""
+        return _factors(self.stretches)
+
+    @property
+    def shifts(self) -> tuple[Stretch, ...]:
+        """Stretches of another speed than the usual: what to report, and to measure again."""
+        return tuple(stretch for stretch in self.stretches if stretch.shifted)
+
+    def factors_at(self, position: Vector) -> Vector:
+        """(m,) at other places in measured order: those of the nearest measurement."""
+        return self.factors[_nearest(self.position, position)]
+
+
+def drift_of(counts: Matrix, latency_ms: Vector, position: Vector, prior: Prior) -> Drift:
+    """Stretches of measurements, found together with what they should take.
 
     Alternates between the coefficients given the drift and the drift given the coefficients, always judging
     a measurement by the others.
@@ -121,14 +138,38 @@ def drift_of(counts: Matrix, latency_ms: Vector, prior: Prior) -> list[Stretch]:
     Args:
         counts: (n, terms), in measured order.
         latency_ms: (n,) as measured.
+        position: (n,) ascending.
         prior: over the terms.
     """
     factor = np.ones(len(latency_ms))
     for _ in range(ALTERNATIONS):
         fitted = fit_posterior(counts, latency_ms / factor, prior)
         stretches = find_stretches(np.maximum(1 + fitted.residuals, 0.1) * factor)
-        following = np.concatenate([np.full(s.stop - s.start, s.factor) for s in stretches])
-        if np.allclose(following, factor, rtol=1e-3):
+        before, factor = factor, _factors(stretches)
+        if np.allclose(before, factor, rtol=1e-3):
             break
-        factor = following
-    return stretches
+    # Each measurement at the speed of its nearest neighbour, as any unmeasured one would be.
+    elsewhere = (1 + fitted.residuals) * factor / factor[_neighbour(position)] - 1
+    widening = spread_of(elsewhere / fitted.deviations) / spread_of(fitted.residuals / fitted.deviations)
+    return Drift(position, tuple(stretches), max(1.0, widening))
+
+
+def _factors(stretches: Sequence[Stretch]) -> Vector:
+    return np.concatenate([np.full(s.stop - s.start, s.factor) for s in stretches])
+
+
+def _nearest(known: Vector, position: Vector) -> NDArray[np.int64]:
+    """(m,) index of the nearest of (n,) ascending positions."""
+    right = np.clip(np.searchsorted(known, position), 1, max(len(known) - 1, 1))
+    left = right - 1
+    right = np.minimum(right, len(known) - 1)
+    return np.where(position - known[left] <= known[right] - position, left, right)
+
+
+def _neighbour(position: Vector) -> NDArray[np.int64]:
+    """(n,) index of the nearest other position; its own where there is no other."""
+    n = len(position)
+    if n < 2:
+        return np.zeros(n, np.int64)
+    gap = np.concatenate([[np.inf], np.diff(position), [np.inf]])
+    return np.arange(n) + np.where(gap[:-1] < gap[1:], -1, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from predictors.additive import Additive
 from predictors.design import Matrix, SpaceDesign
 from predictors.predictor import Predictor
 from predictors.prior import Prior, counted_prior
@@ -39,7 +38,7 @@ def choose_next(
         n: how many to choose; fewer come back where fewer candidates are new.
         rng: draws the candidates.
         candidates: (c, genes) to choose from; 2048 random ones where None.
-        predictor: a fitted one, whose coefficients say how long candidates are expected to take.
+        predictor: a fitted one, which says how long candidates are expected to take.
         prior: what other devices taught; counted work alone where None.
     """
     pool = space.sample(CANDIDATES, rng) if candidates is None else space.canonical(candidates)
@@ -47,15 +46,16 @@ def choose_next(
     pool = rng.permutation(pool[~np.isin(space.keys(pool), space.keys(space.canonical(measured)))])
     design = SpaceDesign(space, workload)
     belief = counted_prior(design) if prior is None else prior.check(design)
-    mean = belief.mean
-    if isinstance(predictor, Additive) and predictor.posterior is not None:
-        mean = predictor.posterior.mean
-        # The belief has a scale of its own; only its ratio to expected latencies counts.
-        mean = mean * np.median(belief.mean[mean > 0] / mean[mean > 0])
 
     def relative(population: Population) -> Matrix:
+        """Counts over expected latency in the belief's own scale: the same share of every architecture's
+        time is worth knowing as well."""
         counts = design.counts(population)
-        return counts / (counts @ mean)[:, None]
+        expected = counts @ belief.mean
+        if predictor is not None and len(population):
+            latency = predictor.predict(population).mean_ms
+            expected = latency * np.median(expected / latency)
+        return counts / expected[:, None]
 
     return pool[most_informative(relative(pool), relative(measured), belief.covariance, n)]
 

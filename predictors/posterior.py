@@ -21,8 +21,8 @@ Vector = NDArray[np.float64]
 
 # How far the prior may be trusted and how large a measurement's relative error is: the pair with the
 # largest marginal likelihood is taken.
-TRUST = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
-NOISE = np.array([0.003, 0.006, 0.012, 0.025, 0.05, 0.1])
+TRUST = np.geomspace(0.25, 8.0, 11)
+NOISE = np.geomspace(0.002, 0.15, 14)
 ROUNDS = 4
 DEGREES = 4.0
 """Of freedom of the Student t that measurement errors follow: outliers lose weight instead of ruling."""
@@ -45,6 +45,7 @@ class Posterior:
         spread: factor on standard deviations that makes ±1.645 of them cover 90% of left-out
             measurements.
         residuals: (n,) relative leave-one-out errors of the measurements that it learned from.
+        deviations: (n,) the standard deviations that they were expected to have.
     """
 
     mean: Vector
@@ -52,6 +53,7 @@ class Posterior:
     noise: float
     spread: float
     residuals: Vector
+    deviations: Vector
 
     def predict(self, counts: Matrix) -> tuple[Vector, Vector]:
         """(n,) mean and standard deviation of a new measurement, ms."""
@@ -67,6 +69,7 @@ class Posterior:
             "noise": self.noise,
             "spread": self.spread,
             "residuals": self.residuals.tolist(),
+            "deviations": self.deviations.tolist(),
         }
 
     @classmethod
@@ -78,6 +81,7 @@ class Posterior:
             float(data["noise"]),
             float(data["spread"]),
             np.asarray(data["residuals"], float),
+            np.asarray(data["deviations"], float),
         )
 
 
@@ -114,7 +118,9 @@ def fit_posterior(
     alone = np.maximum(1 - variance * weight / noise**2, 1e-3)
     left_out = residual / alone
     deviation = np.sqrt(noise**2 + variance / alone)
-    return Posterior(coefficients, covariance, noise, spread_of(left_out / deviation), left_out)
+    return Posterior(
+        coefficients, covariance, noise, spread_of(left_out / deviation, prior.spread), left_out, deviation
+    )
 
 
 class _Whitened:
@@ -152,16 +158,15 @@ class _Whitened:
         return right.T @ (gain * self._seen), precision
 
 
-def spread_of(standardised: Vector) -> float:
+def spread_of(standardised: Vector, guess: float = 1.0) -> float:
     """The factor by which standard deviations must grow for ±1.645 of them to cover 90% of errors.
 
-    Split-conformal (Vovk et al., 2005) on leave-one-out errors, among `PSEUDO` normal ones so that five
-    measurements do not decide alone.
+    Split-conformal (Vovk et al., 2005) on left-out errors, among `PSEUDO` normal ones of the guessed spread,
+    so that five measurements do not decide alone.
     """
-    imagined = np.abs(ndtri((np.arange(PSEUDO) + 0.5) / PSEUDO))
-    scores = np.sort(np.concatenate([np.abs(standardised), imagined]))
-    rank = min(len(scores) - 1, int(np.ceil(COVERED * (len(scores) + 1))) - 1)
-    return float(scores[rank] / NORMAL_90)
+    imagined = guess * np.abs(ndtri((np.arange(PSEUDO) + 0.5) / PSEUDO))
+    scores = np.concatenate([np.abs(standardised), imagined])
+    return float(np.quantile(scores, COVERED, method="weibull")) / NORMAL_90
 
 
 def _non_negative(centre: Vector, precision: Matrix, factor: Matrix) -> Vector:

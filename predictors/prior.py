@@ -44,6 +44,8 @@ class Prior:
         mean: (terms,) ≥ 0.
         covariance: (terms, terms), positive definite.
         noise: relative standard deviation of one measurement, a first guess.
+        spread: factor by which ±1.645 standard deviations must grow to cover 90% of what is not yet
+            measured, as devices known before showed; a first guess, soon outvoted by measurements.
         devices: how many devices it was learned from; 0 for counted work alone.
     """
 
@@ -51,6 +53,7 @@ class Prior:
     mean: NDArray[np.float64]
     covariance: Matrix
     noise: float = 0.02
+    spread: float = 1.2
     devices: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,6 +63,7 @@ class Prior:
             "mean": self.mean.tolist(),
             "covariance": self.covariance.tolist(),
             "noise": self.noise,
+            "spread": self.spread,
             "devices": self.devices,
         }
 
@@ -71,6 +75,7 @@ class Prior:
             np.asarray(data["mean"], float),
             np.asarray(data["covariance"], float),
             float(data["noise"]),
+            float(data["spread"]),
             int(data["devices"]),
         )
 
