@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nas.strategies.dominance import best_first
 from nas.strategies.recorded import RecordedStrategy
-from nas.strategies.strategy import Problem, register_strategy
+from nas.strategies.strategy import Problem, Values, register_strategy
 from nas.strategies.variation import Variation, mates
 from searchspaces.encoding import Population
 
@@ -41,6 +41,10 @@ class EvolutionStrategy(RecordedStrategy):
     def population_size(self) -> int:
         """Parents that survive now."""
         return self._fixed or max(SMALLEST, math.isqrt(len(self.ledger)))
+
+    def parents_values(self) -> Values:
+        """(parents, objectives) what was told of the present parents, the best first."""
+        return self.ledger.values_at(self._parents)
 
     def _propose(self, n: int) -> Population:
         if self.ledger.taken < self.population_size or not len(self._parents):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,21 @@ class Problem:
     known: Callable[[Population], Values] | None = None
     reference: tuple[float, ...] | None = None
     seeds: Population | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.objectives:
+            raise ValueError("a problem needs at least one objective")
+        for objective in self.objectives:
+            if objective.bound is not None and not math.isfinite(objective.bound):
+                raise ValueError(
+                    f"the bound of {objective.name} is {objective.bound}; a finite number is accepted"
+                )
+        if self.reference is not None and len(self.reference) != len(self.objectives):
+            raise ValueError(
+                f"reference {self.reference}; accepted: one value for each of {len(self.objectives)}"
+            )
+        if self.seeds is not None and not np.array_equal(self.seeds, self.encoding.canonical(self.seeds)):
+            raise ValueError("seeds are not canonical; `Encoding.canonical` makes them so")
 
     @property
     def dear(self) -> list[int]:
