@@ -110,7 +110,7 @@ def _shared(problem: Problem, front: Population, anywhere: Population) -> list[d
 def _shares(population: Population, column: int, problem: Problem) -> NDArray[np.float64]:
     """(options,) share of the candidates that have the gene, in a layer that is there, at each option."""
     encoding = problem.encoding
-    layer = np.flatnonzero((encoding.layer_genes == column).any(axis=1)) if encoding.layer_genes.size else []
+    layer = np.flatnonzero((encoding.layer_genes == column).any(axis=1))
     present = encoding.active_layers(population)[:, layer].all(axis=1)
     counts = np.bincount(population[present, column], minlength=int(encoding.cardinalities[column]))
     return counts / len(population)
