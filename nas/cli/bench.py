@@ -113,9 +113,9 @@ def search(
         )
     result_console().print(search_table(result))
     if plot is not None:
-        from nas.report.curves import curves_page
+        from nas.bench.plot import plot_search_bench
 
-        write_or_print(curves_page(result), plot)
+        plot_search_bench(result, plot)
     _write(result, json)
 
 

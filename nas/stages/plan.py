@@ -88,8 +88,13 @@ class Plan:
         }
 
 
-def resolve(spec: JobSpec) -> Plan:
+def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
     """Check every name and number of a spec against what exists.
+
+    The plan's spec has a space file's content in place of its path, so that a job outlives the file.
+
+    Args:
+        relative_to: folder that a space's path starts from.
 
     Raises:
         InvalidSpec: every problem at once, each with its path and what is accepted.
@@ -97,8 +102,9 @@ def resolve(spec: JobSpec) -> Plan:
     problems: list[Problem] = []
     space: SearchSpace | None = None
     task: Task | None = None
+    is_path = isinstance(spec.space, str) and spec.space not in space_names()
     try:
-        space = load_space(spec.space)
+        space = load_space(relative_to / str(spec.space) if is_path else spec.space)
     except SpaceError as error:
         problems += error.problems
     try:
@@ -126,18 +132,9 @@ def resolve(spec: JobSpec) -> Plan:
     objectives = tuple(_objectives(spec, tuple(targets), task, problems))
     if problems or space is None or task is None:
         raise InvalidSpec(problems)
+    if is_path:
+        spec = spec.model_copy(update={"space": space.spec.model_dump(mode="json")})
     return Plan(spec, space, task, tuple(targets), objectives)
-
-
-def self_contained(spec: JobSpec, relative_to: Path) -> JobSpec:
-    """The spec with a space file's content in place of its path, so that the job outlives the file."""
-    if isinstance(spec.space, str) and spec.space not in space_names():
-        try:
-            space = load_space(relative_to / spec.space)
-        except SpaceError as error:
-            raise InvalidSpec(error.problems) from error
-        return spec.model_copy(update={"space": space.spec.model_dump(mode="json")})
-    return spec
 
 
 def latency_names(targets: tuple[Target, ...]) -> dict[str, Target]:
