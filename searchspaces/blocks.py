@@ -73,9 +73,10 @@ def mix_tokens(
     """(B, N, D) → what a layer's token mixer adds to it."""
     batch, tokens, width = x.shape
     width = int(width)  # a constant in exports by tracing
+    shape = batch, tokens, layer.heads, width // layer.heads
     normed = rms_norm(x, weights["mixing_norm"])
-    projected = linear(normed, weights["qkv"].reshape(3 * width, width))
-    q, k, v = projected.reshape(batch, tokens, 3, layer.heads, width // layer.heads).permute(2, 0, 3, 1, 4)
+    # Three products: onnxruntime would copy all of one product's result to split it.
+    q, k, v = (linear(normed, weight).reshape(shape).transpose(1, 2) for weight in weights["qkv"].unbind())
     mixed = parse_mixer(layer.mixer).forward(_turn(q, turns), _turn(k, turns), v)
     return linear(mixed.transpose(1, 2).reshape(batch, tokens, width), weights["out"])
 
@@ -120,7 +121,8 @@ def _step_tokens(
     x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: tuple[Tensor, Tensor], state: State
 ) -> tuple[Tensor, State]:
     batch, width = x.shape
-    projected = linear(rms_norm(x, weights["mixing_norm"]), weights["qkv"].reshape(3 * width, width))
-    q, k, v = projected.reshape(batch, 3, layer.heads, width // layer.heads).unbind(1)
+    shape = batch, layer.heads, width // layer.heads
+    normed = rms_norm(x, weights["mixing_norm"])
+    q, k, v = (linear(normed, weight).reshape(shape) for weight in weights["qkv"].unbind())
     mixed, state = parse_mixer(layer.mixer).step(_turn(q, turns), _turn(k, turns), v, state)
     return linear(mixed.reshape(batch, width), weights["out"]), state

@@ -38,5 +38,8 @@ def with_earlier(x: Tensor, chunk: int, earlier: int) -> Tensor:
     import torch
 
     chunks = into_chunks(x, chunk, ahead=earlier)
-    count = chunk_count(x.shape[2], chunk)
-    return torch.cat([chunks[:, :, i : i + count] for i in range(earlier + 1)], dim=3)
+    batch, heads, count, _, size = chunks.shape
+    own = torch.arange(count - earlier, device=x.device).unsqueeze(1)
+    table = own + torch.arange(earlier + 1, device=x.device)
+    seen = chunks.index_select(2, table.flatten())
+    return seen.reshape(batch, int(heads), -1, (earlier + 1) * chunk, int(size))

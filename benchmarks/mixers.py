@@ -1,0 +1,148 @@
+"""How the latency of one layer grows with the sequence, for each token mixer of a space.
+
+A layer is what a model runs: norm, projections, rotary positions, mixer, residual. It is exported to
+ONNX and run by onnxruntime on one thread. Times are processor time relative to a reference model that is run
+in between, which holds on a busy machine where wall time does not.
+
+    python benchmarks/mixers.py                     # about 3 minutes
+    python benchmarks/mixers.py --widths 256 --mixers softmax linear --lengths 1024 4096
+    python benchmarks/mixers.py --dynamo            # by torch.export instead of tracing; adds a minute
+
+Exits with 1 where a goal is missed: from N = 1024 to N = 4096 every mixer but softmax grows at most
+5×, and at N = 4096 it is faster than softmax.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnxscript import optimizer
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from nas.export.reference import reference_model
+from searchspaces import NO_MIXER, Architecture, Layer, load_space
+from searchspaces.blocks import mix_tokens, rotary
+from searchspaces.submodel import Submodel
+from workers.timing import Clocks, TimingProtocol, calibrate, time_interleaved
+
+LARGEST_GROWTH = 5.0
+PROTOCOL = TimingProtocol(warm_up=1, min_repeats=5, max_repeats=40, goal_error=0.01, max_seconds=2.0)
+
+
+class OneLayer(nn.Module):
+    """x (B, N, D) → x plus what the token mixer adds."""
+
+    def __init__(self, mixer: str, width: int, heads: int) -> None:
+        super().__init__()
+        self.layer, self.head_size = Layer(mixer, heads), width // heads
+        torch.manual_seed(0)
+        self.weights = Submodel(Architecture(2, width, (self.layer,))).layers[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        turns = rotary(torch.arange(x.shape[1]), self.head_size)
+        return x + mix_tokens(x, self.layer, dict(self.weights.named_parameters()), turns)
+
+
+def exported(model: OneLayer, width: int, dynamo: bool) -> bytes:
+    """An ONNX file of any batch and length."""
+    example, file = torch.zeros(2, 320, width), io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        if dynamo:
+            sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+            torch.onnx.export(
+                model, (example,), file, dynamo=True, input_names=["x"], dynamic_shapes=[sizes], verbose=False
+            )
+            return file.getvalue()
+        axes = {0: "batch", 1: "length"}
+        torch.onnx.export(
+            model,
+            (example,),
+            file,
+            dynamo=False,
+            opset_version=18,
+            input_names=["x"],
+            output_names=["y"],
+            dynamic_axes={"x": axes, "y": axes},
+        )
+    return bytes(optimizer.optimize(onnx.load_model_from_string(file.getvalue())).SerializeToString())
+
+
+def session_of(file: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def latencies(model: OneLayer, width: int, lengths: list[int], dynamo: bool) -> list[float]:
+    """Each length's time over the reference's, which is of 1024 tokens; the export's outputs are checked."""
+    session, reference = session_of(exported(model, width, dynamo)), session_of(reference_model())
+    tokens = {"tokens": np.zeros((1, 1024), dtype=np.int64)}
+    found = []
+    for length in lengths:
+        x = np.random.default_rng(length).standard_normal((1, length, width)).astype(np.float32)
+        with torch.inference_mode():
+            wanted = model(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(session.run(None, {"x": x})[0], wanted, atol=1e-4)
+        timing = time_interleaved(
+            lambda x=x: session.run(None, {"x": x}),
+            lambda: reference.run(None, tokens),
+            PROTOCOL,
+            Clocks.for_threads(1),
+        )
+        found.append(timing.ratio)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--space", default="hybrid-lm", help="whose mixers; default %(default)s")
+    parser.add_argument("--mixers", nargs="+", help="options instead of the space's")
+    parser.add_argument("--widths", nargs="+", type=int, default=[128, 256], help="D; default %(default)s")
+    parser.add_argument("--heads", type=int, default=4, help="H; default %(default)s")
+    parser.add_argument(
+        "--lengths", nargs="+", type=int, default=[256, 1024, 4096], help="N; default %(default)s"
+    )
+    parser.add_argument("--dynamo", action="store_true", help="export by torch.export instead of tracing")
+    asked = parser.parse_args()
+    mixers = asked.mixers or [x for x in load_space(asked.space).spec.layer.mixer if x != NO_MIXER]
+    torch.set_num_threads(1)
+
+    tokens = {"tokens": np.zeros((1, 1024), dtype=np.int64)}
+    reference = session_of(reference_model())
+    reference_ms = calibrate(lambda: reference.run(None, tokens), Clocks.for_threads(1))
+    console, missed = Console(), []
+    for width in asked.widths:
+        title = f"One layer, D {width}, H {asked.heads}, 1 thread, ms (reference model {reference_ms:.2f} ms)"
+        table = Table("mixer", *(f"N {n}" for n in asked.lengths), "growth", "softmax takes", title=title)
+        softmax: float | None = None
+        for mixer in mixers:
+            ratios = latencies(OneLayer(mixer, width, asked.heads), width, asked.lengths, asked.dynamo)
+            growth = ratios[-1] / ratios[-2] if len(ratios) > 1 else float("nan")
+            if mixer == "softmax":
+                softmax = ratios[-1]
+            elif asked.lengths[-2:] == [1024, 4096]:
+                if growth > LARGEST_GROWTH:
+                    missed.append(f"{mixer}, D {width}: grows {growth:.2f}× from 1024 to 4096")
+                if softmax is not None and ratios[-1] >= softmax:
+                    missed.append(f"{mixer}, D {width}: not faster than softmax at 4096")
+            faster = f"{softmax / ratios[-1]:.1f}×" if softmax is not None else "-"
+            table.add_row(mixer, *(f"{r * reference_ms:.2f}" for r in ratios), f"{growth:.2f}×", faster)
+        console.print(table)
+    for miss in missed:
+        console.print(f"[red]missed[/red] {miss}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
