@@ -26,6 +26,9 @@ LOCAL_DEVICE = "local-cpu"
 
 STOP_SECONDS = 5.0
 
+MOST_WORKERS = 512
+"""Connected at once; each holds two threads of this process."""
+
 
 class EmbeddedFleet:
     """A worker server on loopback that starts on first use, and a worker process for this machine.
@@ -38,7 +41,7 @@ class EmbeddedFleet:
     def __init__(self, home: Path, door: WorkerDoor) -> None:
         self._home = home
         self._secret = door.secret
-        self._server = WorkerServer(door.bind, admits=door.admits, tls=door.tls)
+        self._server = WorkerServer(door.bind, admits=door.admits, tls=door.tls, max_sessions=MOST_WORKERS)
         self._lock = threading.Lock()
         self._address: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
