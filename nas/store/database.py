@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, func, literal, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import (
     DataError,
@@ -19,16 +18,23 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.sql import ColumnElement
 
 from nas.errors import StoreUnavailable
 from nas.store.migrate import is_current, migrate
-from nas.store.tables import Base
 
 __all__ = ["Database"]
 
 DEFECTS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 """What the database says of a wrong statement: a defect of ours, never told as an outage."""
+
+WRITES = "nas_writes"
+"""Option of the connections that write."""
+
+ONE_STATE: dict[str, dict[str, Any]] = {
+    "sqlite": {},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+"""Options of the connections that read: several statements see one state of the data."""
 
 POOL = 10
 """Connections that one process keeps open; as many again may join for a moment."""
@@ -47,12 +53,18 @@ class Database:
 
     def __init__(self, url: URL, patience: float) -> None:
         self.name = url.render_as_string(hide_password=True)
-        self.is_sqlite = url.get_backend_name() == "sqlite"
-        with self._failures():
-            if self.is_sqlite:
-                self.engine = _sqlite_engine(url, patience)
-            else:
-                self.engine = _postgresql_engine(url, patience)
+        opened = _sqlite_engine if url.get_backend_name() == "sqlite" else _postgresql_engine
+        self._engine = opened(url, patience)
+        self._reading = self._engine.execution_options(**ONE_STATE[self._engine.name])
+        self._writing = self._engine.execution_options(**{WRITES: True})
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    def _migrate(self) -> None:
+        # Most often there is nothing to write, and so no lock to wait for.
         with self.read() as connection:
             current = is_current(connection)
         if not current:
@@ -62,39 +74,18 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the data and changes nothing."""
-        with self._failures(), self.engine.begin() as connection:
+        with self._failures(), self._reading.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is kept whole at the block's end, or not at all where the block fails."""
-        with (
-            self._failures(),
-            self.engine.connect().execution_options(nas_writes=True) as connection,
-            connection.begin(),
-        ):
+        with self._failures(), self._writing.begin() as connection:
             yield connection
-
-    def insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
-        """An INSERT that can say what to do with a row whose key is there already."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
-
-    def lock(self, connection: Connection, table: type[Base]) -> None:
-        """Wait for every other transaction that writes to the table, and let none in before this one has
-        ended; on SQLite a writer is alone anyway."""
-        if not self.is_sqlite:
-            connection.execute(text(f"LOCK TABLE {table.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
-
-    def clock(self, here: float) -> ColumnElement[float]:
-        """Seconds since the epoch by the one clock that all processes of this database share: the
-        server's, or for a file this machine's (`here`)."""
-        if self.is_sqlite:
-            return literal(here)
-        return func.extract("epoch", func.clock_timestamp()).cast(postgresql.DOUBLE_PRECISION)
 
     def close(self) -> None:
         """Close every connection."""
-        self.engine.dispose()
+        self._engine.dispose()
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -106,6 +97,8 @@ class Database:
             raise StoreUnavailable(f"{self.name}: every connection is in use: {error}") from error
         except DBAPIError as error:
             raise StoreUnavailable(f"{self.name}: {_explain(error.orig)}") from error
+        except sqlite3.Error as error:  # while a connection is made SQLAlchemy does not wrap them
+            raise StoreUnavailable(f"{self.name}: {_explain(error)}") from error
 
 
 def _sqlite_engine(url: URL, patience: float) -> Engine:
@@ -137,7 +130,7 @@ def _sqlite_engine(url: URL, patience: float) -> Engine:
     def _begin(connection: Connection) -> None:
         # A transaction that reads first and writes later could not wait for a lock: the writer's is
         # asked for at once.
-        writes = connection.get_execution_options().get("nas_writes", False)
+        writes = connection.get_execution_options().get(WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine

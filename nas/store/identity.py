@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 from nas.errors import LimitExceeded, NoSuchJob
@@ -17,9 +17,11 @@ SHOWN = 5
 """Ids that an error names at most."""
 
 
-def new_job_id(spec: JobSpec) -> str:
+def new_job_id(spec: JobSpec, is_taken: Callable[[str], bool]) -> str:
     """A fresh id, e.g. ``"demo-3f9a1c"``."""
-    return f"{spec.name}-{secrets.token_hex(3)}"
+    while is_taken(job_id := f"{spec.name}-{secrets.token_hex(3)}"):
+        pass
+    return job_id
 
 
 def is_beginning(text: str) -> bool:

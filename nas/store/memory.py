@@ -81,7 +81,8 @@ class MemoryStore(Store):
                 raise too_many_jobs(owner, most)
             # As a database would give it back.
             spec = JobSpec.model_validate_json(spec.model_dump_json())
-            job = Job(new_job_id(spec), spec, JobStatus.QUEUED, StageName.PROFILE, None, now, now)
+            job_id = new_job_id(spec, self._jobs.__contains__)
+            job = Job(job_id, spec, JobStatus.QUEUED, StageName.PROFILE, None, now, now)
             self._jobs[job.id] = _Kept(job, owner, key)
             return job
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -13,6 +14,9 @@ from sqlalchemy import Connection, text
 from nas.errors import StoreUnavailable
 
 __all__ = ["is_current", "migrate", "revisions"]
+
+_ALEMBIC = threading.Lock()
+"""Alembic knows one migration at a time in a process."""
 
 _LOCK = 0x6E6173
 """PostgreSQL's advisory lock under which one process at a time migrates."""
@@ -52,4 +56,5 @@ def migrate(connection: Connection, to: str = "head") -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, to)
+    with _ALEMBIC:
+        command.upgrade(config, to)

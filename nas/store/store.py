@@ -44,9 +44,11 @@ class Store(ABC):
     """The only door to the database.
 
     Every method is one transaction: after it returns its effect survives a kill, and a kill within it
-    leaves nothing. Methods may be called from several threads.
+    leaves nothing. Methods may be called from several threads. JSON comes back as Python's `json` gives
+    it; NUL and lone surrogates in messages, which databases refuse, come back as U+FFFD.
 
     Raises:
+        NoSuchJob: from any method with a job's id, where no job has that id in full.
         StoreUnavailable: from any method, where the database or its disk cannot serve (locked beyond
             the timeout, full, gone, of a newer schema).
     """
@@ -157,11 +159,11 @@ class Store(ABC):
 
     @abstractmethod
     def put_predictor(self, target: Target, space: str, state: Mapping[str, Any]) -> None:
-        """Keep a predictor's state as the newest version for (target, space digest)."""
+        """Keep a predictor's state for (target, space digest), in place of an earlier one."""
 
     @abstractmethod
     def predictor(self, target: Target, space: str) -> dict[str, Any] | None:
-        """The newest state for (target, space digest)."""
+        """The state kept for (target, space digest)."""
 
     # What a job itself must remember
     @abstractmethod
@@ -174,11 +176,13 @@ class Store(ABC):
 
     @abstractmethod
     def put_points(self, job_id: str, points: Sequence[Point]) -> None:
-        """Insert points, or replace those with the same digest in this job."""
+        """Insert points, or replace those with the same digest in this job, which keep their place; their
+        architectures are known from then on. Of points with one digest the last counts."""
 
     @abstractmethod
     def points(self, job_id: str, on_front: bool | None = None) -> list[Point]:
-        """Points of a job: all, or only those on (True) or off (False) the front."""
+        """Points of a job in the order in which they first came: all, or only those on (True) or off
+        (False) the front. Those on the front are found without reading the others."""
 
     @abstractmethod
     def close(self) -> None:

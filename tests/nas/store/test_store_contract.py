@@ -12,7 +12,7 @@ import store_examples as examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.errors import NoSuchJob
+from nas.errors import LimitExceeded, NoSuchJob
 from nas.evaluation import Evaluation, Split
 from nas.job import Event, EventKind, JobSpec, JobStatus, StageName
 from nas.store.store import Store, SupernetRecord
@@ -95,6 +95,30 @@ def test_a_key_makes_one_job_of_several_submissions(store: Store) -> None:
     # A key is its owner's: nobody is given another's job for having guessed it.
     assert store.create_job(examples.spec("demo"), key="k", owner="bob") != job
     assert len(store.jobs()) == 4
+
+
+def test_an_owner_may_have_so_many_unfinished_jobs(store: Store) -> None:
+    job = store.create_job(examples.spec(), owner="ada", key="k", most=2)
+    other = store.create_job(examples.spec(), owner="ada", most=2)
+    with pytest.raises(LimitExceeded, match="2"):
+        store.create_job(examples.spec(), owner="ada", most=2)
+    assert store.jobs() == [other, job]
+    assert store.create_job(examples.spec(), owner="ada", key="k", most=2) == job
+    assert store.create_job(examples.spec(), owner="bob", most=2).status is JobStatus.QUEUED
+    store.set_job(other.id, JobStatus.SUCCEEDED, None)
+    assert store.create_job(examples.spec(), owner="ada", most=2).status is JobStatus.QUEUED
+
+
+def test_concurrent_submissions_stay_within_the_limit(store: Store) -> None:
+    def submit(_: int) -> int:
+        try:
+            store.create_job(examples.spec(), owner="ada", most=3)
+        except LimitExceeded:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(submit, range(8))) == store.unfinished("ada") == 3
 
 
 def test_concurrent_submissions_of_one_key_make_one_job(store: Store) -> None:

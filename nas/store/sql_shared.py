@@ -1,0 +1,125 @@
+"""What cost time and is reused by digest across jobs, in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from nas.evaluation import Evaluation, Split
+from nas.store import rows
+from nas.store.database import Database
+from nas.store.statements import insert, lock, of_digests, put, put_architectures, target_numbers
+from nas.store.store import Store, SupernetRecord
+from nas.store.tables import (
+    ArchitectureRow,
+    EvaluationRow,
+    MeasurementRow,
+    PredictorRow,
+    SupernetRow,
+    TargetRow,
+)
+from searchspaces.architecture import Architecture
+from workers.measurement import Measurement
+from workers.target import Target
+
+__all__ = ["SharedQueries"]
+
+
+class SharedQueries(Store):
+    """The half of a store that speaks of no job."""
+
+    _database: Database
+
+    def put_architectures(self, architectures: Iterable[Architecture]) -> None:
+        """See `Store.put_architectures`."""
+        with self._database.write() as connection:
+            put_architectures(connection, {a.digest: a for a in architectures})
+
+    def architectures(self, digests: Iterable[str]) -> dict[str, Architecture]:
+        """See `Store.architectures`."""
+        wanted = list(digests)
+        query = select(ArchitectureRow.__table__)
+        with self._database.read() as connection:
+            found = of_digests(connection, query, ArchitectureRow.digest, wanted)
+        known = {row.digest: Architecture.from_dict(row.architecture) for row in found}
+        return {digest: known[digest] for digest in wanted if digest in known}
+
+    def add_measurement(self, measurement: Measurement) -> bool:
+        """See `Store.add_measurement`."""
+        with self._database.write() as connection:
+            target = target_numbers(connection, [str(measurement.target)])[str(measurement.target)]
+            row = {**rows.measurement_row(measurement), "target": target, "measured_at": time.time()}
+            new = insert(connection, MeasurementRow).on_conflict_do_nothing(
+                index_elements=["target", "digest"]
+            )
+            added = connection.execute(new.returning(MeasurementRow.number), row)
+            return added.scalar_one_or_none() is not None
+
+    def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
+        """See `Store.measurements`."""
+        number = select(TargetRow.number).where(TargetRow.text == str(target)).scalar_subquery()
+        query = select(MeasurementRow.__table__).where(MeasurementRow.target == number)
+        with self._database.read() as connection:
+            found = of_digests(
+                connection, query, MeasurementRow.digest, digests, in_order_of=MeasurementRow.number
+            )
+        return [rows.measurement_from(row, target) for row in found]
+
+    def targets(self) -> list[Target]:
+        """See `Store.targets`."""
+        measured = select(MeasurementRow.number).where(MeasurementRow.target == TargetRow.number).exists()
+        query = select(TargetRow.text).where(measured).order_by(TargetRow.text)
+        with self._database.read() as connection:
+            return [Target.parse(text) for text in connection.execute(query).scalars()]
+
+    def add_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
+        """See `Store.add_evaluations`."""
+        if not evaluations:
+            return
+        with self._database.write() as connection:
+            # Two batches that share evaluations, in other orders, would wait for each other.
+            lock(connection, EvaluationRow)
+            new = insert(connection, EvaluationRow)
+            new = new.on_conflict_do_nothing(index_elements=["supernet", "split", "digest"])
+            connection.execute(new, [rows.evaluation_row(evaluation) for evaluation in evaluations])
+
+    def evaluations(
+        self, supernet: str, split: Split, digests: Iterable[str] | None = None
+    ) -> list[Evaluation]:
+        """See `Store.evaluations`."""
+        query = select(EvaluationRow.digest, EvaluationRow.value, EvaluationRow.seconds, EvaluationRow.number)
+        query = query.where(EvaluationRow.supernet == supernet, EvaluationRow.split == str(split))
+        with self._database.read() as connection:
+            found = of_digests(
+                connection, query, EvaluationRow.digest, digests, in_order_of=EvaluationRow.number
+            )
+        return [rows.evaluation_from(row, supernet, split) for row in found]
+
+    def put_supernet(self, record: SupernetRecord) -> None:
+        """See `Store.put_supernet`."""
+        with self._database.write() as connection:
+            put(connection, SupernetRow, ["digest"], [rows.supernet_row(record)])
+
+    def supernet(self, digest: str) -> SupernetRecord | None:
+        """See `Store.supernet`."""
+        with self._database.read() as connection:
+            query = select(SupernetRow.__table__).where(SupernetRow.digest == digest)
+            row = connection.execute(query).one_or_none()
+        return None if row is None else rows.supernet_from(row)
+
+    def put_predictor(self, target: Target, space: str, state: Mapping[str, Any]) -> None:
+        """See `Store.put_predictor`."""
+        with self._database.write() as connection:
+            number = target_numbers(connection, [str(target)])[str(target)]
+            row = {"target": number, "space": space, "state": dict(state)}
+            put(connection, PredictorRow, ["target", "space"], [row])
+
+    def predictor(self, target: Target, space: str) -> dict[str, Any] | None:
+        """See `Store.predictor`."""
+        query = select(PredictorRow.state).join(TargetRow, TargetRow.number == PredictorRow.target)
+        query = query.where(TargetRow.text == str(target), PredictorRow.space == space)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one_or_none()

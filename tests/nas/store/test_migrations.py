@@ -1,0 +1,96 @@
+"""From every schema that was ever shipped, with data in it, to this one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import store_examples as examples
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+from nas.evaluation import Split
+from nas.job import EventKind, JobStatus, StageName
+from nas.store import open_store
+from nas.store.address import url_of
+from nas.store.migrate import migrate, revisions
+from nas.store.tables import Base
+
+REVISIONS = Path(__file__).parent / "revisions"
+"""For each revision the statements that fill a database of it with one of everything."""
+
+
+def test_the_models_are_what_the_migrations_make(empty_address: str) -> None:
+    with closing(open_store(empty_address)) as store, store._database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_data_of_every_revision_is_read_after_the_upgrade(empty_address: str, revision: str) -> None:
+    engine = create_engine(url_of(empty_address))
+    with engine.begin() as connection:
+        migrate(connection, revision)
+        for statement in (REVISIONS / f"{revision}.sql").read_text().split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement)
+    engine.dispose()
+    with closing(open_store(empty_address)) as store:
+        (job,) = store.jobs()
+        assert (job.id, job.status, job.stage) == ("demo-3f9a1c", JobStatus.RUNNING, StageName.SEARCH)
+        assert job.spec == examples.spec("demo")
+        assert store.create_job(examples.spec(), key="k", owner="ada") == job
+        assert store.lease_owner(job.id) == "process"
+        (event,) = store.events(job.id)
+        assert (event.sequence, event.kind, event.message) == (1, EventKind.NOTE, "begun")
+        assert store.state(job.id, "search") == {"told": 3}
+        (measurement,) = store.measurements(examples.TARGET)
+        assert replace(measurement, measured_at=0.0) == examples.measurement("a")
+        (evaluation,) = store.evaluations("net", Split.VALIDATION)
+        assert evaluation == examples.evaluation("a")
+        assert store.supernet("net").path == "supernets/net.safetensors"
+        assert store.predictor(examples.TARGET, "space") == {"rows": 1}
+        assert store.points(job.id, on_front=True) == [examples.point(0, on_front=True, measured=2.5)]
+        # New rows do not meet the numbers of old ones.
+        store.put_points(job.id, [examples.point(1)])
+        store.add_evaluations([examples.evaluation("b")])
+        assert store.add_measurement(examples.measurement("b"))
+        assert len(store.points(job.id)) == 2
+
+
+def test_every_revision_goes_back_as_well(empty_address: str) -> None:
+    from alembic import command
+
+    from nas.store.migrate import _config
+
+    open_store(empty_address).close()
+    engine = create_engine(url_of(empty_address))
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        left = connection.dialect.get_table_names(connection)
+        assert left == ["alembic_version"]
+        assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 0
+    engine.dispose()
+    open_store(empty_address).close()
+
+
+def test_migrations_are_packaged(tmp_path: Path) -> None:
+    from setuptools import find_packages
+
+    root = Path(__file__).parents[3]
+    assert "nas.store.migrations.versions" in find_packages(str(root), include=["nas*"])
+    listed = subprocess.run(
+        [sys.executable, "-c", "import nas.store.migrate as m; print(m.revisions())"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert listed.stdout.strip() == str(revisions())

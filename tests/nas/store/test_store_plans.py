@@ -1,0 +1,108 @@
+"""No question of a user reads a table from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import store_examples as examples
+from sqlalchemy import event, text
+
+from nas.errors import NoSuchJob
+from nas.evaluation import Split
+from nas.job import Event, EventKind, JobStatus
+from nas.store import open_store
+from nas.store.store import Store
+
+QUESTIONS: dict[str, Callable[[Store, str], object]] = {
+    "job": lambda store, job: store.job(job),
+    "job by its beginning": lambda store, job: store.job(job[:-2]),
+    "older jobs": lambda store, job: store.jobs(limit=50, before=job),
+    "runnable": lambda store, job: store.runnable(5),
+    "unfinished": lambda store, job: store.unfinished("ada"),
+    "submit again": lambda store, job: store.create_job(examples.spec(), key="k", owner="ada"),
+    "set_job": lambda store, job: store.set_job(job, JobStatus.RUNNING, None),
+    "claim": lambda store, job: store.claim(job, "me", 1.0),
+    "lease_owner": lambda store, job: store.lease_owner(job),
+    "release": lambda store, job: store.release(job, "me"),
+    "append_event": lambda store, job: store.append_event(job, Event(EventKind.NOTE)),
+    "events": lambda store, job: store.events(job, after=1),
+    "state": lambda store, job: store.state(job, "search"),
+    "architectures": lambda store, job: store.architectures(["a", "b"]),
+    "measurements": lambda store, job: store.measurements(examples.TARGET),
+    "measurements of digests": lambda store, job: store.measurements(examples.TARGET, ["a", "b"]),
+    "evaluations": lambda store, job: store.evaluations("net", Split.VALIDATION),
+    "evaluations of digests": lambda store, job: store.evaluations("net", Split.VALIDATION, ["a", "b"]),
+    "supernet": lambda store, job: store.supernet("net"),
+    "predictor": lambda store, job: store.predictor(examples.TARGET, "space"),
+    "points": lambda store, job: store.points(job),
+    "front": lambda store, job: store.points(job, on_front=True),
+    "put_points": lambda store, job: store.put_points(job, [examples.point()]),
+}
+
+
+@contextmanager
+def statements(store: Store) -> Iterator[list[tuple[str, object]]]:
+    """Everything that is executed meanwhile."""
+    seen: list[tuple[str, object]] = []
+
+    def note(connection, cursor, statement, parameters, context, executemany) -> None:
+        if not executemany and statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            seen.append((statement, parameters))
+
+    event.listen(store._database._engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(store._database._engine, "before_cursor_execute", note)
+
+
+def plan(store: Store, statement: str, parameters: object) -> list[str]:
+    """As the database tells it, table scans (where no index would do) by their name."""
+    with store._database.read() as connection:
+        if connection.dialect.name == "sqlite":
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            return [row[3] for row in rows]
+        # Of a small table the server would read all; it is asked what it could do.
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        return [row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_is_answered_from_an_index(sql_store: Store, question: str) -> None:
+    job = sql_store.create_job(examples.spec(), key="k", owner="ada").id
+    sql_store.create_job(examples.spec("other"))
+    with statements(sql_store) as seen:
+        QUESTIONS[question](sql_store, job)
+    assert seen
+    for statement, parameters in seen:
+        lines = plan(sql_store, statement, parameters)
+        scans = [line for line in lines if line.startswith("SCAN ") or "Seq Scan" in line]
+        # SQLite reads a single row without a table so.
+        assert [scan for scan in scans if scan != "SCAN CONSTANT ROW"] == [], (statement, lines)
+
+
+@pytest.mark.parametrize(
+    "question", ["older jobs", "events", "measurements", "evaluations", "points", "front"]
+)
+def test_what_comes_in_order_is_not_sorted(tmp_path: Path, question: str) -> None:
+    # PostgreSQL may well prefer to sort so few rows.
+    with closing(open_store(tmp_path)) as store:
+        job = store.create_job(examples.spec()).id
+        with statements(store) as seen:
+            QUESTIONS[question](store, job)
+        for statement, parameters in seen:
+            assert "TEMP B-TREE" not in "".join(plan(store, statement, parameters)), statement
+
+
+def test_the_newest_jobs_are_read_from_the_end(sql_store: Store) -> None:
+    """A page of jobs, and the ids that an error names, are the last rows of the table: no sort."""
+    with statements(sql_store) as seen:
+        sql_store.jobs(limit=5)
+        with pytest.raises(NoSuchJob):
+            sql_store.job("nobody")
+    for statement, parameters in seen:
+        told = " ".join(plan(sql_store, statement, parameters))
+        assert "LIMIT" in statement or "WHERE" in statement
+        assert "TEMP B-TREE" not in told, statement
+        assert "Seq Scan" not in told, statement
