@@ -27,6 +27,7 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     HTML = "html"
+    SVG = "svg"
 
 
 def _note_format(context: typer.Context, value: Format) -> Format:
@@ -44,7 +45,9 @@ def front(
     format: Annotated[
         Format,
         typer.Option(
-            "--format", help="json and csv hold every point, html an interactive plot.", callback=_note_format
+            "--format",
+            help="json and csv hold every point, html is an interactive page, svg a picture.",
+            callback=_note_format,
         ),
     ] = Format.TABLE,
     json: Json = False,
@@ -67,6 +70,10 @@ def front(
         from nas.report.page import page
 
         write_or_print(page(found), out)
+    elif format is Format.SVG:
+        from nas.report.picture import picture
+
+        write_or_print(picture(found, found.targets[0]), out)
     else:
         from nas.cli.tables import print_front
 

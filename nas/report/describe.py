@@ -1,12 +1,23 @@
-"""One point in words, the same wherever it is shown."""
+"""One point in words and numbers, the same wherever it is shown."""
 
 from __future__ import annotations
 
-from nas.front import Latency, Point
+from dataclasses import dataclass
+
+from nas.errors import NoSuchPoint
+from nas.front import Front, Latency, Point
 from nas.report.numbers import readable_bytes, readable_count
 from workers.target import Target
 
-__all__ = ["describe_latency", "describe_point", "describe_quality", "known_latency", "readable_metric"]
+__all__ = [
+    "Dot",
+    "describe_latency",
+    "describe_point",
+    "describe_quality",
+    "dots_of",
+    "known_latency",
+    "readable_metric",
+]
 
 UNKNOWN = "–"
 
@@ -14,6 +25,38 @@ UNKNOWN = "–"
 def readable_metric(metric: str) -> str:
     """``"bits_per_byte"`` → ``"bits per byte"``."""
     return metric.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A point that can be drawn: both of its coordinates are known."""
+
+    point: Point
+    latency: Latency
+    quality: float
+
+    @property
+    def latency_ms(self) -> float:
+        """Measured where there is a measurement, else predicted."""
+        return self.latency.best_known
+
+
+def dots_of(front: Front, target: Target) -> list[Dot]:
+    """Every point of the front's job that can be drawn, fastest first.
+
+    Raises:
+        NoSuchPoint: there is none yet.
+    """
+    dots = [
+        Dot(point, latency, point.validation)
+        for point in front.points
+        if point.validation is not None and (latency := point.latency_ms.get(str(target))) is not None
+    ]
+    if not dots:
+        raise NoSuchPoint(
+            f"job {front.job} has no evaluated point on {target} to draw; go on with: nas resume {front.job}"
+        )
+    return sorted(dots, key=lambda dot: dot.latency_ms)
 
 
 def known_latency(point: Point, target: Target) -> float | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nas.front import Front, Latency, Point
-from nas.report.describe import describe_point, readable_metric
+from nas.front import Front, Point
+from nas.report.describe import Dot, describe_point, dots_of, readable_metric
 from nas.report.labels import place_labels
 from nas.report.palette import FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
 from nas.report.scales import linear_scale, log_scale, log_ticks, padded
@@ -25,35 +24,21 @@ HEIGHT = 560
 PLOT_WIDTH, PLOT_HEIGHT = 660.0, 400.0
 """Of the left panel on an ordinary screen, in pixels: what labels are placed for."""
 MONOSPACE = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
+Hover = Mapping[str, str]
+"""What hovering shows, by digest."""
 BAND = "rgba(11, 105, 163, 0.10)"
-
-
-@dataclass(frozen=True, slots=True)
-class _Dot:
-    """A point with what both panels need of it."""
-
-    point: Point
-    latency: Latency
-    quality: float
-    hover: str
 
 
 def figure(front: Front, target: Target, strips: Strips) -> Figure:
     """Points of `front` on `target`; hovering shows each one's numbers and layers.
 
     Raises:
-        ValueError: no point has both a quality and a latency.
+        NoSuchPoint: none can be drawn yet.
     """
     from plotly.subplots import make_subplots
 
-    dots = [
-        _Dot(point, latency, point.validation, _hover(point, front, target, strips))
-        for point in front.points
-        if point.validation is not None and (latency := point.latency_ms.get(str(target))) is not None
-    ]
-    if not dots:
-        raise ValueError(f"no point of {front.job} was evaluated on {target}: nothing to draw")
-    dots.sort(key=lambda dot: dot.latency.best_known)
+    dots = dots_of(front, target)
+    hover = {dot.point.digest: _hover(dot.point, front, target, strips) for dot in dots}
     built = make_subplots(
         rows=1,
         cols=2,
@@ -61,22 +46,23 @@ def figure(front: Front, target: Target, strips: Strips) -> Figure:
         horizontal_spacing=0.09,
         subplot_titles=("Quality over latency", "Was the prediction right?"),
     )
-    for trace in (*_quality_traces(dots), *_bound_traces(front, target, dots)):
+    for trace in (*_quality_traces(dots, hover), *_bound_traces(front, target, dots)):
         built.add_trace(trace, row=1, col=1)
-    for trace in _prediction_traces([dot for dot in dots if dot.latency.measured is not None]):
+    for trace in _prediction_traces([dot for dot in dots if dot.latency.measured is not None], hover):
         built.add_trace(trace, row=1, col=2)
     _style(built, front, dots)
     return built
 
 
-def _quality_traces(dots: list[_Dot]) -> Iterator[Any]:
+def _quality_traces(dots: list[Dot], hover: Hover) -> Iterator[Any]:
     others = [dot for dot in dots if not dot.point.on_front and not dot.point.preset]
     members = [dot for dot in dots if dot.point.on_front]
     presets = [dot for dot in dots if dot.point.preset]
-    yield _scatter("evaluated", others, marker={"size": 7, "color": FAINT, "opacity": 0.5})
+    yield _scatter("evaluated", others, hover, marker={"size": 7, "color": FAINT, "opacity": 0.5})
     yield _scatter(
         "front",
         members,
+        hover,
         mode="lines+markers",
         line={"color": FRONT, "width": 2, "shape": "hv"},
         marker={"size": 10, "color": FRONT, "line": {"color": "white", "width": 1.5}},
@@ -86,6 +72,7 @@ def _quality_traces(dots: list[_Dot]) -> Iterator[Any]:
     yield _scatter(
         "published design",
         presets,
+        hover,
         mode="markers+text",
         text=names,
         textposition=sides,
@@ -94,22 +81,22 @@ def _quality_traces(dots: list[_Dot]) -> Iterator[Any]:
     )
 
 
-def _scatter(name: str, dots: Sequence[_Dot], **style: Any) -> Any:
+def _scatter(name: str, dots: Sequence[Dot], hover: Hover, **style: Any) -> Any:
     from plotly.graph_objects import Scatter
 
     return Scatter(
         name=name,
-        x=[dot.latency.best_known for dot in dots],
+        x=[dot.latency_ms for dot in dots],
         y=[dot.quality for dot in dots],
-        customdata=[dot.hover for dot in dots],
+        customdata=[hover[dot.point.digest] for dot in dots],
         hovertemplate="%{customdata}<extra></extra>",
         **{"mode": "markers", **style},
     )
 
 
-def _to_prediction(dots: Sequence[_Dot]) -> dict[str, Any]:
+def _to_prediction(dots: Sequence[Dot]) -> dict[str, Any]:
     """Error bars that reach from what was measured to what had been predicted."""
-    misses = [dot.latency.predicted - dot.latency.best_known for dot in dots]
+    misses = [dot.latency.predicted - dot.latency_ms for dot in dots]
     return {
         "symmetric": False,
         "array": [max(miss, 0.0) for miss in misses],
@@ -121,21 +108,21 @@ def _to_prediction(dots: Sequence[_Dot]) -> dict[str, Any]:
 
 
 def _labels(
-    dots: Sequence[_Dot], presets: Sequence[_Dot], members: Sequence[_Dot]
+    dots: Sequence[Dot], presets: Sequence[Dot], members: Sequence[Dot]
 ) -> tuple[list[str], list[str]]:
     """Text and side of each preset's name; no text where it would cover something (hovering tells it)."""
-    x = log_scale([dot.latency.best_known for dot in dots], 0.0, PLOT_WIDTH)
+    x = log_scale([dot.latency_ms for dot in dots], 0.0, PLOT_WIDTH)
     y = linear_scale([dot.quality for dot in dots], PLOT_HEIGHT, 0.0)
     placed = place_labels(
-        [(x(dot.latency.best_known), y(dot.quality), dot.point.preset or "") for dot in presets],
-        [(x(dot.latency.best_known), y(dot.quality)) for dot in members],
+        [(x(dot.latency_ms), y(dot.quality), dot.point.preset or "") for dot in presets],
+        [(x(dot.latency_ms), y(dot.quality)) for dot in members],
         (0.0, 0.0, PLOT_WIDTH, PLOT_HEIGHT),
     )
     names = [dot.point.preset or "" if label else "" for dot, label in zip(presets, placed, strict=True)]
     return names, [label.side if label else "middle right" for label in placed]
 
 
-def _bound_traces(front: Front, target: Target, dots: Sequence[_Dot]) -> Iterator[Any]:
+def _bound_traces(front: Front, target: Target, dots: Sequence[Dot]) -> Iterator[Any]:
     from plotly.graph_objects import Scatter
 
     for bound in (o.bound for o in front.objectives if o.target == target and o.bound is not None):
@@ -149,12 +136,12 @@ def _bound_traces(front: Front, target: Target, dots: Sequence[_Dot]) -> Iterato
         )
 
 
-def _prediction_traces(dots: Sequence[_Dot]) -> Iterator[Any]:
+def _prediction_traces(dots: Sequence[Dot], hover: Hover) -> Iterator[Any]:
     from plotly.graph_objects import Scatter
 
     if not dots:
         return
-    values = [value for dot in dots for value in (dot.latency.predicted, dot.latency.best_known)]
+    values = [value for dot in dots for value in (dot.latency.predicted, dot.latency_ms)]
     low, high = min(values) * 0.9, max(values) * 1.1
     yield Scatter(
         name="within 5%",
@@ -186,7 +173,7 @@ def _prediction_traces(dots: Sequence[_Dot]) -> Iterator[Any]:
             "symbol": ["star" if dot.point.preset else "circle" for dot in dots],
             "line": {"color": "white", "width": 1},
         },
-        customdata=[dot.hover for dot in dots],
+        customdata=[hover[dot.point.digest] for dot in dots],
         hovertemplate="%{customdata}<extra></extra>",
         showlegend=False,
     )
@@ -204,9 +191,9 @@ def _hover(point: Point, front: Front, target: Target, strips: Strips) -> str:
     return "<br>".join([*facts, "", *layers])
 
 
-def _style(built: Figure, front: Front, dots: Sequence[_Dot]) -> None:
+def _style(built: Figure, front: Front, dots: Sequence[Dot]) -> None:
     line = {"gridcolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": FAINT, "zeroline": False}
-    latencies = [dot.latency.best_known for dot in dots]
+    latencies = [dot.latency_ms for dot in dots]
     ticks = log_ticks(latencies)
     milliseconds = {**line, "type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
     built.update_xaxes(**milliseconds)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from html import escape
 
-from nas.front import Front, Point
-from nas.report.describe import describe_quality, known_latency, readable_metric
+from nas.front import Front
+from nas.report.describe import Dot, describe_quality, dots_of, readable_metric
 from nas.report.labels import place_labels
 from nas.report.palette import CELL, FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
 from nas.report.scales import Scale, linear_scale, linear_ticks, log_scale, log_ticks
@@ -26,27 +25,13 @@ LIST_ROWS, ROW_HEIGHT = 13, 29
 CELL_WIDTH, CELL_HEIGHT, CELL_GAP = 19, 22, 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Dot:
-    point: Point
-    latency_ms: float
-    quality: float
-
-
 def picture(front: Front, target: Target) -> str:
     """An SVG document of `front` on `target`, some tens of kB.
 
     Raises:
-        ValueError: no point has both a quality and a latency.
+        NoSuchPoint: none can be drawn yet.
     """
-    dots = [
-        _Dot(point, latency, point.validation)
-        for point in front.points
-        if point.validation is not None and (latency := known_latency(point, target)) is not None
-    ]
-    if not dots:
-        raise ValueError(f"no point of {front.job} was evaluated on {target}: nothing to draw")
-    dots.sort(key=lambda dot: dot.latency_ms)
+    dots = dots_of(front, target)
     label = escape(f"Pareto front of {front.job} on {target}", quote=True)
     return "\n".join(
         [
@@ -60,7 +45,7 @@ def picture(front: Front, target: Target) -> str:
     )
 
 
-def _chart(front: Front, target: Target, dots: list[_Dot]) -> Iterator[str]:
+def _chart(front: Front, target: Target, dots: list[Dot]) -> Iterator[str]:
     latencies, qualities = [dot.latency_ms for dot in dots], [dot.quality for dot in dots]
     x = log_scale(latencies, LEFT, RIGHT)
     y = linear_scale(qualities, BOTTOM, TOP)
@@ -85,7 +70,7 @@ def _chart(front: Front, target: Target, dots: list[_Dot]) -> Iterator[str]:
     yield from _dots(dots, x, y)
 
 
-def _dots(dots: list[_Dot], x: Scale, y: Scale) -> Iterator[str]:
+def _dots(dots: list[Dot], x: Scale, y: Scale) -> Iterator[str]:
     for dot in dots:
         if not dot.point.on_front and not dot.point.preset:
             yield circle(x(dot.latency_ms), y(dot.quality), 3.5, FAINT, opacity=0.5)
@@ -106,7 +91,7 @@ def _dots(dots: list[_Dot], x: Scale, y: Scale) -> Iterator[str]:
             yield text(label.box[0], label.box[3] - 3, name, size=11, fill=PRESET)
 
 
-def _members(front: Front, dots: list[_Dot]) -> Iterator[str]:
+def _members(front: Front, dots: list[Dot]) -> Iterator[str]:
     """The front as a list, fastest first: strip, latency, quality; evenly thinned where it is long."""
     strips = Strips(dot.point.architecture for dot in dots)
     members = [dot for dot in dots if dot.point.on_front]

@@ -105,6 +105,21 @@ def test_the_front_as_a_page_is_written_to_a_file(nas, job, tmp_path):
     assert "<!doctype html>" in (tmp_path / "deep" / "front.html").read_text()
 
 
+def test_the_front_as_a_picture(nas, job):
+    assert nas("front", job, "--format", "svg").out.startswith("<svg")
+
+
+@pytest.mark.parametrize("format", ["html", "svg"])
+def test_a_job_without_points_cannot_be_drawn_and_says_so(nas, tmp_path, format):
+    store = open_store(tmp_path / "home")
+    store.create_job(load_job_spec(DEMO_FAST))
+    store.close()
+    answer = nas("front", "latest", "--format", format)
+    assert (answer.code, answer.out) == (3, "")
+    assert "nas resume" in answer.err
+    assert nas("front", "latest").code == 0
+
+
 def test_bounds_narrow_the_front(nas, job):
     document = json.loads(nas("front", job, "--max", "latency_ms=3", "--json").out)
     on_front = [point for point in document["points"] if point["on_front"]]

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from nas.errors import NoSuchPoint
 from nas.front import Front, Latency, Point
 from nas.objective import Direction, Objective, Source
 from nas.report.comparison import comparisons
@@ -147,8 +148,9 @@ def test_fronts_of_any_length_can_be_drawn(count):
 
 
 def test_a_front_without_points_cannot_be_drawn():
-    with pytest.raises(ValueError, match="nothing to draw"):
-        picture(front_of([]), TARGET)
+    for draw in (page, lambda front: picture(front, TARGET)):
+        with pytest.raises(NoSuchPoint, match="nas resume demo-3f9a1c"):
+            draw(front_of([]))
 
 
 def test_the_claim_names_the_best_tested_of_those_that_win_in_both(front):
