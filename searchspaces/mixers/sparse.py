@@ -13,7 +13,7 @@ from searchspaces.mixers.cache import (
     cached_step_operations,
     empty_cache,
 )
-from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
+from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.mixer import Mixer, State, register_mixer
 from searchspaces.operations import Operation, OperationKind
 
@@ -33,7 +33,7 @@ class Sparse(Mixer):
 
     Args:
         block: C, tokens a block.
-        globals: tokens at the start that everyone sees; at most `block`.
+        globals: tokens at the start that everyone sees; a divisor of `block`.
     """
 
     block: int = 64
@@ -43,8 +43,8 @@ class Sparse(Mixer):
     example = "sparse:8,4"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.globals <= self.block:
-            raise ValueError(f"globals {self.globals} must be from 1 to the block {self.block}")
+        if self.block < 1 or self.globals < 1 or self.block % self.globals:
+            raise ValueError(f"globals {self.globals} must divide the block {self.block}")
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Blocks of queries against [globals | block before | own block]."""
@@ -53,7 +53,7 @@ class Sparse(Mixer):
         block = self.block
         queries = into_chunks(q * q.shape[-1] ** -0.5, block)
         count = queries.shape[2]
-        keys, values = (self._with_globals(x, count) for x in (k, v))
+        keys, values = self._gathered(k), self._gathered(v)
         start = torch.arange(count, device=q.device)[:, None, None] * block
         query = torch.arange(block, device=q.device)[:, None]
         key = torch.arange(-block, block, device=q.device)
@@ -65,15 +65,18 @@ class Sparse(Mixer):
         mixed = (queries @ keys.transpose(-1, -2) + mask).softmax(-1) @ values
         return out_of_chunks(mixed, q.shape[2])
 
-    def _with_globals(self, x: Tensor, count: int) -> Tensor:
-        """(B, H, N, K) → (B, H, M, globals + 2 C, K)."""
+    def _gathered(self, x: Tensor) -> Tensor:
+        """(B, H, N, K) → (B, H, M, globals + 2 C, K): the globals, the block before and the own block."""
         import torch
-        from torch.nn.functional import pad
 
-        batch, heads, _, size = x.shape
-        shared = pad(x[:, :, : self.globals], (0, 0, 0, self.globals))[:, :, : self.globals]
-        everywhere = shared.unsqueeze(2).expand(batch, heads, count, self.globals, size)
-        return torch.cat([everywhere, with_earlier(x, self.block, 1)], dim=3)
+        unit, per_block = self.globals, self.block // self.globals
+        blocks = into_chunks(x, self.block, ahead=1)
+        batch, heads, count, _, size = blocks.shape
+        start = torch.arange(count - 1, device=x.device).unsqueeze(1) * per_block
+        near = start + torch.arange(2 * per_block, device=x.device)
+        table = torch.cat([torch.full_like(start, per_block), near], dim=1)
+        units = blocks.reshape(batch, int(heads), -1, unit, int(size)).index_select(2, table.flatten())
+        return units.reshape(batch, int(heads), -1, unit + 2 * self.block, int(size))
 
     def reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Token by token."""

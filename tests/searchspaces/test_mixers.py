@@ -135,7 +135,19 @@ def test_glyphs_differ() -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["", "flash", "window", "window:0", "window:-3", "window:x", "window:1,2", "sparse:4,8", "linear:3"],
+    [
+        "",
+        "flash",
+        "window",
+        "window:0",
+        "window:-3",
+        "window:x",
+        "window:1,2",
+        "sparse:4,8",
+        "sparse:8,3",
+        "sparse:0",
+        "linear:3",
+    ],
 )
 def test_options_that_do_not_parse(option: str) -> None:
     with pytest.raises(ValueError, match=option.partition(":")[0]):
