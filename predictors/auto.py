@@ -52,9 +52,7 @@ class Auto(Predictor):
         if len(latency) < self.ENOUGH:
             name, self.reason = first, f"{first}: {len(latency)} measurements are too few to compare"
         else:
-            errors = {
-                name: self._cross_validated(name, population, latency, error_ms) for name in candidates
-            }
+            errors = {name: self._cross_validated(name, population, latency, error_ms) for name in candidates}
             name = first
             for other in candidates[1:]:
                 if errors[other] < (1 - self.MARGIN) * errors[name]:

@@ -273,7 +273,9 @@ def _means(rows: Sequence[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     keys = dict.fromkeys((row["drift"], row["predictor"], row["samples"]) for row in rows)
     for drift, predictor, samples in keys:
         alike = [
-            row for row in rows if (row["drift"], row["predictor"], row["samples"]) == (drift, predictor, samples)
+            row
+            for row in rows
+            if (row["drift"], row["predictor"], row["samples"]) == (drift, predictor, samples)
         ]
         yield {
             "drift": drift,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from predictors.design import Matrix
 from predictors.posterior import fit_posterior, spread_of
@@ -59,10 +60,8 @@ def find_stretches(ratio: Vector) -> list[Stretch]:
         return [Stretch(0, n, 1.0)] if n else []
     log = np.log(ratio)
     noise = max(float(np.median(np.abs(np.diff(log)))) / 0.954, 0.005)
-    # An outlier may not pay for a stretch of its own.
-    centre = np.median(log)
-    reach = max(4 * noise, 0.5)
-    log = np.clip(log, centre - reach, centre + reach)
+    # One outlier, or two, shall not pay for a stretch; a running median keeps the edges of those that last.
+    log = median_filter(log, 2 * SHORTEST - 1, mode="nearest")
     total = np.concatenate([[0.0], np.cumsum(log)])
     squares = np.concatenate([[0.0], np.cumsum(log**2)])
     penalty = 3 * np.log(n)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from predictors.design import SpaceDesign
-from predictors.errors import PredictorError
 from predictors.predictor import Predictor, parse_predictor
 from predictors.prior import Prior
 from searchspaces.space import SearchSpace

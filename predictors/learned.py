@@ -35,7 +35,11 @@ class Mlp(Baseline):
         self.centre, self.scale = features.mean(0), features.std(0) + 1e-9
         self.level, self.reach = float(target.mean()), float(target.std()) + 1e-9
         network = MLPRegressor(
-            self._HIDDEN, batch_size=min(64, len(target)), learning_rate_init=2e-3, max_iter=200, random_state=0
+            hidden_layer_sizes=self._HIDDEN,
+            batch_size=min(64, len(target)),
+            learning_rate_init=2e-3,
+            max_iter=200,
+            random_state=0,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -23,7 +23,7 @@ class HeldOut:
     Attributes:
         mape: mean |predicted − measured| / measured.
         within_10, within_5: share of architectures predicted within ±10% and ±5%.
-        spearman: rank correlation; NaN where there are fewer than two different latencies.
+        spearman: rank correlation; 0 where all predictions, or all measurements, are the same.
         coverage_90: share of measurements inside the predicted 90% interval.
     """
 
@@ -60,6 +60,6 @@ def score(prediction: Prediction, latency_ms: Vector) -> HeldOut:
         mape=float(error.mean()),
         within_10=float((error <= 0.10).mean()),
         within_5=float((error <= 0.05).mean()),
-        spearman=float(spearmanr(prediction.mean_ms, latency_ms).statistic) if ranks else float("nan"),
+        spearman=float(spearmanr(prediction.mean_ms, latency_ms).statistic) if ranks else 0.0,
         coverage_90=float((np.abs(prediction.mean_ms - latency_ms) <= NORMAL_90 * prediction.std_ms).mean()),
     )

@@ -130,7 +130,8 @@ def table(files: Mapping[Path, Columns]) -> Table:
         if not kept.all():
             notes.append(f"{device}: {(~kept).sum()} rows whose architecture cannot be read are left out")
         population = np.stack(
-            [np.searchsorted(options[name], features[path][kept, i]) for i, name in enumerate(FEATURES)], axis=1
+            [np.searchsorted(options[name], features[path][kept, i]) for i, name in enumerate(FEATURES)],
+            axis=1,
         )
         parts = np.stack([numbers(columns, name)[kept] for name in LATENCIES])
         latency = np.where((parts >= 0).all(0) | np.isnan(parts).any(0), parts.sum(0), -1.0)

@@ -1,0 +1,162 @@
+"""The additive model: what it reaches from a handful, and that its closed form is the textbook's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from predictors import choose_next, held_out_report, make_predictor
+from predictors.posterior import fit_posterior, spread_of
+from predictors.prior import Prior, counted_prior
+from predictors.report import score
+from predictors.transfer import learn_prior
+
+
+def test_forty_eight_planned_measurements_are_enough(space, workload, make_device) -> None:
+    """Of devices whose every block is ±30% off its counted work, measured with 1% noise."""
+    within, ranks, covered = [], [], []
+    for seed in range(6):
+        device, rng = make_device(seed, noise=0.01), np.random.default_rng(seed)
+        measured, predictor = space.sample(8, rng), None
+        latency = device(measured)
+        while len(measured) < 48:
+            predictor = make_predictor("additive", space, workload).fit(measured, latency)
+            chosen = choose_next(space, workload, measured, 8, rng, predictor=predictor)
+            measured, latency = np.concatenate([measured, chosen]), np.append(latency, device(chosen))
+        new = space.sample(300, rng)
+        report = held_out_report(
+            make_predictor("additive", space, workload).fit(measured, latency), new, device(new)
+        )
+        within.append(report.within_10)
+        ranks.append(report.spearman)
+        covered.append(report.coverage_90)
+    assert min(within) > 0.95
+    assert min(ranks) > 0.99
+    assert 0.82 < np.mean(covered) < 0.98
+
+
+def test_a_block_never_measured_costs_what_its_work_suggests(space, workload, design, make_device) -> None:
+    population = space.sample(3000, np.random.default_rng(0))
+    counts = design.counts(population)
+    hidden = design.names.index("mixer/taylor/h8/d128")
+    device = make_device(0, apart=0.0)
+    without = population[counts[:, hidden] == 0][:60]
+    posterior = fit_posterior(design.counts(without), device(without), counted_prior(design))
+    alone = np.eye(len(design.names))[hidden]
+    expected = 1e-6 * counted_prior(design).mean[hidden]
+    mean, deviation = posterior.predict(alone[None])
+    assert mean[0] == pytest.approx(expected, rel=0.25)
+    seen = np.eye(len(design.names))[design.names.index("channel/mlp/r4/d128")][None]
+    assert deviation[0] / mean[0] > np.divide(*posterior.predict(seen)[::-1])[0]
+
+
+def test_coefficients_never_are_negative(design, space) -> None:
+    rng = np.random.default_rng(0)
+    counts = design.counts(space.sample(30, rng))
+    posterior = fit_posterior(counts, np.exp(rng.standard_normal(30)), counted_prior(design))
+    assert (posterior.mean >= 0).all()
+
+
+def test_an_outlier_hardly_matters(space, workload, make_device) -> None:
+    device, population = make_device(3, noise=0.005), space.sample(60, np.random.default_rng(3))
+    latency = device(population)
+    new = space.sample(200, np.random.default_rng(4))
+    clean = make_predictor("additive", space, workload).fit(population, latency)
+    latency[7] *= 3
+    spoilt = make_predictor("additive", space, workload).fit(population, latency)
+    assert np.abs(spoilt.predict(new).mean_ms / clean.predict(new).mean_ms - 1).mean() < 0.03
+
+
+def test_measurements_known_to_be_bad_count_less(space, workload, make_device) -> None:
+    device, population = make_device(5), space.sample(60, np.random.default_rng(5))
+    latency = device(population)
+    bad = np.arange(60) < 30
+    spoilt = np.where(bad, 1.3 * latency, latency)
+    error = np.where(bad, 0.3, 0.001) * latency
+    told = make_predictor("additive", space, workload).fit(population, spoilt, error)
+    report = score(told.predict(population[~bad]), latency[~bad])
+    assert report.mape < 0.02
+
+
+def test_the_closed_form_is_the_textbook_s() -> None:
+    """Against (Σ⁻¹ + XᵀX/σ²)⁻¹, with the trust and noise that were chosen read back."""
+    rng = np.random.default_rng(0)
+    truth = np.array([1.0, 2.0, 3.0])
+    counts = rng.integers(1, 5, (40, 3)).astype(float)
+    latency = counts @ truth * (1 + 0.01 * rng.standard_normal(40))
+    covariance = np.diag([0.5, 1.0, 1.5]) ** 2
+    posterior = fit_posterior(counts, latency, Prior(("a", "b", "c"), truth, covariance))
+    rows = counts / (counts @ posterior.mean)[:, None]
+    residual = latency / (counts @ posterior.mean) - 1
+    weight = 5 / (4 + (residual / posterior.noise) ** 2)
+    data = (rows.T * weight) @ rows / posterior.noise**2
+    assert np.linalg.inv(posterior.covariance) == pytest.approx(data, rel=0.05, abs=0.02 * data.max())
+    np.testing.assert_allclose(posterior.mean, truth, rtol=0.02)
+
+
+def test_left_out_errors_are_those_of_really_leaving_out(design, space, make_device) -> None:
+    population = space.sample(40, np.random.default_rng(8))
+    counts, latency = design.counts(population), make_device(8, noise=0.02)(population)
+    whole = fit_posterior(counts, latency, counted_prior(design))
+    kept = np.arange(40)
+    really = [
+        latency[i]
+        / (counts[i] @ fit_posterior(counts[kept != i], latency[kept != i], counted_prior(design)).mean)
+        - 1
+        for i in kept
+    ]
+    assert np.corrcoef(whole.residuals, really)[0, 1] > 0.8
+    assert np.abs(whole.residuals).mean() == pytest.approx(np.abs(really).mean(), rel=0.35)
+
+
+@pytest.mark.parametrize("size", [0.5, 1.0, 3.0])
+def test_spread_is_what_covers_ninety_percent(size: float) -> None:
+    errors = size * np.random.default_rng(0).standard_normal(5000)
+    assert spread_of(errors) == pytest.approx(size, rel=0.05)
+    assert spread_of(np.empty(0), guess=1.3) == pytest.approx(1.3, rel=0.1)
+
+
+def test_other_devices_teach(space, workload, design, make_device) -> None:
+    """Devices that share what counted work does not tell: a prior of five halves the error from five samples."""
+    common = np.exp(0.5 * np.random.default_rng(9).standard_normal(len(design.names)))
+
+    def device(seed: int, population):
+        own = np.exp(0.05 * np.random.default_rng(seed).standard_normal(len(design.names)))
+        return design.counts(population) @ (1e-6 * counted_prior(design).mean * common * own) * (1 + seed)
+
+    known = space.sample(80, np.random.default_rng(0))
+    prior = learn_prior(design, [(design.counts(known), device(seed, known)) for seed in range(1, 6)])
+    assert prior.devices == 5
+    few, new = space.sample(5, np.random.default_rng(1)), space.sample(300, np.random.default_rng(2))
+    errors = {
+        name: held_out_report(
+            make_predictor(name, space, workload, prior).fit(few, device(7, few)), new, device(7, new)
+        ).mape
+        for name in ("additive", "transfer")
+    }
+    assert errors["transfer"] < 0.5 * errors["additive"]
+    assert errors["transfer"] < 0.06
+
+
+def test_a_prior_survives_json_and_refuses_another_space(design, space, workload) -> None:
+    import json
+
+    prior = counted_prior(design)
+    again = Prior.from_dict(json.loads(json.dumps(prior.to_dict())))
+    np.testing.assert_array_equal(again.covariance, prior.covariance)
+    assert again.check(design) is again
+    with pytest.raises(ValueError, match="accepted are the design's own"):
+        make_predictor("transfer", space, workload, Prior(("x",), np.ones(1), np.eye(1)))
+
+
+def test_no_device_teaches_nothing(design) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        learn_prior(design, [])
+
+
+def test_one_device_teaches_its_shape(design, space, make_device) -> None:
+    population = space.sample(100, np.random.default_rng(0))
+    counts, latency = design.counts(population), make_device(1)(population)
+    prior = learn_prior(design, [(counts, latency)])
+    ratio = latency / (counts @ prior.mean)
+    assert np.ptp(ratio) / ratio.mean() < 0.1

@@ -1,0 +1,154 @@
+"""What every predictor promises, whatever it knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from predictors import (
+    Predictor,
+    PredictorError,
+    held_out_report,
+    make_predictor,
+    parse_predictor,
+    predictors,
+    restore_predictor,
+)
+from searchspaces import SearchSpace, load_space
+from workers.target import Workload
+
+NAMES = [
+    pytest.param(
+        name, marks=pytest.mark.skipif(not find_spec("lightgbm"), reason="lightgbm is not installed")
+    )
+    if name == "lightgbm"
+    else name
+    for name in predictors()
+]
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def unfitted(name: str, space: SearchSpace, workload: Workload) -> Predictor:
+    return make_predictor(name, space, workload)
+
+
+@pytest.fixture
+def data(space, make_device):
+    population = space.sample(40, np.random.default_rng(1))
+    return population, make_device(1, noise=0.01)(population)
+
+
+def test_ranks_architectures_it_did_not_see(unfitted, data, space, make_device) -> None:
+    new = space.sample(200, np.random.default_rng(2))
+    report = held_out_report(unfitted.fit(*data), new, make_device(1)(new))
+    assert report.spearman > 0.6
+    assert report.mape < 0.6
+
+
+def test_means_and_deviations_are_positive_numbers(unfitted, data, space) -> None:
+    prediction = unfitted.fit(*data).predict(space.sample(100, np.random.default_rng(3)))
+    assert prediction.mean_ms.shape == prediction.std_ms.shape == (100,)
+    for values in (prediction.mean_ms, prediction.std_ms):
+        assert np.isfinite(values).all()
+        assert (values > 0).all()
+
+
+def test_survives_json(unfitted, data, space, workload) -> None:
+    population = space.sample(50, np.random.default_rng(4))
+    expected = unfitted.fit(*data).predict(population)
+    state = json.loads(json.dumps(unfitted.to_state(), allow_nan=False))
+    restored = restore_predictor(space, workload, state)
+    assert restored.name == unfitted.name
+    found = restored.predict(population)
+    np.testing.assert_allclose(found.mean_ms, expected.mean_ms, rtol=1e-9)
+    np.testing.assert_allclose(found.std_ms, expected.std_ms, rtol=1e-9)
+
+
+def test_learns_the_same_from_the_same(name, space, workload, data) -> None:
+    first, second = (make_predictor(name, space, workload).fit(*data).predict(data[0]) for _ in range(2))
+    assert (first.mean_ms == second.mean_ms).all()
+    assert (first.std_ms == second.std_ms).all()
+
+
+def test_knows_no_unit(name, space, workload, data) -> None:
+    population, latency = data
+    small = make_predictor(name, space, workload).fit(population, latency).predict(population)
+    large = make_predictor(name, space, workload).fit(population, latency * 4096).predict(population)
+    np.testing.assert_allclose(large.mean_ms, small.mean_ms * 4096, rtol=0.02)
+
+
+def test_can_be_fitted_again(name, space, workload, data) -> None:
+    population, latency = data
+    again = make_predictor(name, space, workload).fit(population[:20], latency[:20]).fit(*data)
+    np.testing.assert_allclose(
+        again.predict(population).mean_ms,
+        make_predictor(name, space, workload).fit(*data).predict(population).mean_ms,
+    )
+
+
+def test_takes_standard_errors(unfitted, data) -> None:
+    population, latency = data
+    assert unfitted.fit(population, latency, 0.01 * latency).predict(population).mean_ms.shape == (40,)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda y: np.where(np.arange(len(y)) == 3, np.nan, y), r"latency_ms\[3\] is nan"),
+        (lambda y: np.where(np.arange(len(y)) == 3, 0.0, y), r"latency_ms\[3\] is 0"),
+        (lambda y: -y, r"\(40 such\)"),
+        (lambda y: np.where(np.arange(len(y)) == 3, np.inf, y), r"latency_ms\[3\] is inf"),
+        (lambda y: y[:-1], "shape"),
+        (lambda y: y[:, None], "shape"),
+    ],
+    ids=["nan", "zero", "negative", "infinite", "short", "two-dimensional"],
+)
+def test_refuses_what_is_no_latency(unfitted, data, spoil: Callable[[object], object], message: str) -> None:
+    population, latency = data
+    with pytest.raises(PredictorError, match=message):
+        unfitted.fit(population, spoil(latency))
+
+
+def test_refuses_nothing_and_answers_nothing_unfitted(unfitted, data) -> None:
+    population, latency = data
+    with pytest.raises(PredictorError, match="accepted are at least"):
+        unfitted.fit(population[:0], latency[:0])
+    with pytest.raises(PredictorError, match="not fitted"):
+        unfitted.predict(population)
+    with pytest.raises(PredictorError, match="not fitted"):
+        unfitted.to_state()
+
+
+def test_refuses_states_that_are_not_its_own(unfitted, data, space, workload) -> None:
+    state = unfitted.fit(*data).to_state()
+    with pytest.raises(PredictorError, match="schema"):
+        restore_predictor(space, workload, {**state, "schema": 99})
+    other = load_space({**space.spec.model_dump(), "width": [64]})
+    with pytest.raises(PredictorError, match="terms"):
+        restore_predictor(other, workload, state)
+    known = {key: state[key] for key in ("predictor", "schema", "terms")}
+    with pytest.raises(PredictorError, match="damaged"):
+        restore_predictor(space, workload, known)
+
+
+def test_a_latency_that_never_varies_is_learned(unfitted, data) -> None:
+    population, latency = data
+    prediction = unfitted.fit(population, np.full(len(latency), 5.0)).predict(population)
+    assert np.isfinite(prediction.mean_ms).all()
+    assert (prediction.std_ms > 0).all()
+
+
+def test_unknown_names_are_told_apart(space, workload) -> None:
+    with pytest.raises(ValueError, match="accepted: additive"):
+        parse_predictor("tarot")
+    with pytest.raises(ValueError, match="None"):
+        restore_predictor(space, workload, {})

@@ -1,0 +1,70 @@
+"""Devices that change their speed while they are measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from predictors.drift import control_factors, drift_of, find_stretches
+from predictors.posterior import fit_posterior
+from predictors.prior import counted_prior
+
+
+def test_a_slow_stretch_is_found_with_its_factor() -> None:
+    rng = np.random.default_rng(0)
+    ratio = np.exp(0.02 * rng.standard_normal(120))
+    ratio[40:70] *= 1.22
+    stretches = find_stretches(ratio)
+    assert [(s.start, s.stop) for s in stretches] == [(0, 40), (40, 70), (70, 120)]
+    assert [s.shifted for s in stretches] == [False, True, False]
+    assert stretches[1].factor == pytest.approx(1.22, rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_and_outliers_are_no_stretch(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ratio = np.exp(0.02 * rng.standard_normal(100))
+    ratio[[10, 50, 51]] *= 1.6
+    assert not any(stretch.shifted for stretch in find_stretches(ratio))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_few_measurements_are_one_stretch(n: int) -> None:
+    assert len(find_stretches(np.linspace(1, 3, n))) == min(n, 1)
+
+
+def test_drift_is_told_from_architectures(design, space, make_device) -> None:
+    """Nobody says what an architecture should take: cost and speed are found together."""
+    population = space.sample(90, np.random.default_rng(1))
+    exact = make_device(1)(population)
+    rng = np.random.default_rng(2)
+    speed = np.where((np.arange(90) >= 30) & (np.arange(90) < 55), 1.22, 1.0)
+    latency = exact * speed * np.exp(0.01 * rng.standard_normal(90))
+    drift = drift_of(design.counts(population), latency, np.arange(90.0), counted_prior(design))
+    assert np.mean(np.abs(drift.factors / speed - 1) < 0.03) > 0.95
+    assert len(drift.shifts) == 1
+    new = space.sample(200, np.random.default_rng(3))
+    raw = fit_posterior(design.counts(population), latency, counted_prior(design))
+    handled = fit_posterior(design.counts(population), latency / drift.factors, counted_prior(design))
+    errors = [
+        np.abs(design.counts(new) @ fit.mean / make_device(1)(new) - 1).mean() for fit in (handled, raw)
+    ]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_unmeasured_places_have_the_speed_of_the_nearest(design, space, make_device) -> None:
+    population = space.sample(60, np.random.default_rng(1))
+    latency = make_device(1)(population) * np.where(np.arange(60) < 40, 1.0, 1.5)
+    drift = drift_of(design.counts(population), latency, 10.0 * np.arange(60), counted_prior(design))
+    assert drift.factors_at(np.array([-5.0, 391.0, 399.0, 1e9])) == pytest.approx([1, 1, 1.5, 1.5], rel=0.02)
+    assert drift.widening >= 1
+
+
+def test_control_factors_follow_speed_and_never_see_their_own_row() -> None:
+    rng = np.random.default_rng(0)
+    speed = np.where(np.arange(400) % 200 < 60, 1.3, 1.0)
+    ratio = speed * np.exp(0.01 * rng.standard_normal(400))
+    before = control_factors(ratio, 3)
+    assert np.mean(np.abs(before / speed - 1) < 0.03) > 0.95
+    ratio[100] *= 5
+    assert control_factors(ratio, 3)[100] == pytest.approx(before[100], rel=1e-3)
