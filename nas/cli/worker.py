@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import sys
 from typing import Annotated
 
 import typer
 
+from nas.cli.settings import settings_of
+
 __all__ = ["worker"]
 
 
 def worker(
+    context: typer.Context,
     connect: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the service listens.")],
     device: Annotated[
         str, typer.Option(help="The name that jobs know this machine by.", show_default="the host's name")
@@ -22,11 +24,13 @@ def worker(
     """Measure models on this machine for a service, until stopped.
 
     The worker dials out, so it also works behind a firewall; it reconnects when the service restarts.
-    A secret that the service wants is read from [bold]$NAS_TOKEN[/bold].
+    A secret that the service wants is read from [bold]$NAS_TOKEN[/bold]; [bold]nas --authority FILE worker
+    …[/bold] connects over TLS.
 
-    [dim]nas worker --connect 192.168.0.10:7070 --device kitchen-laptop[/dim]
+    [dim]nas worker --connect 192.168.0.10:7071 --device kitchen-laptop[/dim]
     """
     from workers.agent import run_worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    run_worker(connect, device, token=os.environ.get("NAS_TOKEN"))
+    settings = settings_of(context)
+    run_worker(connect, device, token=settings.token, tls=settings.tls)
