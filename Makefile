@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint deploy/constraints.txt
-STUBS  := proto/workers/rpc/v1/worker.proto
+STUBS  := proto/workers/rpc/v1/worker.proto proto/nas/rpc/v1/service.proto
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow lint types imports stubs stubs-check check clean
