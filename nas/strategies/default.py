@@ -72,7 +72,8 @@ class SurrogateStrategy(RecordedStrategy):
         best = best_first(smaller, self.problem.violation(smaller), LARGEST)
         # The parameters are learned again once there is a quarter more to learn from.
         learn = len(self.ledger) >= 1.25 * self._taught
-        self._surrogate.fit(population[best], values[best], learn)
+        taught = np.sort(best)
+        self._surrogate.fit(population[taught], values[taught], learn)
         self._taught = len(self.ledger) if learn else self._taught
         self._pool = self._search(population[best[: self._size]])
         return self._pick(self.ledger.fresh(self._pool), n, smaller)

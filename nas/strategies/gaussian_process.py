@@ -17,6 +17,10 @@ Vector = NDArray[np.float64]
 Blocks = Mapping[str, Matrix]
 
 NOISE_FLOOR = 1e-5
+NEWEST = 40
+"""Observations by which the spread is calibrated."""
+SHRINKAGE = 10
+"""Observations that the assumption of a right spread counts for."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class GaussianProcess:
         self.parameters: Vector | None = None
 
     def fit(self, blocks: Blocks, targets: Vector, learn: bool = True) -> GaussianProcess:
-        """Learn from blocks of (n, ·) features and (n,) targets.
+        """Learn from blocks of (n, ·) features and (n,) targets, the newest last.
 
         Args:
             learn: whether to maximise the likelihood, from where the last fit ended; else its
@@ -97,7 +101,16 @@ class GaussianProcess:
         self._alpha = cho_solve(factor, y)
         # Many small predictions follow: a product with the inverse is twice as quick as solving.
         self._inverse = solve_triangular(factor[0], np.eye(len(y)), lower=True)
+        self._spread = self._scale * self._calibration()
         return self
+
+    def _calibration(self) -> float:
+        """By how much the newest observations missed what the others said of them, in standard deviations
+        (leave-one-out residuals in closed form), shrunk towards 1. They are what a search chose, and so
+        closer to what it will choose next than the average of all, which the likelihood settles."""
+        precision = np.square(self._inverse).sum(0)
+        missed = np.square(self._alpha[-NEWEST:]) / precision[-NEWEST:]
+        return float(np.sqrt((SHRINKAGE + missed.sum()) / (SHRINKAGE + len(missed))))
 
     def mean_and_std(self, blocks: Blocks) -> tuple[Vector, Vector]:
         """(n,) expected values and (n,) standard deviations of the noise-free function."""
@@ -105,7 +118,7 @@ class GaussianProcess:
         cross = self._kernel(x, self._data)
         own = self._amplitude + np.square(x[0]).sum(1)
         variance = np.maximum(own - np.square(cross @ self._inverse.T).sum(1), 0.0)
-        return self._mean + self._scale * (cross @ self._alpha), self._scale * np.sqrt(variance)
+        return self._mean + self._scale * (cross @ self._alpha), self._spread * np.sqrt(variance)
 
     def posterior(self, blocks: Blocks) -> Posterior:
         """The joint belief over these candidates; costs the square of their number."""
@@ -114,8 +127,8 @@ class GaussianProcess:
         half = cross @ self._inverse.T
         return Posterior(
             self._mean + self._scale * (cross @ self._alpha),
-            self._scale**2 * (self._kernel(x, x) - half @ half.T),
-            self._scale**2 * self._noise,
+            self._spread**2 * (self._kernel(x, x) - half @ half.T),
+            self._spread**2 * self._noise,
         )
 
     def _project(self, blocks: Blocks) -> tuple[Matrix, Matrix]:

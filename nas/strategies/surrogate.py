@@ -26,7 +26,7 @@ class Surrogate:
         self._positive: NDArray[np.bool_] = np.zeros(len(problem.free), bool)
 
     def fit(self, population: Population, values: Values, learn: bool) -> None:
-        """Learn from finite, fresh values.
+        """Learn from finite, fresh values, the newest last.
 
         Args:
             learn: whether to learn the models' own parameters too, or only the data.
