@@ -6,6 +6,7 @@ from predictors.planning import choose_next
 from predictors.predictor import Prediction, Predictor, parse_predictor, predictors, register_predictor
 from predictors.prior import Prior
 from predictors.report import HeldOut, held_out_report
+from predictors.transfer import transfer_prior
 
 __all__ = [
     "HeldOut",
@@ -20,4 +21,5 @@ __all__ = [
     "predictors",
     "register_predictor",
     "restore_predictor",
+    "transfer_prior",
 ]

@@ -28,9 +28,9 @@ class Auto(Predictor):
     """Fits each of its candidates on four fifths of the measurements, judges it on the rest, five times
     over, and keeps the one with the smallest mean relative error, refitted on everything.
 
-    With fewer than `ENOUGH` measurements nothing is judged: the first candidate serves. A later candidate must
-    be better by `MARGIN`, so that chance does not choose; without a prior `transfer` is `additive` and is not
-    judged twice.
+    With fewer than `ENOUGH` measurements nothing is judged: the first candidate serves. A later candidate
+    must be better by `MARGIN`, so that chance does not choose; without a prior `transfer` is `additive` and
+    is not judged twice.
 
     Attributes:
         chosen: the fitted predictor that answers.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from predictors.design import Design, Matrix
 from predictors.drift import control_factors, drift_of
@@ -18,14 +19,15 @@ from predictors.posterior import fit_posterior
 from predictors.predictor import Prediction, Vector, parse_predictor
 from predictors.prior import Prior, counted_prior
 from predictors.report import score
-from predictors.tables import DeviceRows, Table, read_table
-from predictors.transfer import learn_prior
+from predictors.tables import Table, read_table
+from predictors.transfer import KnownDevice, learn_prior
 from searchspaces.encoding import Population
 
 __all__ = ["DEFAULT_PREDICTORS", "DEFAULT_SAMPLES", "DriftHandling", "run_table_bench"]
 
 DEFAULT_SAMPLES = (1, 3, 5, 10, 20, 50, 200)
 DEFAULT_PREDICTORS = ("macs", "roofline", "lookup", "additive", "transfer")
+_Rows = NDArray[np.int64]
 PRIOR_ROWS = 2000
 """Rows of a known device that teach the prior, evenly spread over its measured order."""
 HELD_OUT = 2000
@@ -39,8 +41,8 @@ class DriftHandling(StrEnum):
     RAW = "raw"
     """Nothing: every row as the table has it."""
     STRETCHES = "stretches"
-    """Raw rows in measured order: stretches of another speed are found among the samples alone, and a held-out
-    row is judged at the speed of the stretch that it was measured in."""
+    """Raw rows in measured order: stretches of another speed are found among the samples alone, and a
+    held-out row is judged at the speed of the stretch that it was measured in."""
     CONTROLS = "controls"
     """As if control models had been interleaved: three rows before and three after tell each row's speed
     (never the row itself), which is divided out of samples and held-out rows alike."""
@@ -58,15 +60,6 @@ class _Scores:
     coverage_90: float
     fit_ms: float
     predict_per_s: float
-
-
-@dataclass(frozen=True)
-class _Device:
-    """One device under one handling of drift, its counted terms computed once."""
-
-    rows: DeviceRows
-    counts: Matrix
-    latency_ms: Vector
 
 
 @dataclass(frozen=True)
@@ -121,11 +114,12 @@ def run_table_bench(
     table = table.only([*dict.fromkeys([*judged, *teachers])])
     notes = list(table.notes)
     handlings = _handlings(table, drift, notes)
-    rows = []
+    prepared, plan = _Devices(table), _Plan(teachers, samples, seeds, predictors)
+    rows: list[dict[str, Any]] = []
     for done, (handling, device) in enumerate([(h, d) for h in handlings for d in judged]):
         if on_progress is not None:
             on_progress(done, len(handlings) * len(judged))
-        rows += _judge_device(table, handling, device, teachers, samples, seeds, predictors, notes)
+        rows += _judge_device(prepared, handling, device, plan, notes)
     if not rows:
         raise PredictorError(f"{table.name}: nothing to judge: {'; '.join(notes)}")
     return {
@@ -155,110 +149,121 @@ def _handlings(table: Table, drift: Sequence[str] | None, notes: list[str]) -> l
     return [DriftHandling.RAW]
 
 
-def _prepare(design: Design, rows: DeviceRows, handling: DriftHandling) -> _Device:
-    counts, latency = design.counts(rows.population), rows.latency_ms
-    if handling is DriftHandling.CONTROLS:
-        expected = fit_posterior(counts, latency, counted_prior(design)).predict(counts)[0]
-        latency = latency / control_factors(latency / expected, NEIGHBOURS)
-    return _Device(rows, counts, latency)
+class _Devices:
+    """A table's devices, each prepared and studied once for every way of handling drift."""
 
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.counts = {name: table.design.counts(rows.population) for name, rows in table.devices.items()}
+        self._controlled: dict[str, Vector] = {}
+        self._studied: dict[tuple[str, DriftHandling], KnownDevice] = {}
 
-def _prior(table: Table, handling: DriftHandling, teachers: Iterable[str]) -> Prior | None:
-    """What the known devices have in common; None where there are none."""
-    # Teachers' own drift is always divided out where their order tells it: they are history.
-    known = DriftHandling.RAW if handling is DriftHandling.RAW else DriftHandling.CONTROLS
-    taught = []
-    for name in teachers:
-        device = _prepare(table.design, table.devices[name], known)
-        every = max(1, len(device.latency_ms) // PRIOR_ROWS)
-        taught.append((device.counts[::every], device.latency_ms[::every]))
-    return learn_prior(table.design, taught) if taught else None
+    def latency_ms(self, name: str, handling: DriftHandling) -> Vector:
+        """(n,) of a device's rows, drift divided out where control models would have told it."""
+        latency = self.table.devices[name].latency_ms
+        if handling is not DriftHandling.CONTROLS:
+            return latency
+        if name not in self._controlled:
+            counts = self.counts[name]
+            expected = fit_posterior(counts, latency, counted_prior(self.table.design)).predict(counts)[0]
+            self._controlled[name] = latency / control_factors(latency / expected, NEIGHBOURS)
+        return self._controlled[name]
+
+    def prior(self, handling: DriftHandling, teachers: Iterable[str]) -> Prior | None:
+        """What known devices have in common; None where there are none.
+
+        They are history: wherever drift is handled at all, theirs is divided out as control models tell.
+        """
+        known = DriftHandling.RAW if handling is DriftHandling.RAW else DriftHandling.CONTROLS
+        taught = [self._study(name, known) for name in teachers]
+        return learn_prior(self.table.design, taught) if taught else None
+
+    def _study(self, name: str, handling: DriftHandling) -> KnownDevice:
+        if (name, handling) not in self._studied:
+            latency = self.latency_ms(name, handling)
+            some = slice(None, None, max(1, len(latency) // PRIOR_ROWS))
+            self._studied[name, handling] = KnownDevice.study(
+                self.table.design, self.counts[name][some], latency[some]
+            )
+        return self._studied[name, handling]
 
 
 def _judge_device(
-    table: Table,
-    handling: DriftHandling,
-    name: str,
-    teachers: Sequence[str],
-    samples: Sequence[int],
-    seeds: int,
-    predictors: Sequence[str],
-    notes: list[str],
-) -> list[dict[str, Any]]:
-    design = table.design
-    device = _prepare(design, table.devices[name], handling)
-    prior = _prior(table, handling, [teacher for teacher in teachers if teacher != name])
+    devices: _Devices, handling: DriftHandling, name: str, plan: _Plan, notes: list[str]
+) -> Iterable[dict[str, Any]]:
+    prior = devices.prior(handling, [teacher for teacher in plan.teachers if teacher != name])
+    device = _Judged(
+        devices.table.design,
+        prior,
+        devices.table.devices[name].population,
+        devices.counts[name],
+        devices.latency_ms(name, handling),
+    )
     total = len(device.latency_ms)
-    rows = []
-    for n in samples:
+    for n in plan.samples:
         if n > total // 2:
             notes.append(f"{name}: {n} samples left out, it has {total} usable rows")
             continue
-        by_predictor: dict[str, list[_Scores]] = {predictor: [] for predictor in predictors}
-        for seed in range(seeds):
+        by_predictor: dict[str, list[_Scores]] = {predictor: [] for predictor in plan.predictors}
+        for seed in range(plan.seeds):
             drawn = np.random.default_rng(seed).permutation(total)
             learn, judge = np.sort(drawn[:n]), np.sort(drawn[n : n + HELD_OUT])
-            speeds = _speeds(design, device, prior, handling, learn, judge)
-            for predictor in predictors:
+            speeds = device.speeds(handling, learn, judge)
+            for predictor, scores in by_predictor.items():
                 try:
-                    scores = _score(predictor, design, prior, device, learn, judge, speeds)
+                    scores.append(device.score(predictor, learn, judge, speeds))
                 except PredictorError as error:
                     notes.append(f"{predictor} from {n}: {error}")
-                    continue
-                by_predictor[predictor].append(scores)
-        rows += [
-            {
-                "drift": handling.value,
-                "predictor": predictor,
-                "samples": n,
-                "device": name,
-                **_mean(list(map(asdict, scores))),
-            }
-            for predictor, scores in by_predictor.items()
-            if len(scores) == seeds
-        ]
-    return rows
+        for predictor, scores in by_predictor.items():
+            if len(scores) == plan.seeds:
+                key = {"drift": handling.value, "predictor": predictor, "samples": n, "device": name}
+                yield {**key, **_mean(list(map(asdict, scores)))}
 
 
-def _speeds(
-    design: Design,
-    device: _Device,
-    prior: Prior | None,
-    handling: DriftHandling,
-    learn: Population,
-    judge: Population,
-) -> _Speeds:
-    if handling is not DriftHandling.STRETCHES:
-        return _Speeds(np.ones(len(learn)), np.ones(len(judge)), 1.0)
-    belief = counted_prior(design) if prior is None else prior
-    drift = drift_of(device.counts[learn], device.latency_ms[learn], learn.astype(float), belief)
-    return _Speeds(drift.factors, drift.factors_at(judge.astype(float)), drift.widening)
+@dataclass(frozen=True)
+class _Plan:
+    """What to judge, and by what. See `run_table_bench`."""
+
+    teachers: Sequence[str]
+    samples: Sequence[int]
+    seeds: int
+    predictors: Sequence[str]
 
 
-def _score(
-    name: str,
-    design: Design,
-    prior: Prior | None,
-    device: _Device,
-    learn: Population,
-    judge: Population,
-    speeds: _Speeds,
-) -> _Scores:
-    population = device.rows.population
-    start = time.perf_counter()
-    predictor = parse_predictor(name)(design, prior)
-    predictor.fit(population[learn], device.latency_ms[learn] / speeds.learn)
-    fitted = time.perf_counter()
-    prediction = predictor.predict(population[judge])
-    predicted = time.perf_counter()
-    at_speed = Prediction(
-        prediction.mean_ms * speeds.judge, prediction.std_ms * speeds.judge * speeds.widening
-    )
-    return _Scores(
-        **score(at_speed, device.latency_ms[judge]).to_dict(),
-        fit_ms=1000 * (fitted - start),
-        predict_per_s=len(judge) / (predicted - fitted),
-    )
+@dataclass(frozen=True)
+class _Judged:
+    """One device as if it had never been seen."""
+
+    design: Design
+    prior: Prior | None
+    population: Population
+    counts: Matrix
+    latency_ms: Vector
+
+    def speeds(self, handling: DriftHandling, learn: _Rows, judge: _Rows) -> _Speeds:
+        """What the measurements learned from say of the device's speed."""
+        if handling is not DriftHandling.STRETCHES:
+            return _Speeds(np.ones(len(learn)), np.ones(len(judge)), 1.0)
+        belief = counted_prior(self.design) if self.prior is None else self.prior
+        drift = drift_of(self.counts[learn], self.latency_ms[learn], learn.astype(float), belief)
+        return _Speeds(drift.factors, drift.factors_at(judge.astype(float)), drift.widening)
+
+    def score(self, name: str, learn: _Rows, judge: _Rows, speeds: _Speeds) -> _Scores:
+        """Learn from some rows, be judged on others."""
+        start = time.perf_counter()
+        predictor = parse_predictor(name)(self.design, self.prior)
+        predictor.fit(self.population[learn], self.latency_ms[learn] / speeds.learn)
+        fitted = time.perf_counter()
+        prediction = predictor.predict(self.population[judge])
+        predicted = time.perf_counter()
+        at_speed = Prediction(
+            prediction.mean_ms * speeds.judge, prediction.std_ms * speeds.judge * speeds.widening
+        )
+        return _Scores(
+            **score(at_speed, self.latency_ms[judge]).to_dict(),
+            fit_ms=1000 * (fitted - start),
+            predict_per_s=len(judge) / (predicted - fitted),
+        )
 
 
 _METRICS = tuple(field.name for field in fields(_Scores))

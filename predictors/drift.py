@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def find_stretches(ratio: Vector) -> list[Stretch]:
     while cuts[-1] > 0:
         cuts.append(int(before[cuts[-1]]))
     edges = cuts[::-1]
-    pieces = list(zip(edges[:-1], edges[1:], strict=True))
+    pieces = list(pairwise(edges))
     levels = [float(np.median(log[a:b])) for a, b in pieces]
     usual = levels[int(np.argmax([b - a for a, b in pieces]))]
     return [Stretch(a, b, float(np.exp(x - usual))) for (a, b), x in zip(pieces, levels, strict=True)]
@@ -125,7 +126,8 @@ class Drift:
 
     def factors_at(self, position: Vector) -> Vector:
         """(m,) at other places in measured order: those of the nearest measurement."""
-        return self.factors[_nearest(self.position, position)]
+        factors: Vector = self.factors[_nearest(self.position, position)]
+        return factors
 
 
 def drift_of(counts: Matrix, latency_ms: Vector, position: Vector, prior: Prior) -> Drift:

@@ -143,7 +143,7 @@ class _Whitened:
         the guessed noise, so that one sample decides nothing."""
         trust, noise = TRUST[:, None, None], NOISE[None, :, None]
         variance = trust**2 * self._size**2 + noise**2
-        unseen = max(self._errors @ self._errors - self._seen @ self._seen, 0.0)
+        unseen = max(float(self._errors @ self._errors - self._seen @ self._seen), 0.0)
         score = -0.5 * (self._seen**2 / variance + np.log(variance)).sum(2)
         score -= 0.5 * unseen / NOISE**2 + (len(self._errors) - len(self._size)) * np.log(NOISE)
         score -= 0.5 * np.log(TRUST[:, None]) ** 2 + 0.5 * (np.log(NOISE / guess) / 1.5) ** 2

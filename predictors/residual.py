@@ -59,6 +59,10 @@ class _Process:
         return cross @ self.weight, np.maximum(self.size**2 - (half**2).sum(0), 0.0)
 
 
+_ARRAYS = ("features", "centre", "scale", "weight", "root")
+_NUMBERS = ("reach", "size", "noise", "spread")
+
+
 @register_predictor("residual")
 class Residual(Predictor):
     """`transfer`, times one plus a Gaussian process on plain features.
@@ -97,9 +101,9 @@ class Residual(Predictor):
     def _dump(self) -> dict[str, Any]:
         state: dict[str, Any] = {"base": self._fitted().to_state(), "process": None}
         if self.process is not None:
-            state["process"] = {
-                name: value.tolist() if isinstance(value, np.ndarray) else value
-                for name, value in vars(self.process).items()
+            kept = vars(self.process)
+            state["process"] = {name: kept[name].tolist() for name in _ARRAYS} | {
+                name: kept[name] for name in _NUMBERS
             }
         return state
 
@@ -107,12 +111,10 @@ class Residual(Predictor):
         self.base = Transfer(self.design).load_state(state["base"])
         self.process = None
         if state["process"] is not None:
-            self.process = _Process(
-                **{
-                    name: np.asarray(value, float) if isinstance(value, list) else float(value)
-                    for name, value in state["process"].items()
-                }
-            )
+            kept = state["process"]
+            arrays: dict[str, Any] = {name: np.asarray(kept[name], float) for name in _ARRAYS}
+            numbers: dict[str, Any] = {name: float(kept[name]) for name in _NUMBERS}
+            self.process = _Process(**arrays, **numbers)
 
     def _fitted(self) -> Transfer:
         if not hasattr(self, "base"):

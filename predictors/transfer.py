@@ -3,35 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from predictors.additive import Additive
-from predictors.design import Design, Matrix
+from predictors.design import Design, Matrix, SpaceDesign
 from predictors.errors import PredictorError
-from predictors.posterior import NORMAL_90, fit_posterior
-from predictors.predictor import Vector, register_predictor
+from predictors.posterior import COVERED, NORMAL_90, Posterior, fit_posterior
+from predictors.predictor import Vector, register_predictor, valid_measurements
 from predictors.prior import SCALE_DOUBT, Prior, counted_prior
+from searchspaces.encoding import Population
+from searchspaces.space import SearchSpace
+from workers.target import Workload
 
-__all__ = ["Transfer", "learn_prior"]
+__all__ = ["KnownDevice", "Transfer", "learn_prior", "transfer_prior"]
 
 OWN = 0.04
 """Relative standard deviation of a term on one device that the known devices do not explain."""
 LEAST = 0.02
-"""Of its counted work's share, what a term costs at least in the prior's mean."""
+"""Of what its counted work suggests, what a term takes at least in the prior's mean."""
 FEW, DRAWS = 10, 6
 """Measurements, and draws of them, with which the prior tries itself on a known device left out."""
 
 
-def learn_prior(design: Design, devices: Sequence[tuple[Matrix, Vector]]) -> Prior:
-    """What several devices have in common: the mean of their coefficients, each device scaled to take as long
-    as the mean device on their architectures, and how they vary together.
+@dataclass(frozen=True)
+class KnownDevice:
+    """What is known of one device, or of one runtime, dtype, number of threads or workload of a device.
+
+    Attributes:
+        belief: over its coefficients before any measurement; follows its workload.
+        counts: (n, terms) of its measurements.
+        latency_ms: (n,) > 0.
+        fit: its coefficients.
+    """
+
+    belief: Prior
+    counts: Matrix
+    latency_ms: Vector
+    fit: Posterior
+
+    @classmethod
+    def study(cls, design: Design, counts: Matrix, latency_ms: Vector) -> Self:
+        """Learn the coefficients of a device from its measurements alone."""
+        belief = counted_prior(design)
+        return cls(belief, counts, latency_ms, fit_posterior(counts, latency_ms, belief))
+
+    @property
+    def excess(self) -> Vector:
+        """(terms,) what each term takes over what its counted work suggests: what workloads share."""
+        return self.fit.mean / self.belief.mean
+
+
+def transfer_prior(
+    space: SearchSpace, workload: Workload, known: Sequence[tuple[Workload, Population, Vector]]
+) -> Prior:
+    """What measurements of other targets say of a new one.
 
     Args:
-        design: of all populations.
-        devices: for each known device the (n, terms) counts and (n,) latencies of its measurements; of
-            another runtime, batch or length of the same device too, whose work differs by more than scale.
+        space: of all populations.
+        workload: of the new target.
+        known: for each other target its workload, (n, genes) architectures and (n,) latencies in ms. A
+            target may differ by device, runtime, dtype, threads, batch or tokens.
+
+    Raises:
+        PredictorError: no target, or a latency is not a finite number above 0.
+    """
+    devices = []
+    for other, population, latency_ms in known:
+        latency, _ = valid_measurements(population, latency_ms)
+        design = SpaceDesign(space, other)
+        devices.append(KnownDevice.study(design, design.counts(population), latency))
+    return learn_prior(SpaceDesign(space, workload), devices)
+
+
+def learn_prior(design: Design, devices: Sequence[KnownDevice]) -> Prior:
+    """What several devices have in common: the mean of what their terms take over what counted work suggests,
+    each device scaled to take as long as the mean device on their architectures, and how they vary together.
+
+    The prior tries itself on each device, learned from the others: so it knows its own spread.
+
+    Args:
+        design: of the new device.
+        devices: known ones, of the same terms.
 
     Raises:
         PredictorError: no device.
@@ -39,50 +94,49 @@ def learn_prior(design: Design, devices: Sequence[tuple[Matrix, Vector]]) -> Pri
     if not devices:
         raise PredictorError("no device to learn a prior from; accepted is at least one")
     belief = counted_prior(design)
-    fits = [fit_posterior(counts, latency, belief) for counts, latency in devices]
-    usual = np.concatenate([counts for counts, _ in devices]).mean(0)
-    scaled = np.array([fit.mean / (usual @ fit.mean) for fit in fits])
-    noises = np.array([fit.noise for fit in fits])
-    prior = _common(belief, usual, scaled, noises)
+    usual = np.concatenate([device.counts for device in devices]).mean(0) * belief.mean
+    share = usual / usual.sum()
+    excess = np.array([device.excess / (share @ device.excess) for device in devices])
+    noises = np.array([device.fit.noise for device in devices])
+    prior = _common(belief, excess, noises)
     if len(devices) < 3:
         return prior
     errors = []
-    for left_out, (counts, latency) in enumerate(devices):
+    for left_out, device in enumerate(devices):
         rest = np.arange(len(devices)) != left_out
-        of_rest = _common(belief, usual, scaled[rest], noises[rest])
-        errors.append(_standardised_errors(of_rest, counts, latency))
-    return replace(prior, spread=float(np.quantile(np.concatenate(errors), 0.9)) / NORMAL_90)
+        errors.append(_standardised_errors(_common(device.belief, excess[rest], noises[rest]), device))
+    tried = np.concatenate(errors)
+    return replace(prior, spread=float(np.quantile(tried, COVERED)) / NORMAL_90) if len(tried) else prior
 
 
-def _common(belief: Prior, usual: Vector, scaled: Matrix, noises: Vector) -> Prior:
-    """The Gaussian of devices' scaled coefficients: (devices, terms)."""
-    counted = belief.mean / (usual @ belief.mean)
+def _common(belief: Prior, excess: Matrix, noises: Vector) -> Prior:
+    """The Gaussian of devices' (devices, terms) excess over counted work, for the workload of `belief`."""
     # A term that every device was found to spend nothing on may still cost a little.
-    mean = np.maximum(scaled.mean(0), LEAST * counted)
-    if len(scaled) == 1:
+    mean = np.maximum(excess.mean(0), LEAST)
+    outer = np.outer(belief.mean, belief.mean)
+    if len(excess) == 1:
         # One device tells nothing of how devices differ; half of what counted work leaves open does.
-        shapes = belief.covariance - SCALE_DOUBT**2 * np.outer(belief.mean, belief.mean)
-        together = shapes / (2 * usual @ belief.mean) ** 2
+        together = (belief.covariance / outer - SCALE_DOUBT**2) / 4
     else:
-        apart = scaled - mean
-        together = apart.T @ apart / (len(scaled) - 1)
+        apart = excess - mean
+        together = apart.T @ apart / (len(excess) - 1)
     covariance = SCALE_DOUBT**2 * np.outer(mean, mean) + together + np.diag((OWN * mean) ** 2)
-    return Prior(belief.names, mean, covariance, float(np.median(noises)), devices=len(scaled))
+    return Prior(
+        belief.names, belief.mean * mean, outer * covariance, float(np.median(noises)), devices=len(excess)
+    )
 
 
-def _standardised_errors(prior: Prior, counts: Matrix, latency: Vector) -> Vector:
+def _standardised_errors(prior: Prior, device: KnownDevice) -> Vector:
     """|Errors| over their standard deviations on a device that the prior does not know, from `FEW` of its
     measurements, several times."""
-    found = []
+    found = [np.empty(0)]
     for draw in range(DRAWS):
-        order = np.random.default_rng(draw).permutation(len(latency))
+        order = np.random.default_rng(draw).permutation(len(device.latency_ms))
         few, rest = order[:FEW], order[FEW : FEW + 200]
-        if not len(rest):
-            break
-        fitted = fit_posterior(counts[few], latency[few], prior)
-        mean, deviation = fitted.predict(counts[rest])
-        found.append(np.abs(latency[rest] - mean) / (deviation / fitted.spread))
-    return np.concatenate(found) if found else np.empty(0)
+        fitted = fit_posterior(device.counts[few], device.latency_ms[few], prior)
+        mean, deviation = fitted.predict(device.counts[rest])
+        found.append(np.abs(device.latency_ms[rest] - mean) / (deviation / fitted.spread))
+    return np.concatenate(found)
 
 
 @register_predictor("transfer")

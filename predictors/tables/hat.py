@@ -1,4 +1,4 @@
-"""Tables of HAT (Wang et al., 2020): encoder-decoder transformers, a file a device, rows in measured order."""
+"""Tables of HAT (Wang et al., 2020): encoder-decoder transformers, a file a device, in measured order."""
 
 from __future__ import annotations
 

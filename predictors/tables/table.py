@@ -85,7 +85,8 @@ def read_table(*paths: str | Path) -> Table:
     if set(hat.REQUIRED) <= set(first):
         return hat.table(columns)
     raise PredictorError(
-        f"{files[0]}: neither the columns {list(hwgpt.REQUIRED)} and DEVICE:latency_ms, nor {list(hat.REQUIRED)}"
+        f"{files[0]}: neither the columns {list(hwgpt.REQUIRED)} and DEVICE:latency_ms, "
+        f"nor {list(hat.REQUIRED)}"
     )
 
 
