@@ -18,11 +18,11 @@ from searchspaces.mixers.mixer import _REGISTRY
 
 EXAMPLES = [cls.example for cls in mixers().values()]
 SIZES = {
-    "window": ["window:1", "window:3", "window:32", "window:100"],
-    "sparse": ["sparse", "sparse:1,1", "sparse:5,5"],
+    "window": ["window:1", "window:100"],
+    "sparse": ["sparse", "sparse:5,5"],
 }
 OPTIONS = EXAMPLES + [option for name in mixers() for option in SIZES.get(name, [])]
-LENGTHS = [1, 2, 7, 8, 9, 65, 150]
+LENGTHS = [1, 9, 150]
 
 every_mixer = pytest.mark.parametrize("mixer", [parse_mixer(option) for option in OPTIONS], ids=OPTIONS)
 
@@ -69,7 +69,7 @@ def test_gradients_are_those_of_the_reference(mixer: Mixer) -> None:
 
 @every_mixer
 def test_forward_is_repeated_step_in_single_precision(mixer: Mixer) -> None:
-    q, k, v = (x.float() for x in projected(2, 2, 150, 16))
+    q, k, v = (x.float() for x in projected(1, 2, 140, 16))
     torch.testing.assert_close(stepped(mixer, q, k, v)[0], mixer.forward(q, k, v), rtol=0, atol=1e-4)
 
 
@@ -85,7 +85,7 @@ def test_state_bytes_are_those_of_the_state(mixer: Mixer, heads: int) -> None:
 
 @every_mixer
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_no_token_sees_a_later_one(mixer: Mixer, data: st.DataObject) -> None:
     tokens = data.draw(st.integers(1, 140))
     changed = data.draw(st.integers(0, tokens - 1))
@@ -136,7 +136,6 @@ def test_glyphs_differ() -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        "",
         "flash",
         "window",
         "window:0",
