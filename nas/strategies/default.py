@@ -21,6 +21,8 @@ __all__ = ["SurrogateStrategy"]
 
 ENUMERABLE = 20_000
 """Spaces of at most this many codes are scored whole instead of searched."""
+DRAWS = 50
+"""Random draws for each candidate of the start."""
 LARGEST = 600
 """Evaluations that the surrogate learns from, the best ones: its cost grows with their cube."""
 WAITING = 64
@@ -66,7 +68,7 @@ class SurrogateStrategy(RecordedStrategy):
         values = self.problem.refreshed(population, values)
         usable = np.isfinite(values).all(1)
         if self.ledger.taken < self._initial or usable.sum() < min(self._initial, 4):
-            return self.problem.encoding.sample(n, self.rng)
+            return self._start(n)
         population, values = population[usable], values[usable]
         smaller = self.problem.minimised(values)
         best = best_first(smaller, self.problem.violation(smaller), LARGEST)
@@ -77,6 +79,13 @@ class SurrogateStrategy(RecordedStrategy):
         self._taught = len(self.ledger) if learn else self._taught
         self._pool = self._search(population[best[: self._size]])
         return self._pick(self.ledger.fresh(self._pool), n, smaller)
+
+    def _start(self, n: int) -> Population:
+        """Random candidates, of which those that meet the free objectives' bounds come first."""
+        rows = self.problem.encoding.sample(n if not self.problem.free else DRAWS * n, self.rng)
+        values = self.problem.refreshed(rows, np.zeros((len(rows), len(self.problem.objectives))))
+        violation = self.problem.violation(self.problem.minimised(values), self.problem.free)
+        return rows[np.argsort(violation, kind="stable")]
 
     def _search(self, elite: Population) -> Population:
         """(pool, genes) the inner evolution's survivors, best first by what is believed."""
@@ -140,7 +149,8 @@ class SurrogateStrategy(RecordedStrategy):
         if self.problem.reference is not None:
             reference = self.problem.minimised(np.array(self.problem.reference, float))
         else:
-            both = moocore.filter_dominated(np.concatenate([front, believed]))
+            finite = believed[np.isfinite(believed).all(1)]
+            both = moocore.filter_dominated(np.concatenate([front, finite]))
             reference = both.max(0) + 0.1 * np.ptp(both, axis=0) + 1e-9
         return front, np.minimum(reference, self.problem.bounds)
 

@@ -1,0 +1,85 @@
+"""What the default strategy promises beyond the contract."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nas.objective import Objective, Source
+from nas.strategies import Problem, parse_strategy
+from nas.strategies.archive import Archive
+from searchspaces.encoding import Encoding, Population
+
+
+def cost(rows: Population) -> np.ndarray:
+    return 1.0 + rows.sum(1, dtype=float)
+
+
+def evaluate(rows: Population) -> np.ndarray:
+    """Quality depends on which genes the cost is spent on."""
+    worth = np.linspace(0.2, 2.0, rows.shape[1])
+    return np.stack([20.0 / (1.0 + rows @ worth), cost(rows)], 1)
+
+
+def problem(bound: float | None = None) -> Problem:
+    objectives = (
+        Objective("quality", "nats", source=Source.EVALUATED),
+        Objective("latency_ms", "ms", source=Source.PREDICTED, bound=bound),
+    )
+    encoding = Encoding([4] * 12, [f"gene_{i}" for i in range(12)])
+    return Problem(encoding, objectives, lambda rows: cost(rows)[:, None])
+
+
+def test_spends_no_evaluation_outside_a_free_bound():
+    """One random candidate in a hundred is within it; latency is known before anything is evaluated."""
+    strategy = parse_strategy("default")(problem(bound=11.0), 0)
+    for _ in range(5):
+        rows = strategy.ask(8)
+        strategy.tell(rows, evaluate(rows))
+        assert (cost(rows) <= 11.0).mean() > 0.5
+    assert (cost(rows) <= 11.0).all()
+
+
+def test_a_refitted_predictor_is_heard():
+    """Latencies turn out to be a third of what was predicted: candidates change at once."""
+    factor = [1.0]
+    bounded = problem(bound=8.0)
+    told = Problem(bounded.encoding, bounded.objectives, lambda rows: factor[0] * cost(rows)[:, None])
+    strategy = parse_strategy("default")(told, 0)
+    for _ in range(4):
+        rows = strategy.ask(8)
+        strategy.tell(rows, evaluate(rows))
+    assert (cost(rows) <= 8.0).all()
+    factor[0] = 1 / 3
+    rows = strategy.ask(8)
+    assert cost(rows).max() > 12.0
+    assert (cost(rows) / 3 <= 8.0).all()
+
+
+def test_candidates_waited_for_are_not_asked_in_another_guise():
+    """Two batches asked in a row cover as much of the front as one of twice the size."""
+    whole, halves = (parse_strategy("default")(problem(), 0) for _ in range(2))
+    for strategy in (whole, halves):
+        rows = strategy.ask(20)
+        strategy.tell(rows, evaluate(rows))
+    at_once, in_turn = whole.ask(12), np.concatenate([halves.ask(6), halves.ask(6)])
+
+    def covered(rows: Population) -> float:
+        archive = Archive(whole.problem)
+        archive.add(rows, evaluate(rows))
+        return archive.hypervolume([20.0, 40.0])
+
+    assert covered(in_turn) > 0.9 * covered(at_once)
+
+
+def test_finds_the_whole_front_of_a_small_space():
+    encoding = Encoding([3] * 5, list("abcde"))
+    small = Problem(encoding, problem().objectives, lambda rows: cost(rows)[:, None])
+    strategy = parse_strategy("default")(small, 0)
+    found, best = Archive(small), Archive(small)
+    everything = encoding.enumerate(1000)
+    best.add(everything, evaluate(everything))
+    for _ in range(8):
+        rows = strategy.ask(6)
+        strategy.tell(rows, evaluate(rows))
+        found.add(rows, evaluate(rows))
+    assert found.hypervolume([20.0, 12.0]) > 0.99 * best.hypervolume([20.0, 12.0])
