@@ -19,7 +19,17 @@ from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
 from searchspaces.mixers.mixer import State
 
-__all__ = ["Weights", "channel_prefix", "forward", "mix_channels", "mix_tokens", "rms_norm", "rotary", "step"]
+__all__ = [
+    "Weights",
+    "channel_prefix",
+    "embed",
+    "forward",
+    "mix_channels",
+    "mix_tokens",
+    "rms_norm",
+    "rotary",
+    "step",
+]
 
 NORM_EPSILON = 1e-6
 ROTARY_BASE = 10_000.0
@@ -44,6 +54,12 @@ class Weights:
 def channel_prefix(channel: str) -> str:
     """What the names of a channel mixer's weights begin with."""
     return channel.partition(":")[0] + "_"
+
+
+def embed(tokens: Tensor, weight: Tensor) -> Tensor:
+    """Token ids (…) and (V, D) → (…, D), times √D as in Vaswani et al. (2017, 3.4): a tied embedding starts
+    small for the logits' sake, and without the factor its residual stream learns much more slowly."""
+    return embedding(tokens, weight) * int(weight.shape[1]) ** 0.5
 
 
 def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
@@ -90,7 +106,7 @@ def mix_channels(x: Tensor, layer: Layer, weights: Mapping[str, Tensor]) -> Tens
 
 def forward(tokens: Tensor, architecture: Architecture, weights: Weights) -> Tensor:
     """(B, N) token ids → (B, N, V) logits."""
-    x = embedding(tokens, weights.embedding)
+    x = embed(tokens, weights.embedding)
     positions = torch.arange(tokens.shape[1], device=tokens.device)
     heads = sorted({layer.heads for layer in architecture.layers if layer.mixer != NO_MIXER})
     turns = {h: rotary(positions, architecture.width // h) for h in heads}
@@ -105,7 +121,7 @@ def step(
     tokens: Tensor, position: int, architecture: Architecture, weights: Weights, states: Sequence[State]
 ) -> tuple[Tensor, list[State]]:
     """(B,) token ids at one position → (B, V) logits and the layers' next states."""
-    x = embedding(tokens, weights.embedding)
+    x = embed(tokens, weights.embedding)
     here = torch.tensor([position], device=tokens.device)
     following = []
     for layer, own, state in zip(architecture.layers, weights.layers, states, strict=True):

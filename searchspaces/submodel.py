@@ -15,6 +15,9 @@ from searchspaces.mixers.mixer import State
 
 __all__ = ["DecodeState", "Submodel", "layer_shapes"]
 
+EMBEDDING_SCALE = 0.02
+"""Standard deviation of fresh embeddings: small, so that a fresh model's tied logits are nearly even."""
+
 
 @dataclass(frozen=True)
 class DecodeState:
@@ -46,8 +49,8 @@ class Submodel(nn.Module):
         architecture: what to build.
         weights: copied, shaped as the architecture says; fresh where None.
 
-    Fresh norms are 1, and fresh matrices, the embedding too, normal with standard deviation 1/√columns;
-    those that write to the residual stream are divided by √2L more, as in GPT-2.
+    Fresh norms are 1, fresh matrices normal with standard deviation 1/√columns, those that write to the
+    residual stream divided by √2L more, and embeddings 0.02, both as in GPT-2.
     """
 
     def __init__(self, architecture: Architecture, weights: Weights | None = None) -> None:
@@ -91,6 +94,8 @@ def initial(name: str, shape: tuple[int, ...], depth: int) -> nn.Parameter:
     """A fresh weight of a model with `depth` layers; see `Submodel`."""
     if name.endswith("norm"):
         return nn.Parameter(torch.ones(shape))
+    if name == "embedding":
+        return nn.Parameter(torch.randn(shape) * EMBEDDING_SCALE)
     into_residual = name == "out" or name.endswith("_down")
     scale = (2 * depth) ** -0.5 if into_residual else 1.0
     return nn.Parameter(torch.randn(shape) * scale * shape[-1] ** -0.5)

@@ -77,9 +77,9 @@ class Embedding(Block):
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:
         """y (B, N, D)."""
-        from torch.nn.functional import embedding
+        from searchspaces.blocks import embed
 
-        return embedding(inputs["tokens"], inputs["embedding"])
+        return embed(inputs["tokens"], inputs["embedding"])
 
 
 @dataclass(frozen=True)
