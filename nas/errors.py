@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from searchspaces.errors import Problem, SpaceError
-from workers.errors import NoWorkerServes
+from workers.errors import (
+    ListenFailed,
+    ModelUnusable,
+    NoWorkerServes,
+    ProtocolViolation,
+    SessionRefused,
+    TargetNotServed,
+    TransferFailed,
+    WorkerError,
+)
 
 __all__ = [
     "Busy",
@@ -184,14 +193,26 @@ class ServiceFault(NasError):
     exit_code = 15
 
 
+_OF_WORKERS: dict[type[WorkerError], type[NasError]] = {
+    NoWorkerServes: NoWorker,
+    TargetNotServed: NoWorker,
+    ListenFailed: ServiceUnavailable,
+    TransferFailed: ServiceUnavailable,
+    SessionRefused: Forbidden,
+    ProtocolViolation: Incompatible,
+    ModelUnusable: ModelRejected,
+}
+
+
 def as_nas_error(error: Exception) -> NasError:
     """What an error of a lower layer, or one that nobody expected, is to a user of this one."""
     if isinstance(error, NasError):
         return error
     if isinstance(error, SpaceError):
         return InvalidSpec(error.problems)
-    if isinstance(error, NoWorkerServes):
-        return NoWorker(str(error))
+    for kind, mapped in _OF_WORKERS.items():
+        if isinstance(error, kind):
+            return mapped(str(error))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return StoreUnavailable(f"cannot write {error.filename or 'to disk'}: {error.strerror}")
     return JobFailed(f"{type(error).__name__}: {error}")

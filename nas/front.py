@@ -40,6 +40,9 @@ class Latency:
     measured: float | None = None
     measured_std: float | None = None
 
+    def __post_init__(self) -> None:
+        _refuse_nan(self, ("predicted", "predicted_std", "measured", "measured_std"))
+
     @property
     def best_known(self) -> float:
         """Measured where there is a measurement, else predicted."""
@@ -68,6 +71,9 @@ class Point:
     latency_ms: Mapping[str, Latency] = field(default_factory=dict)
     preset: str | None = None
     on_front: bool = False
+
+    def __post_init__(self) -> None:
+        _refuse_nan(self, ("validation", "test"))
 
     def value(self, objective: Objective) -> float:
         """The objective's value, measured where it can be; NaN where it is unknown."""
@@ -117,6 +123,13 @@ class Point:
         )
 
 
+def _refuse_nan(noun: Latency | Point, names: Sequence[str]) -> None:
+    for name in names:
+        value = getattr(noun, name)
+        if value is not None and math.isnan(value):
+            raise ValueError(f"{name} is NaN; a number is accepted, or None for what is not known")
+
+
 def mark_front(points: Sequence[Point], objectives: Sequence[Objective]) -> list[Point]:
     """The points with `on_front` set: within every bound, and not dominated by another that is.
 
@@ -128,7 +141,10 @@ def mark_front(points: Sequence[Point], objectives: Sequence[Objective]) -> list
     on_front = np.zeros(len(points), bool)
     if usable.any():
         on_front[usable] = moocore.is_nondominated(minimised[usable], keep_weakly=True)
-    return [replace(point, on_front=bool(flag)) for point, flag in zip(points, on_front, strict=True)]
+    return [
+        point if point.on_front == flag else replace(point, on_front=flag)
+        for point, flag in zip(points, on_front.tolist(), strict=True)
+    ]
 
 
 def _minimised(points: Sequence[Point], objectives: Sequence[Objective]) -> NDArray[np.float64]:
@@ -166,12 +182,15 @@ class Front:
     points: tuple[Point, ...]
 
     def members(self) -> list[Point]:
-        """Points on the front, best quality first."""
-        quality = next(o for o in self.objectives if o.source is Source.EVALUATED)
+        """Points on the front, best quality (on the validation split) first."""
         return sorted(
             (point for point in self.points if point.on_front),
-            key=lambda point: quality.direction.sign * point.value(quality),
+            key=lambda point: self.direction.sign * point.value(self._quality),
         )
+
+    @property
+    def _quality(self) -> Objective:
+        return Objective("quality", self.metric, self.direction, Source.EVALUATED)
 
     def values(self, points: Sequence[Point] | None = None) -> NDArray[np.float64]:
         """(n, objectives) in their own units, of all points where None."""
@@ -216,13 +235,16 @@ class Front:
             raise NoSuchPoint(
                 f"job {self.job} has no point on its front yet; finish it with: nas resume {self.job}"
             )
-        within = self.select(bounds or {}, members)
-        if within:
-            return within[0]
         bounded = self._bounded(bounds or {})
-        excess = _excess(members, bounded).max(1)
-        nearest = members[int(excess.argmin())]
-        shown = ", ".join(f"{o.name} {nearest.value(o):.4g} (asked ≤ {o.bound:g})" for o in bounded)
+        excess = _excess(members, bounded)
+        within = excess.max(1, initial=0.0) <= 0
+        if within.any():
+            return members[int(within.argmax())]
+        row = int(excess.max(1).argmin())
+        nearest = members[row]
+        shown = ", ".join(
+            _miss(objective, nearest, share) for objective, share in zip(bounded, excess[row], strict=True)
+        )
         raise NothingMeetsBounds(
             f"no point of {self.job} meets the bounds; the nearest, {nearest.digest}, has {shown}"
         )
@@ -235,27 +257,31 @@ class Front:
 
     def _bounded(self, bounds: Mapping[str, float]) -> list[Objective]:
         """The objectives that the bounds speak of, with the bounds as theirs."""
-        known = {o.name: o for o in self.objectives}
-        for name in ("parameters", "macs", "state_bytes"):
-            known.setdefault(name, Objective(name, name))
-        for target in self.targets:
-            for name in ("latency_ms", f"latency_ms@{target.device}", f"latency_ms@{target}"):
-                known.setdefault(name, Objective(name, "ms", Direction.MIN, Source.PREDICTED, None, target))
-        several = len(self.targets) > 1
-        problems, bounded = [], []
-        for name, bound in bounds.items():
-            if name == "latency_ms" and several:
-                latencies = [
-                    Objective(name, "ms", Direction.MIN, Source.PREDICTED, bound, t) for t in self.targets
-                ]
-                bounded += latencies
-            elif name in known:
-                bounded.append(replace(known[name], bound=bound))
-            else:
-                problems.append(Problem(f"bounds.{name}", f"not known; accepted: {', '.join(known)}"))
+        known = self._boundable()
+        problems = [
+            Problem(f"bounds.{name}", f"not known; accepted: {', '.join(known)}")
+            for name in bounds
+            if name not in known
+        ]
         if problems:
             raise InvalidSpec(problems)
-        return bounded
+        return [
+            replace(o, bound=bound, name=name if len(known[name]) == 1 else o.name)
+            for name, bound in bounds.items()
+            for o in known[name]
+        ]
+
+    def _boundable(self) -> dict[str, list[Objective]]:
+        """What each name that a bound may have stands for: ``latency_ms`` for all targets, with a
+        device for those on it."""
+        known = {"quality": [self._quality]}
+        for name in ("parameters", "macs", "state_bytes"):
+            known[name] = [Objective(name, name)]
+        for target in self.targets:
+            latency = Objective(f"latency_ms@{target}", "ms", Direction.MIN, Source.PREDICTED, None, target)
+            for name in ("latency_ms", f"latency_ms@{target.device}", latency.name):
+                known.setdefault(name, []).append(latency)
+        return known
 
     def to_dict(self) -> dict[str, Any]:
         """The document that programs read; keys are stable, new ones may be added."""
@@ -341,6 +367,14 @@ class Front:
                 row += [None, None] if latency is None else [latency.predicted, latency.measured]
             writer.writerow([*row, point.architecture.canonical_json()])
         return text.getvalue()
+
+
+def _miss(objective: Objective, point: Point, excess: float) -> str:
+    """E.g. ``latency_ms 9.2 (asked ≤ 8, 15% over)``."""
+    relation, side = ("≤", "over") if objective.direction is Direction.MIN else ("≥", "under")
+    asked = f"asked {relation} {objective.bound:g}"
+    missed = f", {excess:.2%} {side}" if 0 < excess < math.inf else ""
+    return f"{objective.name} {point.value(objective):.4g} ({asked}{missed})"
 
 
 def _named(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float | None]:

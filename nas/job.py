@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +22,11 @@ __all__ = ["Event", "EventKind", "Job", "JobSpec", "JobStatus", "StageName", "Ta
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+MOST_VALUES = 100_000
+"""Names, numbers and texts in one spec."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Spec(BaseModel):
@@ -137,7 +144,7 @@ class JobSpec(_Spec):
         seed: of everything random.
     """
 
-    name: str = Field(default="search", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(default="search", max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     space: str | dict[str, Any]
     task: TaskSpec
     targets: tuple[TargetSpec, ...] = Field(min_length=1)
@@ -224,18 +231,53 @@ def load_job_spec(source: str | Path | Mapping[str, Any]) -> JobSpec:
         InvalidSpec: every problem of the document's form, each with its path. Names of tasks,
             spaces, strategies and predictors are checked by the service, which knows them.
     """
-    if isinstance(source, Mapping):
-        data: Any = dict(source)
-    else:
-        try:
-            data = yaml.safe_load(Path(source).read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidSpec([Problem("", f"cannot read {source}: {error}")]) from error
-        except yaml.YAMLError as error:
-            raise InvalidSpec([Problem("", f"{source} is not YAML: {error}")]) from error
+    data: Any = dict(source) if isinstance(source, Mapping) else _read(Path(source))
+    problems = list(_json_problems(data))
+    if problems:
+        raise InvalidSpec(problems)
     if isinstance(data, dict) and isinstance(data.get("task"), str):
         data = {**data, "task": {"name": data["task"]}}
     try:
         return JobSpec.model_validate(data)
     except ValidationError as error:
         raise InvalidSpec(problems_of(error)) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSpec([Problem("", f"cannot read {path}: {error}")]) from error
+    except (yaml.YAMLError, ValueError) as error:  # YAML's dates and numbers raise ValueError
+        raise InvalidSpec([Problem("", f"{path} is not YAML: {error}")]) from error
+    except RecursionError as error:
+        raise InvalidSpec([Problem("", f"{path} is nested too deeply")]) from error
+
+
+def _json_problems(document: Any) -> Iterator[Problem]:
+    """Whatever JSON, in which specs are stored and sent, cannot hold."""
+    waiting, seen = [(document, "")], 0
+    while waiting:
+        value, path = waiting.pop()
+        seen += 1
+        if seen > MOST_VALUES:  # a few YAML aliases of aliases are as many as one likes
+            yield Problem("", f"more than {MOST_VALUES} values")
+            return
+        if isinstance(value, Mapping):
+            waiting += [(inner, f"{path}.{key}" if path else str(key)) for key, inner in value.items()]
+            for key in value:
+                if not isinstance(key, str) or _SURROGATE.search(key):
+                    yield Problem(path, f"{key!r} is not a name; accepted: text")
+        elif isinstance(value, list | tuple):
+            waiting += [
+                (inner, f"{path}.{number}" if path else str(number)) for number, inner in enumerate(value)
+            ]
+        elif isinstance(value, str):
+            if _SURROGATE.search(value):
+                yield Problem(path, f"{value!r:.80} has half of a character (U+D800 to U+DFFF)")
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                yield Problem(path, f"{value} is not a finite number")
+        elif not (value is None or isinstance(value, bool | int)):
+            kind = type(value).__name__
+            yield Problem(path, f"a {kind} is not JSON (got {value!r:.80}); put it in quotes for text")

@@ -1,0 +1,180 @@
+"""A job file is read whole: every problem at once, each with its path."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nas.errors import InvalidSpec
+from nas.job import JobSpec, load_job_spec
+from workers.target import Phase, Target, Workload
+
+SMALLEST = {"space": "hybrid-lm", "task": "text", "targets": [{}]}
+
+
+def problems(source: object) -> dict[str, str]:
+    with pytest.raises(InvalidSpec) as raised:
+        load_job_spec(source)
+    return {problem.path: problem.message for problem in raised.value.problems}
+
+
+def test_the_smallest_spec_has_defaults() -> None:
+    spec = load_job_spec(SMALLEST)
+    assert spec.name == "search"
+    assert spec.task.name == "text"
+    assert spec.objectives == ("quality", "latency_ms")
+    assert spec.targets[0].target() == Target("local-cpu")
+    assert spec.seed == 0
+
+
+def test_a_target_is_what_was_written() -> None:
+    written = {"device": "phone", "threads": 2, "phase": "decode", "batch": 4, "tokens": 64}
+    spec = load_job_spec({**SMALLEST, "targets": [written]})
+    assert spec.targets[0].target() == Target("phone", threads=2, workload=Workload(Phase.DECODE, 4, 64))
+
+
+def test_yaml_json_and_python_are_one_spec(tmp_path: Path) -> None:
+    data = {
+        **SMALLEST,
+        "name": "d",
+        "bounds": {"latency_ms": 8.0},
+        "task": {"name": "text", "path": ["a", "é"]},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8")
+    (tmp_path / "job.json").write_text(json.dumps(data))
+    spec = load_job_spec(data)
+    assert load_job_spec(tmp_path / "job.yaml") == spec
+    assert load_job_spec(str(tmp_path / "job.json")) == spec
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert load_job_spec(spec.model_dump(mode="json")) == spec
+
+
+def test_every_mistake_is_told_at_once_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text("""
+name: "no spaces"
+task: {nme: text}
+targets:
+  - {device: "a/b", threads: 0, phase: sideways}
+  - {tokens: many, speed: 3}
+bounds: {latency_ms: -1}
+budget: {train: {steps: 0, learning_rate: .5}, search: {evaluations: 1.5}}
+seed: -1
+colour: red
+""")
+    before = sorted(tmp_path.iterdir())
+    told = problems(tmp_path / "job.yaml")
+    assert set(told) == {
+        "name",
+        "space",
+        "task.name",
+        "targets.0.device",
+        "targets.0.threads",
+        "targets.0.phase",
+        "targets.1.tokens",
+        "targets.1.speed",
+        "bounds.latency_ms",
+        "budget.train.steps",
+        "budget.search.evaluations",
+        "seed",
+        "colour",
+    }
+    assert "'prefill' or 'decode'" in told["targets.0.phase"]
+    assert "sideways" in told["targets.0.phase"]
+    assert "greater than 0" in told["budget.train.steps"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_json_cannot_hold_is_told_with_its_path() -> None:
+    told = problems(
+        {
+            **SMALLEST,
+            "space": {"since": datetime.date(2026, 1, 1), "widths": [1.0, math.nan]},
+            "task": {"name": "text", "inner": {"bytes": b"x", "half": "\ud800", 3: "three"}, "\udfff": 1},
+        }
+    )
+    assert set(told) == {
+        "space.since",
+        "space.widths.1",
+        "task.inner.bytes",
+        "task.inner.half",
+        "task.inner",
+        "task",
+    }
+    assert "quotes" in told["space.since"]
+    assert "finite" in told["space.widths.1"]
+    assert "3 is not a name" in told["task.inner"]
+
+
+ALIASES = "a: &a [0,0,0,0,0,0,0,0,0,0]\n" + "".join(
+    f"{name}: &{name} [{','.join(['*' + earlier] * 10)}]\n"
+    for earlier, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+"""A few lines that stand for 10⁸ values."""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "dictionary"),
+        ("- a\n- b\n", "dictionary"),
+        ("42", "dictionary"),
+        ("a: [", "not YAML"),
+        ("a: 2001-99-99", "not YAML"),
+        ("a: " + "9" * 5000, "not YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "not YAML"),
+        ("[" * 5000, "nested too deeply"),
+        ("a: &a [*a]", "values"),
+        (ALIASES, "values"),
+    ],
+    ids=["empty", "list", "number", "unclosed", "date", "long number", "object", "deep", "cycle", "aliases"],
+)
+def test_other_documents_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "job.yaml").write_text(text)
+    (told,) = problems(tmp_path / "job.yaml").values()
+    assert message in told
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00", b"a: \x00"])
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "job.yaml").write_bytes(content)
+    (told,) = problems(tmp_path / "job.yaml").values()
+    assert str(tmp_path / "job.yaml") in told
+
+
+def test_a_folder_is_no_job_file(tmp_path: Path) -> None:
+    assert str(tmp_path) in problems(tmp_path)[""]
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.binary()
+    | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+    max_leaves=10,
+)
+FIELDS = st.sampled_from([*JobSpec.model_fields, "other"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(FIELDS, ANYTHING, max_size=4), st.booleans())
+def test_whatever_is_written_is_a_spec_or_a_list_of_problems(changed: dict, begin_valid: bool) -> None:
+    source = {**SMALLEST, **changed} if begin_valid else changed
+    try:
+        spec = load_job_spec(source)
+    except InvalidSpec as refused:
+        told = list(refused.problems)
+    else:
+        told = [] if JobSpec.model_validate_json(spec.model_dump_json()) == spec else None
+    assert told or (told == [] and begin_valid)
