@@ -7,6 +7,7 @@ embedding (Press & Wolf, 2017).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ def channel_prefix(channel: str) -> str:
 def embed(tokens: Tensor, weight: Tensor) -> Tensor:
     """Token ids (…) and (V, D) → (…, D), times √D as in Vaswani et al. (2017, 3.4): a tied embedding starts
     small for the logits' sake, and without the factor its residual stream learns much more slowly."""
-    return embedding(tokens, weight) * int(weight.shape[1]) ** 0.5
+    return embedding(tokens, weight) * math.sqrt(weight.shape[1])
 
 
 def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
