@@ -97,7 +97,7 @@ def control_factors(ratio: Vector, neighbours: int) -> Vector:
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * neighbours + 1)
     others = np.delete(around, neighbours, axis=1)
     factor = np.exp(np.median(others, axis=1))
-    return factor / np.median(factor)
+    return np.asarray(factor / np.median(factor), float)
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,10 @@ def choose_next(
 ) -> Population:
     """(≤ n, genes) the architectures whose measurement is expected to tell most.
 
-    Greedy D-optimal design (information gain about the additive coefficients under a Gaussian prior,
-    which does not depend on what will be measured, only on what was chosen).
+    Greedy Bayesian I-optimal design (Chaloner & Verdinelli, 1995; active learning of Cohn, 1996): under the
+    Gaussian prior over additive coefficients, the choice leaves the least mean relative variance over all
+    candidates. Information about coefficients alone (D-optimal) would choose only the shallowest models,
+    whose blocks are the largest part of them, and be wrong about the deep ones.
 
     Args:
         measured: (m, genes) architectures already measured; none of them is chosen again.
@@ -60,30 +62,30 @@ def choose_next(
     return pool[most_informative(relative(pool), relative(measured), belief.covariance, n)]
 
 
-def most_informative(candidates: Matrix, measured: Matrix, covariance: Matrix, n: int) -> list[int]:
-    """Indices of ≤ n rows of `candidates`, greedily the one with the largest variance given `measured` rows
-    and those chosen before.
+def most_informative(
+    candidates: Matrix, measured: Matrix, covariance: Matrix, n: int, noise: float = NOISE
+) -> list[int]:
+    """Indices of ≤ n rows of `candidates`, greedily the one that most lowers the mean variance of all of them,
+    given `measured` rows and those chosen before.
 
     Args:
         candidates: (c, terms) counts relative to expected latency.
         measured: (m, terms) likewise.
         covariance: (terms, terms) before any measurement.
+        noise: standard deviation of one measurement, relative.
     """
-    known = measured @ covariance @ measured.T + NOISE**2 * np.eye(len(measured))
-    cross = candidates @ covariance @ measured.T
-    explained = np.linalg.solve(known, cross.T) if len(measured) else np.zeros((0, len(candidates)))
-    variance = ((candidates @ covariance) * candidates).sum(1) - (cross * explained.T).sum(1)
-    remaining = covariance
-    if len(measured):
-        gain = covariance @ measured.T
-        remaining = covariance - gain @ np.linalg.solve(known, gain.T)
+    known = measured @ covariance
+    kernel = known @ measured.T + noise**2 * np.eye(len(measured))
+    remaining = covariance - known.T @ np.linalg.solve(kernel, known)
+    wanted = candidates.T @ candidates / max(len(candidates), 1)
+    free = np.ones(len(candidates), bool)
     chosen: list[int] = []
     for _ in range(min(n, len(candidates))):
-        best = int(np.argmax(variance))
+        told = candidates @ remaining
+        variance = (told * candidates).sum(1) + noise**2
+        gain = ((told @ wanted) * told).sum(1) / variance
+        best = int(np.argmax(np.where(free, gain, -np.inf)))
         chosen.append(best)
-        direction = remaining @ candidates[best]
-        direction /= np.sqrt(candidates[best] @ direction + NOISE**2)
-        remaining = remaining - np.outer(direction, direction)
-        variance = variance - (candidates @ direction) ** 2
-        variance[best] = -np.inf
+        free[best] = False
+        remaining = remaining - np.outer(told[best], told[best]) / variance[best]
     return chosen
