@@ -160,7 +160,12 @@ def point_from(row: Row[Any], latencies: Mapping[str, Latency]) -> Point:
 
 def latency_row(latency: Latency) -> dict[str, Any]:
     """Of a latency, but for its point and target."""
-    return asdict(latency)
+    return {
+        "predicted": latency.predicted,
+        "predicted_std": latency.predicted_std,
+        "measured": latency.measured,
+        "measured_std": latency.measured_std,
+    }
 
 
 def latency_from(row: Row[Any]) -> Latency:

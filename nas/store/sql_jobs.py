@@ -43,13 +43,9 @@ class JobQueries(Store):
                 return rows.job_from(earlier)
             if most is not None and connection.execute(_unfinished(owner)).scalar_one() >= most:
                 raise too_many_jobs(owner, most)
-            job_id = new_job_id(
-                spec,
-                lambda wanted: connection.execute(select(JobRow.id).filter_by(id=wanted)).first() is not None,
-            )
             created_at = time.time()
             row = {
-                "id": job_id,
+                "id": new_job_id(spec, lambda job_id: _is_known(connection, job_id)),
                 "owner": owner,
                 "key": key,
                 "spec": spec.model_dump_json(),
@@ -228,7 +224,7 @@ class JobQueries(Store):
         return no_such_job(job_id, matching, connection.execute(newest).scalars().all())
 
 
-def _has(connection: Connection, job_id: str) -> bool:
+def _is_known(connection: Connection, job_id: str) -> bool:
     return connection.execute(select(JobRow.number).where(JobRow.id == job_id)).first() is not None
 
 

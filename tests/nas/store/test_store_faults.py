@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from nas.evaluation import Split
 from nas.job import Event, EventKind
 from nas.store import open_store
 from nas.store.address import url_of
+from nas.store.database import POOL
 from nas.store.migrate import revisions
 from nas.store.store import Store
 
@@ -206,6 +207,16 @@ def test_an_unreachable_server_is_reported_without_its_password() -> None:
         open_store("postgresql+psycopg://me:secret@127.0.0.1:1/nas", patience=2)
     assert "127.0.0.1" in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+def test_a_free_connection_is_waited_for_and_then_reported(address: str) -> None:
+    with closing(open_store(address, patience=0.2)) as store, ExitStack() as taken:
+        for _ in range(2 * POOL):
+            taken.enter_context(store._database._engine.connect())
+        with pytest.raises(StoreUnavailable, match="every connection is in use"):
+            store.jobs()
+        taken.close()
+        assert store.jobs() == []
 
 
 def test_broken_connections_are_replaced(postgresql: str) -> None:

@@ -106,3 +106,16 @@ def test_the_newest_jobs_are_read_from_the_end(sql_store: Store) -> None:
         assert "LIMIT" in statement or "WHERE" in statement
         assert "TEMP B-TREE" not in told, statement
         assert "Seq Scan" not in told, statement
+
+
+def test_a_front_is_read_without_the_points_behind_it(sql_store: Store) -> None:
+    job = sql_store.create_job(examples.spec()).id
+    sql_store.put_points(job, [examples.point(number, on_front=number % 100 == 0) for number in range(2000)])
+    with sql_store._database.write() as connection:
+        connection.exec_driver_sql("ANALYZE")
+    with statements(sql_store) as seen:
+        sql_store.points(job, on_front=True)
+    of_points = [(statement, values) for statement, values in seen if "points.on_front" in statement]
+    assert len(of_points) == 2
+    for statement, values in of_points:
+        assert "ix_points_job_on_front_number" in " ".join(plan(sql_store, statement, values))
