@@ -119,7 +119,7 @@ def test_systemd_reads_the_units() -> None:
 # Chart
 def rendered(*settings: str) -> list[dict[str, Any]]:
     """Objects of the chart as helm renders it."""
-    required = ("tokensSecret=tokens", "postgres.passwordSecret=database")
+    required = ("tokensSecret=tokens", "postgres.passwordSecret=database", "ray.authSecret=ray")
     command = ["helm", "template", "demo", str(CHART)]
     for setting in (*required, *settings):
         command += ["--set", setting]
@@ -168,6 +168,9 @@ def test_every_container_is_confined_bounded_and_probed_in_the_templates() -> No
         assert text.count("nas.containerSecurity") == containers
         assert len(re.findall(r"^\s+resources: \{\{- toYaml", text, re.MULTILINE)) == containers
         assert len(re.findall(r"(startup|readiness|liveness)Probe:", text)) == probes
+    assert (CHART / "templates" / "ray.yaml").read_text().count("nas.rayAuth") == 2, (
+        "Ray runs what reaches it"
+    )
     helpers = (CHART / "templates" / "_helpers.tpl").read_text()
     assert "runAsNonRoot: true" in helpers
     assert "allowPrivilegeEscalation: false" in helpers

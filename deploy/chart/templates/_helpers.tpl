@@ -38,3 +38,12 @@ tcpSocket: {port: users}
 grpc: {port: 7070, service: nas.rpc.v1.SearchService}
 {{- end -}}
 {{- end -}}
+
+{{- define "nas.rayAuth" -}}
+- {name: RAY_AUTH_MODE, value: token}
+- name: RAY_AUTH_TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ required "ray.authSecret is required" .Values.ray.authSecret }}
+      key: auth_token
+{{- end -}}
