@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from memory_service import SPEC, progress
+
+from nas.cli import main as command_line
+from nas.job import JobStatus
+from nas.service.auth import Tokens
+
+
+@pytest.fixture
+def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line as a user would; returns exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["nas", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
+
+    return run
+
+
+def test_tokens_are_made_listed_and_taken_back(nas: Any, tmp_path: Path) -> None:
+    file = str(tmp_path / "tokens.json")
+    code, token, _ = nas("token", "add", "ada", "--file", file, "--jobs", "3")
+    assert code == 0
+    assert Tokens(Path(file)).identify(f"Bearer {token.strip()}").limits.jobs == 3
+    _, listed, _ = nas("token", "list", "--file", file, "--json")
+    assert [entry["name"] for entry in json.loads(listed)] == ["ada"]
+    assert "sha256" not in listed
+    assert nas("token", "add", "x", "--role", "king", "--file", file)[0] == 2
+    assert nas("token", "remove", "ada", "--file", file)[0] == 0
+    assert nas("token", "remove", "ada", "--file", file)[0] == 2
+
+
+def test_certs(nas: Any, tmp_path: Path) -> None:
+    code, output, _ = nas("certs", str(tmp_path / "certs"), "--host", "nas.example.org")
+    assert code == 0
+    assert len(output.split()) == 6
+    assert all(Path(path).is_file() for path in output.split())
+
+
+def test_commands_ask_the_service_that_they_are_told(nas: Any, served: Any, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(SPEC))
+    there = ("--server", served.address)
+    assert nas(*there, "health")[:2] == (0, f"{served.address} serves\n")
+    code, output, _ = nas(*there, "submit", str(tmp_path / "job.yaml"), "--key", "k", "--json")
+    job = json.loads(output)["id"]
+    assert code == 0
+    assert nas(*there, "submit", str(tmp_path / "job.yaml"), "--key", "k", "--json")[1] == output
+    served.service.report(job, progress(3))
+    served.service.set_status(job, JobStatus.SUCCEEDED)
+    assert json.loads(nas(*there, "watch", job, "--json")[1])["status"] == "succeeded"
+    assert [entry["id"] for entry in json.loads(nas(*there, "jobs", "--json")[1])] == [job]
+    assert json.loads(nas(*there, "front", job, "--format", "json")[1])["job"] == job
+    code, _, error = nas(*there, "best", job, "--max", "latency_ms=0.1", "--json")
+    assert (code, json.loads(error)["error"]) == (4, "NothingMeetsBounds")
+    code, _, error = nas("--server", "127.0.0.1:1", "jobs")
+    assert code == 13
+    assert "127.0.0.1:1" in error
+
+
+def test_serving_needs_tokens_to_be_reached_from_elsewhere(nas: Any, tmp_path: Path) -> None:
+    code, _, error = nas("--home", str(tmp_path), "serve", "--bind", "0.0.0.0:0")
+    assert code == 2
+    assert "accepted without tokens: 127.0.0.1" in error
+    assert nas("--home", str(tmp_path), "serve", "--key", "x.pem")[0] == 2
+    assert nas("health")[0] == 2
