@@ -1,0 +1,1 @@
+"""Generated stubs of what users say to the service."""

@@ -183,8 +183,8 @@ def test_a_store_that_cannot_be_asked_does_not_end_a_scrape() -> None:
 
 
 def test_a_log_line_is_json_with_its_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    logger = logging.getLogger("nas")
-    before = (logger.handlers, logger.level, logger.propagate)
+    loggers = [logging.getLogger(name) for name in ("nas", "workers")]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     try:
         log_as_json()
         with (
@@ -195,7 +195,8 @@ def test_a_log_line_is_json_with_its_job(tmp_path: Path, capsys: pytest.CaptureF
             client.job("missing")
         lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     finally:
-        logger.handlers, logger.level, logger.propagate = before
+        for logger, settings in zip(loggers, before, strict=True):
+            logger.handlers, logger.level, logger.propagate = settings
     line = next(line for line in lines if line.get("job") == "missing")
     assert (line["method"], line["status"]) == ("GetJob", "NOT_FOUND")
     assert (line["caller"], line["level"]) == ("anyone", "info")
