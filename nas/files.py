@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -34,12 +35,11 @@ def write_whole(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        temporary.touch(exist_ok=False)  # with the user's own mode, unlike mkstemp
     except OSError as error:
         raise StoreUnavailable(f"cannot write {path}: {error.strerror}") from error
-    temporary = Path(name)
     try:
-        os.close(descriptor)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())

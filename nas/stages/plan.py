@@ -163,7 +163,7 @@ def _objectives(
         problems.append(Problem("objectives", "an objective is listed twice"))
     if "quality" not in names:
         problems.append(Problem("objectives", "quality must be among them; add it"))
-    bounds = {}
+    bounds: dict[str, float] = {}
     for name, bound in spec.bounds.items():
         covered = latencies if name == "latency_ms" else [name]
         if not set(covered) <= set(names):
