@@ -140,13 +140,18 @@ def stub(served) -> Any:
         yield rpc.SearchServiceStub(channel)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def fuzz(examples: int) -> settings:
+    health = [HealthCheck.function_scoped_fixture]
+    return settings(max_examples=examples, suppress_health_check=health, deadline=None)
+
+
+@fuzz(200)
 @given(text=TEXTS, key=st.text(max_size=80))
 def test_any_spec_makes_a_job_or_a_mapped_error(stub: Any, text: str, key: str) -> None:
     _answers(lambda: stub.SubmitJob(pb.SubmitJobRequest(spec_json=text, idempotency_key=key), timeout=20))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@fuzz(200)
 @given(data=st.data())
 def test_any_bytes_make_an_answer_or_a_status(served, data: st.DataObject) -> None:
     method = data.draw(st.sampled_from(METHODS))
@@ -175,3 +180,17 @@ def _answers(ask: Any) -> None:
         # gRPC itself says INTERNAL to bytes that are no message.
         assert failed.code().name in KNOWN
         assert "defect" not in (failed.details() or "")
+
+
+@pytest.mark.slow
+@fuzz(5000)
+@given(text=TEXTS, key=st.text(max_size=80))
+def test_thousands_of_specs(stub: Any, text: str, key: str) -> None:
+    test_any_spec_makes_a_job_or_a_mapped_error.hypothesis.inner_test(stub, text, key)
+
+
+@pytest.mark.slow
+@fuzz(5000)
+@given(data=st.data())
+def test_thousands_of_messages(served, data: st.DataObject) -> None:
+    test_any_bytes_make_an_answer_or_a_status.hypothesis.inner_test(served, data)
