@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row
@@ -18,6 +20,7 @@ from workers.measurement import Measurement
 from workers.target import Target
 
 __all__ = [
+    "architecture_from",
     "evaluation_from",
     "evaluation_row",
     "event_from",
@@ -128,6 +131,12 @@ def supernet_from(row: Row[Any]) -> SupernetRecord:
     return SupernetRecord(**row._mapping)
 
 
+@lru_cache(maxsize=10_000)
+def architecture_from(text: str) -> Architecture:
+    """Of its canonical JSON. Fronts are asked for again and again, and their architectures never change."""
+    return Architecture.from_dict(json.loads(text))
+
+
 def point_row(point: Point) -> dict[str, Any]:
     """Of a point, but for its job, its architecture and its latencies."""
     return {
@@ -146,7 +155,7 @@ def point_from(row: Row[Any], latencies: Mapping[str, Latency]) -> Point:
     """Inverse of `point_row`; the row has the architecture too."""
     return Point(
         digest=row.digest,
-        architecture=Architecture.from_dict(row.architecture),
+        architecture=architecture_from(row.architecture),
         validation=row.validation,
         test=row.test,
         parameters=row.parameters,

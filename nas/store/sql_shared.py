@@ -44,7 +44,7 @@ class SharedQueries(Store):
         query = select(ArchitectureRow.__table__)
         with self._database.read() as connection:
             found = of_digests(connection, query, ArchitectureRow.digest, wanted)
-        known = {row.digest: Architecture.from_dict(row.architecture) for row in found}
+        known = {row.digest: rows.architecture_from(row.architecture) for row in found}
         return {digest: known[digest] for digest in wanted if digest in known}
 
     def add_measurement(self, measurement: Measurement) -> bool:

@@ -50,7 +50,10 @@ def put(connection: Connection, table: type[Base], key: Sequence[str], new: Sequ
 def put_architectures(connection: Connection, architectures: Mapping[str, Architecture]) -> None:
     """Insert those of unknown digests."""
     # In one order everywhere: two transactions that share some never wait for each other.
-    new = [{"digest": digest, "architecture": a.to_dict()} for digest, a in sorted(architectures.items())]
+    new = [
+        {"digest": digest, "architecture": architecture.canonical_json()}
+        for digest, architecture in sorted(architectures.items())
+    ]
     if new:
         connection.execute(insert(connection, ArchitectureRow).on_conflict_do_nothing(), new)
 

@@ -140,12 +140,12 @@ class StateRow(Base):
 
 
 class ArchitectureRow(Base):
-    """What a digest stands for."""
+    """What a digest stands for, as its canonical JSON."""
 
     __tablename__ = "architectures"
 
     digest: Mapped[Code] = mapped_column(primary_key=True)
-    architecture: Mapped[Data]
+    architecture: Mapped[str] = mapped_column(Text)
 
 
 class TargetRow(Base):
