@@ -26,9 +26,12 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def write_whole(path: Path) -> Iterator[Path]:
+def write_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
     """Give a temporary path beside `path`; what was written there takes `path`'s place at the end, and
     is removed where the block fails. A kill at any point leaves the earlier file or the new one.
+
+    Args:
+        mode: of the file, less the user's umask; 0o600 for a secret.
 
     Raises:
         StoreUnavailable: the disk cannot take it (full, read-only, gone).
@@ -36,7 +39,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        temporary.touch(exist_ok=False)  # with the user's own mode, unlike mkstemp
+        temporary.touch(mode, exist_ok=False)
     except OSError as error:
         raise StoreUnavailable(f"cannot write {path}: {error.strerror}") from error
     try:

@@ -183,7 +183,7 @@ class Tokens:
             raise StoreUnavailable(f"{self._path} is not a token file: {problems}") from error
 
     def _write(self, entries: Iterable[_Entry]) -> None:
-        with write_whole(self._path) as temporary:
+        with write_whole(self._path, mode=0o600) as temporary:
             temporary.write_text(_Document(tokens=tuple(entries)).model_dump_json(indent=2) + "\n")
 
 

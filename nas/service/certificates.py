@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,9 +113,7 @@ def _write(
     public, private = folder / f"{name}.pem", folder / f"{name}.key"
     with write_whole(public) as temporary:
         temporary.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        os.chmod(temporary, 0o644)
-    with write_whole(private) as temporary:
-        # The temporary file is its owner's alone, and stays so.
+    with write_whole(private, mode=0o600) as temporary:
         temporary.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
