@@ -1,9 +1,11 @@
 """How good the predictors are: on published tables, and on this machine's own targets.
 
-    python benchmarks/latency_predictors.py tables [--seeds 5]        # ../shared/data, about a minute
-    python benchmarks/latency_predictors.py speed                     # architectures a second, one core
-    python benchmarks/latency_predictors.py local --out local.json    # measures hybrid-lm here, some minutes a target
-    python benchmarks/latency_predictors.py transfer --out local.json # leave-one-target-out, on what `local` measured
+    python benchmarks/latency_predictors.py COMMAND
+
+    tables                  published latencies in ../shared/data, some minutes
+    speed                   architectures a second on one core
+    local --out F.json      measures hybrid-lm on this machine's targets, some minutes each
+    transfer --out F.json   leaves each target out in turn, on what `local` measured
 
 Each prints a table; issue 3 has the goals, docs/results-predictors.md what was reached.
 """
@@ -212,7 +214,8 @@ def mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 def line(name: str, n: int, score: dict[str, float]) -> str:
     return (
         f"{name:10} {n:3} samples: {score['within_10']:6.1%} in ±10%, {score['within_5']:6.1%} in ±5%, "
-        f"MAPE {100 * score['mape']:5.2f}, Spearman {score['spearman']:.3f}, coverage {score['coverage_90']:.0%}"
+        f"MAPE {100 * score['mape']:5.2f}, Spearman {score['spearman']:.3f}, "
+        f"coverage {score['coverage_90']:.0%}"
     )
 
 

@@ -65,8 +65,8 @@ def choose_next(
 def most_informative(
     candidates: Matrix, measured: Matrix, covariance: Matrix, n: int, noise: float = NOISE
 ) -> list[int]:
-    """Indices of ≤ n rows of `candidates`, greedily the one that most lowers the mean variance of all of them,
-    given `measured` rows and those chosen before.
+    """Indices of ≤ n rows of `candidates`, greedily the one that most lowers the mean variance of all of
+    them, given `measured` rows and those chosen before.
 
     Args:
         candidates: (c, terms) counts relative to expected latency.

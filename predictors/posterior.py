@@ -23,6 +23,8 @@ Vector = NDArray[np.float64]
 # largest marginal likelihood is taken.
 TRUST = np.geomspace(0.25, 8.0, 11)
 NOISE = np.geomspace(0.002, 0.15, 14)
+TRUST_DOUBT, NOISE_DOUBT = 0.5, 1.5
+"""Standard deviations of their logarithms beforehand."""
 ROUNDS = 4
 DEGREES = 4.0
 """Of freedom of the Student t that measurement errors follow: outliers lose weight instead of ruling."""
@@ -139,14 +141,15 @@ class _Whitened:
         self._seen = self._left.T @ self._errors
 
     def most_likely(self, guess: float) -> tuple[float, float]:
-        """The pair of TRUST × NOISE with the largest marginal likelihood; weakly drawn to a trust of 1 and
-        the guessed noise, so that one sample decides nothing."""
+        """The pair of TRUST × NOISE with the largest marginal likelihood, drawn to a trust of 1 and the
+        guessed noise: one sample, which set the scale and so has no error, decides nothing."""
         trust, noise = TRUST[:, None, None], NOISE[None, :, None]
         variance = trust**2 * self._size**2 + noise**2
         unseen = max(float(self._errors @ self._errors - self._seen @ self._seen), 0.0)
         score = -0.5 * (self._seen**2 / variance + np.log(variance)).sum(2)
         score -= 0.5 * unseen / NOISE**2 + (len(self._errors) - len(self._size)) * np.log(NOISE)
-        score -= 0.5 * np.log(TRUST[:, None]) ** 2 + 0.5 * (np.log(NOISE / guess) / 1.5) ** 2
+        score -= 0.5 * (np.log(TRUST[:, None]) / TRUST_DOUBT) ** 2
+        score -= 0.5 * (np.log(NOISE / guess) / NOISE_DOUBT) ** 2
         best = np.unravel_index(int(np.argmax(score)), score.shape)
         return float(TRUST[best[0]]), float(NOISE[best[1]])
 

@@ -215,7 +215,7 @@ def test_arguments_out_of_range_are_refused(
 
 @published
 def test_goals_on_devices_never_seen() -> None:
-    """Issue 3's table, on HW-GPT-Bench S with drift handled; the long form is benchmarks/latency_predictors.py."""
+    """Issue 3's table, on HW-GPT-Bench S with drift handled; benchmarks/ has the long form."""
     table = DATA / "hwgpt" / "gpt_s.csv.gz"
     result = run_table_bench(
         [table], samples=(5, 10, 50), seeds=2, predictors=("transfer",), drift=("controls",)
