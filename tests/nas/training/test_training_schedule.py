@@ -60,3 +60,19 @@ def test_a_sandwich_is_bounded_by_the_largest_and_the_smallest(space: SearchSpac
         assert len(between) == 2
         mixers |= {layer.mixer for layer in largest.layers}
     assert mixers == {"softmax", "window:8", "none"}
+
+
+def test_models_of_one_mixer_get_their_share_of_steps(space: SearchSpace) -> None:
+    drawn = [sampled_architectures(space, 0, step, sandwich=False)[0] for step in range(400)]
+    deep = [{layer.mixer for layer in a.layers} for a in drawn if a.depth == 3]
+    pure = [mixers for mixers in deep if len(mixers) == 1]
+    # A quarter, and 1 in 9 of the rest by chance.
+    assert 0.22 < len(pure) / len(deep) < 0.45
+    assert {"softmax"} in pure
+    assert {"window:8"} in pure
+
+
+def test_a_space_without_any_token_mixer_can_be_sampled() -> None:
+    layer = {"mixer": ["none"], "heads": [2], "ratio": [1]}
+    space = load_space({"name": "bare", "width": [16], "depth": [1], "layer": layer})
+    assert {sampled_architectures(space, 0, step, False)[0].depth for step in range(20)} == {1}
