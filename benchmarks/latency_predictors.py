@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from workers.target import Target, Workload
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 HELD_OUT = 40
+BATCH = 8
 LOCAL = (
     "local/onnxruntime/fp32/1t/prefill/b1/n1024",
     "local/onnxruntime/int8/1t/prefill/b1/n1024",
@@ -109,11 +111,12 @@ def _seconds(call: Any) -> float:
 
 
 def local(arguments: argparse.Namespace) -> None:
-    """Measure by the worker's own protocol, choosing as `profile` does; go on where a file already is."""
+    """Measure by the worker's own protocol, choosing as `profile` does; what a file already has is kept."""
     from nas.export import BlockLibrary, reference_model
     from workers.measuring import describe_device, measure
     from workers.request import MeasurementRequest
 
+    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime's quantiser warns of every tensor it leaves
     space, library, here = load_space("hybrid-lm"), BlockLibrary(), describe_device("local")
     known = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
     judges = np.unique(space.sample(4 * HELD_OUT, np.random.default_rng(1)), axis=0)
@@ -143,15 +146,19 @@ def local(arguments: argparse.Namespace) -> None:
                 entry["latency_ms"].append(found.latency_ms)
                 arguments.out.write_text(json.dumps(known))
 
-        take(judges)
-        while len(entry["rows"]) < HELD_OUT + arguments.measurements:
+        # Judges are measured in between: a device under load drifts even against its reference model, and a
+        # block of judges would be judged at another speed than what was learned.
+        for part in np.array_split(judges, -(-arguments.measurements // BATCH)):
+            take(part)
             rows, latency = learned(space, entry, judges)
+            if len(rows) >= arguments.measurements:
+                continue
             predictor = None
             if len(rows) >= 4:
                 predictor = make_predictor("auto", space, target.workload).fit(rows, latency)
             rng = np.random.default_rng(len(rows))
             taken = np.concatenate([rows, judges])
-            take(choose_next(space, target.workload, taken, 8, rng, predictor=predictor))
+            take(choose_next(space, target.workload, taken, BATCH, rng, predictor=predictor))
         report(space, text, entry, judges)
 
 
