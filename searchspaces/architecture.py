@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -63,7 +63,10 @@ class Architecture:
         return {
             "vocabulary": self.vocabulary,
             "width": self.width,
-            "layers": [asdict(x) for x in self.layers],
+            "layers": [
+                {"mixer": x.mixer, "heads": x.heads, "channel": x.channel, "ratio": x.ratio}
+                for x in self.layers
+            ],
         }
 
     @classmethod
