@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from predictors.errors import PredictorError
-from predictors.posterior import Posterior, fit_posterior
+from predictors.posterior import Posterior, likeliest_posterior
 from predictors.predictor import Prediction, Predictor, Vector, register_predictor, valid_measurements
 from predictors.prior import Prior, counted_prior
 from searchspaces.encoding import Population
@@ -26,14 +26,15 @@ class Additive(Predictor):
     posterior: Posterior | None = None
 
     @property
-    def belief(self) -> Prior:
-        """What is believed before the first measurement."""
-        return counted_prior(self.design)
+    def beliefs(self) -> Sequence[Prior]:
+        """What may be believed before the first measurement; the one that measurements bear out is."""
+        return [counted_prior(self.design)]
 
     def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
         """See `Predictor.fit`; one measurement is enough to begin with."""
         latency, relative = valid_measurements(population, latency_ms, error_ms)
-        self.posterior = fit_posterior(self.design.counts(population), latency, self.belief, relative)
+        counts = self.design.counts(population)
+        self.posterior = likeliest_posterior(counts, latency, self.beliefs, relative)
         return self
 
     def predict(self, population: Population) -> Prediction:

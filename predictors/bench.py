@@ -20,7 +20,7 @@ from predictors.predictor import Prediction, Vector, parse_predictor
 from predictors.prior import Prior, counted_prior
 from predictors.report import score
 from predictors.tables import Table, read_table
-from predictors.transfer import KnownDevice, learn_prior
+from predictors.transfer import KnownDevice, Transfer, learn_prior
 from searchspaces.encoding import Population
 
 __all__ = ["DEFAULT_PREDICTORS", "DEFAULT_SAMPLES", "DriftHandling", "run_table_bench"]
@@ -244,8 +244,8 @@ class _Judged:
         """What the measurements learned from say of the device's speed."""
         if handling is not DriftHandling.STRETCHES:
             return _Speeds(np.ones(len(learn)), np.ones(len(judge)), 1.0)
-        belief = counted_prior(self.design) if self.prior is None else self.prior
-        drift = drift_of(self.counts[learn], self.latency_ms[learn], learn.astype(float), belief)
+        beliefs = Transfer(self.design, self.prior).beliefs
+        drift = drift_of(self.counts[learn], self.latency_ms[learn], learn.astype(float), beliefs)
         return _Speeds(drift.factors, drift.factors_at(judge.astype(float)), drift.widening)
 
     def score(self, name: str, learn: _Rows, judge: _Rows, speeds: _Speeds) -> _Scores:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from predictors.design import Matrix
-from predictors.posterior import fit_posterior, spread_of
+from predictors.posterior import likeliest_posterior, spread_of
 from predictors.prior import Prior
 
 __all__ = ["Drift", "Stretch", "control_factors", "drift_of", "find_stretches"]
@@ -130,7 +130,7 @@ class Drift:
         return factors
 
 
-def drift_of(counts: Matrix, latency_ms: Vector, position: Vector, prior: Prior) -> Drift:
+def drift_of(counts: Matrix, latency_ms: Vector, position: Vector, priors: Sequence[Prior]) -> Drift:
     """Stretches of measurements, found together with what they should take.
 
     Alternates between the coefficients given the drift and the drift given the coefficients, always judging
@@ -140,11 +140,11 @@ def drift_of(counts: Matrix, latency_ms: Vector, position: Vector, prior: Prior)
         counts: (n, terms), in measured order.
         latency_ms: (n,) as measured.
         position: (n,) ascending.
-        prior: over the terms.
+        priors: over the terms; the one that the measurements bear out serves.
     """
     factor = np.ones(len(latency_ms))
     for _ in range(ALTERNATIONS):
-        fitted = fit_posterior(counts, latency_ms / factor, prior)
+        fitted = likeliest_posterior(counts, latency_ms / factor, priors)
         stretches = find_stretches(np.maximum(1 + fitted.residuals, 0.1) * factor)
         before, factor = factor, _factors(stretches)
         if np.allclose(before, factor, rtol=1e-3):

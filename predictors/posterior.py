@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from predictors.design import Matrix
 from predictors.prior import Prior
 
-__all__ = ["Posterior", "fit_posterior"]
+__all__ = ["Posterior", "fit_posterior", "likeliest_posterior", "spread_of"]
 
 Vector = NDArray[np.float64]
 
@@ -23,6 +23,8 @@ Vector = NDArray[np.float64]
 # largest marginal likelihood is taken.
 TRUST = np.geomspace(0.25, 8.0, 11)
 NOISE = np.geomspace(0.002, 0.15, 14)
+FAVOUR = 2.0
+"""Logarithm of the odds, beforehand, that a device resembles known ones."""
 TRUST_DOUBT, NOISE_DOUBT = 0.5, 1.5
 """Standard deviations of their logarithms beforehand."""
 ROUNDS = 4
@@ -48,6 +50,7 @@ class Posterior:
             measurements.
         residuals: (n,) relative leave-one-out errors of the measurements that it learned from.
         deviations: (n,) the standard deviations that they were expected to have.
+        evidence: log marginal likelihood of the measurements, up to a constant that all priors share.
     """
 
     mean: Vector
@@ -56,6 +59,7 @@ class Posterior:
     spread: float
     residuals: Vector
     deviations: Vector
+    evidence: float
 
     def predict(self, counts: Matrix) -> tuple[Vector, Vector]:
         """(n,) mean and standard deviation of a new measurement, ms."""
@@ -72,6 +76,7 @@ class Posterior:
             "spread": self.spread,
             "residuals": self.residuals.tolist(),
             "deviations": self.deviations.tolist(),
+            "evidence": self.evidence,
         }
 
     @classmethod
@@ -84,7 +89,17 @@ class Posterior:
             float(data["spread"]),
             np.asarray(data["residuals"], float),
             np.asarray(data["deviations"], float),
+            float(data["evidence"]),
         )
+
+
+def likeliest_posterior(
+    counts: Matrix, latency_ms: Vector, priors: Sequence[Prior], relative_error: Vector | None = None
+) -> Posterior:
+    """`fit_posterior` under the prior that the measurements bear out; one that was learned from devices is
+    favoured, since a new device mostly resembles known ones."""
+    fits = [(fit_posterior(counts, latency_ms, prior, relative_error), prior.devices > 0) for prior in priors]
+    return max(fits, key=lambda fit: fit[0].evidence + FAVOUR * fit[1])[0]
 
 
 def fit_posterior(
@@ -109,7 +124,9 @@ def fit_posterior(
         # or a slow outlier would count less than a fast one.
         rows, target = counts / guess[:, None], latency_ms / guess
         whitened = _Whitened(rows @ factor, target - rows @ mean, weight)
-        trust, noise = whitened.most_likely(prior.noise)
+        trust, noise, score = whitened.most_likely(prior.noise)
+        # As a density of latencies: rows were divided by guesses, and scaled by weights.
+        evidence = score + 0.5 * float(np.log(weight).sum()) - float(np.log(guess).sum())
         step, precision = whitened.solve(trust, noise)
         coefficients = _non_negative(mean + factor @ step, precision, factor)
         guess = np.maximum(counts @ coefficients, 1e-3 * latency_ms)
@@ -120,9 +137,8 @@ def fit_posterior(
     alone = np.maximum(1 - variance * weight / noise**2, 1e-3)
     left_out = residual / alone
     deviation = np.sqrt(noise**2 + variance / alone)
-    return Posterior(
-        coefficients, covariance, noise, spread_of(left_out / deviation, prior.spread), left_out, deviation
-    )
+    spread = spread_of(left_out / deviation, prior.spread)
+    return Posterior(coefficients, covariance, noise, spread, left_out, deviation, evidence)
 
 
 class _Whitened:
@@ -140,9 +156,10 @@ class _Whitened:
         self._left, self._size, self._right = np.linalg.svd(root[:, None] * causes, full_matrices=False)
         self._seen = self._left.T @ self._errors
 
-    def most_likely(self, guess: float) -> tuple[float, float]:
+    def most_likely(self, guess: float) -> tuple[float, float, float]:
         """The pair of TRUST × NOISE with the largest marginal likelihood, drawn to a trust of 1 and the
-        guessed noise: one sample, which set the scale and so has no error, decides nothing."""
+        guessed noise: one sample, which set the scale and so has no error, decides nothing. Last comes the
+        logarithm of that likelihood."""
         trust, noise = TRUST[:, None, None], NOISE[None, :, None]
         variance = trust**2 * self._size**2 + noise**2
         unseen = max(float(self._errors @ self._errors - self._seen @ self._seen), 0.0)
@@ -151,7 +168,7 @@ class _Whitened:
         score -= 0.5 * (np.log(TRUST[:, None]) / TRUST_DOUBT) ** 2
         score -= 0.5 * (np.log(NOISE / guess) / NOISE_DOUBT) ** 2
         best = np.unravel_index(int(np.argmax(score)), score.shape)
-        return float(TRUST[best[0]]), float(NOISE[best[1]])
+        return float(TRUST[best[0]]), float(NOISE[best[1]]), float(score[best])
 
     def solve(self, trust: float, noise: float) -> tuple[Vector, Matrix]:
         """(terms,) expected causes and their (terms, terms) precision."""

@@ -141,12 +141,11 @@ def _standardised_errors(prior: Prior, device: KnownDevice) -> Vector:
 
 @register_predictor("transfer")
 class Transfer(Additive):
-    """`additive`, drawn to what other devices taught instead of to counted work alone.
-
-    Without a prior there is nothing to transfer, and it believes counted work as `additive` does.
+    """`additive`, drawn to what other devices taught, unless the measurements are likelier without: a device
+    unlike all known ones is not bent to them. Without a prior there is nothing to transfer.
     """
 
     @property
-    def belief(self) -> Prior:
-        """See `Additive.belief`."""
-        return counted_prior(self.design) if self.prior is None else self.prior
+    def beliefs(self) -> Sequence[Prior]:
+        """See `Additive.beliefs`."""
+        return [*super().beliefs, *([] if self.prior is None else [self.prior])]

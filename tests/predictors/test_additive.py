@@ -138,6 +138,20 @@ def test_other_devices_teach(space, workload, design, make_device) -> None:
     assert errors["transfer"] < 0.06
 
 
+def test_a_device_unlike_all_known_ones_is_not_bent_to_them(space, workload, design, make_device) -> None:
+    """Two known devices, alike and wrong: from thirty samples on the prior no longer rules."""
+    known, new = space.sample(80, np.random.default_rng(0)), space.sample(300, np.random.default_rng(2))
+    prior = transfer_prior(space, workload, [(workload, known, make_device(1, apart=1.5)(known))] * 2)
+    device, few = make_device(2, noise=0.01), space.sample(30, np.random.default_rng(1))
+    errors = {
+        name: held_out_report(
+            make_predictor(name, space, workload, prior).fit(few, device(few)), new, device(new)
+        ).mape
+        for name in ("additive", "transfer")
+    }
+    assert errors["transfer"] <= 1.05 * errors["additive"] < 0.1
+
+
 def test_a_prior_survives_json_and_refuses_another_space(design, space, workload) -> None:
     import json
 

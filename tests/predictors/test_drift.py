@@ -40,7 +40,7 @@ def test_drift_is_told_from_architectures(design, space, make_device) -> None:
     rng = np.random.default_rng(2)
     speed = np.where((np.arange(90) >= 30) & (np.arange(90) < 55), 1.22, 1.0)
     latency = exact * speed * np.exp(0.01 * rng.standard_normal(90))
-    drift = drift_of(design.counts(population), latency, np.arange(90.0), counted_prior(design))
+    drift = drift_of(design.counts(population), latency, np.arange(90.0), [counted_prior(design)])
     assert np.mean(np.abs(drift.factors / speed - 1) < 0.03) > 0.95
     assert len(drift.shifts) == 1
     new = space.sample(200, np.random.default_rng(3))
@@ -55,7 +55,7 @@ def test_drift_is_told_from_architectures(design, space, make_device) -> None:
 def test_unmeasured_places_have_the_speed_of_the_nearest(design, space, make_device) -> None:
     population = space.sample(60, np.random.default_rng(1))
     latency = make_device(1)(population) * np.where(np.arange(60) < 40, 1.0, 1.5)
-    drift = drift_of(design.counts(population), latency, 10.0 * np.arange(60), counted_prior(design))
+    drift = drift_of(design.counts(population), latency, 10.0 * np.arange(60), [counted_prior(design)])
     assert drift.factors_at(np.array([-5.0, 391.0, 399.0, 1e9])) == pytest.approx([1, 1, 1.5, 1.5], rel=0.02)
     assert drift.widening >= 1
 
