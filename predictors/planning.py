@@ -1,4 +1,4 @@
-"""Which architectures to measure next: those that tell most about the coefficients."""
+"""Which architectures to measure next: those that tell most about all the others."""
 
 from __future__ import annotations
 
