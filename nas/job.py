@@ -84,7 +84,7 @@ class TrainBudget(_Spec):
     batch: PositiveInt = 16
     learning_rate: PositiveFloat = 3e-3
     sandwich: bool = False
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=0)
 
 
 class SearchBudget(_Spec):

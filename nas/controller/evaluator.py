@@ -27,6 +27,9 @@ __all__ = ["RayEvaluator"]
 START_SECONDS = 120.0
 """How long the first actor may take to answer before Ray is taken to be out of processors."""
 
+START_ATTEMPTS = 2
+"""Ray's own processes are sometimes not up within Ray's own patience; a second start then is."""
+
 EVALUATION_SECONDS = 600.0
 """How long one evaluation may take."""
 
@@ -197,16 +200,23 @@ class RayEvaluator:
             pool.close()
 
     def _start(self) -> None:
-        if self._started or ray.is_initialized():
-            return
-        ray.init(
-            address=self._address,
-            num_cpus=None if self._address else self._processors,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-        self._started = True
+        for attempt in range(START_ATTEMPTS):
+            if self._started or ray.is_initialized():
+                return
+            try:
+                ray.init(
+                    address=self._address,
+                    num_cpus=None if self._address else self._processors,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            except (RuntimeError, ConnectionError) as error:
+                ray.shutdown()
+                if attempt + 1 == START_ATTEMPTS:
+                    raise JobFailed(f"Ray did not start: {error}") from error
+            else:
+                self._started = True
 
     def close(self) -> None:
         """Stop the local Ray, where this object started it."""

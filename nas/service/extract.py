@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import JobFailed, NoSuchPoint
-from nas.export import write_model_folder
+from nas.export import BlockLibrary, write_model_folder
 from nas.front import Point
 from nas.job import Job
 from nas.stages.plan import resolve
@@ -51,7 +51,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
         "latency_ms": {target: asdict(latency) for target, latency in point.latency_ms.items()},
         "preset": point.preset,
     }
-    return write_model_folder(supernet.extract(point.architecture), out, facts)
+    return write_model_folder(supernet.extract(point.architecture), out, facts, BlockLibrary(home / "blocks"))
 
 
 def _find(points: list[Point], job_id: str, digest: str) -> Point:

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.job import StageName
 from nas.stages.measure import measure_missing
 from nas.stages.stage import Stage, StageContext
-from predictors import Predictor, choose_next, held_out_report, make_predictor
-from searchspaces.architecture import Architecture
+from predictors import Predictor, Prior, choose_next, held_out_report, make_predictor, transfer_prior
 from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
 from workers.measurement import Measurement
@@ -22,11 +22,20 @@ __all__ = ["Profile", "fit_predictor", "holdout"]
 BATCH = 8
 """Architectures chosen at once: the predictor is refitted, and judged, after each batch."""
 
+FEWEST = 4
+"""Measurements before a predictor is fitted at all."""
+
+ENOUGH = 8
+"""Measurements of another target before it has a say."""
+
 
 class Profile(Stage):
-    """Measure a fixed random held-out set, then what the predictor knows least, until the held-out
-    error meets the job's tolerance or the budget is spent. All measurements come from the store where
-    an earlier job, or this one before it was stopped, took them."""
+    """Measure what the predictor knows least, and in between a fixed random held-out set that only judges
+    it, until its error on those meets the job's tolerance or the budget is spent.
+
+    The two are measured in turns: a device that slows down or warms up then does so for both. What an
+    earlier job measured, or this one before it was stopped, comes from the store.
+    """
 
     name = StageName.PROFILE
 
@@ -38,65 +47,50 @@ class Profile(Stage):
     def _profile(self, context: StageContext, target: Target, number: int) -> None:
         plan, budget = context.plan, context.plan.spec.budget.profile
         judges = holdout(plan.space, budget.holdout, plan.spec.seed)
+        judge_digests = {a.digest for a in plan.space.decode(judges)}
+        unmeasured = judges[~_measured(context, target, judges)]
+        judges_a_round = -(-budget.holdout * BATCH // max(budget.minimum, BATCH))
+        prior = prior_of_other_targets(context, target)
         per_target = budget.holdout + budget.measurements
-        total = per_target * len(plan.targets)
-        done = number * per_target
-
-        def measure(architectures: list[Architecture], message: str) -> None:
-            nonlocal done
-            already = len(context.store.measurements(target, [a.digest for a in architectures]))
-            done += already
-            context.progress(self.name, done, total, message)
-            for measurement in measure_missing(context, self.name, target, architectures):
-                done += 1
-                context.progress(self.name, done, total, f"{message}: {measurement.latency_ms:.2f} ms")
-
-        judge_architectures = plan.space.decode(judges)
-        measure(judge_architectures, f"{target.device} held-out")
-        judge_digests = {a.digest for a in judge_architectures}
         predictor: Predictor | None = None
-        chosen = 0
         while True:
             population, measured = known_measurements(context, target, exclude=judge_digests)
-            learned_enough = len(measured) >= min(budget.minimum, budget.measurements)
-            if len(measured) >= 4:
-                predictor = fit_predictor(context, target, population, measured)
+            judged = len(judges) - len(unmeasured)
+            done = number * per_target + min(len(measured), budget.measurements) + judged
+            if len(measured) >= FEWEST and judged:
+                predictor = fit_predictor(context, target, population, measured, prior)
                 report = self._judge(context, target, predictor, judges)
-                if learned_enough and report["mape"] <= budget.tolerance:
+                learned_enough = len(measured) >= min(budget.minimum, budget.measurements)
+                if learned_enough and not len(unmeasured) and report["mape"] <= budget.tolerance:
                     break
-            room = budget.measurements - max(chosen, len(measured))
-            if room <= 0:
+            room = max(0, budget.measurements - len(measured))
+            taken = np.concatenate([population, judges])
+            rng = np.random.default_rng([plan.spec.seed, len(population)])
+            batch = choose_next(
+                plan.space, target.workload, taken, min(BATCH, room), rng, predictor=predictor, prior=prior
+            )
+            share = unmeasured[: judges_a_round if room else None]
+            if not len(batch) and not len(share):
                 break
-            batch = self._choose(context, target, population, judges, min(BATCH, room), predictor)
-            if not len(batch):
-                break
-            measure(plan.space.decode(batch), f"{target.device} learning")
-            chosen += len(batch)
+            unmeasured = unmeasured[len(share) :]
+            self._measure(context, target, in_turns(batch, share), done, per_target * len(plan.targets))
+            if not len(known_measurements(context, target)[1]) > len(measured):
+                break  # the device refuses all that is left: noted one by one
         if predictor is not None:
             context.store.put_predictor(target, plan.space.digest, predictor.to_state())
-            context.note(
-                self.name, f"{target}: {describe(report, len(measured))}", target=str(target), **report
-            )
+            said = f"{target}: {describe(report, len(measured))}"
+            context.note(self.name, said, target=str(target), **report)
+        total = per_target * len(plan.targets)
         context.progress(self.name, (number + 1) * per_target, total, f"{target.device} profiled")
 
-    def _choose(
-        self,
-        context: StageContext,
-        target: Target,
-        population: Population,
-        judges: Population,
-        n: int,
-        predictor: Predictor | None,
-    ) -> Population:
-        """Presets before anything else: they are on every plot, and they are what people know."""
-        space = context.plan.space
-        taken = np.concatenate([population, judges])
-        presets = context.plan.preset_population
-        fresh = presets[~np.isin(space.keys(presets), space.keys(taken))]
-        if len(fresh):
-            return fresh[:n]
-        rng = np.random.default_rng([context.plan.spec.seed, len(population)])
-        return choose_next(space, target.workload, taken, n, rng, predictor=predictor)
+    def _measure(
+        self, context: StageContext, target: Target, population: Population, done: int, total: int
+    ) -> None:
+        context.progress(self.name, done, total, f"{target.device}")
+        architectures = context.plan.space.decode(population)
+        for measurement in measure_missing(context, self.name, target, architectures):
+            done += 1
+            context.progress(self.name, done, total, f"{target.device}: {measurement.latency_ms:.2f} ms")
 
     def _judge(
         self, context: StageContext, target: Target, predictor: Predictor, judges: Population
@@ -119,6 +113,31 @@ def holdout(space: SearchSpace, n: int, seed: int) -> Population:
     return np.random.default_rng([seed, 2]).permutation(rows)[:n]
 
 
+def in_turns(first: Population, second: Population) -> Population:
+    """(n + m, genes) the rows of both, each spread evenly over the whole."""
+    places = [(np.arange(len(rows)) + 0.5) / max(1, len(rows)) for rows in (first, second)]
+    return np.concatenate([first, second])[np.argsort(np.concatenate(places), kind="stable")]
+
+
+def prior_of_other_targets(context: StageContext, target: Target) -> Prior | None:
+    """What measurements of this space's architectures on other targets say of this one; None where there
+    are too few."""
+    others = []
+    for other in context.store.targets():
+        if other != target and other.workload.phase is target.workload.phase:
+            population, measured = known_measurements(context, other)
+            if len(measured) >= ENOUGH:
+                others.append((other.workload, population, np.array([m.latency_ms for m in measured])))
+    return transfer_prior(context.plan.space, target.workload, others) if others else None
+
+
+def _measured(context: StageContext, target: Target, population: Population) -> NDArray[np.bool_]:
+    """(n,) which are."""
+    digests = [a.digest for a in context.plan.space.decode(population)]
+    known = {m.digest for m in context.store.measurements(target, digests)}
+    return np.array([digest in known for digest in digests], bool)
+
+
 def known_measurements(
     context: StageContext, target: Target, exclude: set[str] | frozenset[str] = frozenset()
 ) -> tuple[Population, list[Measurement]]:
@@ -133,12 +152,15 @@ def known_measurements(
 
 
 def fit_predictor(
-    context: StageContext, target: Target, population: Population, measured: list[Measurement]
+    context: StageContext,
+    target: Target,
+    population: Population,
+    measured: list[Measurement],
+    prior: Prior | None = None,
 ) -> Predictor:
     """A predictor of the job's kind, fitted to measurements."""
-    predictor = make_predictor(
-        context.plan.spec.budget.profile.predictor, context.plan.space, target.workload
-    )
+    name = context.plan.spec.budget.profile.predictor
+    predictor = make_predictor(name, context.plan.space, target.workload, prior)
     return predictor.fit(
         population, np.array([m.latency_ms for m in measured]), np.array([m.error_ms for m in measured])
     )

@@ -11,7 +11,7 @@ from nas.job import StageName
 from nas.stages.candidates import Candidates, search
 from nas.stages.measure import measure_missing
 from nas.stages.points import evaluated_points
-from nas.stages.profile import fit_predictor, known_measurements
+from nas.stages.profile import fit_predictor, known_measurements, prior_of_other_targets
 from nas.stages.search import stored_predictors, trained_supernet
 from nas.stages.stage import EvaluationPool, Stage, StageContext
 
@@ -94,7 +94,8 @@ class Verify(Stage):
 
     def _learn(self, context: StageContext) -> None:
         for target in context.plan.targets:
-            predictor = fit_predictor(context, target, *known_measurements(context, target))
+            prior = prior_of_other_targets(context, target)
+            predictor = fit_predictor(context, target, *known_measurements(context, target), prior)
             context.store.put_predictor(target, context.plan.space.digest, predictor.to_state())
 
     def _search_again(self, context: StageContext, pool: EvaluationPool, number: int) -> None:
