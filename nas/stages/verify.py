@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import median
 
 from nas.evaluation import Split
-from nas.front import Point
+from nas.front import Point, mark_front
 from nas.job import StageName
+from nas.objective import Objective
 from nas.stages.candidates import Candidates, search
 from nas.stages.measure import measure_missing
 from nas.stages.points import evaluated_points
@@ -36,7 +38,7 @@ class Verify(Stage):
                     break
                 self._search_again(context, pool, number)
                 self._remember(context, round=number + 1)
-            self._test(context, pool)
+            self._conclude(context, pool)
 
     def _holds(self, context: StageContext, number: int) -> bool:
         """One round: measure, compare, learn; whether the front's predictions held."""
@@ -110,10 +112,18 @@ class Verify(Stage):
             first_told={e.digest: e.value for e in known},
         )
 
-    def _test(self, context: StageContext, pool: EvaluationPool) -> None:
-        """Score the front and the presets on data that the search never saw."""
+    def _conclude(self, context: StageContext, pool: EvaluationPool) -> None:
+        """What was learned last may put other points on the front: measure those too, then score the
+        front and the presets on data that the search never saw. Only measured points stay on it."""
+        candidates = Candidates(context, stored_predictors(context))
+        self._measure_front(context, candidates)
+        points = _trusted(evaluated_points(context, candidates), context.plan.objectives)
+        self._test(context, pool, [p for p in points if p.on_front or p.preset])
+        points = _trusted(evaluated_points(context, candidates), context.plan.objectives)
+        context.store.put_points(context.job_id, points)
+
+    def _test(self, context: StageContext, pool: EvaluationPool, shown: list[Point]) -> None:
         supernet = context.plan.supernet_digest
-        shown = [p for p in context.store.points(context.job_id) if p.on_front or p.preset]
         known = {e.digest for e in context.store.evaluations(supernet, Split.TEST, [p.digest for p in shown])}
         missing = [point for point in shown if point.digest not in known]
         for point in missing:
@@ -122,8 +132,6 @@ class Verify(Stage):
             context.store.add_evaluations([pool.next()])
             context.progress(self.name, done, len(missing), "test split")
             context.check_stop()
-        candidates = Candidates(context, stored_predictors(context))
-        context.store.put_points(context.job_id, evaluated_points(context, candidates))
 
     def _remember(
         self, context: StageContext, *, round: int | None = None, measured: Iterable[str] = ()
@@ -136,3 +144,9 @@ class Verify(Stage):
 
 def _measured(point: Point) -> bool:
     return all(latency.measured is not None for latency in point.latency_ms.values())
+
+
+def _trusted(points: list[Point], objectives: Sequence[Objective]) -> list[Point]:
+    """The points with the front marked among measured ones alone."""
+    marked = {p.digest: p for p in mark_front([p for p in points if _measured(p)], objectives)}
+    return [marked.get(point.digest, replace(point, on_front=False)) for point in points]
