@@ -49,7 +49,7 @@ class Predictor(ABC):
     """Latency of architectures of one space on one target.
 
     Implementations are built by `predictors.make_predictor` and stored as plain data. Registering
-    one enrols it in `tests/predictors/test_contract.py`.
+    one enrols it in `tests/predictors/test_predictor_contract.py`.
 
     Args:
         design: how populations are described.
