@@ -37,6 +37,7 @@ class Train(Stage):
             plan.space, plan.task, plan.spec.budget.train, plan.train_seed, folder, progress, context.stopped
         )
         context.check_stop()
+        context.progress(self.name, result.steps, steps, "trained")
         context.store.put_supernet(
             SupernetRecord(
                 digest=digest,
