@@ -58,7 +58,6 @@ class StageContext:
         home: folder of what is kept beside the database: supernets, exported blocks.
         report: stores an event and shows it to whoever watches.
         stopped: whether the user asked the job to stop.
-        library: builds model files without trained weights (`nas.export.BlockLibrary`).
     """
 
     job_id: str
