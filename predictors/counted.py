@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +26,9 @@ class _Linear(Baseline):
 
     coefficients: Vector
 
+    @abstractmethod
     def _columns(self, population: Population) -> Matrix:
-        raise NotImplementedError
+        """(n, columns) counts, each at least 0."""
 
     def _learn(self, population: Population, latency: Vector) -> None:
         rows = self._columns(population) / latency[:, None]
