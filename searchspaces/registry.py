@@ -6,11 +6,18 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from functools import cache
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 __all__ = ["Registry"]
 
-T = TypeVar("T")
+
+class Named(Protocol):
+    """What can be registered: a class that learns the name that it is known by."""
+
+    name: ClassVar[str]
+
+
+T = TypeVar("T", bound=Named)
 
 
 class Registry(Generic[T]):
@@ -36,7 +43,7 @@ class Registry(Generic[T]):
         def decorate(cls: type[T]) -> type[T]:
             if name in self._classes:
                 raise ValueError(f"{self._noun} {name!r} is registered twice")
-            cls.name = name  # type: ignore[attr-defined]
+            cls.name = name
             self._classes[name] = cls
             return cls
 
