@@ -30,6 +30,7 @@ __all__ = [
     "rms_norm",
     "rotary",
     "step",
+    "step_tokens",
 ]
 
 NORM_EPSILON = 1e-6
@@ -127,16 +128,17 @@ def step(
     following = []
     for layer, own, state in zip(architecture.layers, weights.layers, states, strict=True):
         if layer.mixer != NO_MIXER:
-            mixed, state = _step_tokens(x, layer, own, rotary(here, architecture.width // layer.heads), state)
+            mixed, state = step_tokens(x, layer, own, rotary(here, architecture.width // layer.heads), state)
             x = x + mixed
         following.append(state)
         x = x + mix_channels(x, layer, own)
     return linear(rms_norm(x, weights.norm), weights.embedding), following
 
 
-def _step_tokens(
+def step_tokens(
     x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: tuple[Tensor, Tensor], state: State
 ) -> tuple[Tensor, State]:
+    """(B, D) → what a layer's token mixer adds to one token, and its next state."""
     batch, width = x.shape
     shape = batch, layer.heads, width // layer.heads
     normed = rms_norm(x, weights["mixing_norm"])

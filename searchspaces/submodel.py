@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
 from searchspaces.mixers.mixer import State
 
-__all__ = ["DecodeState", "Submodel", "layer_shapes"]
+__all__ = ["DecodeState", "Submodel", "layer_shapes", "state_shapes"]
 
 EMBEDDING_SCALE = 0.02
 """Standard deviation of fresh embeddings: small, so that a fresh model's tied logits are nearly even."""
@@ -88,6 +89,32 @@ class Submodel(nn.Module):
         """(B,) token ids → (B, V) logits and the next state; equals `forward` at that position."""
         logits, states = step(tokens, state.position, self.architecture, self.weights, state.layers)
         return logits, DecodeState(state.position + 1, tuple(states))
+
+
+def state_shapes(architecture: Architecture, batch: int, context: int) -> list[dict[str, tuple[int, ...]]]:
+    """What each layer's state holds after `context` tokens: shapes by name, {} for a layer without a mixer.
+
+    The mixer's own `step` is taken that often on tensors without content, so it cannot differ from decoding.
+    """
+    return [
+        _state_shapes(layer.mixer, layer.heads, architecture.width // layer.heads, batch, context)
+        if layer.mixer != NO_MIXER
+        else {}
+        for layer in architecture.layers
+    ]
+
+
+@cache
+def _state_shapes(
+    option: str, heads: int, head_size: int, batch: int, context: int
+) -> dict[str, tuple[int, ...]]:
+    mixer = parse_mixer(option)
+    with torch.device("meta"), torch.inference_mode():
+        state = mixer.init_state(batch, heads, head_size, torch.float32)
+        token = torch.empty(batch, heads, head_size)
+        for _ in range(context):
+            _, state = mixer.step(token, token, token, state)
+    return {name: tuple(kept.shape) for name, kept in state.items()}
 
 
 def initial(name: str, shape: tuple[int, ...], depth: int) -> nn.Parameter:

@@ -15,9 +15,15 @@ from workers.measurement import Measurement
 from workers.memory import PeakMemory, total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes, workload_tokens
+from workers.target import Phase, Workload
 from workers.timing import Clocks, calibrate, time_interleaved
 
 __all__ = ["describe_device", "measure"]
+
+REFERENCE_DTYPE = "fp32"
+REFERENCE_VOCABULARY = 256
+REFERENCE_STEP = Workload(Phase.PREFILL, batch=1, tokens=128)
+"""What the reference does beside the decoding of a token, which takes it too short to be timed."""
 
 
 def describe_device(device: str) -> Capabilities:
@@ -62,13 +68,16 @@ def measure(
     clocks = Clocks.for_threads(target.threads)
     tokens = workload_tokens(target.workload, request.vocabulary)
     # The reference stays as it is whatever the target's dtype: it is the unit, not the subject.
-    reference = partial(runtime.load(request.reference, target.threads), tokens)
+    reference = partial(
+        runtime.load(request.reference, REFERENCE_DTYPE, target.threads),
+        workload_tokens(_reference_workload(target.workload), min(request.vocabulary, REFERENCE_VOCABULARY)),
+    )
     for _ in range(max(1, request.protocol.warm_up)):
         reference()
     reference_ms = request.reference_ms if request.reference_ms is not None else calibrate(reference, clocks)
     prepared = runtime.prepare(request.model, target.dtype)
     memory = PeakMemory()
-    model = partial(runtime.load(prepared, target.threads), tokens)
+    model = partial(runtime.load(prepared, target.dtype, target.threads), tokens)
     timing = time_interleaved(model, reference, request.protocol, clocks, cancelled)
     return Measurement(
         digest=request.digest,
@@ -84,6 +93,10 @@ def measure(
         rejected=timing.rejected,
         noisy=timing.noisy,
     )
+
+
+def _reference_workload(workload: Workload) -> Workload:
+    return workload if workload.phase is Phase.PREFILL else REFERENCE_STEP
 
 
 def _version(package: str) -> str:

@@ -19,8 +19,9 @@ class MeasurementRequest:
     Attributes:
         digest: of the architecture; the outcome carries it.
         target: where to time it.
-        model: ONNX file with one input, `tokens` int64 (B, N).
-        reference: the fixed ONNX model of the same input that is timed in between.
+        model: file in the format of the target's runtime (`workers.runtimes.ModelFormat`) that does its
+            workload.
+        reference: file of the fixed model that is timed in between.
         vocabulary: token ids are drawn below this.
         reference_ms: what the reference takes on this target when undisturbed, as an earlier measurement
             of the target reported it. None: the worker finds out, and reports it.

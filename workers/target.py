@@ -40,10 +40,22 @@ class Workload:
     def __str__(self) -> str:
         return f"{self.phase}/b{self.batch}/n{self.tokens}"
 
+    @classmethod
+    def parse(cls, text: str) -> Workload:
+        """Inverse of `str`.
 
-_TEXT = re.compile(
-    r"(?P<device>[\w.-]+)/(?P<runtime>[\w.-]+)/(?P<dtype>[\w.-]+)/(?P<threads>\d+)t"
-    r"/(?P<phase>prefill|decode)/b(?P<batch>\d+)/n(?P<tokens>\d+)"
+        Raises:
+            ValueError: the text has another form; the message shows the accepted one.
+        """
+        match = _WORKLOAD.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not a workload; accepted: prefill/b1/n1024 or decode/b1/n1024")
+        return cls(Phase(match["phase"]), int(match["batch"]), int(match["tokens"]))
+
+
+_WORKLOAD = re.compile(r"(?P<phase>prefill|decode)/b(?P<batch>\d+)/n(?P<tokens>\d+)")
+_TARGET = re.compile(
+    r"(?P<device>[\w.-]+)/(?P<runtime>[\w.-]+)/(?P<dtype>[\w.-]+)/(?P<threads>\d+)t/(?P<workload>.+)"
 )
 _NAME = re.compile(r"[\w.-]+")
 
@@ -84,9 +96,8 @@ class Target:
         Raises:
             ValueError: the text has another form; the message shows the accepted one.
         """
-        match = _TEXT.fullmatch(text)
-        if match is None:
+        match = _TARGET.fullmatch(text)
+        if match is None or not _WORKLOAD.fullmatch(match["workload"]):
             raise ValueError(f"{text!r} is not a target; accepted: DEVICE/RUNTIME/DTYPE/1t/prefill/b1/n1024")
-        part = match.groupdict()
-        workload = Workload(Phase(part["phase"]), int(part["batch"]), int(part["tokens"]))
-        return cls(part["device"], part["runtime"], part["dtype"], int(part["threads"]), workload)
+        workload = Workload.parse(match["workload"])
+        return cls(match["device"], match["runtime"], match["dtype"], int(match["threads"]), workload)

@@ -1,4 +1,4 @@
-"""Model files: ONNX graphs composed from blocks, and the folder that `extract` hands over.
+"""Model files: graphs composed from blocks, what a target is timed with, and the folder of `extract`.
 
 Importing this package needs no torch.
 """
@@ -6,5 +6,6 @@ Importing this package needs no torch.
 from nas.export.folder import load_model_folder, write_model_folder
 from nas.export.library import BlockLibrary
 from nas.export.reference import reference_model
+from nas.export.timed import TimedModels
 
-__all__ = ["BlockLibrary", "load_model_folder", "reference_model", "write_model_folder"]
+__all__ = ["BlockLibrary", "TimedModels", "load_model_folder", "reference_model", "write_model_folder"]

@@ -36,17 +36,24 @@ class Block(ABC):
     """A piece of a model; its fields are the numbers that are fixed in its graph.
 
     Attributes:
-        outputs: activations that it computes.
         width: D.
     """
 
-    outputs: ClassVar[tuple[str, ...]]
     width: int
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[str, ...]:
+        """Activations that it computes, in order."""
 
     @property
     def name(self) -> str:
         """As an identifier, e.g. ``"Mixing_128_window_64_4"``."""
         return re.sub(r"\W", "_", "_".join([type(self).__name__, *map(str, astuple(self))]))
+
+    def axes(self, name: str) -> dict[int, str]:
+        """Those axes of an input or output that any model file takes at any size; none of a weight."""
+        return AXES.get(name, {})
 
     @abstractmethod
     def example(self) -> dict[str, Tensor]:
@@ -66,7 +73,7 @@ class Block(ABC):
 class Embedding(Block):
     """tokens → y."""
 
-    outputs = ("y",)
+    outputs: ClassVar[tuple[str, ...]] = ("y",)
 
     def example(self) -> dict[str, Tensor]:
         """tokens (B, N) and embedding (V, D)."""
@@ -88,7 +95,7 @@ class Positions(Block):
 
     heads: int
 
-    outputs = ("cosine", "sine")
+    outputs: ClassVar[tuple[str, ...]] = ("cosine", "sine")
 
     def example(self) -> dict[str, Tensor]:
         """tokens (B, N), whose length alone counts."""
@@ -112,7 +119,7 @@ class Mixing(Block):
     mixer: str
     heads: int
 
-    outputs = ("y",)
+    outputs: ClassVar[tuple[str, ...]] = ("y",)
 
     @property
     def layer(self) -> Layer:
@@ -145,7 +152,7 @@ class Channels(Block):
     channel: str
     ratio: float
 
-    outputs = ("y",)
+    outputs: ClassVar[tuple[str, ...]] = ("y",)
 
     @property
     def layer(self) -> Layer:
@@ -172,7 +179,7 @@ class Channels(Block):
 class Logits(Block):
     """x, norm, embedding → logits: the final norm and the tied output projection."""
 
-    outputs = ("logits",)
+    outputs: ClassVar[tuple[str, ...]] = ("logits",)
 
     def example(self) -> dict[str, Tensor]:
         """x (B, N, D), norm (D,) and embedding (V, D)."""

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from nas.export.blocks import AXES, Block, Channels, Embedding, Logits, Mixing, Positions
+from nas.export.blocks import Block, Channels, Embedding, Logits, Mixing, Positions
+from nas.export.steps import NEXT, STATE, StepMixing
+from nas.export.weights import random_weights
 from nas.files import write_whole
 from searchspaces.architecture import NO_MIXER, Architecture
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, ModelProto, NodeProto
+    from onnx import FunctionProto, ModelProto, NodeProto, ValueInfoProto
 
 __all__ = ["OPSET", "BlockLibrary"]
 
@@ -60,9 +62,6 @@ class BlockLibrary:
         Raises:
             KeyError: a weight is missing.
         """
-        from onnx import TensorProto, helper, numpy_helper
-        from onnx.inliner import inline_local_functions
-
         calls = _Calls(self)
         width = architecture.width
         (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
@@ -77,28 +76,56 @@ class BlockLibrary:
                 (x,) = calls.add(mixing, {"x": x, "cosine": cosine, "sine": sine}, prefix)
             (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
         calls.add(Logits(width), {"x": x}, outputs=["logits"])
-        if weights is None:
-            weights = _random_weights(architecture, seed)
-        graph = helper.make_graph(
-            calls.nodes,
-            f"architecture_{architecture.digest}",
-            [helper.make_tensor_value_info("tokens", TensorProto.INT64, ["batch", "length"])],
-            [
-                helper.make_tensor_value_info(
-                    "logits", TensorProto.FLOAT, ["batch", "length", architecture.vocabulary]
-                )
-            ],
-            [numpy_helper.from_array(weights[name], name) for name in calls.weights],
+        return calls.model(
+            architecture,
+            _arrays(architecture, weights, seed),
+            {"tokens": ["batch", "length"]},
+            {"logits": ["batch", "length", architecture.vocabulary]},
         )
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)]
-        model = helper.make_model(
-            graph,
-            functions=list(calls.functions.values()),
-            opset_imports=opsets,
-            ir_version=IR_VERSION,
-            producer_name="nas",
-        )
-        return inline_local_functions(model)
+
+    def compose_step(
+        self,
+        architecture: Architecture,
+        batch: int,
+        context: int,
+        weights: Weights | None = None,
+        seed: int = 0,
+    ) -> ModelProto:
+        """A model file that decodes one token after `context` tokens: inputs `tokens` int64 (B, 1) and each
+        state of each layer, ``layers.0.state_k`` float32, …; outputs `logits` float32 (B, 1, V) and the
+        states after the token, ``layers.0.next_k``, …
+
+        Sizes are fixed, and one file serves one context: what a mixer drops depends on it.
+
+        Args:
+            batch: B.
+            context: tokens that the states have seen.
+            weights, seed: see `compose`.
+
+        Raises:
+            KeyError: a weight is missing.
+        """
+        from searchspaces.submodel import state_shapes
+
+        calls = _Calls(self)
+        width = architecture.width
+        shapes = state_shapes(architecture, batch, context)
+        following = state_shapes(architecture, batch, context + 1)
+        inputs: dict[str, list[int | str]] = {"tokens": [batch, 1]}
+        outputs: dict[str, list[int | str]] = {"logits": [batch, 1, architecture.vocabulary]}
+        (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
+        for number, layer in enumerate(architecture.layers):
+            prefix = f"layers.{number}."
+            if layer.mixer != NO_MIXER:
+                states = {STATE + name: prefix + STATE + name for name in shapes[number]}
+                kept = [prefix + NEXT + name for name in shapes[number]]
+                mixing = StepMixing(width, layer.mixer, layer.heads, context)
+                x = calls.add(mixing, {"x": x, **states}, prefix, [f"mixed_{number}", *kept])[0]
+                inputs |= {prefix + STATE + name: list(shape) for name, shape in shapes[number].items()}
+                outputs |= {prefix + NEXT + name: list(shape) for name, shape in following[number].items()}
+            (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
+        calls.add(Logits(width), {"x": x}, outputs=["logits"])
+        return calls.model(architecture, _arrays(architecture, weights, seed), inputs, outputs)
 
     def function(self, block: Block) -> FunctionProto:
         """The block as an ONNX function of its activations and weights, exported where it is not yet."""
@@ -138,13 +165,49 @@ class _Calls:
         from onnx import helper
 
         function = self.functions.setdefault(block.name, self._library.function(block))
-        weights = {name: prefix + name for name in function.input if name not in AXES}
+        weights = {name: prefix + name for name in function.input if name not in activations}
         inputs = [{**weights, **activations}[name] for name in function.input]
         if outputs is None:
             outputs = [f"{name}_{len(self.nodes)}" for name in function.output]
         self.nodes.append(helper.make_node(block.name, inputs, outputs, domain=DOMAIN))
         self.weights |= dict.fromkeys(weights.values())
         return outputs
+
+    def model(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        inputs: Mapping[str, Sequence[int | str]],
+        outputs: Mapping[str, Sequence[int | str]],
+    ) -> ModelProto:
+        """The model file of all calls, inlined; `inputs` and `outputs` by name with their sizes, int64 where
+        they are tokens and float32 elsewhere."""
+        from onnx import TensorProto, helper, numpy_helper
+        from onnx.inliner import inline_local_functions
+
+        def declared(values: Mapping[str, Sequence[int | str]]) -> list[ValueInfoProto]:
+            return [
+                helper.make_tensor_value_info(
+                    name, TensorProto.INT64 if name == "tokens" else TensorProto.FLOAT, list(shape)
+                )
+                for name, shape in values.items()
+            ]
+
+        graph = helper.make_graph(
+            self.nodes,
+            f"architecture_{architecture.digest}",
+            declared(inputs),
+            declared(outputs),
+            [numpy_helper.from_array(weights[name], name) for name in self.weights],
+        )
+        model = helper.make_model(
+            graph,
+            functions=list(self.functions.values()),
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
+            ir_version=IR_VERSION,
+            producer_name="nas",
+        )
+        return inline_local_functions(model)
 
 
 def _export(block: Block) -> bytes:
@@ -173,7 +236,7 @@ def _export(block: Block) -> bytes:
             do_constant_folding=False,  # the optimizer does it better
             input_names=names,
             output_names=list(block.outputs),
-            dynamic_axes={name: AXES[name] for name in (*names, *block.outputs) if name in AXES},
+            dynamic_axes={name: axes for name in (*names, *block.outputs) if (axes := block.axes(name))},
         )
         model = optimizer.optimize(onnx.load_model(file))
     return bytes(model.SerializeToString())
@@ -210,12 +273,8 @@ def _origin() -> str:
     return digest.hexdigest()[:8]
 
 
-def _random_weights(architecture: Architecture, seed: int) -> Weights:
-    import torch
-
-    from searchspaces.submodel import Submodel
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        state = Submodel(architecture).state_dict()
-    return {name: value.numpy() for name, value in state.items()}
+def _arrays(architecture: Architecture, weights: Weights | None, seed: int) -> Weights:
+    """The weights, or random ones where None."""
+    if weights is not None:
+        return weights
+    return {name: value.numpy() for name, value in random_weights(architecture, seed).items()}

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["reference_model"]
+from searchspaces.architecture import NO_MIXER, Architecture, Layer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["reference_model", "reference_submodel"]
 
 VOCABULARY = 256
 WIDTH = 64
@@ -57,6 +62,21 @@ def reference_model() -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="nas")
     model.ir_version = IR_VERSION
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def reference_submodel() -> tuple[Architecture, dict[str, Tensor]]:
+    """The same sizes as a submodel with its weights, for runtimes that rebuild one; as unchanging."""
+    import torch
+
+    architecture = Architecture(VOCABULARY, WIDTH, (Layer(NO_MIXER, 0, "mlp", HIDDEN / WIDTH),))
+    arrays = {
+        "embedding": _weights(VOCABULARY, WIDTH),
+        "norm": np.ones(WIDTH, np.float32),
+        "layers.0.channel_norm": np.ones(WIDTH, np.float32),
+        "layers.0.mlp_up": _weights(HIDDEN, WIDTH),
+        "layers.0.mlp_down": _weights(WIDTH, HIDDEN),
+    }
+    return architecture, {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def _weights(rows: int, columns: int) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from nas.errors import JobFailed
-from nas.export import BlockLibrary, reference_model
+from nas.export import TimedModels
 from nas.job import StageName
 from nas.stages.stage import StageContext
 from searchspaces.architecture import Architecture
@@ -69,15 +69,15 @@ def _requests(
     context: StageContext, target: Target, architectures: Iterable[Architecture], reference_ms: float | None
 ) -> Iterator[MeasurementRequest]:
     """Model files are made only as workers come free: they are large and there may be many."""
-    library = BlockLibrary(context.home / "blocks")
-    reference = reference_model()
+    models = TimedModels(context.home / "blocks")
+    reference = models.reference(target)
     for architecture in architectures:
         if context.stopped():
             return
         yield MeasurementRequest(
             digest=architecture.digest,
             target=target,
-            model=library.compose(architecture).SerializeToString(),
+            model=models.model(architecture, target),
             reference=reference,
             vocabulary=architecture.vocabulary,
             reference_ms=reference_ms,

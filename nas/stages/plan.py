@@ -180,7 +180,16 @@ def _objectives(
 
 
 def _target_problems(item: TargetSpec, path: str) -> Iterator[Problem]:
+    """What no device could do; what a device has is for its worker to say."""
     try:
-        parse_runtime(item.runtime)
+        runtime = parse_runtime(item.runtime)
     except ValueError as error:
         yield Problem(f"{path}.runtime", str(error))
+        return
+    for name, value, accepted in (
+        ("dtype", item.dtype, runtime.dtypes),
+        ("phase", item.phase, runtime.phases),
+    ):
+        if value not in accepted:
+            message = f"{runtime.name} has no {name} {value}; accepted: {', '.join(accepted)}"
+            yield Problem(f"{path}.{name}", message)

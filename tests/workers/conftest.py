@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -48,6 +49,34 @@ def build_model(width: int = 16, layers: int = 1, input_name: str = "tokens") ->
 @pytest.fixture(scope="session")
 def make_model() -> Callable[..., bytes]:
     return build_model
+
+
+def build_submodel(width: int = 16, workload: Workload = TARGET.workload) -> bytes:
+    """One feed-forward block between an embedding and its transpose, as runtimes that rebuild models take
+    it; every norm is 1 and every other weight normal."""
+    from safetensors.numpy import save
+
+    rng = np.random.default_rng(width)
+
+    def normal(*shape: int) -> np.ndarray:
+        return (rng.standard_normal(shape) / width).astype(np.float32)
+
+    weights = {
+        "embedding": normal(VOCABULARY, width),
+        "norm": np.ones(width, np.float32),
+        "layers.0.channel_norm": np.ones(width, np.float32),
+        "layers.0.mlp_up": normal(2 * width, width),
+        "layers.0.mlp_down": normal(width, 2 * width),
+    }
+    layer = {"mixer": "none", "heads": 0, "channel": "mlp", "ratio": 2.0}
+    architecture = {"vocabulary": VOCABULARY, "width": width, "layers": [layer]}
+    content = {"architecture": architecture, "workload": str(workload)}
+    return save(weights, {"submodel": json.dumps(content)})
+
+
+@pytest.fixture(scope="session")
+def make_submodel() -> Callable[..., bytes]:
+    return build_submodel
 
 
 @pytest.fixture(scope="session")

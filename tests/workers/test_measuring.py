@@ -9,11 +9,16 @@ from collections.abc import Callable
 
 import pytest
 
+from workers.capabilities import RuntimeCapability
 from workers.errors import MeasurementCancelled, ModelUnusable, TargetNotServed
 from workers.measuring import describe_device, measure
 from workers.memory import PeakMemory
 from workers.request import MeasurementRequest
+from workers.runtimes import ModelFormat, parse_runtime, runtimes
 from workers.target import Phase, Target, Workload
+from workers.timing import TimingProtocol
+
+QUICK = TimingProtocol(warm_up=1, min_repeats=3, max_repeats=5, goal_error=0.5, max_seconds=0.5)
 
 MakeRequest = Callable[..., MeasurementRequest]
 
@@ -61,12 +66,35 @@ def test_memory_is_what_the_model_needs(make_request: MakeRequest, make_model: C
         (Target("bench", "abacus"), r"no runtime abacus; accepted: .*onnxruntime"),
         (Target("bench", dtype="fp7"), r"no dtype fp7 .*; accepted: fp32"),
         (Target("bench", threads=4096), "threads, not 4096"),
-        (Target("bench", workload=Workload(Phase.DECODE)), "cannot time decode .*; accepted: prefill"),
+        (
+            Target("bench", "browser", workload=Workload(Phase.DECODE)),
+            "cannot time decode .*; accepted: prefill",
+        ),
     ],
 )
 def test_a_target_that_is_not_served(target: Target, complaint: str, make_request: MakeRequest) -> None:
+    here = describe_device("bench")
+    prefill_only = RuntimeCapability("browser", "1", ("fp32",), (Phase.PREFILL,))
+    here = dataclasses.replace(here, runtimes=(*here.runtimes, prefill_only))
     with pytest.raises(TargetNotServed, match=complaint):
-        measure(make_request(target=target), describe_device("bench"))
+        measure(make_request(target=target), here)
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("name", sorted(runtimes()))
+def test_every_runtime_and_phase_is_measured(
+    name: str, phase: Phase, make_model: Callable[..., bytes], make_submodel: Callable[..., bytes]
+) -> None:
+    workload = Workload(phase, tokens=64)
+    if parse_runtime(name).model_format is ModelFormat.SUBMODEL:
+        model = reference = make_submodel(workload=workload)
+    else:
+        model = reference = make_model()
+    target = Target("bench", name, workload=workload)
+    request = MeasurementRequest("a", target, model, reference, vocabulary=64, protocol=QUICK)
+    measurement = measure(request, describe_device("bench"))
+    assert measurement.target == target
+    assert measurement.repeats >= 3
 
 
 def test_a_model_that_does_not_load(make_request: MakeRequest) -> None:

@@ -3,6 +3,7 @@ no engine."""
 
 from workers.runtimes.runtime import (
     LoadedModel,
+    ModelFormat,
     Runtime,
     Tokens,
     parse_runtime,
@@ -13,6 +14,7 @@ from workers.runtimes.runtime import (
 
 __all__ = [
     "LoadedModel",
+    "ModelFormat",
     "Runtime",
     "Tokens",
     "parse_runtime",

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from workers.capabilities import RuntimeCapability
-from workers.errors import ModelUnusable, TargetNotServed
+from workers.errors import ModelUnusable
+from workers.runtimes.onnx_inputs import OnnxInput, fixed_states
 from workers.runtimes.runtime import INPUT, LoadedModel, Runtime, Tokens, register_runtime
-from workers.target import Phase
 
 __all__ = ["OnnxRuntime"]
 
 PROVIDER = "CPUExecutionProvider"
+NUMPY_NAMES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
 
 
 @register_runtime("onnxruntime")
@@ -30,25 +29,18 @@ class OnnxRuntime(Runtime):
     (dynamic quantisation), which needs the `onnx` package there.
     """
 
-    def capability(self) -> RuntimeCapability | None:
-        """See the class."""
-        try:
-            installed = version("onnxruntime")
-        except PackageNotFoundError:
-            return None
-        dtypes = ("fp32", "int8") if importlib.util.find_spec("onnx") else ("fp32",)
-        return RuntimeCapability(self.name, installed, dtypes, (Phase.PREFILL,))
+    package = "onnxruntime"
+    dtypes = ("fp32", "int8")
 
-    def prepare(self, model: bytes, dtype: str) -> bytes:
-        """See `Runtime.prepare`."""
-        capability = self.capability()
-        if capability is None:
-            raise TargetNotServed("onnxruntime is not installed here; pip install 'nas-service[worker]'")
-        if dtype not in capability.dtypes:
-            raise TargetNotServed(f"no dtype {dtype} here; accepted: {', '.join(capability.dtypes)}")
+    def dtypes_here(self) -> Iterable[str]:
+        """See the class."""
+        return self.dtypes if importlib.util.find_spec("onnx") else ("fp32",)
+
+    def convert(self, model: bytes, dtype: str) -> bytes:
+        """See `Runtime.convert`."""
         return _quantised(model) if dtype == "int8" else model
 
-    def load(self, prepared: bytes, threads: int) -> LoadedModel:
+    def load(self, prepared: bytes, dtype: str, threads: int) -> LoadedModel:
         """See `Runtime.load`."""
         import onnxruntime
 
@@ -65,18 +57,22 @@ class OnnxRuntime(Runtime):
             raise ModelUnusable(f"onnxruntime does not load the model: {error}") from error
         if session.get_providers() != [PROVIDER]:
             raise ModelUnusable(f"onnxruntime would run on {session.get_providers()}; accepted: {PROVIDER}")
-        inputs = [(i.name, i.type, len(i.shape)) for i in session.get_inputs()]
-        if inputs != [(INPUT, "tensor(int64)", 2)]:
-            raise ModelUnusable(f"the model's inputs are {inputs}; accepted: one, {INPUT} int64 (B, N)")
+        states = fixed_states([_declared(value) for value in session.get_inputs()])
 
         def run(tokens: Tokens) -> Sequence[NDArray[Any]]:
             try:
-                outputs: Sequence[NDArray[Any]] = session.run(None, {INPUT: tokens})
+                outputs: Sequence[NDArray[Any]] = session.run(None, {INPUT: tokens, **states})
             except Exception as error:  # as above
                 raise ModelUnusable(f"onnxruntime does not run the model: {error}") from error
             return outputs
 
         return run
+
+
+def _declared(value: Any) -> OnnxInput:
+    """Symbolic sizes are text in onnxruntime."""
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return OnnxInput(value.name, NUMPY_NAMES.get(value.type, value.type), shape)
 
 
 def _quantised(model: bytes) -> bytes:

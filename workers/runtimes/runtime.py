@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -11,10 +13,13 @@ from numpy.typing import NDArray
 
 from searchspaces.registry import Registry
 from workers.capabilities import RuntimeCapability
+from workers.errors import TargetNotServed
 from workers.target import Phase, Workload
 
 __all__ = [
+    "INPUT",
     "LoadedModel",
+    "ModelFormat",
     "Runtime",
     "Tokens",
     "parse_runtime",
@@ -24,13 +29,25 @@ __all__ = [
 ]
 
 Tokens: TypeAlias = NDArray[np.int64]
-"""(B, N) token ids."""
+"""(B, N) token ids; (B, 1) where one token is decoded."""
 
 LoadedModel: TypeAlias = Callable[[Tokens], Sequence[NDArray[Any]]]
-"""A model ready to run in the thread that calls it: tokens to outputs."""
+"""A model ready to run in the thread that calls it: tokens to outputs, the logits first."""
 
 INPUT = "tokens"
-"""The one input of every model that is measured, int64 (B, N)."""
+"""The input that every model has, int64 (B, N)."""
+
+
+class ModelFormat(StrEnum):
+    """What kind of file a runtime takes: data in every case, never code."""
+
+    ONNX = "onnx"
+    """A graph with the input `tokens`; one that decodes has states as further inputs (float32, of fixed
+    shape), which the runtime fills with fixed pseudo-random numbers."""
+    SUBMODEL = "submodel"
+    """A safetensors file of the weights of a `searchspaces.submodel.Submodel`, whose metadata name the
+    architecture and the workload."""
+
 
 _REGISTRY: Registry[Runtime] = Registry("workers.runtimes", "runtime")
 register_runtime = _REGISTRY.register
@@ -44,40 +61,70 @@ class Runtime(ABC):
 
     Attributes:
         name: set by `@register_runtime`.
+        package: the Python distribution that brings the engine.
+        model_format: of the files that it takes.
+        dtypes: number formats that it can run where the device has them; ``fp32`` among them.
+        phases: of a workload that it can time.
     """
 
     name: ClassVar[str]
+    package: ClassVar[str]
+    model_format: ClassVar[ModelFormat] = ModelFormat.ONNX
+    dtypes: ClassVar[tuple[str, ...]]
+    phases: ClassVar[tuple[Phase, ...]] = (Phase.PREFILL, Phase.DECODE)
 
-    @abstractmethod
     def capability(self) -> RuntimeCapability | None:
         """What works here and now; None where the engine is not installed."""
+        try:
+            installed = version(self.package)
+        except PackageNotFoundError:
+            return None
+        return RuntimeCapability(self.name, installed, tuple(self.dtypes_here()), self.phases)
 
-    @abstractmethod
+    def dtypes_here(self) -> Iterable[str]:
+        """Those of `dtypes` that this device has; asked only where the engine is installed."""
+        return self.dtypes
+
     def prepare(self, model: bytes, dtype: str) -> bytes:
-        """The ONNX file `model` as this engine runs it in a number format; not part of what is timed.
+        """A model file as this engine loads it for a number format; not part of what is timed.
 
         Raises:
             TargetNotServed: `dtype` is not among the capability's, or the engine is not here.
             ModelUnusable: the file cannot be converted.
         """
+        capability = self.capability()
+        if capability is None:
+            raise TargetNotServed(f"{self.name} is not installed here; pip install {self.package}")
+        if dtype not in capability.dtypes:
+            raise TargetNotServed(f"no dtype {dtype} here; accepted: {', '.join(capability.dtypes)}")
+        return self.convert(model, dtype)
+
+    def convert(self, model: bytes, dtype: str) -> bytes:
+        """`prepare` for a number format that works here: the file itself, unless an engine needs another.
+
+        Raises:
+            ModelUnusable: the file cannot be converted.
+        """
+        del dtype
+        return model
 
     @abstractmethod
-    def load(self, prepared: bytes, threads: int) -> LoadedModel:
-        """Make a prepared file, whose one input is `tokens` int64 (B, N), ready to run.
+    def load(self, prepared: bytes, dtype: str, threads: int) -> LoadedModel:
+        """Make a prepared file ready to run.
 
         Args:
             prepared: what `prepare` returned.
-            threads: processor threads that one call may use.
+            dtype: that it was prepared for.
+            threads: processor threads that one call may use; with 1 all work is done in the calling thread.
 
         Raises:
-            ModelUnusable: the file does not load, has other inputs, or would run elsewhere than asked.
-                The loaded model raises it too, where it does not run.
+            ModelUnusable: the file does not load, has other inputs, or would run elsewhere or in another
+                number format than asked. The loaded model raises it too, where it does not run. Whether
+                a token id beyond the model's vocabulary is noticed depends on the engine.
         """
 
 
 def workload_tokens(workload: Workload, vocabulary: int) -> Tokens:
-    """The fixed pseudo-random input of a prefill workload, (B, N) below `vocabulary`."""
-    if workload.phase is not Phase.PREFILL:
-        raise ValueError(f"workload {workload} has no whole prompt; accepted: phase prefill")
-    shape = (workload.batch, workload.tokens)
+    """The fixed pseudo-random input of a workload below `vocabulary`: (B, N), or (B, 1) to decode."""
+    shape = (workload.batch, workload.tokens if workload.phase is Phase.PREFILL else 1)
     return np.random.default_rng(0).integers(vocabulary, size=shape, dtype=np.int64)

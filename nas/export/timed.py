@@ -1,0 +1,64 @@
+"""The files that a target's runtime is timed with: the model, and the reference beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.export.library import BlockLibrary
+from nas.export.reference import reference_model, reference_submodel
+from nas.export.weights import random_weights
+from searchspaces.architecture import Architecture
+from workers.runtimes import ModelFormat, parse_runtime
+from workers.target import Phase, Target, Workload
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["TimedModels", "submodel_file"]
+
+
+class TimedModels:
+    """Model files with random weights, in the format that a target's runtime takes.
+
+    Args:
+        folder: where exported blocks are kept; in memory only where None.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._library = BlockLibrary(folder)
+
+    def model(self, architecture: Architecture, target: Target) -> bytes:
+        """The file that does the target's workload.
+
+        Raises:
+            ValueError: no runtime of that name.
+        """
+        workload = target.workload
+        if parse_runtime(target.runtime).model_format is ModelFormat.SUBMODEL:
+            return submodel_file(architecture, random_weights(architecture), workload)
+        if workload.phase is Phase.DECODE:
+            step = self._library.compose_step(architecture, workload.batch, workload.tokens)
+            return bytes(step.SerializeToString())
+        return bytes(self._library.compose(architecture).SerializeToString())
+
+    def reference(self, target: Target) -> bytes:
+        """The fixed file that is timed in between, the same for every architecture.
+
+        Raises:
+            ValueError: no runtime of that name.
+        """
+        if parse_runtime(target.runtime).model_format is ModelFormat.SUBMODEL:
+            architecture, weights = reference_submodel()
+            return submodel_file(architecture, weights, Workload(Phase.PREFILL))
+        return reference_model()
+
+
+def submodel_file(architecture: Architecture, weights: Mapping[str, Tensor], workload: Workload) -> bytes:
+    """A file of `ModelFormat.SUBMODEL`: safetensors, with what to build and to run in its metadata."""
+    from safetensors.torch import save
+
+    content = {"architecture": architecture.to_dict(), "workload": str(workload)}
+    return save(dict(weights), {"submodel": json.dumps(content, sort_keys=True)})
