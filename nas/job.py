@@ -29,6 +29,15 @@ MOST_VALUES = 100_000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class StageName(StrEnum):
+    """The stages of a job, in order."""
+
+    PROFILE = "profile"
+    TRAIN = "train"
+    SEARCH = "search"
+    VERIFY = "verify"
+
+
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -141,6 +150,7 @@ class JobSpec(_Spec):
         objectives: names (see `nas.objective`); quality and a latency by default.
         bounds: objective name → no worse than this; a constraint of the search.
         budget: limits of each stage.
+        until: the last stage that is run; with ``profile`` a job only teaches its targets' predictors.
         seed: of everything random.
     """
 
@@ -151,16 +161,8 @@ class JobSpec(_Spec):
     objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
     bounds: dict[str, PositiveFloat] = {}
     budget: Budget = Budget()
+    until: StageName = StageName.VERIFY
     seed: int = Field(default=0, ge=0)
-
-
-class StageName(StrEnum):
-    """The stages of a job, in order."""
-
-    PROFILE = "profile"
-    TRAIN = "train"
-    SEARCH = "search"
-    VERIFY = "verify"
 
 
 class JobStatus(StrEnum):

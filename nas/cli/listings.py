@@ -18,7 +18,7 @@ from nas.job import Job, JobStatus
 from nas.report.strip import Strips
 from searchspaces.architecture import Architecture
 
-__all__ = ["CATALOGUE_TABLES", "jobs_table", "print_job"]
+__all__ = ["CATALOGUE_TABLES", "jobs_table", "measurements_table", "print_job", "targets_table"]
 
 STATUS_STYLES = {
     JobStatus.SUCCEEDED: "green",
@@ -104,6 +104,34 @@ def presets_table(presets: Sequence[dict[str, Any]]) -> Table:
     for preset, architecture in zip(presets, architectures, strict=True):
         table.add_row(
             f"★ {preset['name']}", strip_text(strips, architecture), preset["digest"][:8], preset["source"]
+        )
+    return table
+
+
+def targets_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """One row a target."""
+    table = plain_table("target", "measurements", right=("measurements",))
+    for row in rows:
+        table.add_row(row["target"], str(row["measurements"]))
+    return table
+
+
+def measurements_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """One row a measurement."""
+    architectures = [Architecture.from_dict(row["architecture"]) for row in rows]
+    strips = Strips(architectures)
+    numbers = ("ms", "±", "drift", "MB")
+    table = plain_table("layers", "digest", *numbers, "", "measured", right=numbers)
+    for row, architecture in zip(rows, architectures, strict=True):
+        table.add_row(
+            strip_text(strips, architecture),
+            row["digest"][:8],
+            f"{row['latency_ms']:.3f}",
+            f"{row['error_ms']:.3f}",
+            f"{row['drift']:.2f}",
+            f"{row['peak_memory_bytes'] / 1e6:.0f}",
+            "noisy" if row["noisy"] else "",
+            _local_time(row["measured_at"]),
         )
     return table
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import access, bench, catalogue, demo, fronts, jobs, serve, worker
+from nas.cli import access, bench, catalogue, demo, fronts, jobs, measurements, serve, worker
 from nas.cli.output import print_error
 from nas.cli.settings import Settings, settings_of
 from nas.errors import NasError, as_nas_error
@@ -84,6 +84,7 @@ app.command(rich_help_panel=ASK)(fronts.front)
 app.command(rich_help_panel=ASK)(fronts.best)
 app.command(rich_help_panel=ASK)(fronts.extract)
 app.command(rich_help_panel=DEVICES)(worker.worker)
+app.command(rich_help_panel=DEVICES)(measurements.measurements)
 app.add_typer(bench.app, rich_help_panel=DEVICES)
 app.command(rich_help_panel=KNOW)(catalogue.spaces)
 app.command(rich_help_panel=KNOW)(catalogue.tasks)

@@ -69,13 +69,15 @@ class Controller:
 
     def _run_stages(self, job: Job, stopped: Callable[[], bool]) -> None:
         plan = resolve(job.spec)
-        first = [stage.name for stage in STAGES].index(job.stage) if job.stage else len(STAGES)
+        names = [stage.name for stage in STAGES]
+        first = names.index(job.stage) if job.stage else len(STAGES)
+        end = names.index(job.spec.until) + 1
 
         report = _Reporter(self._store, job.id)
         context = StageContext(
             job.id, plan, self._store, self._home, self._fleet, self._evaluator, report, stopped
         )
-        for stage in STAGES[first:]:
+        for stage in STAGES[first:end]:
             context.check_stop()
             self._store.set_job(job.id, JobStatus.RUNNING, stage.name)
             report(Event(EventKind.STAGE, stage.name, "started"))

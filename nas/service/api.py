@@ -16,6 +16,8 @@ from typing import Any, Self
 from nas.front import Front, Point
 from nas.job import Event, Job, JobSpec
 from nas.service.auth import Identity
+from searchspaces.architecture import Architecture
+from workers.measurement import Measurement
 from workers.target import Target
 
 __all__ = ["WATCH_SECONDS", "EventBatch", "Service"]
@@ -135,6 +137,10 @@ class Service(ABC):
     @abstractmethod
     def targets(self) -> list[Target]:
         """Targets that have been measured."""
+
+    @abstractmethod
+    def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
+        """What was measured on a target, in the order in which it was; nothing where it is not known."""
 
     @abstractmethod
     def devices(self) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, load_j
 from nas.objective import Direction, Objective, Source
 from nas.rpc.v1 import service_pb2 as pb
 from searchspaces.architecture import Architecture, Layer
+from workers.measurement import Measurement, MeasurementError
 from workers.target import Phase, Target, Workload
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "front_header_to_message",
     "job_from_message",
     "job_to_message",
+    "measurement_from_message",
+    "measurement_to_message",
     "member_of",
     "number_of",
     "point_from_message",
@@ -219,6 +222,39 @@ def architecture_from_message(message: pb.Architecture) -> Architecture:
         for layer in message.layers
     )
     return Architecture(message.vocabulary, message.width, layers)
+
+
+# Measurements
+_MEASURED = (
+    "latency_ms",
+    "spread_ms",
+    "error_ms",
+    "wall_ms",
+    "reference_ms",
+    "drift",
+    "peak_memory_bytes",
+    "repeats",
+    "rejected",
+    "noisy",
+    "measured_at",
+)
+"""Fields of a measurement that carry one name and one meaning on both sides."""
+
+
+def measurement_to_message(architecture: Architecture, measurement: Measurement) -> pb.Measurement:
+    """Inverse of `measurement_from_message`; the target is the request's."""
+    fields = {name: getattr(measurement, name) for name in _MEASURED}
+    return pb.Measurement(architecture=architecture_to_message(architecture), **fields)
+
+
+def measurement_from_message(message: pb.Measurement, target: Target) -> tuple[Architecture, Measurement]:
+    """Inverse of `measurement_to_message`, of a target that was asked for."""
+    architecture = architecture_from_message(message.architecture)
+    fields = {name: getattr(message, name) for name in _MEASURED}
+    try:
+        return architecture, Measurement(digest=architecture.digest, target=target, **fields)
+    except MeasurementError as error:
+        raise Incompatible(f"not a measurement: {error}") from error
 
 
 # Fronts

@@ -18,9 +18,11 @@ from nas.service.door import WorkerDoor
 from nas.stages.plan import resolve
 from nas.store import open_store
 from nas.tasks import task_descriptions
+from searchspaces.architecture import Architecture
 from searchspaces.errors import SpaceError
 from searchspaces.presets import presets
 from searchspaces.space import load_space, space_names
+from workers.measurement import Measurement
 from workers.target import Target
 
 if TYPE_CHECKING:
@@ -218,6 +220,12 @@ class LocalService(Service):
     def targets(self) -> list[Target]:
         """See `Service.targets`."""
         return self._store.targets()
+
+    def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
+        """See `Service.measurements`."""
+        found = self._store.measurements(target)
+        architectures = self._store.architectures(m.digest for m in found)
+        return [(architectures[m.digest], m) for m in found]
 
     def devices(self) -> list[dict[str, Any]]:
         """See `Service.devices`."""

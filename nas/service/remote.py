@@ -23,8 +23,10 @@ from nas.service.api import EventBatch, Service
 from nas.service.auth import Identity
 from nas.service.faults import error_of_call
 from nas.service.transfer import receive_folder
+from searchspaces.architecture import Architecture
 from searchspaces.errors import Problem, SpaceError
 from searchspaces.space import load_space, space_names
+from workers.measurement import Measurement
 from workers.target import Target
 from workers.tls import ClientTls, TlsFileError
 
@@ -240,6 +242,13 @@ class RemoteService(Service):
         """See `Service.targets`."""
         answer = self._ask(self._stub.ListTargets, pb.ListTargetsRequest())
         return list(map(convert.target_from_message, answer.targets))
+
+    def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
+        """See `Service.measurements`."""
+        with self._errors():
+            request = pb.ListMeasurementsRequest(target=convert.target_to_message(target))
+            parts = self._stub.ListMeasurements(request, timeout=FRONT_SECONDS, metadata=self._metadata)
+            return [convert.measurement_from_message(m, target) for part in parts for m in part.measurements]
 
     def devices(self) -> list[dict[str, Any]]:
         """See `Service.devices`."""

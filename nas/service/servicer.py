@@ -189,6 +189,16 @@ class Servicer(rpc.SearchServiceServicer):
         targets = await self.quickly(self._service.targets)
         return pb.ListTargetsResponse(targets=map(convert.target_to_message, targets))
 
+    async def ListMeasurements(
+        self, request: pb.ListMeasurementsRequest, context: Any
+    ) -> AsyncIterator[pb.ListMeasurementsResponse]:
+        """See the proto."""
+        target = convert.target_from_message(request.target)
+        found = await self.quickly(self._service.measurements, target)
+        for first in range(0, len(found), POINTS_A_MESSAGE):
+            part = [convert.measurement_to_message(*each) for each in found[first : first + POINTS_A_MESSAGE]]
+            yield pb.ListMeasurementsResponse(measurements=part)
+
     async def ListDevices(self, request: pb.ListDevicesRequest, context: Any) -> pb.ListDevicesResponse:
         """See the proto."""
         return pb.ListDevicesResponse(

@@ -207,6 +207,34 @@ class Point(_message.Message):
     on_front: bool
     def __init__(self, digest: _Optional[str] = ..., architecture: _Optional[_Union[Architecture, _Mapping]] = ..., validation: _Optional[float] = ..., test: _Optional[float] = ..., parameters: _Optional[int] = ..., macs: _Optional[int] = ..., state_bytes: _Optional[int] = ..., latency_ms: _Optional[_Mapping[str, Latency]] = ..., preset: _Optional[str] = ..., on_front: _Optional[bool] = ...) -> None: ...
 
+class Measurement(_message.Message):
+    __slots__ = ("architecture", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy", "measured_at")
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_MS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MS_FIELD_NUMBER: _ClassVar[int]
+    WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_MS_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REPEATS_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    NOISY_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_AT_FIELD_NUMBER: _ClassVar[int]
+    architecture: Architecture
+    latency_ms: float
+    spread_ms: float
+    error_ms: float
+    wall_ms: float
+    reference_ms: float
+    drift: float
+    peak_memory_bytes: int
+    repeats: int
+    rejected: int
+    noisy: bool
+    measured_at: float
+    def __init__(self, architecture: _Optional[_Union[Architecture, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., measured_at: _Optional[float] = ...) -> None: ...
+
 class Objective(_message.Message):
     __slots__ = ("name", "unit", "direction", "source", "bound", "target")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -483,6 +511,18 @@ class ListTargetsResponse(_message.Message):
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     targets: _containers.RepeatedCompositeFieldContainer[Target]
     def __init__(self, targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ...) -> None: ...
+
+class ListMeasurementsRequest(_message.Message):
+    __slots__ = ("target",)
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    target: Target
+    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
+
+class ListMeasurementsResponse(_message.Message):
+    __slots__ = ("measurements",)
+    MEASUREMENTS_FIELD_NUMBER: _ClassVar[int]
+    measurements: _containers.RepeatedCompositeFieldContainer[Measurement]
+    def __init__(self, measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ...) -> None: ...
 
 class ListDevicesRequest(_message.Message):
     __slots__ = ()

@@ -109,6 +109,11 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListTargetsRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListTargetsResponse.FromString,
                 _registered_method=True)
+        self.ListMeasurements = channel.unary_stream(
+                '/nas.rpc.v1.SearchService/ListMeasurements',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsResponse.FromString,
+                _registered_method=True)
         self.ListDevices = channel.unary_unary(
                 '/nas.rpc.v1.SearchService/ListDevices',
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListDevicesRequest.SerializeToString,
@@ -225,6 +230,13 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMeasurements(self, request, context):
+        """What was measured on a target, in the order in which it was, over as many messages as it takes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDevices(self, request, context):
         """Devices that are connected now.
         """
@@ -309,6 +321,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.ListTargets,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListTargetsRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListTargetsResponse.SerializeToString,
+            ),
+            'ListMeasurements': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListMeasurements,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsResponse.SerializeToString,
             ),
             'ListDevices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDevices,
@@ -721,6 +738,33 @@ class SearchService:
             '/nas.rpc.v1.SearchService/ListTargets',
             nas_dot_rpc_dot_v1_dot_service__pb2.ListTargetsRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.ListTargetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMeasurements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/ListMeasurements',
+            nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsResponse.FromString,
             options,
             channel_credentials,
             insecure,

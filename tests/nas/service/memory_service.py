@@ -18,6 +18,7 @@ from nas.service.api import EventBatch, Service
 from nas.service.auth import Identity
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.errors import Problem
+from workers.measurement import Measurement
 from workers.target import Target
 
 TARGET = Target("local-cpu")
@@ -49,6 +50,7 @@ class MemoryService(Service):
         self.keys: dict[tuple[str, str], str] = {}
         self.logs: dict[str, list[Event]] = {}
         self.points = tuple(point(width) for width in (16, 32, 64))
+        self.measured: dict[Target, list[tuple[Architecture, Measurement]]] = {}
         self.error: Exception | None = None
         self.submissions: list[tuple[JobSpec, str]] = []
         self.files = {"model.onnx": bytes(range(256)) * 4096, "empty.txt": b""}
@@ -173,6 +175,9 @@ class MemoryService(Service):
 
     def targets(self) -> list[Target]:
         return [TARGET]
+
+    def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
+        return self.measured.get(target, [])
 
     def devices(self) -> list[dict[str, Any]]:
         return [{"name": "local-cpu"}]

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -19,6 +20,8 @@ from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.remote import RemoteService
 from nas.service.server import SearchServer
 from nas.service.transfer import receive_folder, send_folder
+from workers.measurement import Measurement
+from workers.target import Phase, Target, Workload
 
 
 def test_the_same_calls_give_the_same_answers(served) -> None:
@@ -46,6 +49,17 @@ def test_a_front_longer_than_a_message(served) -> None:
     served.service.points = tuple(point(width) for width in range(16, 1316))
     job = served.client.submit(SPEC)
     assert served.client.front(job.id) == served.service.front(job.id)
+
+
+def test_measurements_come_back_whole_and_in_order(served) -> None:
+    target = Target("phone", workload=Workload(Phase.DECODE, 2, 300))
+    taken = Measurement("", target, 5.0, 0.1, 0.01, 9.0, 2.0, 1.1, 5, 10, 1, True, 3.5)
+    served.service.measured[target] = [
+        (architecture, replace(taken, digest=architecture.digest, latency_ms=architecture.width / 7))
+        for architecture in (point(width).architecture for width in range(16, 1016))
+    ]
+    assert served.client.measurements(target) == served.service.measurements(target)
+    assert served.client.measurements(Target("nobody")) == []
 
 
 def test_a_repeated_submission_makes_one_job(served) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,7 @@ from nas.objective import Direction, Objective, Source
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service import convert
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from workers.measurement import Measurement
 from workers.target import Phase, Target, Workload
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -83,6 +84,23 @@ JOBS = st.builds(
     NUMBERS,
     NUMBERS,
 )
+POSITIVE, NOT_NEGATIVE = st.floats(1e-300, 1e300), st.floats(0, 1e300)
+MEASUREMENTS = st.builds(
+    Measurement,
+    digest=st.just(""),
+    target=TARGETS,
+    latency_ms=POSITIVE,
+    spread_ms=NOT_NEGATIVE,
+    error_ms=NOT_NEGATIVE,
+    wall_ms=POSITIVE,
+    reference_ms=POSITIVE,
+    drift=POSITIVE,
+    peak_memory_bytes=COUNTS,
+    repeats=SIZES,
+    rejected=COUNTS,
+    noisy=st.booleans(),
+    measured_at=NOT_NEGATIVE,
+)
 EVENTS = st.builds(
     Event,
     st.sampled_from(EventKind),
@@ -120,6 +138,19 @@ def test_architecture_round_trip_keeps_the_digest(architecture: Architecture) ->
     back = convert.architecture_from_message(over_the_wire(convert.architecture_to_message(architecture)))
     assert back == architecture
     assert back.digest == architecture.digest
+
+
+@given(ARCHITECTURES, MEASUREMENTS)
+def test_measurement_round_trip(architecture: Architecture, measurement: Measurement) -> None:
+    measurement = replace(measurement, digest=architecture.digest)
+    message = over_the_wire(convert.measurement_to_message(architecture, measurement))
+    assert convert.measurement_from_message(message, measurement.target) == (architecture, measurement)
+
+
+def test_a_measurement_that_cannot_be_is_not_believed() -> None:
+    message = pb.Measurement(architecture=pb.Architecture(vocabulary=2, width=2), latency_ms=-1.0)
+    with pytest.raises(Incompatible, match="latency_ms is -1"):
+        convert.measurement_from_message(message, Target("phone"))
 
 
 @given(

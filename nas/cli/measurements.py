@@ -1,0 +1,78 @@
+"""What devices have said: targets, and every measurement of one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.output import print_json, result_console
+from nas.cli.settings import Json, open_client
+from nas.errors import InvalidSpec
+from searchspaces.errors import Problem
+from workers.target import Target
+
+__all__ = ["measurements", "parse_targets"]
+
+
+def measurements(
+    context: typer.Context,
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="TARGET", help="As listed without one."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the targets that were measured, or everything that was measured on one.
+
+    [dim]nas measurements[/dim]
+    [dim]nas measurements local-cpu/onnxruntime/fp32/1t/prefill/b1/n1024 --json > table.json[/dim]
+    """
+    wanted = None if target is None else parse_targets("TARGET", [target])[0]
+    with open_client(context) as client:
+        if wanted is None:
+            counts = {str(each): len(client.measurements(each)) for each in client.targets()}
+            rows: list[dict[str, Any]] = [{"target": t, "measurements": n} for t, n in counts.items()]
+        else:
+            rows = [
+                {
+                    "digest": found.digest,
+                    "latency_ms": found.latency_ms,
+                    "error_ms": found.error_ms,
+                    "wall_ms": found.wall_ms,
+                    "drift": found.drift,
+                    "peak_memory_bytes": found.peak_memory_bytes,
+                    "noisy": found.noisy,
+                    "measured_at": found.measured_at,
+                    "architecture": architecture.to_dict(),
+                }
+                for architecture, found in client.measurements(wanted)
+            ]
+    if json:
+        print_json(rows)
+        return
+    from nas.cli.listings import measurements_table, targets_table
+
+    result_console().print(targets_table(rows) if wanted is None else measurements_table(rows))
+
+
+def parse_targets(option: str, texts: list[str]) -> list[Target]:
+    """Targets from their texts.
+
+    Raises:
+        InvalidSpec: every text that is none, or comes twice.
+    """
+    targets: list[Target] = []
+    problems = []
+    for text in texts:
+        try:
+            target = Target.parse(text)
+        except ValueError as error:
+            problems.append(Problem(option, str(error)))
+            continue
+        if target in targets:
+            problems.append(Problem(option, f"{target} is listed twice"))
+        targets.append(target)
+    if problems:
+        raise InvalidSpec(problems)
+    return targets

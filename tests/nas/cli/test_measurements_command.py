@@ -1,0 +1,50 @@
+"""`nas measurements`, on a store that holds some."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nas.store import open_store
+from searchspaces.architecture import Architecture, Layer
+from workers.measurement import Measurement
+from workers.target import Target
+
+TARGET = Target("phone", "openvino")
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> list[Architecture]:
+    architectures = [Architecture(256, 64, (Layer(mixer, 2),)) for mixer in ("softmax", "linear")]
+    store = open_store(tmp_path / "home")
+    store.put_architectures(architectures)
+    for latency, architecture in enumerate(architectures, 3):
+        store.add_measurement(
+            Measurement(
+                architecture.digest, TARGET, latency, 0.1, 0.02, 5.0, 2.0, 1.1, 7_000_000, 10, 0, True
+            )
+        )
+    store.close()
+    return architectures
+
+
+def test_targets_are_listed(nas, measured):
+    assert str(TARGET) in nas("measurements").out
+    assert json.loads(nas("measurements", "--json").out) == [{"target": str(TARGET), "measurements": 2}]
+
+
+def test_what_was_measured_on_one_is_listed_in_order(nas, measured):
+    shown = nas("measurements", str(TARGET))
+    assert "3.000" in shown.out
+    assert "noisy" in shown.out
+    rows = json.loads(nas("measurements", str(TARGET), "--json").out)
+    assert [row["latency_ms"] for row in rows] == [3, 4]
+    assert [Architecture.from_dict(row["architecture"]) for row in rows] == measured
+
+
+def test_what_is_no_target_is_said(nas):
+    answer = nas("measurements", "phone")
+    assert (answer.code, answer.out) == (2, "")
+    assert "accepted: DEVICE/RUNTIME" in answer.err
