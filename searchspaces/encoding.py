@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Encoding", "Population"]
+__all__ = ["Codes", "Encoding", "Population"]
 
 Population = NDArray[np.int64]
 """(n, genes) option indices, gene g in [0, cardinalities[g])."""
+
+Codes = NDArray[np.integer[Any]]
+"""A population in whatever integers hold its codes."""
 
 
 class Encoding:
@@ -78,12 +81,27 @@ class Encoding:
         _, first = np.unique(self.keys(rows), return_index=True) if self.genes else (None, np.arange(size))
         return rows[np.sort(first)]
 
-    def active_layers(self, population: Population) -> NDArray[np.bool_]:
+    @cached_property
+    def narrow(self) -> np.dtype[Any]:
+        """Integers that hold every option, short ones where they do: whole populations cost moving memory."""
+        return np.dtype(np.uint8 if int(self.cardinalities.max(initial=1)) <= 256 else np.int64)
+
+    def active_layers(self, population: Codes) -> NDArray[np.bool_]:
         """(n, layers) which layers a row has; the others are dropped by a global gene such as depth."""
         active = np.ones((len(population), len(self.layer_genes)), bool)
         for gene, table in self.depth_tables:
             active &= table[population[:, gene]]
         return active
+
+    def count_layers(self, population: Codes) -> NDArray[np.int64]:
+        """(n,) how many layers a row has."""
+        counts: NDArray[np.int64]
+        if len(self.depth_tables) == 1:
+            gene, table = self.depth_tables[0]
+            counts = table.sum(1)[population[:, gene]]
+        else:
+            counts = self.active_layers(population).sum(1)
+        return counts
 
     @cached_property
     def depth_tables(self) -> list[tuple[int, NDArray[np.bool_]]]:
@@ -113,6 +131,5 @@ class Encoding:
 
     def keys(self, population: Population) -> NDArray[np.void]:
         """(n,) one opaque value a row, equal exactly where rows are: for sets, `np.unique`, `np.isin`."""
-        small = np.uint8 if int(self.cardinalities.max(initial=1)) <= 256 else np.int64
-        rows = np.ascontiguousarray(population.astype(small))
+        rows = np.ascontiguousarray(population.astype(self.narrow))
         return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()

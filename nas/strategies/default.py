@@ -95,8 +95,8 @@ class SurrogateStrategy(RecordedStrategy):
         start = [elite, self._pool, self.problem.encoding.sample(self._size, self.rng)]
         parents, believed = self._survivors(np.concatenate(start))
         for _ in range(self._generations):
-            first, second = mates(believed, self._size, self.rng)
-            children = self._variation.children(parents[first], parents[second], self.rng)
+            pairs = mates(believed, self._size, self.rng)
+            children = self._variation.children(parents, pairs, self.rng)
             parents, believed = self._survivors(np.concatenate([parents, children]), believed)
         return parents
 

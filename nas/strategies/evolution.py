@@ -52,9 +52,9 @@ class EvolutionStrategy(RecordedStrategy):
         if self.problem.known is not None:
             self._survive(self._parents)  # their known values may have changed
         parents = self.ledger.rows(self._parents)
-        # A quarter more than asked makes up for children that are there already.
-        first, second = mates(self.ledger.values_at(self._parents), n + n // 4 + 1, self.rng)
-        return self._variation.children(parents[first], parents[second], self.rng)
+        # A third more than asked makes up for children that are there already.
+        pairs = mates(self.ledger.values_at(self._parents), n + n // 3 + 1, self.rng)
+        return self._variation.children(parents, pairs, self.rng)
 
     def _learn(self, positions: NDArray[np.int64]) -> None:
         parents = self._parents[~np.isin(self._parents, positions)]

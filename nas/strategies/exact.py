@@ -52,7 +52,8 @@ class ExactStrategy(RecordedStrategy):
             return self._empty()
         rows = np.unique(optima, axis=0)
         near = np.repeat(rows, -(-2 * n // len(rows)), axis=0)
-        return np.concatenate([rows, self._variation.children(near, near, self.rng)])
+        each = np.arange(len(near))
+        return np.concatenate([rows, self._variation.children(near, np.stack([each, each]), self.rng)])
 
     def _model(self, population: Population, values: Values) -> AdditiveModel:
         """Of minimised values: dear ones as told, free ones on many random candidates."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.strategies.index import ABSENT, KeyIndex
 from nas.strategies.plain import pack, unpack
 from nas.strategies.strategy import Values
 from searchspaces.encoding import Encoding, Population
@@ -32,15 +33,14 @@ class Ledger:
     def __init__(self, encoding: Encoding, objectives: int) -> None:
         self._encoding = encoding
         self._genes, self._objectives = encoding.genes, objectives
-        self._small = np.dtype(np.uint8 if int(encoding.cardinalities.max(initial=1)) <= 256 else np.int64)
         self._factors = np.random.default_rng(0x5EED).integers(-(2**63), 2**63, encoding.genes) | 1
         self._clear()
 
     def _clear(self) -> None:
-        self._rows = np.empty((64, self._genes), self._small)
+        self._rows = np.empty((64, self._genes), self._encoding.narrow)
         self._values = np.empty((64, self._objectives))
         self._told = np.zeros(64, bool)
-        self._index: dict[int, int] = {}
+        self._index = KeyIndex()
         self._count = 0
 
     def __len__(self) -> int:
@@ -69,30 +69,33 @@ class Ledger:
 
     def rows(self, positions: Positions) -> Population:
         """(n, genes) of the candidates at these positions."""
-        return self._rows[positions].astype(np.int64)
+        return self._rows.take(positions, axis=0).astype(np.int64)
 
     def values_at(self, positions: Positions) -> Values:
         """(n, objectives) of the told candidates at these positions."""
-        return self._values[positions]
+        return self._values.take(positions, axis=0)
 
     def fresh(self, population: Population) -> Population:
         """The rows that are not taken, each once, in order."""
-        return self._new(population)[0]
+        return population.take(self._new(self._hash(population)), axis=0)
 
     def claim(self, population: Population, limit: int) -> Population:
         """The first `limit` fresh rows, from now on waited for."""
-        rows, hashes = self._new(population)
-        self._enter(rows[:limit], hashes[:limit])
-        return rows[:limit]
+        hashes = self._hash(population)
+        new = self._new(hashes)[:limit]
+        rows = population.take(new, axis=0)
+        self._enter(rows, hashes.take(new))
+        return rows
 
     def tell(self, population: Population, values: Values) -> Positions:
         """Keep values; returns the (n,) positions of the rows. Rows never seen may be non-canonical."""
-        positions = [self._index.get(key) for key in self._hash(population)]
-        if None in positions:
+        found = self._index.find(self._hash(population))
+        if (found == ABSENT).any():
             population = self._encoding.canonical(population)
-            self._enter(*self._new(population))
-            positions = [self._index[key] for key in self._hash(population)]
-        found = np.array(positions, np.int64)
+            hashes = self._hash(population)
+            new = self._new(hashes)
+            self._enter(population[new], hashes[new])
+            found = self._index.find(hashes)
         self._values[found] = values
         self._told[found] = True
         self._count = int(np.count_nonzero(self._told[: self.taken]))
@@ -116,26 +119,23 @@ class Ledger:
         self._values[: len(told)][told] = unpack(state["values"])
         self._count = int(told.sum())
 
-    def _hash(self, population: Population) -> list[int]:
-        hashes: list[int] = (population @ self._factors).tolist()
+    def _hash(self, population: Population) -> NDArray[np.int64]:
+        hashes: NDArray[np.int64] = population @ self._factors
         return hashes
 
-    def _new(self, population: Population) -> tuple[Population, list[int]]:
-        hashes, index = self._hash(population), self._index
-        first: dict[int, int] = {}
-        for position, key in enumerate(hashes):
-            if key not in index:
-                first.setdefault(key, position)
-        if len(first) == len(hashes):
-            return population, hashes
-        return population[np.fromiter(first.values(), np.int64, len(first))], list(first)
+    def _new(self, hashes: NDArray[np.int64]) -> Positions:
+        """Where the hashes that are not taken are, the first of each, in order."""
+        absent = np.flatnonzero(self._index.find(hashes) == ABSENT)
+        _, first = np.unique(hashes.take(absent), return_index=True)
+        first.sort()
+        return absent.take(first)
 
-    def _enter(self, rows: Population, hashes: list[int]) -> None:
+    def _enter(self, rows: Population, hashes: NDArray[np.int64]) -> None:
         start, end = self.taken, self.taken + len(rows)
         if end > len(self._rows):
             more = max(end, 2 * len(self._rows)) - len(self._rows)
-            self._rows = np.concatenate([self._rows, np.empty((more, self._genes), self._small)])
+            self._rows = np.concatenate([self._rows, np.empty((more, self._genes), self._encoding.narrow)])
             self._values = np.concatenate([self._values, np.empty((more, self._objectives))])
             self._told = np.concatenate([self._told, np.zeros(more, bool)])
         self._rows[start:end] = rows
-        self._index.update(zip(hashes, range(start, end), strict=True))
+        self._index.add(hashes)

@@ -32,5 +32,4 @@ class LocalSearchStrategy(RecordedStrategy):
             return self.problem.encoding.sample(n, self.rng)
         # Many steps lead to where the search has been.
         chosen: NDArray[np.int64] = self.rng.integers(0, len(front), 4 * n)
-        members = front.population[chosen]
-        return self._variation.children(members, members, self.rng)
+        return self._variation.children(front.population, np.stack([chosen, chosen]), self.rng)

@@ -101,14 +101,13 @@ class Problem:
         Args:
             columns: count these objectives only.
         """
-        counted = list(range(len(self.objectives))) if columns is None else list(columns)
-        values, bounds = minimised[:, counted], self.bounds[counted]
-        finite = np.isfinite(values).all(1)
-        over = np.maximum(values[finite] - bounds, 0.0) / np.where(
-            np.isfinite(bounds) & (bounds != 0), abs(bounds), 1.0
-        )
-        excess = np.full(len(values), np.inf)
-        excess[finite] = over.sum(1)
+        counted = range(len(self.objectives)) if columns is None else columns
+        excess = np.zeros(len(minimised))
+        # Column by column: reductions over so short an axis are slow.
+        for values, bound in zip(minimised.T[list(counted)], self.bounds[list(counted)], strict=True):
+            if np.isfinite(bound):
+                excess += np.maximum(values - bound, 0.0) / (abs(bound) or 1.0)
+            excess[~np.isfinite(values)] = np.inf
         return excess
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from searchspaces.encoding import Encoding, Population
+from searchspaces.encoding import Codes, Encoding, Population
 
 __all__ = ["Variation", "mates"]
 
@@ -40,7 +40,7 @@ class Variation:
         encoding: of the populations.
         crossover: share of children with two parents.
         structural: share of children in which a layer is swapped, copied, inserted or deleted.
-        mutations: expected number of mutated genes of a child.
+        mutations: mean of the Poisson distribution that mutated genes are counted by.
     """
 
     def __init__(
@@ -61,38 +61,43 @@ class Variation:
         self._unit[encoding.global_genes] = self._layers + np.arange(len(encoding.global_genes))
         for layer, columns in enumerate(encoding.layer_genes):
             self._unit[columns] = layer
-        self._counts = np.cumsum(np.exp(-mutations) * np.cumprod([1.0, *(mutations / np.arange(1, 5))]))
+        # Chances of at most 0, …, 3 changes; no change counts as one, more than 4 as 4.
+        poisson = np.exp(-mutations) * np.cumprod([1.0, *(mutations / np.arange(1, 4))])
+        self._counts = np.cumsum(poisson)[1:]
 
-    def children(self, first: Population, second: Population, rng: np.random.Generator) -> Population:
-        """(n, genes) canonical children of the pairs of rows; a child may equal a parent."""
-        children = self.cross(first, second, rng)
+    def children(self, parents: Population, pairs: NDArray[np.int64], rng: np.random.Generator) -> Population:
+        """(n, genes) canonical children of (2, n) pairs of rows of the parents; one may equal a parent."""
+        narrow = parents.astype(self._encoding.narrow)
+        children = self.cross(narrow.take(pairs[0], axis=0), narrow.take(pairs[1], axis=0), rng)
         if self._structural:
             chosen = np.flatnonzero(rng.random(len(children)) < self._structural)
             children[chosen] = self.move_layers(children[chosen], rng)
         return self._encoding.canonical(self.mutate(children, rng))
 
-    def cross(self, first: Population, second: Population, rng: np.random.Generator) -> Population:
+    def cross(self, first: Codes, second: Codes, rng: np.random.Generator) -> Codes:
         """Children that take whole layers, and global genes, from either parent: half of them a
         contiguous run of layers from the second, half each layer from either."""
         n, layers = len(first), self._layers
         units = layers + len(self._encoding.global_genes)
-        swap = rng.random((n, units), dtype=np.float32) < 0.5
+        swap = rng.integers(0, 2, (n, units), dtype=np.bool_)
         if layers > 1:
             run = np.flatnonzero(rng.random(n) < 0.5)
             cuts = np.sort(rng.integers(0, layers + 1, (len(run), 2)), axis=1)
             index = np.arange(layers)
             swap[run, :layers] = (index >= cuts[:, :1]) & (index < cuts[:, 1:])
         swap[rng.random(n) >= self._crossover] = False
-        return np.where(swap[:, self._unit], second, first)
+        # A choice without branches: −1 has all bits set, 0 none.
+        mask = -swap.astype(first.dtype)[:, self._unit]
+        return first ^ ((first ^ second) & mask)
 
-    def move_layers(self, population: Population, rng: np.random.Generator) -> Population:
+    def move_layers(self, population: Codes, rng: np.random.Generator) -> Codes:
         """Each row with one move: two layers swapped, one copied over another, one inserted (the later ones
         shift back and the depth grows by one where it can), or one deleted."""
         rows = population.copy()
         n, layers = len(rows), self._layers
         index = np.arange(layers)
         order = np.tile(index, (n, 1))
-        present = self._encoding.active_layers(rows).sum(1)
+        present = self._encoding.count_layers(rows)
         here, there = (rng.random((2, n)) * present).astype(np.int64)
         kind = rng.integers(0, 4, n)
         each = np.arange(n)
@@ -103,12 +108,13 @@ class Variation:
         order[insert] -= index > here[insert, None]
         order[delete] += index >= here[delete, None]
         columns = self._encoding.layer_genes
-        moved = np.take_along_axis(rows[:, columns], np.clip(order, 0, layers - 1)[:, :, None], axis=1)
+        source = np.clip(order, 0, layers - 1) + layers * each[:, None]
+        moved = rows[:, columns.ravel()].reshape(n * layers, columns.shape[1]).take(source, axis=0)
         rows[:, columns.ravel()] = moved.reshape(n, columns.size)
         self._resize(rows, present + insert - delete, insert | delete)
         return rows
 
-    def _resize(self, rows: Population, wanted: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
+    def _resize(self, rows: Codes, wanted: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
         """Set the depth gene of the rows in `where` to an option that leaves `wanted` layers, if there is
         one and the space has a single such gene."""
         tables = self._encoding.depth_tables
@@ -121,17 +127,18 @@ class Variation:
         fits = where & (chosen >= 0)
         rows[fits, gene] = chosen[fits]
 
-    def mutate(self, population: Population, rng: np.random.Generator) -> Population:
-        """Each row with a Poisson number (at most 4) of genes changed: half of the changes a step to a
-        neighbouring option (options are often sizes in order), half to any other option."""
+    def mutate(self, population: Codes, rng: np.random.Generator) -> Codes:
+        """Each row with a Poisson number of genes changed, at least 1, since mates have much in common, and
+        at most 4: half of the changes a step to a neighbouring option (options are often sizes in order),
+        half to any other."""
         rows = population.copy()
         if not len(self._mutable):
             return rows
         n = len(rows)
-        counts = np.minimum(np.searchsorted(self._counts, rng.random(n)), 4)
+        counts = 1 + np.searchsorted(self._counts, rng.random(n))
         row = np.repeat(np.arange(n), counts)
         # Only genes of present layers: a change elsewhere would make no difference.
-        genes = len(self._free) + self._per_layer.shape[1] * self._encoding.active_layers(rows).sum(1)
+        genes = len(self._free) + self._per_layer.shape[1] * self._encoding.count_layers(rows)
         column = self._mutable[(rng.random(len(row)) * genes[row]).astype(np.int64)]
         cardinality = self._encoding.cardinalities[column]
         old = rows[row, column]

@@ -91,7 +91,8 @@ class TestVariation:
     def test_children_are_canonical_and_made_of_their_parents_and_mutations(self, seed):
         encoding, rng = layered(), np.random.default_rng(seed)
         first, second = encoding.sample(50, rng), encoding.sample(50, rng)
-        children = Variation(encoding).children(first, second, rng)
+        pairs = np.arange(100).reshape(2, 50)
+        children = Variation(encoding).children(np.concatenate([first, second]), pairs, rng)
         assert (children < encoding.cardinalities).all()
         assert (children >= 0).all()
         assert np.array_equal(encoding.canonical(children), children)
@@ -210,6 +211,7 @@ class TestEncoding:
         encoding = layered()
         rows = encoding.sample(200, np.random.default_rng(0))
         assert np.array_equal(encoding.active_layers(rows).sum(1), DEPTHS[rows[:, 1]])
+        assert np.array_equal(encoding.count_layers(rows), DEPTHS[rows[:, 1]])
 
     def test_enumerates_each_model_once(self):
         def canonical(rows: Population) -> Population:
