@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from functools import partial
 from statistics import mean, median
 
 import torch
@@ -22,6 +21,7 @@ from rich.table import Table
 
 from nas.job import TrainBudget
 from nas.tasks import Task, make_task
+from nas.training.optimizer import SupernetOptimizer
 from nas.training.trainer import GRADIENT_NORM, Trainer
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.space import SearchSpace, load_space
@@ -42,15 +42,18 @@ def largest_plain(space: SearchSpace) -> Architecture:
     return Architecture(spec.vocabulary, max(spec.width), (layer,) * space.max_depth)
 
 
-def plain_step(
-    forward: Callable[[torch.Tensor], torch.Tensor], optimizer: torch.optim.Optimizer, task: Task, number: int
-) -> None:
-    """One step of anything that turns tokens into logits."""
-    batch = task.batch(number, 0, BATCH, CONTEXT)
-    optimizer.zero_grad()
-    task.loss(forward(batch[:, :-1]), batch).backward()
-    torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], GRADIENT_NORM)
-    optimizer.step()
+def fixed_step(model: torch.nn.Module, *architecture: Architecture, task: Task) -> Callable[[int], None]:
+    """One step of a model that is the same in every step."""
+    optimizer = SupernetOptimizer(model)
+
+    def step(number: int) -> None:
+        batch = task.batch(number, 0, BATCH, CONTEXT)
+        model.zero_grad()
+        task.loss(model(batch[:, :-1], *architecture), batch).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+        optimizer.step(TrainBudget().learning_rate)
+
+    return step
 
 
 def main() -> None:
@@ -62,13 +65,9 @@ def main() -> None:
     space, task = load_space(SPACE), make_task("text")
     trainer = Trainer(space, task, TrainBudget(steps=arguments.steps, batch=BATCH), seed=0)
     architecture = largest_plain(space)
-    supernet, submodel = Supernet(space), Submodel(architecture)
-    optimizers = [torch.optim.AdamW(m.parameters(), fused=True) for m in (supernet, submodel)]
     kinds: dict[str, Callable[[int], object]] = {
-        "plain model": partial(plain_step, submodel, optimizers[1], task),
-        "supernet, same architecture": partial(
-            plain_step, lambda tokens: supernet(tokens, architecture), optimizers[0], task
-        ),
+        "plain model": fixed_step(Submodel(architecture), task=task),
+        "supernet, same architecture": fixed_step(Supernet(space), architecture, task=task),
         "supernet, sampled": trainer.step,
     }
     spent: dict[str, list[float]] = {kind: [] for kind in kinds}

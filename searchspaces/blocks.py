@@ -21,6 +21,7 @@ from searchspaces.mixers import parse_mixer
 from searchspaces.mixers.mixer import State
 
 __all__ = [
+    "MIXING_WEIGHTS",
     "Weights",
     "channel_prefix",
     "embed",
@@ -36,6 +37,11 @@ __all__ = [
 NORM_EPSILON = 1e-6
 ROTARY_BASE = 10_000.0
 
+PROJECTIONS = ("query", "key", "value")
+
+MIXING_WEIGHTS = ("mixing_norm", *PROJECTIONS, "out")
+"""Of a layer with a token mixer: its norm (D,) and matrices (D, D), shared by all mixers and head counts."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -44,8 +50,8 @@ class Weights:
     Attributes:
         embedding: (V, D).
         norm: (D,) of the final norm.
-        layers: of each layer by name: ``mixing_norm`` (D,), ``qkv`` (3, D, D), ``out`` (D, D), where it
-            has a token mixer; ``channel_norm`` (D,) and the channel mixer's own.
+        layers: of each layer by name: the `MIXING_WEIGHTS` where it has a token mixer; ``channel_norm``
+            (D,) and the channel mixer's own.
     """
 
     embedding: Tensor
@@ -94,7 +100,7 @@ def mix_tokens(
     shape = batch, tokens, layer.heads, width // layer.heads
     normed = rms_norm(x, weights["mixing_norm"])
     # Three products: onnxruntime would copy all of one product's result to split it.
-    q, k, v = (linear(normed, weight).reshape(shape).transpose(1, 2) for weight in weights["qkv"].unbind())
+    q, k, v = (linear(normed, weights[name]).reshape(shape).transpose(1, 2) for name in PROJECTIONS)
     mixed = parse_mixer(layer.mixer).forward(_turn(q, turns), _turn(k, turns), v)
     return linear(mixed.transpose(1, 2).reshape(batch, tokens, width), weights["out"])
 
@@ -142,6 +148,6 @@ def step_tokens(
     batch, width = x.shape
     shape = batch, layer.heads, width // layer.heads
     normed = rms_norm(x, weights["mixing_norm"])
-    q, k, v = (linear(normed, weight).reshape(shape) for weight in weights["qkv"].unbind())
+    q, k, v = (linear(normed, weights[name]).reshape(shape) for name in PROJECTIONS)
     mixed, state = parse_mixer(layer.mixer).step(_turn(q, turns), _turn(k, turns), v, state)
     return linear(mixed.reshape(batch, width), weights["out"]), state

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
-from searchspaces.blocks import Weights, channel_prefix, forward, step
+from searchspaces.blocks import MIXING_WEIGHTS, Weights, channel_prefix, forward, step
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
 from searchspaces.mixers.mixer import State
@@ -37,7 +37,7 @@ def layer_shapes(layer: Layer, width: int) -> dict[str, tuple[int, ...]]:
     """Weights of one layer by name, with their shapes."""
     shapes: dict[str, tuple[int, ...]] = {}
     if layer.mixer != NO_MIXER:
-        shapes |= {"mixing_norm": (width,), "qkv": (3, width, width), "out": (width, width)}
+        shapes |= dict.fromkeys(MIXING_WEIGHTS, (width, width)) | {"mixing_norm": (width,)}
     shapes["channel_norm"] = (width,)
     own = parse_channel(layer.channel).shapes(width, round(layer.ratio * width))
     return shapes | {channel_prefix(layer.channel) + name: shape for name, (shape, _) in own.items()}

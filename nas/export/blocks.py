@@ -130,11 +130,12 @@ class Mixing(Block):
         """x (B, N, D), the turns (N, K/2) and the layer's weights."""
         import torch
 
+        from searchspaces.blocks import MIXING_WEIGHTS
         from searchspaces.submodel import layer_shapes
 
         turns = torch.zeros(EXAMPLE_LENGTH, self.width // self.heads // 2)
         shapes = layer_shapes(self.layer, self.width)
-        weights = {name: torch.zeros(shapes[name]) for name in ("mixing_norm", "qkv", "out")}
+        weights = {name: torch.zeros(shapes[name]) for name in MIXING_WEIGHTS}
         return {"x": self._activations(), "cosine": turns, "sine": turns.clone(), **weights}
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:

@@ -55,10 +55,11 @@ class StepMixing(Block):
         """x (B, 1, D), the layer's weights and its state."""
         import torch
 
+        from searchspaces.blocks import MIXING_WEIGHTS
         from searchspaces.submodel import layer_shapes
 
         shapes = layer_shapes(self.layer, self.width)
-        weights = {name: torch.zeros(shapes[name]) for name in ("mixing_norm", "qkv", "out")}
+        weights = {name: torch.zeros(shapes[name]) for name in MIXING_WEIGHTS}
         states = {STATE + name: torch.zeros(shape) for name, shape in self.states.items()}
         return {"x": torch.zeros(EXAMPLE_BATCH, 1, self.width), **weights, **states}
 

@@ -9,27 +9,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nas.errors import JobFailed
 from nas.job import TrainBudget
 from nas.tasks import Task
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.optimizer import SupernetOptimizer
 from nas.training.schedule import learning_rate_factor, sampled_architectures
 from searchspaces.space import SearchSpace
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from searchspaces.supernet import Supernet
 
 __all__ = ["Trainer", "TrainingResult", "load_supernet", "train_supernet"]
-
-BETAS = (0.9, 0.98)
-"""Of AdamW (Loshchilov & Hutter, 2019)."""
-
-WEIGHT_DECAY = 0.1
-"""Decoupled; of matrices only, not of norms and embeddings."""
 
 GRADIENT_NORM = 1.0
 """Gradients are clipped to this norm over all weights."""
@@ -71,7 +66,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.supernet = Supernet(space)
-        self.optimizer = torch.optim.AdamW(_groups(self.supernet), betas=BETAS, fused=True)
+        self.optimizer = SupernetOptimizer(self.supernet)
 
     def step(self, number: int) -> float:
         """Take step `number` (0, 1, …); returns its training loss in nats."""
@@ -80,37 +75,33 @@ class Trainer:
         budget = self.budget
         batch = self.task.batch(number, self.seed, budget.batch, self.space.spec.context)
         architectures = sampled_architectures(self.space, self.seed, number, budget.sandwich)
-        self.optimizer.zero_grad()
+        self.supernet.zero_grad()
         total = 0.0
         for architecture in architectures:
             loss = self.task.loss(self.supernet(batch[:, :-1], architecture), batch) / len(architectures)
             loss.backward()
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), GRADIENT_NORM)
-        rate = budget.learning_rate * learning_rate_factor(number, budget.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        self.optimizer.step(budget.learning_rate * learning_rate_factor(number, budget.steps))
         return total
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights as ``weight/NAME`` and the optimiser's moments as ``KEY/NAME``."""
-        state = {f"weight/{name}": value for name, value in self.supernet.state_dict().items()}
-        for name, parameter in self.supernet.named_parameters():
-            state |= {f"{key}/{name}": value for key, value in self.optimizer.state[parameter].items()}
-        return state
+        weights = {f"weight/{name}": value for name, value in self.supernet.state_dict().items()}
+        return weights | self.optimizer.tensors()
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what `tensors` gave."""
-        grouped: dict[str, dict[str, Tensor]] = {}
+        weights: dict[str, Tensor] = {}
+        moments: dict[str, Tensor] = {}
         for key, value in tensors.items():
             kind, _, name = key.partition("/")
-            grouped.setdefault(kind, {})[name] = value
-        self.supernet.load_state_dict(grouped.pop("weight"))
-        for name, parameter in self.supernet.named_parameters():
-            moments = {kind: values[name] for kind, values in grouped.items() if name in values}
-            if moments:
-                self.optimizer.state[parameter] = moments
+            if kind == "weight":
+                weights[name] = value
+            else:
+                moments[key] = value
+        self.supernet.load_state_dict(weights)
+        self.optimizer.load(moments)
 
 
 @dataclass
@@ -149,15 +140,6 @@ def _run_digest(space: SearchSpace, task: Task, budget: TrainBudget, seed: int) 
         "seed": seed,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Matrices decay; norms (vectors) and embeddings do not."""
-    named = list(model.named_parameters())
-    kept = [parameter for name, parameter in named if parameter.ndim < 2 or "embedding" in name]
-    kept_ids = {id(parameter) for parameter in kept}
-    decayed = [parameter for _, parameter in named if id(parameter) not in kept_ids]
-    return [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": kept, "weight_decay": 0.0}]
 
 
 def train_supernet(

@@ -103,8 +103,8 @@ def test_random_weights_follow_the_seed(mixed: Architecture) -> None:
 
 def test_a_missing_weight_is_named(mixed: Architecture) -> None:
     weights: dict[str, Any] = {n: v.numpy() for n, v in Submodel(mixed).state_dict().items()}
-    del weights["layers.2.qkv"]
-    with pytest.raises(KeyError, match=r"layers\.2\.qkv"):
+    del weights["layers.2.query"]
+    with pytest.raises(KeyError, match=r"layers\.2\.query"):
         LIBRARY.compose(mixed, weights)
 
 
