@@ -83,8 +83,8 @@ class TrainBudget(_Spec):
     Attributes:
         steps: optimiser steps.
         batch: B, sequences a step.
-        learning_rate: peak of the warm-up and cosine schedule; of the matrices, whose optimiser is Muon (the rest
-            learns at a third of it).
+        learning_rate: peak of the warm-up and cosine schedule, of the matrices, which Muon optimises;
+            embeddings and norms learn at a third of it.
         sandwich: train the largest, the smallest and random architectures in every step, rather than
             one random architecture (Yu et al., 2019).
         seed: of the initial weights, the batches and the sampled architectures; the job's where None.
