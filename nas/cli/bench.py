@@ -1,4 +1,4 @@
-"""Benchmarks of predictors and of search strategies, on published tables and on problems of your own."""
+"""Benchmarks of predictors on published tables and real devices, and of search strategies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from nas.cli.output import error_console, result_console, write_or_print
 from nas.errors import InvalidSpec
@@ -13,9 +14,7 @@ from searchspaces.errors import Problem
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="bench", no_args_is_help=True, help="Compare predictors, or search strategies, on known data."
-)
+app = typer.Typer(name="bench", no_args_is_help=True, help="Compare predictors, or search strategies.")
 
 Out = Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write every number to this file.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Repetitions, each with a seed of its own.")]
@@ -70,10 +69,55 @@ def predictor(
             )
         except PredictorError as error:
             raise InvalidSpec([Problem("--table", str(error))]) from error
-    result_console().print(predictor_table(result))
-    for note in result["notes"]:
-        error_console().print(f"note: {note}", markup=False, soft_wrap=True)
-    _write(result, json)
+    _print_predictors(predictor_table(result), result, json)
+
+
+@app.command()
+def devices(
+    context: typer.Context,
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            help="DEVICE/RUNTIME/DTYPE/1t/prefill/b1/n1024, …, by commas; this machine's where not said."
+        ),
+    ] = None,
+    space: Annotated[str, typer.Option(help="Name or YAML file.")] = "hybrid-lm",
+    learn: Annotated[int, typer.Option(min=1, help="Architectures to measure a target, chosen.")] = 48,
+    holdout: Annotated[int, typer.Option(min=1, help="Random ones that only judge.")] = 40,
+    samples: Annotated[str, typer.Option(help="Measurements to learn from, by commas.")] = "1,3,5,10,20,48",
+    predictors: Annotated[str, typer.Option(help="By commas.")] = "additive,transfer",
+    seeds: Seeds = 5,
+    json: Out = None,
+) -> None:
+    """Profile real targets, then learn each from a few of its measurements and what the others taught, and
+    judge on architectures held out.
+
+    What was measured before, or before this was stopped, is not measured again. Devices other than
+    local-cpu join with [bold]nas worker[/bold].
+
+    [dim]nas bench devices --json out.json[/dim]
+    [dim]nas bench devices --targets local-cpu/openvino/fp32/1t/prefill/b1/n512 --learn 20[/dim]
+    """
+    from nas.bench.devices import DeviceBench, targets_here
+    from nas.cli.bench_tables import predictor_table, profiled_table
+    from nas.cli.measurements import parse_targets
+    from nas.cli.running import run_to_end
+    from nas.cli.settings import open_client
+
+    if targets is not None:
+        wanted = parse_targets("--targets", _texts(targets) or [])
+    else:
+        wanted, lacking = targets_here()
+        for target, obstacle in lacking.items():
+            error_console().print(f"note: without {target}: it {obstacle}", markup=False, soft_wrap=True)
+    bench = DeviceBench(
+        space, wanted, learn, holdout, _numbers("--samples", samples), _texts(predictors) or [], seeds
+    )
+    with open_client(context) as client:
+        run_to_end(client, client.submit(bench.job()).id)
+        result = bench.judge(client)
+    result_console().print(profiled_table(result))
+    _print_predictors(predictor_table(result), result, json)
 
 
 @app.command()
@@ -117,6 +161,13 @@ def search(
 
         plot_search_bench(result, plot)
     _write(result, json)
+
+
+def _print_predictors(table: Table, result: dict[str, Any], out: Path | None) -> None:
+    result_console().print(table)
+    for note in result["notes"]:
+        error_console().print(f"note: {note}", markup=False, soft_wrap=True)
+    _write(result, out)
 
 
 def _write(result: dict[str, Any], out: Path | None) -> None:

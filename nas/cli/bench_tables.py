@@ -11,7 +11,7 @@ from rich.table import Table
 
 from nas.cli.tables import plain_table
 
-__all__ = ["predictor_table", "search_table"]
+__all__ = ["predictor_table", "profiled_table", "search_table"]
 
 SCORES = ("±10%", "±5%", "MAPE", "Spearman", "coverage 90%", "fit ms", "predict/s")
 
@@ -26,6 +26,22 @@ def predictor_table(result: Mapping[str, Any]) -> Table:
         for mean in result["means"]:
             if _setting(mean) == (drift, name, samples):
                 table.add_row(drift, name, str(samples), "mean", *_scores(mean), style="bold")
+    return table
+
+
+def profiled_table(result: Mapping[str, Any]) -> Table:
+    """One row a target: what was measured on it."""
+    numbers = ("learned", "held out", "least ms", "most ms", "noisy")
+    table = plain_table("target", *numbers, right=numbers)
+    for target in result["targets"]:
+        table.add_row(
+            target["target"],
+            str(target["learned"]),
+            str(target["held_out"]),
+            f"{target['least_ms']:.2f}",
+            f"{target['most_ms']:.2f}",
+            str(target["noisy"]),
+        )
     return table
 
 

@@ -68,3 +68,27 @@ def test_mistakes_are_named(nas, arguments, told):
     answer = nas("bench", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert told in answer.err
+
+
+def test_real_targets_are_profiled_and_judged_and_never_measured_twice(nas, tmp_path):
+    """Two targets, by this machine's own worker process."""
+    (tmp_path / "tiny.yaml").write_text(
+        "{name: tiny, vocabulary: 256, context: 64, width: [16], depth: [1, 2],"
+        " layer: {mixer: [softmax, none], heads: [2], ratio: [1, 2]}}"
+    )
+    targets = [f"local-cpu/{name}/fp32/1t/prefill/b1/n32" for name in ("onnxruntime", "torch")]
+    arguments = ["--space", "tiny.yaml", "--targets", ",".join(targets), "--learn", "4", "--holdout", "3"]
+    arguments += ["--samples", "2,4", "--seeds", "1", "--json", "out.json"]
+    answer = nas("bench", "devices", *arguments)
+    assert answer.code == 0, answer.err
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [(t["target"], t["learned"], t["held_out"]) for t in written["targets"]] == [
+        (target, 4, 3) for target in targets
+    ]
+    assert {(row["device"], row["samples"]) for row in written["rows"]} == {
+        (target, n) for target in targets for n in (2, 4)
+    }
+    assert all(target in answer.out for target in targets)
+    before = [json.loads(nas("measurements", target, "--json").out) for target in targets]
+    assert nas("bench", "devices", *arguments).code == 0
+    assert [json.loads(nas("measurements", target, "--json").out) for target in targets] == before

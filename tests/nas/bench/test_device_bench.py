@@ -1,0 +1,104 @@
+"""`nas bench devices`: judged on targets that are made up, and once on this machine's own."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from nas.bench.devices import DEFAULT_TARGETS, DeviceBench, targets_here
+from nas.errors import InvalidSpec
+from nas.service.api import Service
+from nas.stages.profile import holdout
+from predictors.design import SpaceDesign
+from predictors.prior import counted_prior
+from searchspaces import Architecture, load_space
+from workers.measurement import Measurement
+from workers.target import Target
+
+SPACE = load_space("hybrid-lm")
+TARGETS = [
+    Target.parse(f"lab/{text}")
+    for text in (
+        "onnxruntime/fp32/1t/prefill/b1/n1024",
+        "onnxruntime/fp32/2t/prefill/b1/n1024",
+        "openvino/fp32/1t/prefill/b1/n1024",
+        "onnxruntime/fp32/1t/prefill/b1/n256",
+        "onnxruntime/fp32/1t/prefill/b8/n256",
+        "onnxruntime/fp32/1t/decode/b1/n1024",
+    )
+]
+
+
+class Laboratory:
+    """Stands for a service that has measured targets of one device: each block takes a factor of its own
+    over its counted work, most of which all targets share, and each measurement is 1% off."""
+
+    def __init__(self, learn: int, judges: int) -> None:
+        rng = np.random.default_rng(0)
+        shared = np.exp(0.4 * rng.standard_normal(len(SpaceDesign(SPACE, TARGETS[0].workload).names)))
+        rows = np.concatenate([SPACE.sample(learn, rng), holdout(SPACE, judges, 0)])
+        self.measured = {}
+        for number, target in enumerate(TARGETS):
+            design = SpaceDesign(SPACE, target.workload)
+            own = np.exp(0.05 * rng.standard_normal(len(shared)))
+            latency = design.counts(rows) @ (counted_prior(design).mean * shared * own) * (number + 1) / 1e6
+            latency *= np.exp(0.01 * rng.standard_normal(len(rows)))
+            taken = Measurement("", target, 1.0, 0.1, 0.01, 1.0, 2.0, 1.0, 0, 10, 0, False)
+            self.measured[target] = [
+                (a, dataclasses.replace(taken, digest=a.digest, latency_ms=float(ms)))
+                for a, ms in zip(SPACE.decode(rows), latency, strict=True)
+            ]
+
+    def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
+        return self.measured.get(target, [])
+
+
+def test_length_batch_threads_and_runtime_of_one_device_teach_each_other() -> None:
+    """Leave-one-target-out: five measurements of a new target and what the others know do what five alone
+    cannot. The one decode target has no other to learn from."""
+    bench = DeviceBench("hybrid-lm", TARGETS, learn=30, holdout=40, samples=(5, 30), seeds=3)
+    laboratory: Service = Laboratory(30, 40)  # type: ignore[assignment]
+    result = bench.judge(laboratory)
+    by_key = {(row["predictor"], row["samples"], row["device"]): row for row in result["rows"]}
+    assert len(by_key) == 2 * 2 * len(TARGETS)
+    for target in TARGETS[:-1]:
+        transfer, alone = (by_key[name, 5, str(target)] for name in ("transfer", "additive"))
+        assert transfer["mape"] < min(0.06, 0.6 * alone["mape"]), target
+        assert transfer["within_10"] > alone["within_10"] + 0.1
+    decode = str(TARGETS[-1])
+    assert by_key["transfer", 5, decode]["mape"] == by_key["additive", 5, decode]["mape"]
+    assert any(note.startswith(decode) for note in result["notes"])
+    assert {mean["devices"] for mean in result["means"]} == {len(TARGETS)}
+    assert [facts["held_out"] for facts in result["targets"]] == [40] * len(TARGETS)
+
+
+def test_what_was_not_measured_is_left_out_and_said() -> None:
+    bench = DeviceBench("hybrid-lm", [TARGETS[0], Target("nobody")], learn=6, samples=(3, 6), seeds=1)
+    laboratory: Service = Laboratory(5, 40)  # type: ignore[assignment]
+    result = bench.judge(laboratory)
+    assert {row["device"] for row in result["rows"]} == {str(TARGETS[0])}
+    assert {row["samples"] for row in result["rows"]} == {3}
+    assert any("nobody" in note and "nothing was measured" in note for note in result["notes"])
+    assert any("6 samples left out, 5 were measured" in note for note in result["notes"])
+
+
+def test_this_machine_is_asked_what_it_can() -> None:
+    here, lacking = targets_here()
+    assert set(here) | set(lacking) == set(DEFAULT_TARGETS)
+    assert not set(here) & set(lacking)
+    assert all(lacking.values())
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"predictors": ["crystal"]}, "crystal.*accepted"),
+        ({"samples": [3, 50]}, "accepted: 1 to learn, 48"),
+        ({"samples": []}, "accepted: 1 to learn, 48"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_measured(fields: dict[str, list[object]], told: str) -> None:
+    with pytest.raises(InvalidSpec, match=told):
+        DeviceBench("hybrid-lm", TARGETS, **fields)  # type: ignore[arg-type]
