@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nas.evaluation import Evaluation, Split
-from nas.front import Front, Latency, Point, mark_front
+from nas.front import Front, Latency, Point, Scope, extent_of, mark_front
 from nas.job import load_job_spec
 from nas.objective import Direction, Objective, Source
 from nas.store import open_store
@@ -88,8 +88,10 @@ def fill(store: Store, jobs: int, evaluations: int, in_one: int) -> tuple[str, f
 
 
 def front_of(store: Store, job_id: str) -> Front:
-    found = tuple(store.points(job_id, on_front=True))
-    return Front(job_id, "hybrid-lm", "text", "bits_per_byte", Direction.MIN, (TARGET,), OBJECTIVES, found)
+    found = store.points(job_id, Scope.FRONT)
+    extent = extent_of(found, OBJECTIVES)
+    header = (job_id, "hybrid-lm", "text", "bits_per_byte", Direction.MIN, (TARGET,), OBJECTIVES)
+    return Front(*header, tuple(found), store.count_points(job_id), extent)
 
 
 def percentiles(call: Callable[[], object], times: int) -> tuple[float, float, float]:
@@ -119,7 +121,7 @@ def measure(name: str, store: Store, small: bool) -> None:
     print(f"  points inserted        {put:12,.0f} /s")
     bound = statistics.median(point.value(OBJECTIVES[1]) for point in front.points)
     questions: dict[str, Callable[[], object]] = {
-        "front": lambda: store.points(job_id, on_front=True),
+        "front": lambda: store.points(job_id, Scope.FRONT),
         "best within a bound": lambda: front_of(store, job_id).best({"latency_ms": bound}),
         "page of 50 jobs": lambda: store.jobs(limit=50, before=job_id),
         "job by id": lambda: store.job(job_id),

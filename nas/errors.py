@@ -7,7 +7,7 @@ this module needs no grpc; `tests/nas/test_errors.py` checks each against `grpc.
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from searchspaces.errors import Problem, SpaceError
@@ -42,6 +42,8 @@ __all__ = [
     "StoreUnavailable",
     "Unauthenticated",
     "as_nas_error",
+    "leaves",
+    "named_error",
 ]
 
 
@@ -191,6 +193,23 @@ class ServiceFault(NasError):
     grpc_status = "UNKNOWN"
     http_status = 500
     exit_code = 15
+
+
+def leaves(base: type[NasError] = NasError) -> Iterator[type[NasError]]:
+    """Every class that can be raised: those with a status."""
+    if hasattr(base, "grpc_status"):
+        yield base
+    for derived in base.__subclasses__():
+        yield from leaves(derived)
+
+
+def named_error(kind: str | None, message: str) -> NasError:
+    """The error that was stored or sent as the name of its class and its message; `JobFailed` where this
+    version knows no class of that name."""
+    known = {leaf.__name__: leaf for leaf in leaves()}
+    if kind == InvalidSpec.__name__:
+        return InvalidSpec([Problem("", line) for line in message.splitlines()])
+    return known.get(kind or "", JobFailed)(message)
 
 
 _OF_WORKERS: dict[type[WorkerError], type[NasError]] = {

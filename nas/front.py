@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 import moocore
@@ -19,10 +20,21 @@ from searchspaces.architecture import Architecture
 from searchspaces.errors import Problem
 from workers.target import Target
 
-__all__ = ["Front", "Latency", "Point", "mark_front"]
+__all__ = ["Front", "Latency", "Point", "Scope", "extent_of", "mark_front"]
 
 COLUMNS = ("digest", "on_front", "preset", "validation", "test", "parameters", "macs", "state_bytes")
 """Of the CSV, before the latencies."""
+
+
+class Scope(StrEnum):
+    """Which of a job's points are asked for."""
+
+    FRONT = "front"
+    """Its front's members."""
+    SHOWN = "shown"
+    """Those and the presets: what people compare."""
+    ALL = "all"
+    """Every evaluated candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,14 @@ def mark_front(points: Sequence[Point], objectives: Sequence[Objective]) -> list
     ]
 
 
+def extent_of(
+    points: Sequence[Point], objectives: Sequence[Objective]
+) -> tuple[tuple[float, float] | None, ...]:
+    """The lowest and the highest value of each objective over the points; None where none has one."""
+    known = [[v for p in points if not math.isnan(v := p.value(o))] for o in objectives]
+    return tuple((min(values), max(values)) if values else None for values in known)
+
+
 def _minimised(points: Sequence[Point], objectives: Sequence[Objective]) -> NDArray[np.float64]:
     rows = [[o.direction.sign * point.value(o) for o in objectives] for point in points]
     return np.array(rows, float).reshape(len(points), len(objectives))
@@ -169,7 +189,10 @@ class Front:
     Attributes:
         metric, direction: of the task.
         objectives: of the job, with their bounds (what was asked).
-        points: every evaluated candidate; those on the front are marked.
+        points: those of the scope that was asked for; members of the front are marked.
+        evaluated: how many candidates the job has evaluated, whatever the scope.
+        extent: of each objective the lowest and the highest value, in own units, that any candidate of the
+            job ever had, whatever the scope; None where none had one.
     """
 
     job: str
@@ -180,6 +203,8 @@ class Front:
     targets: tuple[Target, ...]
     objectives: tuple[Objective, ...]
     points: tuple[Point, ...]
+    evaluated: int
+    extent: tuple[tuple[float, float] | None, ...]
 
     def members(self) -> list[Point]:
         """Points on the front, best quality (on the validation split) first."""
@@ -199,17 +224,16 @@ class Front:
         return np.array(rows, float).reshape(len(chosen), len(self.objectives))
 
     def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(objectives,) best and worst value of each objective over all points, in own units."""
-        known = _minimised(self.points, self.objectives)
-        known = known[np.isfinite(known).all(1)]
-        if not len(known):
-            return np.full(len(self.objectives), np.nan), np.full(len(self.objectives), np.nan)
-        signs = np.array([o.direction.sign for o in self.objectives])
-        return signs * known.min(0), signs * known.max(0)
+        """(objectives,) best and worst value of each objective over all that was evaluated, in own units;
+        NaN where there is none."""
+        known = [(math.nan, math.nan) if pair is None else pair for pair in self.extent]
+        lowest, highest = np.array(known, float).reshape(-1, 2).T
+        falling = np.array([o.direction is Direction.MIN for o in self.objectives])
+        return np.where(falling, lowest, highest), np.where(falling, highest, lowest)
 
     def hypervolume(self) -> float:
-        """Share, in [0, 1], of the box between the points' best and worst values that the front
-        dominates (Zitzler & Thiele, 1998); 0 where there is no front."""
+        """Share, in [0, 1], of the `box` that the front dominates (Zitzler & Thiele, 1998); 0 where there is
+        no front."""
         members = _minimised(self.members(), self.objectives)
         best, worst = self.box()
         if not len(members):
@@ -304,6 +328,7 @@ class Front:
                 }
                 for o in self.objectives
             ],
+            "evaluated": self.evaluated,
             "points": [point.to_dict() for point in self.points],
             "hypervolume": {
                 "value": self.hypervolume(),
@@ -315,6 +340,8 @@ class Front:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Front:
         """Inverse of `to_dict`; what follows from the points is computed again."""
+        ideal, reference = (data["hypervolume"][end] for end in ("ideal", "reference"))
+        box = [(ideal[o["name"]], reference[o["name"]]) for o in data["objectives"]]
         return cls(
             job=data["job"],
             space=data["space"],
@@ -334,6 +361,8 @@ class Front:
                 for o in data["objectives"]
             ),
             points=tuple(Point.from_dict(point) for point in data["points"]),
+            evaluated=data["evaluated"],
+            extent=tuple(None if None in ends else (min(ends), max(ends)) for ends in box),
         )
 
     def to_csv(self) -> str:

@@ -5,20 +5,31 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from nas.errors import InvalidSpec
+from nas.errors import InvalidSpec, NasError, named_error
 from searchspaces.errors import Problem
 from searchspaces.space import problems_of
 from workers.target import Phase, Target, Workload
 
-__all__ = ["Event", "EventKind", "Job", "JobSpec", "JobStatus", "StageName", "TargetSpec", "load_job_spec"]
+__all__ = [
+    "Event",
+    "EventKind",
+    "Job",
+    "JobSpec",
+    "JobStatus",
+    "ProfileBudget",
+    "StageName",
+    "TargetProfile",
+    "TargetSpec",
+    "load_job_spec",
+]
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -146,7 +157,8 @@ class JobSpec(_Spec):
 
     Attributes:
         space: a name, a path to a YAML file, or the declaration itself.
-        task: a name, or a mapping with `name` and the task's options.
+        task: a name, or a mapping with `name` and the task's options; only a job that ends with profiling
+            needs none.
         targets: at least one.
         objectives: names (see `nas.objective`); quality and a latency by default.
         bounds: objective name → no worse than this; a constraint of the search.
@@ -157,13 +169,26 @@ class JobSpec(_Spec):
 
     name: str = Field(default="search", max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     space: str | dict[str, Any]
-    task: TaskSpec
+    until: StageName = StageName.VERIFY
+    task: TaskSpec | None = Field(default=None, validate_default=True)
     targets: tuple[TargetSpec, ...] = Field(min_length=1)
     objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
     bounds: dict[str, PositiveFloat] = {}
     budget: Budget = Budget()
-    until: StageName = StageName.VERIFY
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("task")
+    @classmethod
+    def _is_given_where_needed(cls, task: TaskSpec | None, info: ValidationInfo) -> TaskSpec | None:
+        if task is None and info.data.get("until") is not StageName.PROFILE:
+            raise ValueError("a job that does not end with `until: profile` needs a task")
+        return task
+
+    @property
+    def stages(self) -> tuple[StageName, ...]:
+        """Those that the job runs, in order."""
+        every = tuple(StageName)
+        return every[: every.index(self.until) + 1]
 
 
 class JobStatus(StrEnum):
@@ -186,6 +211,7 @@ class Job:
         stage: the first stage that has not ended; None once all have.
         error: why it failed, for its user.
         created_at, updated_at: seconds since the epoch.
+        error_kind: name of the class of `nas.errors` that the failure was.
     """
 
     id: str
@@ -195,6 +221,45 @@ class Job:
     error: str | None
     created_at: float
     updated_at: float
+    error_kind: str | None = None
+
+    def failure(self) -> NasError:
+        """What a job that failed raises wherever it is asked about: the error that ended it."""
+        return named_error(self.error_kind, self.error or f"job {self.id} failed without saying why")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProfile:
+    """How well a target's predictor does on architectures that it never saw. Errors are relative to what
+    was measured.
+
+    Attributes:
+        predictor: its name.
+        measured, held_out: measurements that it learned from, and that only judged it.
+        mape: mean |predicted − measured| / measured.
+        within_10, within_5: share of architectures predicted within ±10% and ±5%.
+        spearman: rank correlation.
+        coverage_90: share of measurements inside the predicted 90% interval.
+    """
+
+    target: Target
+    predictor: str
+    measured: int
+    held_out: int
+    mape: float
+    within_10: float
+    within_5: float
+    spearman: float
+    coverage_90: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; the target as its text."""
+        return {**asdict(self), "target": str(self.target)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TargetProfile:
+        """Inverse of `to_dict`."""
+        return cls(**{**data, "target": Target.parse(data["target"])})
 
 
 class EventKind(StrEnum):

@@ -40,12 +40,13 @@ def demo(
     [dim]nas demo --fast[/dim]
     """
     from nas.cli.running import run_to_end
+    from nas.front import Scope
 
     with open_client(context) as client:
         job = client.submit(DEMO_FAST if fast else DEMO)
         error_console().print(f"job [bold]{job.id}[/], as {DEMO_FAST if fast else DEMO} says")
         run_to_end(client, job.id)
-        front = client.front(job.id)
+        front = client.front(job.id, Scope.ALL)
         recommended = client.best(job.id)
         model = out / job.id / "model"
         client.extract(job.id, recommended.digest, model)

@@ -59,9 +59,12 @@ def front(
     [dim]nas front latest --max latency_ms=8 --max parameters=1e6[/dim]
     [dim]nas front demo-3f9a1c --format html --out front.html[/dim]
     """
+    from nas.front import Scope
+
     bounds = bounds_from(maximum)
     with open_client(context) as client:
-        found = _narrowed(client.front(job), bounds, target)
+        scope = Scope.SHOWN if format is Format.TABLE and not json else Scope.ALL
+        found = _narrowed(client.front(job, scope), bounds, target)
     if json or format is Format.JSON:
         write_or_print(found.to_dict(), out)
     elif format is Format.CSV:

@@ -46,17 +46,21 @@ def resume(context: typer.Context, job: Job, json: Json = False) -> None:
 
 
 def run_and_answer(client: Client, job_id: str, *, as_json: bool) -> None:
-    """Run a job to its end, then print its front."""
+    """Run a job to its end, then print its front; of one that only profiles, what that left."""
     from nas.cli.running import run_to_end
+    from nas.front import Scope
 
-    run_to_end(client, job_id)
-    front = client.front(job_id)
-    if as_json:
-        print_json(front.to_dict())
-        return
-    from nas.cli.tables import print_front
+    job = run_to_end(client, job_id)
+    if job.spec.task is None:
+        from nas.cli.profile import print_profiles
 
-    print_front(result_console(), front)
+        print_profiles(job.id, client.profile(job.id), as_json=as_json)
+    elif as_json:
+        print_json(client.front(job_id, Scope.ALL).to_dict())
+    else:
+        from nas.cli.tables import print_front
+
+        print_front(result_console(), client.front(job_id))
 
 
 def cancel(context: typer.Context, job: Job, json: Json = False) -> None:
@@ -92,18 +96,23 @@ def show(context: typer.Context, job: Job, json: Json = False) -> None:
 
     [dim]nas show latest[/dim]
     """
+    from nas.front import Scope
+
     with open_client(context) as client:
         found = client.job(job)
-        front = client.front(found.id)
+        profiles = client.profile(found.id)
+        front = client.front(found.id, Scope.FRONT) if found.spec.task else None
     if json:
-        points = front.points
-        counts = {"evaluated": len(points), "on_front": sum(point.on_front for point in points)}
-        answer = {**_summary(found), "spec": found.spec.model_dump(mode="json"), "points": counts}
-        print_json({**answer, "hypervolume": front.to_dict()["hypervolume"]})
+        answer = {**_summary(found), "spec": found.spec.model_dump(mode="json")}
+        answer["profiles"] = [profile.to_dict() for profile in profiles]
+        if front is not None:
+            answer["points"] = {"evaluated": front.evaluated, "on_front": len(front.points)}
+            answer["hypervolume"] = front.to_dict()["hypervolume"]
+        print_json(answer)
         return
     from nas.cli.listings import print_job
 
-    print_job(result_console(), found, front)
+    print_job(result_console(), found, profiles, front)
 
 
 def _summary(job: StoredJob) -> dict[str, Any]:

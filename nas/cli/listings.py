@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from nas.cli.profile import profiles_table
 from nas.cli.tables import plain_table, strip_text
 from nas.front import Front
-from nas.job import Job, JobStatus
+from nas.job import Job, JobStatus, TargetProfile
 from nas.report.strip import Strips
 from searchspaces.architecture import Architecture
 
@@ -44,12 +45,23 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
         spec = job.spec
         space = spec.space if isinstance(spec.space, str) else spec.space.get("name", "–")
         targets = ", ".join(str(target.target()) for target in spec.targets)
-        table.add_row(job.id, _status(job), str(space), spec.task.name, targets, _local_time(job.created_at))
+        table.add_row(
+            job.id,
+            _status(job),
+            str(space),
+            spec.task.name if spec.task else "–",
+            targets,
+            _local_time(job.created_at),
+        )
     return table
 
 
-def print_job(console: Console, job: Job, front: Front) -> None:
-    """Where it stands, what was asked for, and how much it has found."""
+def print_job(console: Console, job: Job, profiles: Sequence[TargetProfile], front: Front | None) -> None:
+    """Where it stands, what was asked for, and how much it has found.
+
+    Args:
+        front: its members; None of a job that only profiles.
+    """
     console.print(f"[bold]{job.id}[/]  {_status(job)}")
     console.print(
         f"[dim]created {_local_time(job.created_at)} · last change {_local_time(job.updated_at)}[/]"
@@ -58,10 +70,11 @@ def print_job(console: Console, job: Job, front: Front) -> None:
         console.print(f"[red]{escape(job.error)}[/]", soft_wrap=True)
     text = yaml.safe_dump(job.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     console.print(Syntax(text.rstrip(), "yaml", theme="ansi_dark", background_color="default"))
-    members = sum(point.on_front for point in front.points)
-    if front.points:
+    if profiles:
+        console.print(profiles_table(profiles))
+    if front is not None and front.evaluated:
         console.print(
-            f"{len(front.points)} architectures evaluated, {members} on the front, hypervolume "
+            f"{front.evaluated} architectures evaluated, {len(front.points)} on the front, hypervolume "
             f"{front.hypervolume():.4g}: [bold]nas front {job.id}[/]",
             soft_wrap=True,
         )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import access, bench, catalogue, demo, fronts, jobs, measurements, serve, worker
+from nas.cli import access, bench, catalogue, demo, fronts, jobs, measurements, profile, serve, worker
 from nas.cli.output import print_error
 from nas.cli.settings import Settings, settings_of
 from nas.errors import NasError, as_nas_error
@@ -70,6 +70,7 @@ def root(
 
 app.command(rich_help_panel=RUN)(demo.demo)
 app.command(rich_help_panel=RUN)(jobs.search)
+app.command(rich_help_panel=RUN)(profile.profile)
 app.command(rich_help_panel=RUN)(jobs.resume)
 app.command(rich_help_panel=RUN)(jobs.cancel)
 app.command("jobs", rich_help_panel=RUN)(jobs.list_jobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -74,10 +74,10 @@ class StageProgress:
 
 
 class JobProgress:
-    """Every stage of a job, in order."""
+    """The stages of a job, in order."""
 
-    def __init__(self) -> None:
-        self.stages = {stage: StageProgress(stage) for stage in StageName}
+    def __init__(self, stages: Iterable[StageName] = StageName) -> None:
+        self.stages = {stage: StageProgress(stage) for stage in stages}
 
     def update(self, event: Event) -> StageProgress | None:
         """Take in an event; the stage that it tells of, if any."""
@@ -100,19 +100,25 @@ class View(Protocol):
     ) -> None: ...
 
 
-def open_view(console: Console) -> View:
+def open_view(console: Console, stages: Sequence[StageName] = tuple(StageName)) -> View:
     """Bars where `console` is a terminal, lines elsewhere. What happened before now (a resumed job's
     past) moves the bars, but is not told again."""
     since = time.time()
-    return LiveView(console, since) if console.is_terminal else PlainView(console, since)
+    return LiveView(console, since, stages=stages) if console.is_terminal else PlainView(console, since)
 
 
 class LiveView:
     """One bar a stage with elapsed time, estimated time left and the stage's latest message; notes
     scroll by above."""
 
-    def __init__(self, console: Console, since: float = 0.0, clock: Callable[[], float] = time.time) -> None:
-        self._progress = JobProgress()
+    def __init__(
+        self,
+        console: Console,
+        since: float = 0.0,
+        clock: Callable[[], float] = time.time,
+        stages: Sequence[StageName] = tuple(StageName),
+    ) -> None:
+        self._progress = JobProgress(stages)
         self._since = since
         self._clock = clock
         self._spinner = Spinner("dots", style="cyan")

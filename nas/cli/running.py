@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nas.cli.output import error_console
 from nas.cli.progress import open_view
-from nas.errors import JobFailed, JobInterrupted
+from nas.errors import JobInterrupted
 from nas.job import JobStatus
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ def run_to_end(client: Client, job_id: str) -> Job:
 
     Raises:
         JobInterrupted: it was stopped, here or elsewhere.
-        JobFailed: a stage of it failed; the message is the stage's own.
+        NasError: what a stage of it failed with.
     """
     job = client.resume(job_id)
     try:
-        with open_view(error_console()) as view:
+        with open_view(error_console(), job.spec.stages) as view:
             for event in client.watch(job.id):
                 view.show(event)
     except KeyboardInterrupt:
@@ -37,7 +37,7 @@ def run_to_end(client: Client, job_id: str) -> Job:
     if job.status is JobStatus.SUCCEEDED:
         return job
     if job.status is JobStatus.FAILED:
-        raise JobFailed(job.error or f"job {job.id} failed without saying why")
+        raise job.failure()
     if job.status is JobStatus.CANCELLED:
         raise JobInterrupted(f"job {job.id} was cancelled")
     raise JobInterrupted(f"job {job.id} is {job.status}; go on with: nas resume {job.id}")

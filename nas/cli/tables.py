@@ -55,7 +55,7 @@ def print_front(console: Console, front: Front) -> None:
     console.print(_legend(strips))
     members = sum(point.on_front for point in front.points)
     console.print(
-        f"[dim]{members} of {len(front.points)} architectures on the front · "
+        f"[dim]{members} of {front.evaluated} architectures on the front · "
         f"hypervolume {front.hypervolume():.4g}[/]"
     )
 

@@ -8,12 +8,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from nas.controller.evaluator import RayEvaluator
-from nas.errors import Busy, JobInterrupted, NasError, as_nas_error
+from nas.errors import Busy, JobFailed, JobInterrupted, NasError, StoreUnavailable, as_nas_error
 from nas.job import Event, EventKind, Job, JobStatus, StageName
 from nas.stages.pipeline import STAGES
 from nas.stages.plan import resolve
@@ -25,6 +26,11 @@ __all__ = ["Controller"]
 LEASE_SECONDS = 15.0
 """A job's lease; a process that takes over from one that was killed waits no longer than this."""
 
+MOST_DEATHS = 3
+"""Processes that may die in a row with a job in the same place before it is taken to kill them."""
+
+OVER = (JobStatus.SUCCEEDED, JobStatus.CANCELLED)
+
 PROGRESS_SECONDS = 0.2
 """Progress is stored at most this often: a step of training is quicker than a transaction."""
 
@@ -35,49 +41,84 @@ class Controller:
     Args:
         home: folder beside the database for supernets and exported blocks.
         fleet: the devices that measure.
+        by_itself: whether jobs are run without anyone asking for each: one whose process dies again and
+            again is then failed, and an outage of the store leaves it to be taken up again.
     """
 
-    def __init__(self, store: Store, home: Path, fleet: Fleet, evaluator: Evaluator | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        home: Path,
+        fleet: Fleet,
+        evaluator: Evaluator | None = None,
+        by_itself: bool = False,
+    ) -> None:
         self._store = store
         self._home = home
         self._fleet = fleet
         self._evaluator = evaluator or RayEvaluator(home)
+        self._by_itself = by_itself
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex}"
 
     def run(self, job_id: str, stopped: Callable[[], bool]) -> Job:
         """Take the job from its first stage that has not ended to its end.
 
         Raises:
-            Busy: another process holds the job's lease.
+            Busy: another process holds the job's lease, or took it since.
             NasError: the stage's own; the job is stored as failed with this cause.
             JobInterrupted: `stopped` said so; the job is stored as interrupted.
         """
-        job = self._store.job(job_id)
-        with _Lease(self._store, job.id, self._owner) as lease:
+        with _Lease(self._store, self._store.job(job_id).id, self._owner) as lease:
+            job = self._store.job(job_id)  # only now does nobody else change where it stands
+            if job.status in OVER:
+                return job
             try:
+                self._refuse_a_killer(job)
                 self._run_stages(job, lambda: stopped() or lease.lost)
-            except JobInterrupted:
-                self._end(job.id, JobStatus.INTERRUPTED, None)
-                raise
             except Exception as error:
+                if lease.lost:
+                    raise Busy(f"the lease of job {job.id} was lost: another process may run it") from error
+                if isinstance(error, JobInterrupted):
+                    self._end(job.id, JobStatus.INTERRUPTED)
+                    raise
                 mapped = error if isinstance(error, NasError) else as_nas_error(error)
-                self._end(job.id, JobStatus.FAILED, str(mapped))
+                if self._by_itself and isinstance(mapped, StoreUnavailable):
+                    self._leave(job.id, mapped)
+                else:
+                    self._end(job.id, JobStatus.FAILED, mapped)
                 if mapped is error:
                     raise
                 raise mapped from error
         return self._store.job(job.id)
 
+    def _refuse_a_killer(self, job: Job) -> None:
+        """A job that is found running was left so by a process that died."""
+        if job.status is not JobStatus.RUNNING:
+            return
+        deaths = self._store.count_death(job.id)
+        if self._by_itself and deaths >= MOST_DEATHS:
+            raise JobFailed(
+                f"its process died {deaths} times in stage {job.stage} without getting any further (its "
+                f"notes, the service's log and its host's tell more); go on with: nas resume {job.id}"
+            )
+
+    def _leave(self, job_id: str, error: StoreUnavailable) -> None:
+        """As a process that died leaves a job: running, for whoever takes it up."""
+        with suppress(StoreUnavailable):
+            self._store.append_event(
+                job_id, Event(EventKind.NOTE, None, f"{error}; the job is taken up again")
+            )
+
     def _run_stages(self, job: Job, stopped: Callable[[], bool]) -> None:
         plan = resolve(job.spec)
-        names = [stage.name for stage in STAGES]
-        first = names.index(job.stage) if job.stage else len(STAGES)
-        end = names.index(job.spec.until) + 1
+        stages = [stage for stage in STAGES if stage.name in job.spec.stages]
+        first = [stage.name for stage in stages].index(job.stage) if job.stage else len(stages)
 
         report = _Reporter(self._store, job.id)
         context = StageContext(
             job.id, plan, self._store, self._home, self._fleet, self._evaluator, report, stopped
         )
-        for stage in STAGES[first:end]:
+        for stage in stages[first:]:
             context.check_stop()
             self._store.set_job(job.id, JobStatus.RUNNING, stage.name)
             report(Event(EventKind.STAGE, stage.name, "started"))
@@ -87,21 +128,27 @@ class Controller:
         report(Event(EventKind.STATUS, None, str(JobStatus.SUCCEEDED)))
         self._store.set_job(job.id, JobStatus.SUCCEEDED, None)
 
-    def _end(self, job_id: str, status: JobStatus, error: str | None) -> None:
+    def _end(self, job_id: str, status: JobStatus, error: NasError | None = None) -> None:
         stage: StageName | None = self._store.job(job_id).stage
-        self._store.append_event(job_id, Event(EventKind.STATUS, stage, str(status), data={"error": error}))
+        cause = {"error": None if error is None else str(error)}
+        self._store.append_event(job_id, Event(EventKind.STATUS, stage, str(status), data=cause))
         self._store.set_job(job_id, status, stage, error)
 
 
 class _Reporter:
-    """Stores events; of progress only what a person could read."""
+    """Stores events; of progress only what a person could read. Of each stage the first that it tells is
+    from where this process goes on."""
 
     def __init__(self, store: Store, job_id: str) -> None:
         self._store, self._job_id = store, job_id
         self._last = 0.0
+        self._begun: set[StageName | None] = set()
 
     def __call__(self, event: Event) -> None:
         if event.kind is EventKind.PROGRESS:
+            if event.stage not in self._begun:
+                self._begun.add(event.stage)
+                self._store.note_place(self._job_id, f"{event.stage} {event.done:g}/{event.total:g}")
             now = time.monotonic()
             if now - self._last < PROGRESS_SECONDS and event.done < event.total:
                 return
@@ -110,7 +157,8 @@ class _Reporter:
 
 
 class _Lease:
-    """Holds a job for its owner, renewing in the background; `lost` once another took it."""
+    """Holds a job for its owner, renewing in the background; `lost` once another took it, or may have:
+    where the store cannot be asked for as long as a lease."""
 
     def __init__(self, store: Store, job_id: str, owner: str) -> None:
         self._store, self._job_id, self._owner = store, job_id, owner
@@ -141,13 +189,18 @@ class _Lease:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        self._store.release(self._job_id, self._owner)
+        with suppress(StoreUnavailable):  # it expires by itself
+            self._store.release(self._job_id, self._owner)
 
     def _renew(self) -> None:
-        while not self._ended.wait(LEASE_SECONDS / 3):
-            self.lost = not self._store.claim(self._job_id, self._owner, LEASE_SECONDS)
-            if self.lost:
-                return
+        held_until = time.monotonic() + LEASE_SECONDS
+        while not self.lost and not self._ended.wait(LEASE_SECONDS / 3):
+            asked = time.monotonic()
+            try:
+                self.lost = not self._store.claim(self._job_id, self._owner, LEASE_SECONDS)
+                held_until = asked + LEASE_SECONDS
+            except StoreUnavailable:
+                self.lost = time.monotonic() > held_until
 
 
 def _is_gone(owner: str) -> bool:

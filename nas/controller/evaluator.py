@@ -189,7 +189,7 @@ class RayEvaluator:
 
         weights = ray.put(load_file(self._home / supernet.path))
         space = plan.space.spec.model_dump(mode="json")
-        task = plan.spec.task.model_dump(mode="json")
+        task = {"name": plan.task.name, **plan.task.options.model_dump(mode="json")}
         scorer = ray.remote(num_cpus=1)(_Scorer)
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
         pool = _Pool(lambda: scorer.remote(space, task, weights), count, supernet.digest)

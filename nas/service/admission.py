@@ -55,6 +55,10 @@ def admit_spec(spec: JobSpec, data_root: Path | None) -> JobSpec:
         InvalidSpec: it names a file outside, or a size beyond the limits: every problem at once.
     """
     problems = [*_name_problems(spec.space), *_size_problems(spec.model_dump())]
+    if spec.task is None:
+        if problems:
+            raise InvalidSpec(problems)
+        return spec
     options = dict(spec.task.model_extra or {})
     named = options.pop(PATH_OPTION, None)
     problems += _stray_path_problems(options, "task")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from nas.front import Front, Point
-from nas.job import Event, Job, JobSpec
+from nas.front import Front, Point, Scope
+from nas.job import Event, Job, JobSpec, TargetProfile
 from nas.service.auth import Identity
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
@@ -71,7 +71,7 @@ class Service(ABC):
 
     @abstractmethod
     def interrupt(self, job_id: str) -> Job:
-        """Stop a running job so that it can be resumed; returns once it has stopped."""
+        """Stop a job that has not ended so that it can be resumed; returns once it has stopped."""
 
     @abstractmethod
     def events(self, job_id: str, after: int = 0) -> EventBatch:
@@ -107,8 +107,25 @@ class Service(ABC):
         """Jobs, newest first: all, or at most `limit` of those older than the job of id `before`."""
 
     @abstractmethod
-    def front(self, job_id: str) -> Front:
-        """The job's points, those on the front marked."""
+    def profile(self, job_id: str) -> list[TargetProfile]:
+        """What a job's profiling left: of each target that it has profiled, how well its predictor does on
+        architectures that it never saw. A job of `until: profile` does nothing else; later jobs of its space
+        and targets reuse its measurements and its predictors."""
+
+    @abstractmethod
+    def front(
+        self, job_id: str, scope: Scope = Scope.SHOWN, *, after: str | None = None, limit: int | None = None
+    ) -> Front:
+        """The job's points, those on the front marked: by default its front and the presets, which stays
+        quick however many candidates were evaluated.
+
+        Args:
+            after: digest of a point: only those that came to the job after it.
+            limit: at most so many.
+
+        Raises:
+            NoSuchPoint: the job has no point `after`, or is one that only profiles.
+        """
 
     @abstractmethod
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:

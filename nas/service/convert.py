@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from nas.errors import Incompatible, InvalidSpec
-from nas.front import Front, Latency, Point
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, load_job_spec
+from nas.front import Front, Latency, Point, Scope
+from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
 from nas.objective import Direction, Objective, Source
 from nas.rpc.v1 import service_pb2 as pb
 from searchspaces.architecture import Architecture, Layer
@@ -40,6 +40,8 @@ __all__ = [
     "number_of",
     "point_from_message",
     "point_to_message",
+    "profile_from_message",
+    "profile_to_message",
     "spec_from_text",
     "spec_to_text",
     "target_from_message",
@@ -56,6 +58,7 @@ ENUMS: Mapping[type[StrEnum], tuple[EnumTypeWrapper, str]] = {
     Phase: (pb.Phase, "PHASE_"),
     Direction: (pb.Direction, "DIRECTION_"),
     Source: (pb.Source, "SOURCE_"),
+    Scope: (pb.Scope, "SCOPE_"),
 }
 
 
@@ -125,6 +128,7 @@ def job_to_message(job: Job) -> pb.Job:
         error=job.error,
         created_at=job.created_at,
         updated_at=job.updated_at,
+        error_kind=job.error_kind,
     )
 
 
@@ -138,6 +142,7 @@ def job_from_message(message: pb.Job) -> Job:
         error=message.error if message.HasField("error") else None,
         created_at=message.created_at,
         updated_at=message.updated_at,
+        error_kind=message.error_kind if message.HasField("error_kind") else None,
     )
 
 
@@ -340,6 +345,8 @@ def front_header_to_message(front: Front) -> pb.FrontHeader:
         direction=number_of(front.direction),
         targets=[target_to_message(target) for target in front.targets],
         objectives=[_objective_to_message(objective) for objective in front.objectives],
+        evaluated=front.evaluated,
+        extents=[pb.Extent() if e is None else pb.Extent(lowest=e[0], highest=e[1]) for e in front.extent],
     )
 
 
@@ -354,4 +361,28 @@ def front_from_messages(header: pb.FrontHeader, points: Iterable[pb.Point]) -> F
         targets=tuple(target_from_message(target) for target in header.targets),
         objectives=tuple(_objective_from_message(objective) for objective in header.objectives),
         points=tuple(point_from_message(point) for point in points),
+        evaluated=header.evaluated,
+        extent=tuple((e.lowest, e.highest) if e.HasField("lowest") else None for e in header.extents),
+    )
+
+
+# Profiles
+def profile_to_message(profile: TargetProfile) -> pb.TargetProfile:
+    """Inverse of `profile_from_message`."""
+    numbers = {name: value for name, value in profile.to_dict().items() if name != "target"}
+    return pb.TargetProfile(target=target_to_message(profile.target), **numbers)
+
+
+def profile_from_message(message: pb.TargetProfile) -> TargetProfile:
+    """Inverse of `profile_to_message`."""
+    return TargetProfile(
+        target=target_from_message(message.target),
+        predictor=message.predictor,
+        measured=message.measured,
+        held_out=message.held_out,
+        mape=message.mape,
+        within_10=message.within_10,
+        within_5=message.within_5,
+        spearman=message.spearman,
+        coverage_90=message.coverage_90,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ from nas.service.door import WorkerDoor
 from nas.service.fleet import EmbeddedFleet
 from nas.service.local import STOP_STATE
 from nas.store.store import Store
+from workers.target import Target
 
 __all__ = ["Engine", "Run"]
+
+_LOG = logging.getLogger("nas.run")
 
 LOOK_SECONDS = 1.0
 """How often a run looks whether it was asked to stop from elsewhere."""
@@ -28,13 +33,21 @@ class Engine:
         home: folder beside the database.
         door: how workers come in.
         ray_address: of a Ray cluster that evaluates; None for a local Ray.
+        by_itself: whether jobs are run without anyone asking for each.
     """
 
-    def __init__(self, store: Store, home: Path, door: WorkerDoor, ray_address: str | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        home: Path,
+        door: WorkerDoor,
+        ray_address: str | None = None,
+        by_itself: bool = False,
+    ) -> None:
         self._store = store
         self._fleet = EmbeddedFleet(home, door)
         self._evaluator = RayEvaluator(home, ray_address)
-        self._controller = Controller(store, home, self._fleet, self._evaluator)
+        self._controller = Controller(store, home, self._fleet, self._evaluator, by_itself)
 
     def start(self, job_id: str) -> Run:
         """Run a job in a thread of its own."""
@@ -47,6 +60,10 @@ class Engine:
     def warm_up(self) -> None:
         """Start what evaluates before any job needs it."""
         self._evaluator.start()
+
+    def unserved(self, targets: Iterable[Target]) -> list[Target]:
+        """Those that no device connected to this process serves."""
+        return [target for target in targets if not self._fleet.serves(target)]
 
     def devices(self) -> list[dict[str, Any]]:
         """Devices that are connected now, as plain data."""
@@ -69,7 +86,6 @@ class Run:
         self._controller, self._store, self._job_id = controller, store, job_id
         self._stopped = threading.Event()
         self._looked_at = time.monotonic()
-        store.put_state(job_id, STOP_STATE, {"asked": False})
         self.error: NasError | None = None
         self._thread = threading.Thread(target=self._run, name=f"job {job_id}", daemon=True)
         self._thread.start()
@@ -79,8 +95,12 @@ class Run:
         """Whether the job is still running."""
         return self._thread.is_alive()
 
+    def ask_to_stop(self) -> None:
+        """It does so between two units of its work, and can be resumed."""
+        self._stopped.set()
+
     def stop(self) -> None:
-        """Ask it to stop and wait until it has; it can be resumed."""
+        """Ask it to stop and wait until it has."""
         self._stopped.set()
         self._thread.join()
 
@@ -91,6 +111,7 @@ class Run:
             pass  # stored as interrupted; whoever watches sees that status
         except NasError as error:
             self.error = error
+            _LOG.warning("%s: %s", type(error).__name__, error, extra={"job": self._job_id})
 
     def _asked_to_stop(self) -> bool:
         """Here, or by another process through the store."""

@@ -6,9 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nas.errors import JobFailed, NoSuchPoint
+from nas.errors import JobFailed
 from nas.export import BlockLibrary, write_model_folder
-from nas.front import Point
 from nas.job import Job
 from nas.stages.plan import resolve
 from nas.store.store import Store
@@ -28,7 +27,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
         JobFailed: the job's supernet is not trained yet.
         ModelRejected: the exported model's outputs differ from the supernet's.
     """
-    point = _find(store.points(job.id), job.id, digest)
+    point = store.point(job.id, digest)
     plan = resolve(job.spec)
     record = store.supernet(plan.supernet_digest)
     if record is None:
@@ -37,7 +36,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
     facts = {
         "job": job.id,
         "space": {"name": plan.space.name, "digest": plan.space.digest},
-        "task": {"name": plan.spec.task.name, "digest": plan.task.digest},
+        "task": {"name": plan.task.name, "digest": plan.task.digest},
         "supernet": {"digest": record.digest, "seed": record.seed, "steps": record.steps},
         "quality": {
             "metric": plan.task.metric,
@@ -52,14 +51,3 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
         "preset": point.preset,
     }
     return write_model_folder(supernet.extract(point.architecture), out, facts, BlockLibrary(home / "blocks"))
-
-
-def _find(points: list[Point], job_id: str, digest: str) -> Point:
-    matching = [point for point in points if point.digest.startswith(digest)]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        raise NoSuchPoint(f"{len(matching)} points of {job_id} begin with {digest!r}; give more digits")
-    raise NoSuchPoint(
-        f"job {job_id} has no point {digest!r}; its {len(points)} points: nas front {job_id} --json"
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -17,11 +17,12 @@ from nas.errors import (
     ServiceFault,
     ServiceUnavailable,
     Unauthenticated,
+    leaves,
 )
 from nas.rpc.v1 import service_pb2 as pb
 from searchspaces.errors import Problem
 
-__all__ = ["DETAIL_KEY", "DETAIL_LIMIT", "detail_of", "error_of_call", "leaves", "status_of"]
+__all__ = ["DETAIL_KEY", "DETAIL_LIMIT", "detail_of", "error_of_call", "status_of"]
 
 DETAIL_KEY = "nas-error-bin"
 """Trailing metadata that carries an `ErrorDetail`."""
@@ -41,14 +42,6 @@ _BY_STATUS: dict[grpc.StatusCode, type[NasError]] = {
     grpc.StatusCode.UNIMPLEMENTED: Incompatible,
 }
 """What a status means where gRPC itself made it, so that no detail came with it."""
-
-
-def leaves(base: type[NasError] = NasError) -> Iterator[type[NasError]]:
-    """Every class that can be raised: those with a status."""
-    if hasattr(base, "grpc_status"):
-        yield base
-    for derived in base.__subclasses__():
-        yield from leaves(derived)
 
 
 def status_of(error: NasError) -> tuple[grpc.StatusCode, str]:

@@ -82,6 +82,10 @@ class EmbeddedFleet:
                     raise ServiceUnavailable(str(error)) from error
             return self._address
 
+    def serves(self, target: Target) -> bool:
+        """Whether a device that is connected now does, or this machine would."""
+        return target.device == LOCAL_DEVICE or self._server.serves(target)
+
     def devices(self) -> list[dict[str, Any]]:
         """Devices that are connected now, as plain data."""
         return [asdict(device) for device in self._server.devices()]

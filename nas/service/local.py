@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from nas.errors import DeadlineExceeded, InvalidSpec
-from nas.front import Front, Point
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, load_job_spec
+from nas.errors import DeadlineExceeded, InvalidSpec, NoSuchPoint
+from nas.front import Front, Point, Scope
+from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
+from nas.objective import Objective, Source
 from nas.service.api import WATCH_SECONDS, EventBatch, Service
 from nas.service.auth import Identity, Role
 from nas.service.door import WorkerDoor
-from nas.stages.plan import resolve
+from nas.stages.plan import compared_by, resolve
 from nas.store import open_store
 from nas.tasks import task_descriptions
 from searchspaces.architecture import Architecture
@@ -34,7 +37,10 @@ STOP_STATE = "stop"
 """Job state by which one process asks the one that runs the job to stop it."""
 
 STOP_SECONDS = 60.0
-"""How long a job in another process may take to stop: it does so between two units of its work."""
+"""How long a job may take to stop: it does so between two units of its work."""
+
+STOPPER_SECONDS = 10.0
+"""Lease of whoever writes down that a job has stopped."""
 
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED}
 
@@ -49,6 +55,9 @@ class LocalService(Service):
         store: URL of a database elsewhere; None for one in `home`.
         ray_address: of a Ray cluster that evaluates; None for a local Ray.
     """
+
+    _by_itself: ClassVar[bool] = False
+    """Whether jobs are run without anyone asking for each."""
 
     def __init__(
         self,
@@ -72,7 +81,7 @@ class LocalService(Service):
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         from nas.service.engine import Engine
 
-        return Engine(self._store, self.home, self._door, self._ray_address)
+        return Engine(self._store, self.home, self._door, self._ray_address, self._by_itself)
 
     # Jobs
     def submit(
@@ -100,40 +109,49 @@ class LocalService(Service):
             return job
         run = self._running.get(job.id)
         if run is None or not run.alive:
+            self._store.put_state(job.id, STOP_STATE, {"asked": False})
             self._running[job.id] = self._engine.start(job.id)
         return job
 
     def interrupt(self, job_id: str) -> Job:
         """See `Service.interrupt`."""
-        job = self.job(job_id)
-        run = self._running.get(job.id)
+        return self._stop(job_id, JobStatus.INTERRUPTED, unless=ENDED)
+
+    def cancel(self, job_id: str) -> Job:
+        """See `Service.cancel`."""
+        return self._stop(job_id, JobStatus.CANCELLED, unless={JobStatus.SUCCEEDED, JobStatus.CANCELLED})
+
+    def _stop(self, job_id: str, status: JobStatus, unless: set[JobStatus]) -> Job:
+        """Ask whichever process runs the job, wait until it has let go, and write the status down."""
+        job_id = self.job(job_id).id
+        self._store.put_state(job_id, STOP_STATE, {"asked": True})
+        run = self._running.get(job_id)
+        if run is not None:
+            run.ask_to_stop()
+        with self._alone_with(job_id):
+            job = self._store.job(job_id)
+            if job.status not in unless:
+                self._store.append_event(job_id, Event(EventKind.STATUS, job.stage, str(status)))
+                self._store.set_job(job_id, status, job.stage)
         if run is not None:
             run.stop()
-        elif job.status is JobStatus.RUNNING:
-            self._stop_elsewhere(job.id)
-        return self._store.job(job.id)
+        return self._store.job(job_id)
 
-    def _stop_elsewhere(self, job_id: str) -> None:
-        """Ask the process that holds the job's lease, if there is one, and wait until it has let go."""
-        self._store.put_state(job_id, STOP_STATE, {"asked": True})
+    @contextmanager
+    def _alone_with(self, job_id: str) -> Iterator[None]:
+        """Hold the job's lease: nobody else runs it, or changes where it stands."""
+        me = f"stopper/{uuid.uuid4().hex}"
         deadline = time.monotonic() + STOP_SECONDS
-        while self._store.lease_owner(job_id) is not None:
+        while not self._store.claim(job_id, me, STOPPER_SECONDS):
             if time.monotonic() > deadline:
                 raise DeadlineExceeded(
                     f"job {job_id} was asked to stop, and has not within {STOP_SECONDS:g} s"
                 )
             time.sleep(WATCH_SECONDS)
-        job = self._store.job(job_id)
-        if job.status is JobStatus.RUNNING:  # its process died before it could say so
-            self._store.set_job(job_id, JobStatus.INTERRUPTED, job.stage)
-
-    def cancel(self, job_id: str) -> Job:
-        """See `Service.cancel`."""
-        job = self.interrupt(job_id)
-        if job.status is not JobStatus.SUCCEEDED:
-            self._store.append_event(job.id, Event(EventKind.STATUS, job.stage, str(JobStatus.CANCELLED)))
-            self._store.set_job(job.id, JobStatus.CANCELLED, job.stage)
-        return self._store.job(job.id)
+        try:
+            yield
+        finally:
+            self._store.release(job_id, me)
 
     def events(self, job_id: str, after: int = 0) -> EventBatch:
         """See `Service.events`."""
@@ -157,25 +175,39 @@ class LocalService(Service):
         """See `Service.jobs`."""
         return self._store.jobs(limit, before)
 
-    # Fronts
-    def front(self, job_id: str) -> Front:
+    # What jobs found
+    def profile(self, job_id: str) -> list[TargetProfile]:
+        """See `Service.profile`."""
+        kept = self._store.state(self.job(job_id).id, StageName.PROFILE) or {}
+        return [TargetProfile.from_dict(profile) for profile in kept.values()]
+
+    def front(
+        self, job_id: str, scope: Scope = Scope.SHOWN, *, after: str | None = None, limit: int | None = None
+    ) -> Front:
         """See `Service.front`."""
         job = self.job(job_id)
-        plan = resolve(job.spec)
+        spec = job.spec
+        if spec.task is None:
+            raise NoSuchPoint(f"job {job.id} only profiles; what that left: nas show {job.id}")
+        objectives = compared_by(spec)
+        quality = next(o for o in objectives if o.source is Source.EVALUATED)
+        extents = self._store.extents(job.id)
         return Front(
             job=job.id,
-            space=plan.space.name,
-            task=plan.spec.task.name,
-            metric=plan.task.metric,
-            direction=plan.task.direction,
-            targets=plan.targets,
-            objectives=plan.objectives,
-            points=tuple(self._store.points(job.id)),
+            space=spec.space if isinstance(spec.space, str) else spec.space["name"],
+            task=spec.task.name,
+            metric=quality.unit,
+            direction=quality.direction,
+            targets=tuple(target.target() for target in spec.targets),
+            objectives=objectives,
+            points=tuple(self._store.points(job.id, scope, after=after, limit=limit)),
+            evaluated=self._store.count_points(job.id),
+            extent=tuple(extents.get(_extent_name(objective)) for objective in objectives),
         )
 
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
         """See `Service.best`."""
-        front = self.front(job_id)
+        front = self.front(job_id, Scope.FRONT)
         if bounds is None:
             bounds = {o.name: o.bound for o in front.objectives if o.bound is not None}
         return front.best(bounds)
@@ -238,3 +270,10 @@ class LocalService(Service):
         if "_engine" in self.__dict__:
             self._engine.close()
         self._store.close()
+
+
+def _extent_name(objective: Objective) -> str:
+    """As `Store.extents` names it."""
+    if objective.source is Source.EVALUATED:
+        return "validation"
+    return objective.name if objective.target is None else str(objective.target)

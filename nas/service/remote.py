@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import uuid
@@ -14,8 +15,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nas.errors import InvalidSpec, ServiceUnavailable
-from nas.front import Front, Point
-from nas.job import Event, Job, JobSpec, load_job_spec
+from nas.front import Front, Point, Scope
+from nas.job import Event, Job, JobSpec, TargetProfile, load_job_spec
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service import convert
@@ -194,14 +195,27 @@ class RemoteService(Service):
                 time.sleep(pause)
                 pause = min(2 * pause, 5.0)
 
-    # Fronts
-    def front(self, job_id: str) -> Front:
+    # What jobs found
+    def profile(self, job_id: str) -> list[TargetProfile]:
+        """See `Service.profile`."""
+        answer = self._ask(self._stub.GetProfile, pb.GetProfileRequest(job_id=job_id))
+        return list(map(convert.profile_from_message, answer.profiles))
+
+    def front(
+        self, job_id: str, scope: Scope = Scope.SHOWN, *, after: str | None = None, limit: int | None = None
+    ) -> Front:
         """See `Service.front`."""
         with self._errors():
-            request = pb.QueryFrontRequest(job_id=job_id)
+            request = pb.QueryFrontRequest(
+                job_id=job_id,
+                scope=convert.number_of(scope),
+                page_token=after or "",
+                page_size=limit or 0,
+            )
             parts = self._stub.QueryFront(request, timeout=FRONT_SECONDS, metadata=self._metadata)
-            header = next(parts).header
-            return convert.front_from_messages(header, (point for part in parts for point in part.points))
+            first = next(parts)
+            points = itertools.chain(first.points, (point for part in parts for point in part.points))
+            return convert.front_from_messages(first.header, points)
 
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
         """See `Service.best`."""

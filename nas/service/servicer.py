@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -15,7 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from nas.errors import InvalidSpec
-from nas.front import Point
+from nas.front import Scope
 from nas.job import Job, load_job_spec
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
@@ -33,7 +34,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 PAGE_SIZE, LARGEST_PAGE = 100, 500
-POINTS_A_MESSAGE = 256
+POINTS_A_MESSAGE = 1000
 KEY_LIMIT = 64
 
 IDLE_SECONDS = 1.0
@@ -137,11 +138,34 @@ class Servicer(rpc.SearchServiceServicer):
         self, request: pb.QueryFrontRequest, context: Any
     ) -> AsyncIterator[pb.QueryFrontResponse]:
         """See the proto."""
-        front = await self.quickly(self._service.front, request.job_id)
-        yield pb.QueryFrontResponse(header=convert.front_header_to_message(front))
-        for first in range(0, len(front.points), POINTS_A_MESSAGE):
-            points = front.points[first : first + POINTS_A_MESSAGE]
-            yield await self.quickly(_points_message, points, request.read_mask)
+        if request.page_size < 0:
+            raise InvalidSpec([Problem("page_size", f"{request.page_size}; accepted: 0 for all, or more")])
+        after, left, first = request.page_token, request.page_size or math.inf, True
+        while first or after:
+            limit = int(min(POINTS_A_MESSAGE, left))
+            part = await self.quickly(self._front_part, request, after, limit, first)
+            left, first = left - limit, False
+            after = part.next_page_token if left > 0 else ""
+            if after:
+                part.ClearField("next_page_token")
+            yield part
+
+    def _front_part(
+        self, request: pb.QueryFrontRequest, after: str, limit: int, first: bool
+    ) -> pb.QueryFrontResponse:
+        """Some points, the first with the header; the token is where to go on, where that may be needed."""
+        scope = convert.member_of(Scope, request.scope or pb.SCOPE_SHOWN)
+        front = self._service.front(request.job_id, scope, after=after or None, limit=limit)
+        return pb.QueryFrontResponse(
+            header=convert.front_header_to_message(front) if first else None,
+            points=[_masked(convert.point_to_message(point), request.read_mask) for point in front.points],
+            next_page_token=front.points[-1].digest if len(front.points) == limit else "",
+        )
+
+    async def GetProfile(self, request: pb.GetProfileRequest, context: Any) -> pb.GetProfileResponse:
+        """See the proto."""
+        profiles = await self.quickly(self._service.profile, request.job_id)
+        return pb.GetProfileResponse(profiles=map(convert.profile_to_message, profiles))
 
     async def GetBest(self, request: pb.GetBestRequest, context: Any) -> pb.GetBestResponse:
         """See the proto."""
@@ -204,10 +228,6 @@ class Servicer(rpc.SearchServiceServicer):
         return pb.ListDevicesResponse(
             device_json=map(convert.text, await self.quickly(self._service.devices))
         )
-
-
-def _points_message(points: tuple[Point, ...], mask: FieldMask) -> pb.QueryFrontResponse:
-    return pb.QueryFrontResponse(points=[_masked(convert.point_to_message(point), mask) for point in points])
 
 
 def _masked(message: M, mask: FieldMask) -> M:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from nas.errors import JobFailed, NasError
+from nas.errors import NasError
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus
 from nas.service.api import EventBatch
 from nas.service.auth import Identity
 from nas.service.door import WorkerDoor
-from nas.service.local import ENDED, LocalService
+from nas.service.local import ENDED, STOP_STATE, LocalService
 
 __all__ = ["SharedService"]
 
 DISPATCH_SECONDS = 1.0
 """How often a process with room looks for a job."""
+
+MOST_WAITING = 1000
+"""Jobs that a process looks through for one that it can run."""
+
+DEVICE_SECONDS = 10.0
+"""A job that waits longer than this for its devices is told so."""
 
 _LOG = logging.getLogger("nas.dispatch")
 
@@ -26,7 +33,9 @@ _LOG = logging.getLogger("nas.dispatch")
 class SharedService(LocalService):
     """Queues what is asked of it, and runs what is queued in its store, whoever queued it.
 
-    A job runs under a lease; that of a process that died is taken over once its lease has expired.
+    A job runs under a lease; that of a process that died is taken over once its lease has expired, and one
+    that kills process after process without getting any further is failed. A process takes only jobs whose
+    devices are connected to it: the others wait for the process that has them, or for the devices.
 
     Args:
         home: folder of the supernets and exported blocks, and of the database where `store` is None.
@@ -35,6 +44,8 @@ class SharedService(LocalService):
         parallel: jobs that this process runs at once; 0 for none.
         ray_address: of a Ray cluster that evaluates; None for a local Ray.
     """
+
+    _by_itself: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -48,6 +59,7 @@ class SharedService(LocalService):
         self._parallel = parallel
         self._closing = threading.Event()
         self._wake = threading.Event()
+        self._told: dict[str, str] = {}
         self._dispatcher = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
     def start(self) -> str:
@@ -78,6 +90,7 @@ class SharedService(LocalService):
         """See `Service.resume`; whichever process has room goes on with it."""
         job = self.job(job_id)
         if job.status in (JobStatus.FAILED, JobStatus.INTERRUPTED):
+            self._store.put_state(job.id, STOP_STATE, {"asked": False})
             self._store.set_job(job.id, JobStatus.QUEUED, job.stage)
             self._store.append_event(job.id, Event(EventKind.STATUS, job.stage, str(JobStatus.QUEUED)))
             self._wake.set()
@@ -88,7 +101,7 @@ class SharedService(LocalService):
         job = self.job(job_id)
         events = self._store.events(job.id, after)
         if job.status is JobStatus.FAILED and not events:
-            raise JobFailed(job.error or f"job {job.id} failed without saying why")
+            raise job.failure()
         return EventBatch(tuple(events), job.status in ENDED)
 
     def close(self) -> None:
@@ -116,8 +129,25 @@ class SharedService(LocalService):
 
     def _take_jobs(self) -> None:
         self._running = {job_id: run for job_id, run in self._running.items() if run.alive}
-        room = self._parallel - len(self._running)
-        for job in self._store.runnable(room) if room > 0 else ():
-            if job.id not in self._running:
+        if len(self._running) >= self._parallel:
+            return
+        waiting = [job for job in self._store.runnable(MOST_WAITING) if job.id not in self._running]
+        for job in waiting:
+            if len(self._running) < self._parallel and self._has_devices(job):
                 _LOG.info("running", extra={"job": job.id})
                 self._running[job.id] = self._engine.start(job.id)
+        ids = {job.id for job in waiting}
+        self._told = {job_id: message for job_id, message in self._told.items() if job_id in ids}
+
+    def _has_devices(self, job: Job) -> bool:
+        """Whether the job can be run here; one that waits is told for what, once."""
+        missing = self._engine.unserved(target.target() for target in job.spec.targets)
+        if missing and time.time() - job.updated_at > DEVICE_SECONDS:
+            message = (
+                f"waits for a worker that serves {', '.join(map(str, missing))}; connect one with: "
+                f"nas worker --connect HOST:PORT --device {missing[0].device}"
+            )
+            if self._told.get(job.id) != message:
+                self._told[job.id] = message
+                self._store.append_event(job.id, Event(EventKind.NOTE, job.stage, message))
+        return not missing

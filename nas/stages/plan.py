@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.errors import InvalidSpec
+from nas.errors import InvalidSpec, JobFailed
 from nas.job import JobSpec, TargetSpec
 from nas.objective import Direction, Objective, Source
 from nas.strategies import parse_strategy
-from nas.tasks import Task, make_task
+from nas.tasks import Task, make_task, tasks
 from predictors.predictor import parse_predictor
 from searchspaces.costs import CostModel
 from searchspaces.encoding import Population
@@ -25,7 +25,7 @@ from searchspaces.space import SearchSpace, load_space, space_names
 from workers.runtimes import parse_runtime
 from workers.target import Target
 
-__all__ = ["Plan", "resolve"]
+__all__ = ["Plan", "compared_by", "resolve"]
 
 COUNTED = {"parameters": "parameters", "macs": "macs", "state_bytes": "bytes"}
 """Objectives that are exact arithmetic, with their units."""
@@ -37,9 +37,20 @@ class Plan:
 
     spec: JobSpec
     space: SearchSpace
-    task: Task
+    given_task: Task | None
     targets: tuple[Target, ...]
     objectives: tuple[Objective, ...]
+
+    @property
+    def task(self) -> Task:
+        """What architectures are scored on; only a job that ends with profiling has none.
+
+        Raises:
+            JobFailed: this one has none.
+        """
+        if self.given_task is None:
+            raise JobFailed(f"a job until {self.spec.until} has no task")
+        return self.given_task
 
     @cached_property
     def costs(self) -> CostModel:
@@ -108,12 +119,12 @@ def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
     except SpaceError as error:
         problems += error.problems
     try:
-        task = make_task(spec.task.name, dict(spec.task.model_extra or {}))
+        task = make_task(spec.task.name, dict(spec.task.model_extra or {})) if spec.task else None
     except InvalidSpec as error:
         problems += error.problems
     if space and task and task.vocabulary > space.spec.vocabulary:
         accepted = f"accepted: spaces of a vocabulary ≥ {task.vocabulary}; those that ship: {space_names()}"
-        message = f"{space.name} has {space.spec.vocabulary}, task {spec.task.name} needs {task.vocabulary}"
+        message = f"{space.name} has {space.spec.vocabulary}, task {task.name} needs {task.vocabulary}"
         problems.append(Problem("space.vocabulary", f"{message}; {accepted}"))
     for path, parse, name in (
         ("budget.search.strategy", parse_strategy, spec.budget.search.strategy),
@@ -129,12 +140,30 @@ def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
         if item.target() in targets:
             problems.append(Problem(f"targets.{number}", f"{item.target()} is listed twice"))
         targets.append(item.target())
-    objectives = tuple(_objectives(spec, tuple(targets), task, problems))
-    if problems or space is None or task is None:
+    objectives = tuple(_objectives(spec, tuple(targets), type(task) if task else None, problems))
+    if problems or space is None:
         raise InvalidSpec(problems)
     if is_path:
         spec = spec.model_copy(update={"space": space.spec.model_dump(mode="json")})
     return Plan(spec, space, task, tuple(targets), objectives)
+
+
+def compared_by(spec: JobSpec) -> tuple[Objective, ...]:
+    """What the points of an accepted spec are compared by, quality first among equals; reads no data.
+
+    Raises:
+        InvalidSpec: this version does not know what the spec names.
+    """
+    problems: list[Problem] = []
+    known = tasks()
+    task = known.get(spec.task.name) if spec.task else None
+    if spec.task and task is None:
+        problems.append(Problem("task.name", f"no task {spec.task.name!r}; accepted: {', '.join(known)}"))
+    targets = tuple(item.target() for item in spec.targets)
+    objectives = tuple(_objectives(spec, targets, task, problems))
+    if problems:
+        raise InvalidSpec(problems)
+    return objectives
 
 
 def latency_names(targets: tuple[Target, ...]) -> dict[str, Target]:
@@ -150,7 +179,7 @@ def latency_names(targets: tuple[Target, ...]) -> dict[str, Target]:
 
 
 def _objectives(
-    spec: JobSpec, targets: tuple[Target, ...], task: Task | None, problems: list[Problem]
+    spec: JobSpec, targets: tuple[Target, ...], task: type[Task] | None, problems: list[Problem]
 ) -> Iterator[Objective]:
     latencies = latency_names(targets)
     accepted = ["quality", "latency_ms", *(n for n in latencies if n != "latency_ms"), *COUNTED]

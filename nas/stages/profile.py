@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.job import StageName
+from nas.job import StageName, TargetProfile
 from nas.stages.measure import measure_missing
 from nas.stages.stage import Stage, StageContext
 from predictors import Predictor, Prior, choose_next, held_out_report, make_predictor, transfer_prior
@@ -59,9 +56,9 @@ class Profile(Stage):
             done = number * per_target + min(len(measured), budget.measurements) + judged
             if len(measured) >= FEWEST and judged:
                 predictor = fit_predictor(context, target, population, measured, prior)
-                report = self._judge(context, target, predictor, judges)
+                profile = self._judge(context, target, predictor, judges, len(measured))
                 learned_enough = len(measured) >= min(budget.minimum, budget.measurements)
-                if learned_enough and not len(unmeasured) and report["mape"] <= budget.tolerance:
+                if learned_enough and not len(unmeasured) and profile.mape <= budget.tolerance:
                     break
             room = max(0, budget.measurements - len(measured))
             taken = np.concatenate([population, judges])
@@ -78,8 +75,8 @@ class Profile(Stage):
                 break  # the device refuses all that is left: noted one by one
         if predictor is not None:
             context.store.put_predictor(target, plan.space.digest, predictor.to_state())
-            said = f"{target}: {describe(report, len(measured))}"
-            context.note(self.name, said, target=str(target), **report)
+            _keep(context, profile)
+            context.note(self.name, f"{target}: {describe(profile)}", **profile.to_dict())
         total = per_target * len(plan.targets)
         context.progress(self.name, (number + 1) * per_target, total, f"{target.device} profiled")
 
@@ -93,8 +90,8 @@ class Profile(Stage):
             context.progress(self.name, done, total, f"{target.device}: {measurement.latency_ms:.2f} ms")
 
     def _judge(
-        self, context: StageContext, target: Target, predictor: Predictor, judges: Population
-    ) -> dict[str, Any]:
+        self, context: StageContext, target: Target, predictor: Predictor, judges: Population, measured: int
+    ) -> TargetProfile:
         space = context.plan.space
         by_digest = {m.digest: m for m in context.store.measurements(target)}
         rows, latencies = [], []
@@ -103,8 +100,7 @@ class Profile(Stage):
                 rows.append(row)
                 latencies.append(by_digest[architecture.digest].latency_ms)
         report = held_out_report(predictor, np.array(rows), np.array(latencies))
-        facts = {name: None if math.isnan(value) else value for name, value in report.to_dict().items()}
-        return {"predictor": predictor.name, "held_out": len(rows), **facts}
+        return TargetProfile(target, predictor.name, measured, len(rows), **report.to_dict())
 
 
 def holdout(space: SearchSpace, n: int, seed: int) -> Population:
@@ -166,10 +162,18 @@ def fit_predictor(
     )
 
 
-def describe(report: dict[str, Any], measured: int) -> str:
+def _keep(context: StageContext, profile: TargetProfile) -> None:
+    """With the job, beside those of its other targets."""
+    kept = context.store.state(context.job_id, StageName.PROFILE) or {}
+    context.store.put_state(
+        context.job_id, StageName.PROFILE, {**kept, str(profile.target): profile.to_dict()}
+    )
+
+
+def describe(profile: TargetProfile) -> str:
     """One line for people."""
-    ranks = "" if report["spearman"] is None else f", Spearman {report['spearman']:.3f}"
     return (
-        f"{report['predictor']} from {measured} measurements: {report['within_10']:.0%} of "
-        f"{report['held_out']} held-out within ±10%, mean error {report['mape']:.1%}{ranks}"
+        f"{profile.predictor} from {profile.measured} measurements: {profile.within_10:.0%} of "
+        f"{profile.held_out} held-out within ±10%, mean error {profile.mape:.1%}, "
+        f"Spearman {profile.spearman:.3f}"
     )

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from nas.errors import NasError, NoSuchPoint
 from nas.evaluation import Evaluation, Split
-from nas.front import Point
+from nas.front import Point, Scope
 from nas.job import Event, Job, JobSpec, JobStatus, StageName
 from nas.store.identity import is_beginning, new_job_id, no_such_job, too_many_jobs
+from nas.store.rows import extent_rows
 from nas.store.store import UNFINISHED, Store, SupernetRecord
 from nas.store.text import storable
 from searchspaces.architecture import Architecture
@@ -41,6 +43,9 @@ class _Kept:
     events: list[tuple[Event, str]] = field(default_factory=list)
     states: dict[str, str] = field(default_factory=dict)
     points: dict[str, Point] = field(default_factory=dict)
+    extents: dict[str, tuple[float, float]] = field(default_factory=dict)
+    place: str | None = None
+    deaths: int = 0
 
     def held_by(self) -> str | None:
         """Whose lease has not expired."""
@@ -116,13 +121,18 @@ class MemoryStore(Store):
             return sum(kept.owner == owner and kept.job.status in UNFINISHED for kept in self._jobs.values())
 
     def set_job(
-        self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None
+        self, job_id: str, status: JobStatus, stage: StageName | None, error: NasError | None = None
     ) -> None:
         """See `Store.set_job`."""
         with self._lock:
             kept = self._of(job_id)
-            error = None if error is None else storable(error)
-            kept.job = replace(kept.job, status=status, stage=stage, error=error, updated_at=time.time())
+            message = None if error is None else storable(str(error))
+            kind = None if error is None else type(error).__name__
+            kept.job = replace(
+                kept.job, status=status, stage=stage, error=message, error_kind=kind, updated_at=time.time()
+            )
+            if status is not JobStatus.RUNNING:
+                kept.place, kept.deaths = None, 0
 
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
         """See `Store.claim`."""
@@ -144,6 +154,20 @@ class MemoryStore(Store):
         """See `Store.lease_owner`."""
         with self._lock:
             return self._of(job_id).held_by()
+
+    def count_death(self, job_id: str) -> int:
+        """See `Store.count_death`."""
+        with self._lock:
+            kept = self._of(job_id)
+            kept.deaths += 1
+            return kept.deaths
+
+    def note_place(self, job_id: str, place: str) -> None:
+        """See `Store.note_place`."""
+        with self._lock:
+            kept = self._of(job_id)
+            if kept.place != place:
+                kept.place, kept.deaths = place, 0
 
     # Events
     def append_event(self, job_id: str, event: Event) -> Event:
@@ -242,14 +266,48 @@ class MemoryStore(Store):
     def put_points(self, job_id: str, points: Sequence[Point]) -> None:
         """See `Store.put_points`."""
         with self._lock:
-            self._of(job_id).points.update({point.digest: point for point in points})
+            kept = self._of(job_id)
+            by_digest = {point.digest: point for point in points}
+            kept.points.update(by_digest)
+            for row in extent_rows(by_digest.values()):
+                lowest, highest = kept.extents.get(row["name"], (row["lowest"], row["highest"]))
+                kept.extents[row["name"]] = (min(lowest, row["lowest"]), max(highest, row["highest"]))
             self.put_architectures(point.architecture for point in points)
 
-    def points(self, job_id: str, on_front: bool | None = None) -> list[Point]:
+    def points(
+        self, job_id: str, scope: Scope = Scope.ALL, *, after: str | None = None, limit: int | None = None
+    ) -> list[Point]:
         """See `Store.points`."""
         with self._lock:
-            points = list(self._of(job_id).points.values())
-        return [point for point in points if on_front is None or point.on_front == on_front]
+            kept = self._of(job_id)
+            if after is not None and after not in kept.points:
+                raise NoSuchPoint(f"job {job_id} has no point {after!r}")
+            first = 0 if after is None else list(kept.points).index(after) + 1
+            points = list(kept.points.values())[first:]
+        return [point for point in points if _within(point, scope)][:limit]
+
+    def point(self, job_id: str, digest: str) -> Point:
+        """See `Store.point`."""
+        with self._lock:
+            points = self._of(job_id).points.values()
+        found = [point for point in points if is_beginning(digest) and point.digest.startswith(digest)]
+        if len(found) != 1:
+            raise NoSuchPoint(f"{len(found)} points of {job_id} begin with {digest!r}")
+        return found[0]
+
+    def count_points(self, job_id: str) -> int:
+        """See `Store.count_points`."""
+        with self._lock:
+            return len(self._of(job_id).points)
+
+    def extents(self, job_id: str) -> dict[str, tuple[float, float]]:
+        """See `Store.extents`."""
+        with self._lock:
+            return dict(self._of(job_id).extents)
+
+
+def _within(point: Point, scope: Scope) -> bool:
+    return scope is Scope.ALL or point.on_front or (scope is Scope.SHOWN and point.preset is not None)
 
 
 def _chosen(known: Mapping[str, T], digests: Iterable[str] | None) -> list[T]:

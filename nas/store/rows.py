@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ __all__ = [
     "evaluation_row",
     "event_from",
     "event_row",
+    "extent_rows",
     "job_from",
     "latency_from",
     "latency_row",
@@ -47,6 +48,7 @@ def job_from(row: Row[Any]) -> Job:
         error=row.error,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        error_kind=row.error_kind,
     )
 
 
@@ -165,6 +167,22 @@ def point_from(row: Row[Any], latencies: Mapping[str, Latency]) -> Point:
         preset=row.preset,
         on_front=row.on_front,
     )
+
+
+def extent_values(point: Point) -> dict[str, float]:
+    """What a point has to say to the extents of its job, by their names."""
+    known = {} if point.validation is None else {"validation": point.validation}
+    known |= {"parameters": point.parameters, "macs": point.macs, "state_bytes": point.state_bytes}
+    return known | {target: latency.best_known for target, latency in point.latency_ms.items()}
+
+
+def extent_rows(points: Iterable[Point]) -> list[dict[str, Any]]:
+    """The lowest and the highest of each, but for the job."""
+    values: dict[str, list[float]] = {}
+    for point in points:
+        for name, value in extent_values(point).items():
+            values.setdefault(name, []).append(float(value))
+    return [{"name": name, "lowest": min(v), "highest": max(v)} for name, v in sorted(values.items())]
 
 
 def latency_row(latency: Latency) -> dict[str, Any]:

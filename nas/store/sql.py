@@ -6,12 +6,13 @@ from sqlalchemy.engine import URL
 
 from nas.store.database import Database
 from nas.store.sql_jobs import JobQueries
+from nas.store.sql_points import PointQueries
 from nas.store.sql_shared import SharedQueries
 
 __all__ = ["SqlStore"]
 
 
-class SqlStore(JobQueries, SharedQueries):
+class SqlStore(JobQueries, PointQueries, SharedQueries):
     """See `Store`.
 
     Args:

@@ -1,33 +1,27 @@
-"""Jobs, and what each of them must remember, in SQLite or PostgreSQL."""
+"""Jobs, their leases, events and states, in SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
-from nas.errors import NoSuchJob
-from nas.front import Latency, Point
+from nas.errors import NasError
 from nas.job import Event, Job, JobSpec, JobStatus, StageName
 from nas.store import rows
-from nas.store.database import Database
-from nas.store.identity import SHOWN, is_beginning, new_job_id, no_such_job, too_many_jobs
-from nas.store.statements import chunks, lock, now, of_digests, put, put_architectures, target_numbers
-from nas.store.store import UNFINISHED, Store
-from nas.store.tables import ArchitectureRow, EventRow, JobRow, LatencyRow, PointRow, StateRow, TargetRow
+from nas.store.identity import new_job_id, too_many_jobs
+from nas.store.sql_of_job import OfJob
+from nas.store.statements import lock, now, put
+from nas.store.store import UNFINISHED
+from nas.store.tables import EventRow, JobRow, StateRow
 
 __all__ = ["JobQueries"]
 
-LAST_CHARACTER = "\U0010ffff"
 
-
-class JobQueries(Store):
-    """The half of a store that speaks of jobs."""
-
-    _database: Database
+class JobQueries(OfJob):
+    """Jobs, their leases, their events and their states."""
 
     # Jobs
     def create_job(
@@ -83,15 +77,18 @@ class JobQueries(Store):
             return connection.execute(_unfinished(owner)).scalar_one()
 
     def set_job(
-        self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None
+        self, job_id: str, status: JobStatus, stage: StageName | None, error: NasError | None = None
     ) -> None:
         """See `Store.set_job`."""
-        values = {
+        values: dict[str, Any] = {
             "status": str(status),
             "stage": None if stage is None else str(stage),
-            "error": error,
+            "error": None if error is None else str(error),
+            "error_kind": None if error is None else type(error).__name__,
             "updated_at": time.time(),
         }
+        if status is not JobStatus.RUNNING:
+            values |= {"deaths": 0, "place": None}
         with self._writing(job_id) as (connection, number):
             connection.execute(update(JobRow).where(JobRow.number == number).values(values))
 
@@ -115,6 +112,19 @@ class JobQueries(Store):
             held = JobRow.held_until > now(connection)
             query = select(JobRow.holder).where(JobRow.number == number, held)
             return connection.execute(query).scalar_one_or_none()
+
+    def count_death(self, job_id: str) -> int:
+        """See `Store.count_death`."""
+        with self._writing(job_id) as (connection, number):
+            count = update(JobRow).where(JobRow.number == number).values(deaths=JobRow.deaths + 1)
+            return connection.execute(count.returning(JobRow.deaths)).scalar_one()
+
+    def note_place(self, job_id: str, place: str) -> None:
+        """See `Store.note_place`."""
+        with self._writing(job_id) as (connection, number):
+            further = JobRow.place.is_distinct_from(place)
+            note = update(JobRow).where(JobRow.number == number, further)
+            connection.execute(note.values(place=place, deaths=0))
 
     # Events
     def append_event(self, job_id: str, event: Event) -> Event:
@@ -146,82 +156,6 @@ class JobQueries(Store):
         with self._reading(job_id) as (connection, number):
             query = select(StateRow.state).where(StateRow.job == number, StateRow.name == name)
             return connection.execute(query).scalar_one_or_none()
-
-    def put_points(self, job_id: str, points: Sequence[Point]) -> None:
-        """See `Store.put_points`."""
-        by_digest = {point.digest: point for point in points}
-        if not by_digest:
-            return
-        with self._writing(job_id) as (connection, job):
-            texts = {target for point in by_digest.values() for target in point.latency_ms}
-            numbers = target_numbers(connection, texts)
-            put_architectures(connection, {d: point.architecture for d, point in by_digest.items()})
-            point_rows = [{**rows.point_row(point), "job": job} for point in by_digest.values()]
-            put(connection, PointRow, ["job", "digest"], point_rows)
-            mine = select(PointRow.number, PointRow.digest).where(PointRow.job == job)
-            stored = of_digests(connection, mine, PointRow.digest, by_digest)
-            for chunk in chunks([row.number for row in stored]):
-                connection.execute(delete(LatencyRow).where(LatencyRow.point.in_(chunk)))
-            latency_rows = [
-                {**rows.latency_row(latency), "point": row.number, "target": numbers[target]}
-                for row in stored
-                for target, latency in by_digest[row.digest].latency_ms.items()
-            ]
-            if latency_rows:
-                connection.execute(insert(LatencyRow), latency_rows)
-
-    def points(self, job_id: str, on_front: bool | None = None) -> list[Point]:
-        """See `Store.points`."""
-        with self._reading(job_id) as (connection, job):
-            chosen = PointRow.job == job
-            if on_front is not None:
-                chosen &= PointRow.on_front == on_front
-            query = select(PointRow.__table__, ArchitectureRow.architecture).where(chosen)
-            query = query.join(ArchitectureRow, ArchitectureRow.digest == PointRow.digest)
-            found = connection.execute(query.order_by(PointRow.number)).all()
-            timed = select(LatencyRow.__table__, TargetRow.text).where(chosen)
-            timed = timed.join(PointRow, PointRow.number == LatencyRow.point)
-            timed = timed.join(TargetRow, TargetRow.number == LatencyRow.target)
-            latencies: dict[int, dict[str, Latency]] = {row.number: {} for row in found}
-            for row in connection.execute(timed):
-                latencies[row.point][row.text] = rows.latency_from(row)
-        return [rows.point_from(row, latencies[row.number]) for row in found]
-
-    # Within a transaction
-    @contextmanager
-    def _reading(self, job_id: str) -> Iterator[tuple[Connection, int]]:
-        with self._database.read() as connection:
-            yield connection, self._number(connection, job_id)
-
-    @contextmanager
-    def _writing(self, job_id: str) -> Iterator[tuple[Connection, int]]:
-        with self._database.write() as connection:
-            yield connection, self._number(connection, job_id)
-
-    def _find(self, connection: Connection, beginning: str) -> Row[Any]:
-        """The row of the job whose id begins so."""
-        found: Sequence[Row[Any]] = ()
-        if is_beginning(beginning):
-            # A range of the index; LIKE would read every job.
-            begins_so = (JobRow.id >= beginning) & (JobRow.id <= beginning + LAST_CHARACTER)
-            query = select(JobRow.__table__).where(begins_so)
-            found = connection.execute(query.order_by(JobRow.id).limit(SHOWN + 1)).all()
-        # In order of ids, one that is named in full comes first.
-        if len(found) == 1 or (found and found[0].id == beginning):
-            return found[0]
-        raise self._no_such_job(connection, beginning, [row.id for row in found])
-
-    def _number(self, connection: Connection, job_id: str) -> int:
-        """Of the job of that id in full."""
-        query = select(JobRow.number).where(JobRow.id == job_id)
-        number = connection.execute(query).scalar_one_or_none() if is_beginning(job_id) else None
-        if number is None:
-            raise self._no_such_job(connection, job_id, [])
-        return number
-
-    def _no_such_job(self, connection: Connection, job_id: str, matching: Sequence[str]) -> NoSuchJob:
-        newest = select(JobRow.id).order_by(JobRow.number.desc()).limit(1000)
-        return no_such_job(job_id, matching, connection.execute(newest).scalars().all())
 
 
 def _is_known(connection: Connection, job_id: str) -> bool:

@@ -14,7 +14,19 @@ from sqlalchemy.sql import ColumnElement
 from nas.store.tables import ArchitectureRow, Base, TargetRow
 from searchspaces.architecture import Architecture
 
-__all__ = ["chunks", "insert", "lock", "now", "of_digests", "put", "put_architectures", "target_numbers"]
+__all__ = [
+    "begins",
+    "chunks",
+    "insert",
+    "lock",
+    "now",
+    "of_digests",
+    "put",
+    "put_architectures",
+    "target_numbers",
+]
+
+LAST_CHARACTER = "\U0010ffff"
 
 CHUNK = 5000
 """Values that one statement names at most; databases limit them."""
@@ -38,6 +50,11 @@ def now(connection: Connection) -> ColumnElement[float]:
     if _is_sqlite(connection):
         return literal(time.time())
     return func.extract("epoch", func.clock_timestamp()).cast(postgresql.DOUBLE_PRECISION)
+
+
+def begins(column: InstrumentedAttribute[str], beginning: str) -> ColumnElement[bool]:
+    """Whether a code begins so: a range of its index; LIKE would read every row."""
+    return (column >= beginning) & (column <= beginning + LAST_CHARACTER)
 
 
 def put(connection: Connection, table: type[Base], key: Sequence[str], new: Sequence[dict[str, Any]]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nas.errors import NasError
 from nas.evaluation import Evaluation, Split
-from nas.front import Point
+from nas.front import Point, Scope
 from nas.job import Event, Job, JobSpec, JobStatus, StageName
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
@@ -92,9 +93,10 @@ class Store(ABC):
 
     @abstractmethod
     def set_job(
-        self, job_id: str, status: JobStatus, stage: StageName | None, error: str | None = None
+        self, job_id: str, status: JobStatus, stage: StageName | None, error: NasError | None = None
     ) -> None:
-        """Record where a job stands."""
+        """Record where a job stands, and what ended it where it failed. A status other than running
+        forgets the deaths that were counted."""
 
     @abstractmethod
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
@@ -107,6 +109,15 @@ class Store(ABC):
     @abstractmethod
     def lease_owner(self, job_id: str) -> str | None:
         """Who holds the job's lease; None where nobody does or it has expired."""
+
+    @abstractmethod
+    def count_death(self, job_id: str) -> int:
+        """Note that a process which ran the job died; returns how many have since it last got further."""
+
+    @abstractmethod
+    def note_place(self, job_id: str, place: str) -> None:
+        """Note from where a process goes on with a job; another place than the last one noted means that
+        the job got further, and forgets the deaths that were counted."""
 
     # Events
     @abstractmethod
@@ -180,9 +191,37 @@ class Store(ABC):
         architectures are known from then on. Of points with one digest the last counts."""
 
     @abstractmethod
-    def points(self, job_id: str, on_front: bool | None = None) -> list[Point]:
-        """Points of a job in the order in which they first came: all, or only those on (True) or off
-        (False) the front. Those on the front are found without reading the others."""
+    def points(
+        self, job_id: str, scope: Scope = Scope.ALL, *, after: str | None = None, limit: int | None = None
+    ) -> list[Point]:
+        """Points of a job in the order in which they first came. Those of a narrower scope are found
+        without reading the others.
+
+        Args:
+            after: digest of a point of the job: only what came after it.
+            limit: at most so many.
+
+        Raises:
+            NoSuchPoint: the job has no point `after`.
+        """
+
+    @abstractmethod
+    def point(self, job_id: str, digest: str) -> Point:
+        """The job's point of that digest, or of that unambiguous beginning of one.
+
+        Raises:
+            NoSuchPoint: none, or several.
+        """
+
+    @abstractmethod
+    def count_points(self, job_id: str) -> int:
+        """How many points a job has."""
+
+    @abstractmethod
+    def extents(self, job_id: str) -> dict[str, tuple[float, float]]:
+        """The lowest and the highest value that points of the job ever had, kept as they are put: of
+        ``validation``, of each count (``parameters``, ``macs``, ``state_bytes``), and of the latency, best
+        known, on each target by its text. What no point had is absent."""
 
     @abstractmethod
     def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy import BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text, text
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -21,6 +21,7 @@ __all__ = [
     "Base",
     "EvaluationRow",
     "EventRow",
+    "ExtentRow",
     "JobRow",
     "LatencyRow",
     "MeasurementRow",
@@ -88,7 +89,8 @@ OfTarget = Annotated[int, mapped_column(_WHOLE, ForeignKey("targets.number"))]
 
 
 class JobRow(Base):
-    """A job, its lease and the number of its last event."""
+    """A job, its lease, the number of its last event and of its points, where its process went on, and how
+    many processes died there."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -110,6 +112,10 @@ class JobRow(Base):
     holder: Mapped[str | None] = mapped_column(_CODE)
     held_until: Mapped[float | None] = mapped_column(Double)
     last_event: Mapped[Whole]
+    error_kind: Mapped[str | None] = mapped_column(_CODE)
+    place: Mapped[str | None] = mapped_column(_CODE)
+    deaths: Mapped[Whole] = mapped_column(server_default="0")
+    points: Mapped[Whole] = mapped_column(server_default="0")
 
 
 class EventRow(Base):
@@ -217,14 +223,19 @@ class PredictorRow(Base):
     state: Mapped[Data]
 
 
+_PRESET = text("preset IS NOT NULL")
+
+
 class PointRow(Base):
-    """A candidate of a job. `ix_points_job_on_front_number` is what keeps a front's query short."""
+    """A candidate of a job. `ix_points_job_on_front_number` is what keeps a front's query short, and that of
+    the presets, which are few, finds those."""
 
     __tablename__ = "points"
     __table_args__ = (
         Unique("job", "digest"),
         Index(None, "job", "number"),
         Index(None, "job", "on_front", "number"),
+        Index("ix_points_presets", "job", "number", sqlite_where=_PRESET, postgresql_where=_PRESET),
     )
 
     number: Mapped[Number]
@@ -251,3 +262,15 @@ class LatencyRow(Base):
     predicted_std: Mapped[Real]
     measured: Mapped[float | None] = mapped_column(Double)
     measured_std: Mapped[float | None] = mapped_column(Double)
+
+
+class ExtentRow(Base):
+    """The lowest and the highest value that a job's points ever had of something."""
+
+    __tablename__ = "extents"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    job: Mapped[OfJob] = mapped_column(primary_key=True)
+    name: Mapped[Code] = mapped_column(primary_key=True)
+    lowest: Mapped[Real]
+    highest: Mapped[Real]

@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
-from nas.front import Front, Latency, Point, mark_front
+from nas.front import Front, Latency, Point, extent_of, mark_front
 from nas.objective import Direction, Objective, Source
 from searchspaces.architecture import Architecture, Layer
 from workers.target import Target
@@ -52,6 +52,7 @@ def front_of(
     targets: Sequence[Target] = (LAPTOP,),
 ) -> Front:
     quality = objectives[0]
+    marked = mark_front(points, objectives)
     return Front(
         job="demo-3f9a1c",
         space="hybrid-lm",
@@ -60,7 +61,9 @@ def front_of(
         direction=quality.direction,
         targets=tuple(targets),
         objectives=tuple(objectives),
-        points=tuple(mark_front(points, objectives)),
+        points=tuple(marked),
+        evaluated=len(marked),
+        extent=extent_of(marked, objectives),
     )
 
 

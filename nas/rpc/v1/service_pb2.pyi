@@ -52,6 +52,13 @@ class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SOURCE_EVALUATED: _ClassVar[Source]
     SOURCE_PREDICTED: _ClassVar[Source]
     SOURCE_COUNTED: _ClassVar[Source]
+
+class Scope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCOPE_UNSPECIFIED: _ClassVar[Scope]
+    SCOPE_FRONT: _ClassVar[Scope]
+    SCOPE_SHOWN: _ClassVar[Scope]
+    SCOPE_ALL: _ClassVar[Scope]
 JOB_STATUS_UNSPECIFIED: JobStatus
 JOB_STATUS_QUEUED: JobStatus
 JOB_STATUS_RUNNING: JobStatus
@@ -79,9 +86,13 @@ SOURCE_UNSPECIFIED: Source
 SOURCE_EVALUATED: Source
 SOURCE_PREDICTED: Source
 SOURCE_COUNTED: Source
+SCOPE_UNSPECIFIED: Scope
+SCOPE_FRONT: Scope
+SCOPE_SHOWN: Scope
+SCOPE_ALL: Scope
 
 class Job(_message.Message):
-    __slots__ = ("id", "spec_json", "status", "stage", "error", "created_at", "updated_at")
+    __slots__ = ("id", "spec_json", "status", "stage", "error", "created_at", "updated_at", "error_kind")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +100,7 @@ class Job(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_KIND_FIELD_NUMBER: _ClassVar[int]
     id: str
     spec_json: str
     status: JobStatus
@@ -96,7 +108,8 @@ class Job(_message.Message):
     error: str
     created_at: float
     updated_at: float
-    def __init__(self, id: _Optional[str] = ..., spec_json: _Optional[str] = ..., status: _Optional[_Union[JobStatus, str]] = ..., stage: _Optional[_Union[StageName, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[float] = ..., updated_at: _Optional[float] = ...) -> None: ...
+    error_kind: str
+    def __init__(self, id: _Optional[str] = ..., spec_json: _Optional[str] = ..., status: _Optional[_Union[JobStatus, str]] = ..., stage: _Optional[_Union[StageName, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., error_kind: _Optional[str] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("kind", "stage", "message", "done", "total", "data_json", "sequence", "time")
@@ -252,7 +265,7 @@ class Objective(_message.Message):
     def __init__(self, name: _Optional[str] = ..., unit: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., source: _Optional[_Union[Source, str]] = ..., bound: _Optional[float] = ..., target: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
 
 class FrontHeader(_message.Message):
-    __slots__ = ("job", "space", "task", "metric", "direction", "targets", "objectives")
+    __slots__ = ("job", "space", "task", "metric", "direction", "targets", "objectives", "evaluated", "extents")
     JOB_FIELD_NUMBER: _ClassVar[int]
     SPACE_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +273,8 @@ class FrontHeader(_message.Message):
     DIRECTION_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     OBJECTIVES_FIELD_NUMBER: _ClassVar[int]
+    EVALUATED_FIELD_NUMBER: _ClassVar[int]
+    EXTENTS_FIELD_NUMBER: _ClassVar[int]
     job: str
     space: str
     task: str
@@ -267,7 +282,39 @@ class FrontHeader(_message.Message):
     direction: Direction
     targets: _containers.RepeatedCompositeFieldContainer[Target]
     objectives: _containers.RepeatedCompositeFieldContainer[Objective]
-    def __init__(self, job: _Optional[str] = ..., space: _Optional[str] = ..., task: _Optional[str] = ..., metric: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., objectives: _Optional[_Iterable[_Union[Objective, _Mapping]]] = ...) -> None: ...
+    evaluated: int
+    extents: _containers.RepeatedCompositeFieldContainer[Extent]
+    def __init__(self, job: _Optional[str] = ..., space: _Optional[str] = ..., task: _Optional[str] = ..., metric: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., objectives: _Optional[_Iterable[_Union[Objective, _Mapping]]] = ..., evaluated: _Optional[int] = ..., extents: _Optional[_Iterable[_Union[Extent, _Mapping]]] = ...) -> None: ...
+
+class Extent(_message.Message):
+    __slots__ = ("lowest", "highest")
+    LOWEST_FIELD_NUMBER: _ClassVar[int]
+    HIGHEST_FIELD_NUMBER: _ClassVar[int]
+    lowest: float
+    highest: float
+    def __init__(self, lowest: _Optional[float] = ..., highest: _Optional[float] = ...) -> None: ...
+
+class TargetProfile(_message.Message):
+    __slots__ = ("target", "predictor", "measured", "held_out", "mape", "within_10", "within_5", "spearman", "coverage_90")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    PREDICTOR_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    MAPE_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_10_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_5_FIELD_NUMBER: _ClassVar[int]
+    SPEARMAN_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_90_FIELD_NUMBER: _ClassVar[int]
+    target: Target
+    predictor: str
+    measured: int
+    held_out: int
+    mape: float
+    within_10: float
+    within_5: float
+    spearman: float
+    coverage_90: float
+    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ..., predictor: _Optional[str] = ..., measured: _Optional[int] = ..., held_out: _Optional[int] = ..., mape: _Optional[float] = ..., within_10: _Optional[float] = ..., within_5: _Optional[float] = ..., spearman: _Optional[float] = ..., coverage_90: _Optional[float] = ...) -> None: ...
 
 class Problem(_message.Message):
     __slots__ = ("path", "message")
@@ -398,20 +445,40 @@ class WatchJobResponse(_message.Message):
     def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
 
 class QueryFrontRequest(_message.Message):
-    __slots__ = ("job_id", "read_mask")
+    __slots__ = ("job_id", "read_mask", "scope", "page_size", "page_token")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     READ_MASK_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     read_mask: _field_mask_pb2.FieldMask
-    def __init__(self, job_id: _Optional[str] = ..., read_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+    scope: Scope
+    page_size: int
+    page_token: str
+    def __init__(self, job_id: _Optional[str] = ..., read_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., scope: _Optional[_Union[Scope, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class QueryFrontResponse(_message.Message):
-    __slots__ = ("header", "points")
+    __slots__ = ("header", "points", "next_page_token")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     POINTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     header: FrontHeader
     points: _containers.RepeatedCompositeFieldContainer[Point]
-    def __init__(self, header: _Optional[_Union[FrontHeader, _Mapping]] = ..., points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, header: _Optional[_Union[FrontHeader, _Mapping]] = ..., points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetProfileRequest(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class GetProfileResponse(_message.Message):
+    __slots__ = ("profiles",)
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    profiles: _containers.RepeatedCompositeFieldContainer[TargetProfile]
+    def __init__(self, profiles: _Optional[_Iterable[_Union[TargetProfile, _Mapping]]] = ...) -> None: ...
 
 class Bounds(_message.Message):
     __slots__ = ("values",)

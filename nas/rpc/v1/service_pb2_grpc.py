@@ -74,6 +74,11 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.WatchJobResponse.FromString,
                 _registered_method=True)
+        self.GetProfile = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/GetProfile',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetProfileRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetProfileResponse.FromString,
+                _registered_method=True)
         self.QueryFront = channel.unary_stream(
                 '/nas.rpc.v1.SearchService/QueryFront',
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.QueryFrontRequest.SerializeToString,
@@ -181,8 +186,15 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProfile(self, request, context):
+        """What a job's profiling left: how well each target's predictor does on architectures that it never saw.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def QueryFront(self, request, context):
-        """The job's points: a header in the first message, then all points over as many messages as it takes.
+        """The job's points: a header in the first message, then the points over as many messages as it takes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -286,6 +298,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.WatchJob,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.WatchJobRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.WatchJobResponse.SerializeToString,
+            ),
+            'GetProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProfile,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetProfileRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetProfileResponse.SerializeToString,
             ),
             'QueryFront': grpc.unary_stream_rpc_method_handler(
                     servicer.QueryFront,
@@ -549,6 +566,33 @@ class SearchService:
             '/nas.rpc.v1.SearchService/WatchJob',
             nas_dot_rpc_dot_v1_dot_service__pb2.WatchJobRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.WatchJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/GetProfile',
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetProfileRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -15,6 +15,7 @@ import yaml
 import nas
 from nas.errors import InvalidSpec, NoSuchJob, NoSuchPoint
 from nas.export import load_model_folder
+from nas.front import Scope
 from nas.job import EventKind, JobStatus, StageName, load_job_spec
 from nas.stages.plan import resolve
 from nas.stages.profile import holdout
@@ -64,7 +65,7 @@ def test_every_point_of_the_front_is_measured_and_tested(finished):
 
 def test_no_front_member_is_dominated_by_any_measured_point(finished):
     client, job, _ = finished
-    front = client.front(job.id)
+    front = client.front(job.id, Scope.ALL)
     values = {p.digest: v for p, v in zip(front.points, front.values(), strict=True)}
     for member in front.members():
         for other in front.points:
@@ -161,3 +162,25 @@ def test_the_form_of_a_spec_is_checked_at_every_path_at_once():
             {"name": "a b", "space": "hybrid-lm", "targets": [], "budget": {"train": {"steps": 0}}, "x": 1}
         )
     assert {p.path for p in caught.value.problems} == {"name", "task", "targets", "budget.train.steps", "x"}
+
+
+def test_a_profiled_target_serves_later_jobs(finished):
+    """A job that only profiles needs no task; what an earlier job measured is not measured again."""
+    client, job, _ = finished
+    (of_search,) = client.profile(job.id)
+    spec = {**yaml.safe_load(TINY.read_text()), "until": "profile"}
+    for name in ("task", "objectives"):
+        del spec[name]
+    only = client.submit(spec)
+    client.resume(only.id)
+    events = list(client.watch(only.id))
+    ended = client.job(only.id)
+    assert (ended.status, ended.stage) == (JobStatus.SUCCEEDED, None)
+    assert {event.stage for event in events if event.kind is EventKind.STAGE} == {StageName.PROFILE}
+    (profile,) = client.profile(only.id)
+    assert profile.target == of_search.target
+    assert profile.held_out == of_search.held_out == 6
+    assert profile.measured >= of_search.measured
+    assert 0.0 < profile.mape < 1.0
+    with pytest.raises(NoSuchPoint, match="only profiles"):
+        client.front(only.id)

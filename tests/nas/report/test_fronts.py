@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from nas.errors import NoSuchPoint
-from nas.front import Front, Latency, Point
+from nas.front import Front, Latency, Point, extent_of
 from nas.objective import Direction, Objective, Source
 from nas.report.comparison import comparisons
 from nas.report.describe import describe_point
@@ -52,6 +52,10 @@ def point(
 
 
 def front_of(points: Sequence[Point], direction: Direction = Direction.MIN) -> Front:
+    objectives = (
+        Objective("quality", "bits_per_byte", direction, Source.EVALUATED),
+        Objective("latency_ms", "ms", Direction.MIN, Source.PREDICTED, 8.0, TARGET),
+    )
     return Front(
         job="demo-3f9a1c",
         space="hybrid-lm",
@@ -59,11 +63,10 @@ def front_of(points: Sequence[Point], direction: Direction = Direction.MIN) -> F
         metric="bits_per_byte",
         direction=direction,
         targets=(TARGET,),
-        objectives=(
-            Objective("quality", "bits_per_byte", direction, Source.EVALUATED),
-            Objective("latency_ms", "ms", Direction.MIN, Source.PREDICTED, 8.0, TARGET),
-        ),
+        objectives=objectives,
         points=tuple(points),
+        evaluated=len(points),
+        extent=extent_of(points, objectives),
     )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidSpec, NasError, NoSuchJob, NothingMeetsBounds
-from nas.front import Front, Latency, Point
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, load_job_spec
+from nas.front import Front, Latency, Point, Scope, extent_of
+from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
 from nas.objective import Direction, Objective, Source
 from nas.service.api import EventBatch, Service
 from nas.service.auth import Identity
@@ -23,6 +23,10 @@ from workers.target import Target
 
 TARGET = Target("local-cpu")
 SPEC = {"space": "hybrid-lm", "task": {"name": "text"}, "targets": [{"device": "local-cpu"}]}
+OBJECTIVES = (
+    Objective("quality", "bits_per_byte", Direction.MIN, Source.EVALUATED),
+    Objective("latency_ms", "ms", Direction.MIN, Source.PREDICTED, 8.0, TARGET),
+)
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED}
 
 
@@ -128,7 +132,17 @@ class MemoryService(Service):
             newest_first = newest_first[newest_first.index(self.job(before)) + 1 :]
         return newest_first[:limit]
 
-    def front(self, job_id: str) -> Front:
+    def profile(self, job_id: str) -> list[TargetProfile]:
+        self.job(job_id)
+        return [TargetProfile(TARGET, "auto", 24, 16, 0.03, 1.0, 0.75, 0.99, 0.9)]
+
+    def front(
+        self, job_id: str, scope: Scope = Scope.SHOWN, *, after: str | None = None, limit: int | None = None
+    ) -> Front:
+        self._meet()
+        digests = [point.digest for point in self.points]
+        first = 0 if after is None else digests.index(after) + 1
+        chosen = [point for point in self.points[first:] if scope is Scope.ALL or point.on_front]
         return Front(
             job=self.job(job_id).id,
             space="hybrid-lm",
@@ -136,11 +150,10 @@ class MemoryService(Service):
             metric="bits_per_byte",
             direction=Direction.MIN,
             targets=(TARGET,),
-            objectives=(
-                Objective("quality", "bits_per_byte", Direction.MIN, Source.EVALUATED),
-                Objective("latency_ms", "ms", Direction.MIN, Source.PREDICTED, 8.0, TARGET),
-            ),
-            points=self.points,
+            objectives=OBJECTIVES,
+            points=tuple(chosen[:limit]),
+            evaluated=len(self.points),
+            extent=extent_of(self.points, OBJECTIVES),
         )
 
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:

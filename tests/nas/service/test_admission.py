@@ -10,12 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory_service import SPEC
 
-from nas.errors import InvalidSpec
+from nas.errors import InvalidSpec, leaves
 from nas.job import JobSpec, load_job_spec
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.admission import admit_spec
-from nas.service.faults import leaves
 
 SPACE = {"name": "s", "width": [16], "depth": [1], "layer": {"mixer": ["none"], "heads": [1], "ratio": [1]}}
 

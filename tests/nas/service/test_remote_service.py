@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from memory_service import SPEC, MemoryService, point, progress
 
 from nas.errors import InvalidSpec, ModelRejected, NoSuchJob, NothingMeetsBounds, ServiceUnavailable
+from nas.front import Scope
 from nas.job import JobStatus, load_job_spec
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
@@ -30,6 +31,7 @@ def test_the_same_calls_give_the_same_answers(served) -> None:
     assert far.job(job.id) == near.job(job.id) == job
     assert far.job("latest") == job
     assert far.front(job.id) == near.front(job.id)
+    assert far.profile(job.id) == near.profile(job.id)
     assert far.best(job.id) == near.best(job.id)
     assert far.best(job.id, {"latency_ms": 3.0}) == near.best(job.id, {"latency_ms": 3.0})
     assert far.resume(job.id).status is JobStatus.RUNNING
@@ -46,9 +48,35 @@ def test_the_same_calls_give_the_same_answers(served) -> None:
 
 
 def test_a_front_longer_than_a_message(served) -> None:
-    served.service.points = tuple(point(width) for width in range(16, 1316))
+    points = tuple(point(width) for width in range(16, 2516))
+    served.service.points = tuple(replace(p, on_front=n % 2 == 0) for n, p in enumerate(points))
     job = served.client.submit(SPEC)
-    assert served.client.front(job.id) == served.service.front(job.id)
+    for scope in Scope:
+        assert served.client.front(job.id, scope) == served.service.front(job.id, scope)
+    pages = [
+        served.client.front(job.id, Scope.ALL, after=points[n].digest, limit=1100) for n in (0, 1100, 2200)
+    ]
+    assert [len(page.points) for page in pages] == [1100, 1100, 299]
+    assert [p for page in pages for p in page.points] == list(served.service.points[1:])
+
+
+def test_a_front_comes_in_pages(served) -> None:
+    served.service.points = tuple(point(width) for width in range(16, 2316))
+    job = served.client.submit(SPEC)
+    sizes, token = [], ""
+    with grpc.insecure_channel(served.address) as channel:
+        stub = rpc.SearchServiceStub(channel)
+        while True:
+            request = pb.QueryFrontRequest(job_id=job.id, page_size=1150, page_token=token)
+            parts = list(stub.QueryFront(request, timeout=10))
+            assert [part.HasField("header") for part in parts] == [True] + [False] * (len(parts) - 1)
+            sizes.append([len(part.points) for part in parts])
+            token = parts[-1].next_page_token
+            if not token:
+                break
+        with pytest.raises(grpc.RpcError, match="page_size"):
+            list(stub.QueryFront(pb.QueryFrontRequest(job_id=job.id, page_size=-1), timeout=10))
+    assert sizes == [[1000, 150], [1000, 150], [0]] or sizes == [[1000, 150], [1000, 150]]
 
 
 def test_measurements_come_back_whole_and_in_order(served) -> None:

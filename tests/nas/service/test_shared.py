@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nas.errors import InvalidSpec, JobFailed, LimitExceeded, NoSuchJob
+from nas.errors import InvalidSpec, LimitExceeded, NoSuchJob, NoWorker
 from nas.job import Event, EventKind, JobStatus, StageName
 from nas.service.auth import Identity, Limits, Role, Tokens
 from nas.service.door import WorkerDoor
@@ -19,6 +19,7 @@ from nas.service.remote import RemoteService
 from nas.service.serving import Serving
 from nas.service.shared import SharedService
 from nas.store import Store, open_store
+from workers.target import Target
 
 SPEC = {
     "name": "tiny",
@@ -41,6 +42,7 @@ class Runs:
     def __init__(self, store: Store, owner: str) -> None:
         self.store, self.owner = store, owner
         self.started: list[str] = []
+        self.connected = {"somewhere"}
         self.outcome: JobStatus | None = None
 
     def listen(self) -> str:
@@ -51,6 +53,9 @@ class Runs:
 
     def devices(self) -> list[dict[str, Any]]:
         return []
+
+    def unserved(self, targets: Iterable[Target]) -> list[Target]:
+        return [target for target in targets if target.device not in self.connected]
 
     def close(self) -> None:
         pass
@@ -72,6 +77,9 @@ class Run:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
+    def ask_to_stop(self) -> None:
+        self._stopped.set()
+
     def stop(self) -> None:
         self._stopped.set()
         self._thread.join()
@@ -81,7 +89,6 @@ class Run:
         if not store.claim(self._job_id, runs.owner, 0.5):
             return
         runs.started.append(self._job_id)
-        store.put_state(self._job_id, STOP_STATE, {"asked": False})
         store.set_job(self._job_id, JobStatus.RUNNING, StageName.TRAIN)
         while runs.outcome is None and not self._stopped.is_set():
             store.claim(self._job_id, runs.owner, 0.5)
@@ -89,7 +96,7 @@ class Run:
                 break
             time.sleep(0.02)
         status = runs.outcome or JobStatus.INTERRUPTED
-        cause = "the device burned" if status is JobStatus.FAILED else None
+        cause = NoWorker("the device burned") if status is JobStatus.FAILED else None
         store.append_event(self._job_id, Event(EventKind.STATUS, StageName.TRAIN, str(status)))
         store.set_job(self._job_id, status, StageName.TRAIN, cause)
         store.release(self._job_id, runs.owner)
@@ -178,7 +185,7 @@ def test_a_failure_is_told_to_whoever_watches(two: Any) -> None:
     runs.outcome = JobStatus.FAILED
     job = first.submit(SPEC)
     first.start()
-    with pytest.raises(JobFailed, match="the device burned"):
+    with pytest.raises(NoWorker, match="the device burned"):
         list(second.watch(job.id))
 
 

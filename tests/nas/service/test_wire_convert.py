@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from enum import StrEnum
 from typing import Any
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from memory_service import SPEC
 
 from nas.errors import Incompatible
-from nas.front import Front, Latency, Point
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName
+from nas.front import Front, Latency, Point, Scope
+from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile
 from nas.objective import Direction, Objective, Source
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service import convert
@@ -157,11 +158,17 @@ def test_a_measurement_that_cannot_be_is_not_believed() -> None:
     st.lists(POINTS, max_size=4),
     st.lists(TARGETS, max_size=2),
     st.lists(OBJECTIVES, max_size=3),
+    st.lists(st.none() | st.tuples(NUMBERS, NUMBERS), max_size=3),
     st.sampled_from(Direction),
     TEXT,
 )
 def test_front_round_trip(
-    points: list[Point], targets: list[Target], objectives: list[Objective], direction: Direction, name: str
+    points: list[Point],
+    targets: list[Target],
+    objectives: list[Objective],
+    extent: list[tuple[float, float] | None],
+    direction: Direction,
+    name: str,
 ) -> None:
     front = Front(
         job=name,
@@ -172,13 +179,21 @@ def test_front_round_trip(
         targets=tuple(targets),
         objectives=tuple(objectives),
         points=tuple(points),
+        evaluated=3 * len(points),
+        extent=tuple(extent),
     )
     header = over_the_wire(convert.front_header_to_message(front))
     messages = [over_the_wire(convert.point_to_message(point)) for point in points]
     assert convert.front_from_messages(header, messages) == front
 
 
-@pytest.mark.parametrize("kind", [JobStatus, StageName, EventKind, Phase, Direction, Source])
+@given(st.builds(TargetProfile, TARGETS, TEXT, COUNTS, COUNTS, *[NUMBERS] * 5))
+def test_profile_round_trip(profile: TargetProfile) -> None:
+    assert convert.profile_from_message(over_the_wire(convert.profile_to_message(profile))) == profile
+    assert TargetProfile.from_dict(json.loads(json.dumps(profile.to_dict()))) == profile
+
+
+@pytest.mark.parametrize("kind", [JobStatus, StageName, EventKind, Phase, Direction, Source, Scope])
 def test_every_member_has_its_own_number_and_every_number_its_member(kind: type[StrEnum]) -> None:
     wrapper, prefix = convert.ENUMS[kind]
     numbers = {convert.number_of(member) for member in kind}
@@ -201,6 +216,7 @@ def test_every_member_has_its_own_number_and_every_number_its_member(kind: type[
         (Latency, pb.Latency),
         (Point, pb.Point),
         (Objective, pb.Objective),
+        (TargetProfile, pb.TargetProfile),
     ],
 )
 def test_every_field_of_a_noun_has_one_of_its_message(noun: Any, message: Any) -> None:

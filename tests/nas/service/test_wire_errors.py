@@ -3,10 +3,10 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from nas.errors import InvalidSpec, NasError, ServiceFault, ServiceUnavailable
+from nas.errors import InvalidSpec, NasError, ServiceFault, ServiceUnavailable, leaves
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
-from nas.service.faults import DETAIL_KEY, DETAIL_LIMIT, leaves
+from nas.service.faults import DETAIL_KEY, DETAIL_LIMIT
 from nas.service.remote import RemoteService
 from searchspaces.errors import Problem
 

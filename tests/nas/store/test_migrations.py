@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from nas.evaluation import Split
+from nas.front import Scope
 from nas.job import EventKind, JobStatus, StageName
 from nas.store import open_store
 from nas.store.address import url_of
@@ -55,7 +56,11 @@ def test_data_of_every_revision_is_read_after_the_upgrade(empty_address: str, re
         assert evaluation == examples.evaluation("a")
         assert store.supernet("net").path == "supernets/net.safetensors"
         assert store.predictor(examples.TARGET, "space") == {"rows": 1}
-        assert store.points(job.id, on_front=True) == [examples.point(0, on_front=True, measured=2.5)]
+        assert store.points(job.id, Scope.FRONT) == [examples.point(0, on_front=True, measured=2.5)]
+        assert store.count_points(job.id) == 1
+        extents = {"validation": 2.5, "parameters": 100, "macs": 1000, "state_bytes": 10}
+        extents[str(examples.TARGET)] = 2.5
+        assert store.extents(job.id) == {name: (value, value) for name, value in extents.items()}
         # New rows do not meet the numbers of old ones.
         store.put_points(job.id, [examples.point(1)])
         store.add_evaluations([examples.evaluation("b")])

@@ -12,8 +12,9 @@ import store_examples as examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.errors import LimitExceeded, NoSuchJob
+from nas.errors import LimitExceeded, NoSuchJob, NoSuchPoint, StoreUnavailable
 from nas.evaluation import Evaluation, Split
+from nas.front import Scope
 from nas.job import Event, EventKind, JobSpec, JobStatus, StageName
 from nas.store.store import Store, SupernetRecord
 from searchspaces.architecture import Architecture
@@ -130,7 +131,7 @@ def test_concurrent_submissions_of_one_key_make_one_job(store: Store) -> None:
 def test_a_jobs_state_is_recorded(store: Store) -> None:
     job = store.create_job(examples.spec())
     other = store.create_job(examples.spec())
-    store.set_job(job.id, JobStatus.FAILED, StageName.TRAIN, "the disk \0 is full")
+    store.set_job(job.id, JobStatus.FAILED, StageName.TRAIN, StoreUnavailable("the disk \0 is full"))
     stored = store.job(job.id)
     assert (stored.status, stored.stage, stored.error) == (
         JobStatus.FAILED,
@@ -138,8 +139,11 @@ def test_a_jobs_state_is_recorded(store: Store) -> None:
         "the disk \ufffd is full",
     )
     assert stored.updated_at >= job.updated_at
+    assert isinstance(stored.failure(), StoreUnavailable)
+    assert str(stored.failure()) == stored.error
     store.set_job(job.id, JobStatus.SUCCEEDED, None)
-    assert (store.job(job.id).stage, store.job(job.id).error) == (None, None)
+    ended = store.job(job.id)
+    assert (ended.stage, ended.error, ended.error_kind) == (None, None, None)
     assert store.job(other.id) == other
 
 
@@ -151,6 +155,23 @@ def test_unfinished_jobs_are_counted_by_owner(store: Store) -> None:
     assert [status.value for status in JobStatus][:4] == ["queued", "running", "interrupted", "succeeded"]
     assert store.unfinished("ada") == 2
     assert store.unfinished("nobody") == 0
+
+
+def test_deaths_are_counted_until_the_job_gets_further(store: Store) -> None:
+    job, other = (store.create_job(examples.spec()).id for _ in range(2))
+    store.set_job(job, JobStatus.RUNNING, StageName.TRAIN)
+    assert [store.count_death(job), store.count_death(job)] == [1, 2]
+    store.note_place(job, "train 10/60")
+    assert store.count_death(job) == 1, "the first place is one further than none"
+    store.note_place(job, "train 10/60")
+    assert store.count_death(job) == 2
+    store.set_job(job, JobStatus.RUNNING, StageName.SEARCH)
+    assert store.count_death(job) == 3
+    store.note_place(job, "search 0/12")
+    assert store.count_death(job) == 1
+    store.set_job(job, JobStatus.QUEUED, StageName.SEARCH)
+    assert store.count_death(job) == 1, "somebody wants it to be tried again"
+    assert store.count_death(other) == 1
 
 
 # Leases
@@ -397,9 +418,61 @@ def test_points_come_back_as_they_were(store: Store, points: list) -> None:
     job, other = store.create_job(examples.spec()), store.create_job(examples.spec())
     store.put_points(job.id, points)
     assert store.points(job.id) == points
-    assert store.points(job.id, on_front=True) == [point for point in points if point.on_front]
-    assert store.points(job.id, on_front=False) == [point for point in points if not point.on_front]
+    assert store.points(job.id, Scope.FRONT) == [point for point in points if point.on_front]
+    shown = [point for point in points if point.on_front or point.preset]
+    assert store.points(job.id, Scope.SHOWN) == shown
     assert store.points(other.id) == []
+    assert store.count_points(job.id) == len(points)
+    for point in points:
+        assert store.point(job.id, point.digest) == point
+    values = [point.validation for point in points if point.validation is not None]
+    extent = store.extents(job.id).get("validation")
+    assert extent == ((min(values), max(values)) if values else None)
+
+
+def test_points_come_in_pages(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    points = [examples.point(number, on_front=number % 2 == 0) for number in range(5)]
+    points[1] = replace(points[1], preset="plain")
+    store.put_points(job.id, points)
+    assert store.points(job.id, limit=2) == points[:2]
+    assert store.points(job.id, after=points[1].digest, limit=2) == points[2:4]
+    assert store.points(job.id, Scope.FRONT, after=points[1].digest) == [points[2], points[4]]
+    assert store.points(job.id, Scope.SHOWN, limit=2) == points[:2]
+    assert store.points(job.id, after=points[4].digest) == []
+    with pytest.raises(NoSuchPoint):
+        store.points(job.id, after="0" * 16)
+
+
+def test_a_point_is_found_by_its_beginning(store: Store) -> None:
+    job, other = store.create_job(examples.spec()), store.create_job(examples.spec())
+    store.put_points(job.id, [examples.point(number) for number in range(40)])
+    assert store.point(job.id, examples.point(3).digest[:12]) == examples.point(3)
+    for beginning in ("", "%", "zz", "\0"):
+        with pytest.raises(NoSuchPoint):
+            store.point(job.id, beginning)
+    shared = next(
+        c for c in "0123456789abcdef" if sum(examples.point(n).digest[0] == c for n in range(40)) > 1
+    )
+    with pytest.raises(NoSuchPoint):
+        store.point(job.id, shared)
+    with pytest.raises(NoSuchPoint):
+        store.point(other.id, examples.point(3).digest)
+
+
+def test_extents_only_widen(store: Store) -> None:
+    job, other = store.create_job(examples.spec()), store.create_job(examples.spec())
+    store.put_points(job.id, [examples.point(0), examples.point(4)])
+    store.put_points(job.id, [examples.point(4, measured=5.5), examples.point(2)])
+    store.put_points(other.id, [examples.point(30)])
+    assert store.extents(job.id) == {
+        "validation": (2.1, 2.5),
+        "parameters": (100, 104),
+        "macs": (1000, 1000),
+        "state_bytes": (10, 10),
+        str(examples.TARGET): (2.0, 6.0),
+    }
+    assert store.count_points(job.id) == 3
 
 
 def test_points_are_replaced_by_digest_and_keep_their_place(store: Store) -> None:
@@ -411,7 +484,7 @@ def test_points_are_replaced_by_digest_and_keep_their_place(store: Store) -> Non
     )
     store.put_points(job.id, [third, measured])
     assert store.points(job.id) == [measured, second, third]
-    assert store.points(job.id, on_front=True) == [second, third]
+    assert store.points(job.id, Scope.FRONT) == [second, third]
 
 
 def test_of_points_with_one_digest_the_last_counts(store: Store) -> None:

@@ -12,9 +12,16 @@ from sqlalchemy import event, text
 
 from nas.errors import NoSuchJob
 from nas.evaluation import Split
+from nas.front import Scope
 from nas.job import Event, EventKind, JobStatus
 from nas.store import open_store
 from nas.store.store import Store
+
+
+def _a_point(store: Store, job: str) -> str:
+    store.put_points(job, [examples.point()])
+    return examples.point().digest
+
 
 QUESTIONS: dict[str, Callable[[Store, str], object]] = {
     "job": lambda store, job: store.job(job),
@@ -38,7 +45,14 @@ QUESTIONS: dict[str, Callable[[Store, str], object]] = {
     "supernet": lambda store, job: store.supernet("net"),
     "predictor": lambda store, job: store.predictor(examples.TARGET, "space"),
     "points": lambda store, job: store.points(job),
-    "front": lambda store, job: store.points(job, on_front=True),
+    "front": lambda store, job: store.points(job, Scope.FRONT),
+    "shown points": lambda store, job: store.points(job, Scope.SHOWN),
+    "page of points": lambda store, job: store.points(job, after=_a_point(store, job), limit=5),
+    "point": lambda store, job: store.point(job, _a_point(store, job)[:8]),
+    "extents": lambda store, job: store.extents(job),
+    "count_points": lambda store, job: store.count_points(job),
+    "count_death": lambda store, job: store.count_death(job),
+    "note_place": lambda store, job: store.note_place(job, "train 1/10"),
     "put_points": lambda store, job: store.put_points(job, [examples.point()]),
 }
 
@@ -83,7 +97,7 @@ def test_a_question_is_answered_from_an_index(sql_store: Store, question: str) -
 
 
 @pytest.mark.parametrize(
-    "question", ["older jobs", "events", "measurements", "evaluations", "points", "front"]
+    "question", ["older jobs", "events", "measurements", "evaluations", "points", "page of points", "front"]
 )
 def test_what_comes_in_order_is_not_sorted(tmp_path: Path, question: str) -> None:
     # PostgreSQL may well prefer to sort so few rows.
@@ -114,7 +128,7 @@ def test_a_front_is_read_without_the_points_behind_it(sql_store: Store) -> None:
     with sql_store._database.write() as connection:
         connection.exec_driver_sql("ANALYZE")
     with statements(sql_store) as seen:
-        sql_store.points(job, on_front=True)
+        sql_store.points(job, Scope.FRONT)
     of_points = [(statement, values) for statement, values in seen if "points.on_front" in statement]
     assert len(of_points) == 2
     for statement, values in of_points:
