@@ -128,6 +128,15 @@ class _Pool:
             if evaluation is not None:
                 return evaluation
 
+    def drain(self) -> list[Evaluation]:
+        """See `nas.stages.stage.EvaluationPool`."""
+        if not self._running:
+            return []
+        ended, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        evaluations = [self._take(reference) for reference in ended]
+        self._dispatch()
+        return [evaluation for evaluation in evaluations if evaluation is not None]
+
     def close(self) -> None:
         """End the actors."""
         for actor in [*self._idle, *(actor for actor, _ in self._running.values())]:

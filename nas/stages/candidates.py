@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from nas.objective import Source
 from nas.stages.stage import EvaluationPool, StageContext
 from nas.strategies import Problem, Strategy, parse_strategy
 from predictors import Prediction, Predictor
+from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 from workers.target import Target
 
@@ -56,11 +57,17 @@ class Candidates:
         """Of every target."""
         return {target: predictor.predict(population) for target, predictor in self.predictors.items()}
 
-    def values(self, population: Population, quality: np.ndarray) -> np.ndarray:
-        """(n, objectives) with measured latencies where there are some."""
+    def values(
+        self, population: Population, quality: np.ndarray, digests: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """(n, objectives) with measured latencies where there are some.
+
+        Args:
+            digests: of the population, where they are known.
+        """
         values = np.empty((len(population), len(self.plan.objectives)))
         known = iter(self.known(population).T)
-        digests = [a.digest for a in self.plan.space.decode(population)]
+        digests = digests or [a.digest for a in self.plan.space.decode(population)]
         for column, objective in enumerate(self.plan.objectives):
             if objective.source is Source.EVALUATED:
                 values[:, column] = quality
@@ -88,7 +95,7 @@ def search(
 
     Results are told in the order in which they were asked, half a batch at a time, whichever worker ends
     first: so the search is the same on any number of workers, yet none waits for a straggler until a
-    whole batch is out. The strategy's state and what it has asked are stored with every step.
+    whole batch is out. What is new of the strategy, and what it has asked, is stored with every step.
 
     Args:
         name: under which the search's state is kept with the job.
@@ -119,16 +126,21 @@ class _Run:
         self.batch = plan.spec.budget.search.batch
         make = parse_strategy(plan.spec.budget.search.strategy)
         self.strategy: Strategy = make(candidates.problem(), plan.spec.seed)
+        self.told = 0
+        self.pending = np.empty((0, self.space.genes), np.int64)
+        self.digests: list[str] = []
+        self.out: dict[str, Architecture] = {}
+        self.quality = {e.digest: e.value for e in context.store.evaluations(self.supernet, Split.VALIDATION)}
+        self.best = math.nan
+        for value in self.quality.values():
+            self._improve(value)
         saved = context.store.state(context.job_id, name)
         if saved is None:
-            self.told, self.pending = 0, np.empty((0, self.space.genes), np.int64)
             self._tell_first(first_told)
         else:
-            self.strategy.restore(saved["strategy"])
+            self.strategy.restore(saved["strategy"], context.store.journal(context.job_id, name))
             self.told = int(saved["told"])
-            self.pending = np.array(saved["pending"], np.int64).reshape(-1, self.space.genes)
-        self.quality = {e.digest: e.value for e in context.store.evaluations(self.supernet, Split.VALIDATION)}
-        self.submitted: set[str] = set()
+            self._submit(np.array(saved["pending"], np.int64).reshape(-1, self.space.genes))
 
     def _tell_first(self, first_told: Mapping[str, float]) -> None:
         architectures = self.context.store.architectures(first_told)
@@ -140,59 +152,56 @@ class _Run:
 
     def fill(self) -> bool:
         """Tell what has arrived, ask for more, submit it; whether anything is still out."""
-        digests = self._digests()
+        half = max(1, self.batch // 2)
         while True:
-            chunk = min(max(1, self.batch // 2), len(self.pending))
-            if chunk and all(d in self.quality for d in digests[:chunk]):
-                self._tell(chunk, digests)
-                digests = digests[chunk:]
-                continue
+            chunk = min(half, len(self.pending))
+            arrived = bool(chunk) and all(digest in self.quality for digest in self.digests[:chunk])
+            if arrived:
+                self._tell(chunk)
             room = min(self.batch - len(self.pending), self.budget - self.told - len(self.pending))
-            if room < max(1, self.batch // 2) and len(self.pending):
-                break
-            if room <= 0:
-                break
-            asked = self.strategy.ask(room)
-            if not len(asked):
-                break
-            self.pending = np.concatenate([self.pending, asked])
-            self.context.store.put_architectures(self.space.decode(asked))
+            asked = self.pending[:0]
+            if room > 0 and (room >= half or not len(self.pending)):
+                asked = self.strategy.ask(room)
+            if not arrived and not len(asked):
+                return bool(len(self.pending))
+            self._submit(asked)
             self._save()
-            digests = self._digests()
-        for architecture in self.space.decode(self.pending):
-            if architecture.digest not in self.quality and architecture.digest not in self.submitted:
-                self.submitted.add(architecture.digest)
-                self.pool.submit(architecture, Split.VALIDATION)
-        return bool(len(self.pending))
 
     def wait(self) -> None:
-        """Take one finished evaluation and store it."""
-        evaluation = self.pool.next()
-        self.context.store.add_evaluations([evaluation])
-        self.quality[evaluation.digest] = evaluation.value
-        if math.isnan(evaluation.value):
-            self.context.note(self.stage, f"evaluation of {evaluation.digest} failed")
-        arrived = sum(d in self.quality for d in self._digests())
-        unit, best = self.context.plan.task.metric, self._best()
-        self.context.progress(self.stage, self.told + arrived, self.budget, f"best {best:.3f} {unit}")
+        """Take what has been evaluated, one at least, and store it."""
+        evaluations = [self.pool.next(), *self.pool.drain()]
+        self.context.store.add_evaluations(evaluations, [self.out.pop(e.digest) for e in evaluations])
+        for evaluation in evaluations:
+            self.quality[evaluation.digest] = evaluation.value
+            self._improve(evaluation.value)
+            if math.isnan(evaluation.value):
+                self.context.note(self.stage, f"evaluation of {evaluation.digest} failed")
+        arrived = sum(digest in self.quality for digest in self.digests)
+        said = f"best {self.best:.3f} {self.context.plan.task.metric}"
+        self.context.progress(self.stage, self.told + arrived, self.budget, said)
         self.context.check_stop()
 
-    def _best(self) -> float:
-        """Of everything scored with this supernet."""
-        values = [v for v in self.quality.values() if not math.isnan(v)]
-        return self.context.plan.task.direction.sign * min(
-            (self.context.plan.task.direction.sign * v for v in values), default=math.nan
-        )
+    def _improve(self, value: float) -> None:
+        """Note a quality scored with this supernet."""
+        sign = self.context.plan.task.direction.sign
+        if math.isnan(self.best) or sign * value < sign * self.best:
+            self.best = value
 
-    def _tell(self, chunk: int, digests: list[str]) -> None:
+    def _tell(self, chunk: int) -> None:
         population, self.pending = self.pending[:chunk], self.pending[chunk:]
-        quality = np.array([self.quality[d] for d in digests[:chunk]])
-        self.strategy.tell(population, self.candidates.values(population, quality))
+        digests, self.digests = self.digests[:chunk], self.digests[chunk:]
+        quality = np.array([self.quality[digest] for digest in digests])
+        self.strategy.tell(population, self.candidates.values(population, quality, digests))
         self.told += chunk
-        self._save()
 
-    def _digests(self) -> list[str]:
-        return [a.digest for a in self.space.decode(self.pending)]
+    def _submit(self, asked: Population) -> None:
+        """Wait for these from now on; evaluate those that never were."""
+        self.pending = np.concatenate([self.pending, asked])
+        for architecture in self.space.decode(asked):
+            self.digests.append(architecture.digest)
+            if architecture.digest not in self.quality:
+                self.out[architecture.digest] = architecture
+                self.pool.submit(architecture, Split.VALIDATION)
 
     def _save(self) -> None:
         state: dict[str, Any] = {
@@ -200,4 +209,4 @@ class _Run:
             "pending": self.pending.tolist(),
             "told": self.told,
         }
-        self.context.store.put_state(self.context.job_id, self.name, state)
+        self.context.store.put_state(self.context.job_id, self.name, state, self.strategy.news())

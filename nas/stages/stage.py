@@ -42,6 +42,9 @@ class EvaluationPool(Protocol):
     def next(self) -> Evaluation:
         """Wait for any queued evaluation to end; a failed one has the value NaN."""
 
+    def drain(self) -> list[Evaluation]:
+        """Those that have ended besides; does not wait."""
+
 
 class Evaluator(Protocol):
     """Starts evaluation pools (`nas.controller.evaluator.RayEvaluator`)."""

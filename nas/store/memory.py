@@ -42,6 +42,7 @@ class _Kept:
     held_until: float = 0.0
     events: list[tuple[Event, str]] = field(default_factory=list)
     states: dict[str, str] = field(default_factory=dict)
+    journals: dict[str, list[str]] = field(default_factory=dict)
     points: dict[str, Point] = field(default_factory=dict)
     extents: dict[str, tuple[float, float]] = field(default_factory=dict)
     place: str | None = None
@@ -216,9 +217,12 @@ class MemoryStore(Store):
         with self._lock:
             return sorted(self._measurements, key=str)
 
-    def add_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
+    def add_evaluations(
+        self, evaluations: Sequence[Evaluation], architectures: Iterable[Architecture] = ()
+    ) -> None:
         """See `Store.add_evaluations`."""
         with self._lock:
+            self.put_architectures(architectures)
             for evaluation in evaluations:
                 known = self._evaluations.setdefault((evaluation.supernet, evaluation.split), {})
                 known.setdefault(evaluation.digest, evaluation)
@@ -252,16 +256,26 @@ class MemoryStore(Store):
         return None if text is None else json.loads(text)
 
     # What a job itself must remember
-    def put_state(self, job_id: str, name: str, state: Mapping[str, Any]) -> None:
+    def put_state(
+        self, job_id: str, name: str, state: Mapping[str, Any], news: Mapping[str, Any] | None = None
+    ) -> None:
         """See `Store.put_state`."""
         with self._lock:
-            self._of(job_id).states[name] = _plain(state)
+            kept = self._of(job_id)
+            kept.states[name] = _plain(state)
+            if news is not None:
+                kept.journals.setdefault(name, []).append(_plain(news))
 
     def state(self, job_id: str, name: str) -> dict[str, Any] | None:
         """See `Store.state`."""
         with self._lock:
             text = self._of(job_id).states.get(name)
         return None if text is None else json.loads(text)
+
+    def journal(self, job_id: str, name: str) -> list[dict[str, Any]]:
+        """See `Store.journal`."""
+        with self._lock:
+            return [json.loads(text) for text in self._of(job_id).journals.get(name, [])]
 
     def put_points(self, job_id: str, points: Sequence[Point]) -> None:
         """See `Store.put_points`."""

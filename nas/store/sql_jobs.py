@@ -15,7 +15,7 @@ from nas.store.identity import new_job_id, too_many_jobs
 from nas.store.sql_of_job import OfJob
 from nas.store.statements import lock, now, put
 from nas.store.store import UNFINISHED
-from nas.store.tables import EventRow, JobRow, StateRow
+from nas.store.tables import EventRow, JobRow, NewsRow, StateRow
 
 __all__ = ["JobQueries"]
 
@@ -145,17 +145,27 @@ class JobQueries(OfJob):
             return [rows.event_from(row) for row in found]
 
     # What a job itself must remember
-    def put_state(self, job_id: str, name: str, state: Mapping[str, Any]) -> None:
+    def put_state(
+        self, job_id: str, name: str, state: Mapping[str, Any], news: Mapping[str, Any] | None = None
+    ) -> None:
         """See `Store.put_state`."""
         with self._writing(job_id) as (connection, number):
             row = {"job": number, "name": name, "state": dict(state)}
             put(connection, StateRow, ["job", "name"], [row])
+            if news is not None:
+                connection.execute(insert(NewsRow), {"job": number, "name": name, "news": dict(news)})
 
     def state(self, job_id: str, name: str) -> dict[str, Any] | None:
         """See `Store.state`."""
         with self._reading(job_id) as (connection, number):
             query = select(StateRow.state).where(StateRow.job == number, StateRow.name == name)
             return connection.execute(query).scalar_one_or_none()
+
+    def journal(self, job_id: str, name: str) -> list[dict[str, Any]]:
+        """See `Store.journal`."""
+        with self._reading(job_id) as (connection, number):
+            query = select(NewsRow.news).where(NewsRow.job == number, NewsRow.name == name)
+            return list(connection.execute(query.order_by(NewsRow.number)).scalars())
 
 
 def _is_known(connection: Connection, job_id: str) -> bool:

@@ -75,13 +75,16 @@ class SharedQueries(Store):
         with self._database.read() as connection:
             return [Target.parse(text) for text in connection.execute(query).scalars()]
 
-    def add_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
+    def add_evaluations(
+        self, evaluations: Sequence[Evaluation], architectures: Iterable[Architecture] = ()
+    ) -> None:
         """See `Store.add_evaluations`."""
         if not evaluations:
             return
         with self._database.write() as connection:
             # Two batches that share evaluations, in other orders, would wait for each other.
             lock(connection, EvaluationRow)
+            put_architectures(connection, {a.digest: a for a in architectures})
             new = insert(connection, EvaluationRow)
             new = new.on_conflict_do_nothing(index_elements=["supernet", "split", "digest"])
             connection.execute(new, [rows.evaluation_row(evaluation) for evaluation in evaluations])

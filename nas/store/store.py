@@ -151,8 +151,14 @@ class Store(ABC):
         """Every target with a measurement."""
 
     @abstractmethod
-    def add_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
-        """Keep evaluations; those of a known (supernet, digest, split) are left as they are."""
+    def add_evaluations(
+        self, evaluations: Sequence[Evaluation], architectures: Iterable[Architecture] = ()
+    ) -> None:
+        """Keep evaluations; those of a known (supernet, digest, split) are left as they are.
+
+        Args:
+            architectures: what was evaluated, known by digest from then on.
+        """
 
     @abstractmethod
     def evaluations(
@@ -178,12 +184,23 @@ class Store(ABC):
 
     # What a job itself must remember
     @abstractmethod
-    def put_state(self, job_id: str, name: str, state: Mapping[str, Any]) -> None:
-        """Keep, or replace, a named piece of plain JSON data of a job (a strategy's state, say)."""
+    def put_state(
+        self, job_id: str, name: str, state: Mapping[str, Any], news: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep, or replace, a named piece of plain JSON data of a job (where a search stands, say).
+
+        Args:
+            news: plain JSON data too, added to the end of the journal of that name with it: what is only
+                ever added to need not be written again and again.
+        """
 
     @abstractmethod
     def state(self, job_id: str, name: str) -> dict[str, Any] | None:
         """The piece of that name."""
+
+    @abstractmethod
+    def journal(self, job_id: str, name: str) -> list[dict[str, Any]]:
+        """All news that came with the states of that name, in order."""
 
     @abstractmethod
     def put_points(self, job_id: str, points: Sequence[Point]) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "JobRow",
     "LatencyRow",
     "MeasurementRow",
+    "NewsRow",
     "PointRow",
     "PredictorRow",
     "StateRow",
@@ -143,6 +144,18 @@ class StateRow(Base):
     job: Mapped[OfJob] = mapped_column(primary_key=True)
     name: Mapped[Code] = mapped_column(primary_key=True)
     state: Mapped[Data]
+
+
+class NewsRow(Base):
+    """What came with a state of a job, in order."""
+
+    __tablename__ = "news"
+    __table_args__ = (Index(None, "job", "name", "number"),)
+
+    number: Mapped[Number]
+    job: Mapped[OfJob]
+    name: Mapped[Code]
+    news: Mapped[Data]
 
 
 class ArchitectureRow(Base):

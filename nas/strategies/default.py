@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import moocore
@@ -162,8 +163,8 @@ class SurrogateStrategy(RecordedStrategy):
             "taught": self._taught,
         }
 
-    def restore(self, state: dict[str, Any]) -> Self:
+    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
         self._pool, self._taught = unpack(state["pool"]), state["taught"]
         self._surrogate.restore(state["surrogate"])
-        return super().restore(state)
+        return super().restore(state, news)

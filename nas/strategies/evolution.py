@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -73,7 +74,7 @@ class EvolutionStrategy(RecordedStrategy):
         """See `Strategy.state`."""
         return super().state() | {"parents": self._parents.tolist()}
 
-    def restore(self, state: dict[str, Any]) -> Self:
+    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
         self._parents = np.array(state["parents"], np.int64)
-        return super().restore(state)
+        return super().restore(state, news)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class Ledger:
         self._told = np.zeros(64, bool)
         self._index = KeyIndex()
         self._count = 0
+        self._said = 0
+        self._unsaid: list[Positions] = []
 
     def __len__(self) -> int:
         """Candidates told."""
@@ -96,28 +98,28 @@ class Ledger:
             new = self._new(hashes)
             self._enter(population[new], hashes[new])
             found = self._index.find(hashes)
-        self._values[found] = values
-        self._told[found] = True
-        self._count = int(np.count_nonzero(self._told[: self.taken]))
+        self._keep(found, values)
         return found
 
-    def state(self) -> dict[str, Any]:
-        """Plain data."""
-        told = self._told[: self.taken]
-        return {
-            "rows": pack(self._rows[: self.taken]),
-            "told": pack(told),
-            "values": pack(self._values[: self.taken][told]),
+    def news(self) -> dict[str, Any]:
+        """What became known since the last call, as plain data: candidates, and values by position."""
+        positions = np.concatenate([np.empty(0, np.int64), *self._unsaid])
+        news = {
+            "rows": pack(self._rows[self._said : self.taken]),
+            "positions": pack(positions),
+            "values": pack(self.values_at(positions)),
         }
+        self._said, self._unsaid = self.taken, []
+        return news
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over a state."""
+    def restore(self, news: Iterable[Mapping[str, Any]]) -> None:
+        """Take over everything that another ledger had to tell."""
         self._clear()
-        rows, told = unpack(state["rows"]).astype(np.int64), unpack(state["told"])
-        self.claim(rows, len(rows))
-        self._told[: len(told)] = told
-        self._values[: len(told)][told] = unpack(state["values"])
-        self._count = int(told.sum())
+        for part in news:
+            rows = unpack(part["rows"]).astype(np.int64)
+            self._enter(rows, self._hash(rows))
+            self._keep(unpack(part["positions"]), unpack(part["values"]))
+        self._said, self._unsaid = self.taken, []
 
     def _hash(self, population: Population) -> NDArray[np.int64]:
         hashes: NDArray[np.int64] = population @ self._factors
@@ -129,6 +131,12 @@ class Ledger:
         _, first = np.unique(hashes.take(absent), return_index=True)
         first.sort()
         return absent.take(first)
+
+    def _keep(self, positions: Positions, values: Values) -> None:
+        self._values[positions] = values
+        self._told[positions] = True
+        self._count = int(np.count_nonzero(self._told[: self.taken]))
+        self._unsaid.append(positions)
 
     def _enter(self, rows: Population, hashes: NDArray[np.int64]) -> None:
         start, end = self.taken, self.taken + len(rows)

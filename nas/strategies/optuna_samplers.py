@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -133,7 +134,7 @@ class OptunaStrategy(RecordedStrategy):
         numbers = list(self._numbers.values())
         return super().state() | {"trials": trials, "attributes": attributes, "numbers": numbers}
 
-    def restore(self, state: dict[str, Any]) -> Self:
+    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
         self._start_study()
         for trial in state["trials"]:
@@ -151,7 +152,7 @@ class OptunaStrategy(RecordedStrategy):
         for number in state["numbers"]:
             row = self.problem.encoding.canonical([state["trials"][number]["codes"]])
             self._numbers[row.tobytes()] = number
-        return super().restore(state)
+        return super().restore(state, news)
 
 
 class GeneticStrategy(OptunaStrategy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -68,11 +69,15 @@ class RecordedStrategy(Strategy):
 
     def state(self) -> dict[str, Any]:
         """See `Strategy.state`."""
-        return {"ledger": self.ledger.state(), "rng": generator_state(self.rng)}
+        return {"rng": generator_state(self.rng)}
 
-    def restore(self, state: dict[str, Any]) -> Self:
+    def news(self) -> dict[str, Any]:
+        """See `Strategy.news`."""
+        return self.ledger.news()
+
+    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
-        self.ledger.restore(state["ledger"])
+        self.ledger.restore(news)
         self.rng = generator_from(state["rng"])
         return self
 

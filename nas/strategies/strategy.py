@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -115,8 +115,8 @@ class Strategy(ABC):
     """Proposes candidates and learns from their values.
 
     Never proposes an invalid, non-canonical or already proposed candidate; is deterministic by seed;
-    its state is plain JSON data that survives a restart in the middle of a batch and goes on
-    identically; honours bounds; copes with NaN values and with spaces smaller than the budget.
+    restored from its state and its news, plain JSON data, it goes on identically, in the middle of a
+    batch too; honours bounds; copes with NaN values and with spaces smaller than the budget.
     Registering one enrols it in `tests/nas/strategies/test_contract.py`.
 
     Args:
@@ -143,11 +143,15 @@ class Strategy(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Everything that `restore` needs, as plain JSON data."""
+        """Where it stands, as plain JSON data: small, since it is written with every step of a search."""
 
     @abstractmethod
-    def restore(self, state: dict[str, Any]) -> Self:
-        """Take over a state; returns self."""
+    def news(self) -> dict[str, Any]:
+        """What was proposed and told since the last call, as plain JSON data."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
+        """Take over a state, and all news up to it in their order; returns self."""
 
 
 def parse_strategy(name: str) -> type[Strategy]:

@@ -399,6 +399,18 @@ def test_states_come_back_by_name(store: Store, name: str, state: dict) -> None:
     assert store.state(other.id, name) is None
 
 
+@ARBITRARY
+@given(news=st.lists(st.none() | examples.JSON, max_size=4))
+def test_news_are_added_in_order(store: Store, news: list) -> None:
+    job, other = store.create_job(examples.spec()), store.create_job(examples.spec())
+    assert store.journal(job.id, "search") == []
+    for number, item in enumerate(news):
+        store.put_state(job.id, "search", {"step": number}, item)
+        store.put_state(job.id, "verify", {}, {"other": True})
+    assert store.journal(job.id, "search") == [item for item in news if item is not None]
+    assert store.journal(other.id, "search") == []
+
+
 def test_what_was_kept_is_not_changed_from_outside(store: Store) -> None:
     job = store.create_job(examples.spec())
     state = {"inner": [1]}
@@ -515,6 +527,7 @@ def test_jobs_share_architectures_but_not_points(store: Store) -> None:
         lambda store: store.events("demo"),
         lambda store: store.put_state("demo", "state", {}),
         lambda store: store.state("demo", "state"),
+        lambda store: store.journal("demo", "state"),
         lambda store: store.put_points("demo", [examples.point()]),
         lambda store: store.points("demo"),
     ],

@@ -37,6 +37,7 @@ QUESTIONS: dict[str, Callable[[Store, str], object]] = {
     "append_event": lambda store, job: store.append_event(job, Event(EventKind.NOTE)),
     "events": lambda store, job: store.events(job, after=1),
     "state": lambda store, job: store.state(job, "search"),
+    "journal": lambda store, job: store.journal(job, "search"),
     "architectures": lambda store, job: store.architectures(["a", "b"]),
     "measurements": lambda store, job: store.measurements(examples.TARGET),
     "measurements of digests": lambda store, job: store.measurements(examples.TARGET, ["a", "b"]),

@@ -102,11 +102,15 @@ class TestEveryStrategy:
         assert not np.array_equal(first, other)
 
     def test_goes_on_identically_after_a_restart_in_the_middle_of_a_batch(self, name):
-        strategy = make(name, problem())
+        strategy, news = make(name, problem()), []
         drive(strategy, [8, 8])
+        news.append(strategy.news())
         waiting = strategy.ask(6)
+        news.append(strategy.news())
         strategy.tell(waiting[:2], values_of(waiting[:2]))
-        restored = make(name, problem()).restore(json.loads(json.dumps(strategy.state(), allow_nan=False)))
+        news.append(strategy.news())
+        state, news = json.loads(json.dumps([strategy.state(), news], allow_nan=False))
+        restored = make(name, problem()).restore(state, news)
         for one in (strategy, restored):
             one.tell(waiting[2:4], values_of(waiting[2:4]))
         for _ in range(2):
@@ -115,6 +119,7 @@ class TestEveryStrategy:
             for one in (strategy, restored):
                 one.tell(rows, values_of(rows))
         assert json.dumps(strategy.state()) == json.dumps(restored.state())
+        assert json.dumps(strategy.news()) == json.dumps(restored.news())
 
     def test_answers_before_earlier_candidates_are_told(self, name):
         of = problem()

@@ -3,6 +3,7 @@ VALUES ('demo-3f9a1c', 'ada', 'k', '{"name":"demo","space":"hybrid-lm","task":{"
 INSERT INTO events (job, sequence, time, kind, stage, message, done, total, data)
 VALUES (1, 1, 1.5, 'note', 'profile', 'begun', 0.0, 0.0, '{}');
 INSERT INTO states (job, name, state) VALUES (1, 'search', '{"told": 3}');
+INSERT INTO states (job, name, state) VALUES (1, 'verify-1', '{"strategy": {"ledger": {"rows": {"dtype": "|u1", "shape": [3, 2], "data": "AQIAAQIA"}, "told": {"dtype": "|b1", "shape": [3], "data": "AQAB"}, "values": {"dtype": "<f8", "shape": [2, 1], "data": "AAAAAAAA4D8AAAAAAADQPw=="}}, "pool": []}, "pending": [[0, 1]], "told": 2}');
 INSERT INTO architectures (digest, architecture) VALUES ('6320b153c8ec68b1', '{"layers":[{"channel":"mlp","heads":4,"mixer":"window:64","ratio":2.0},{"channel":"mlp","heads":0,"mixer":"none","ratio":4.0}],"vocabulary":256,"width":64}');
 INSERT INTO targets (text) VALUES ('laptop/onnxruntime/fp32/1t/prefill/b1/n1024');
 INSERT INTO measurements (target, digest, latency_ms, spread_ms, error_ms, wall_ms, reference_ms, drift,
