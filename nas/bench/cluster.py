@@ -1,0 +1,139 @@
+"""A service's surroundings in virtual time: evaluation processes and devices that compute their answers.
+
+What stands behind `nas.stages.stage.Evaluator` and `Fleet` here costs no time and needs no device, so that a
+`nas.controller.controller.Controller` runs whole jobs with any number of workers, stragglers and failures.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nas.errors import NoWorker
+from nas.evaluation import Evaluation, Split
+from nas.stages.plan import Plan
+from nas.store.store import Store, SupernetRecord
+from searchspaces.architecture import Architecture
+from workers.measurement import Measurement
+from workers.request import MeasurementFailure, MeasurementRequest, Outcome
+from workers.target import Target
+
+__all__ = ["SimulatedEvaluator", "SimulatedFleet"]
+
+
+def _chance(seed: int, *of: str) -> np.random.Generator:
+    """What happens to one thing follows from its name, not from when it happens: the same on any number of
+    workers."""
+    return np.random.default_rng([seed, *"/".join(of).encode()])
+
+
+@dataclass
+class SimulatedEvaluator:
+    """Evaluation processes in virtual time; an `Evaluator`.
+
+    Args:
+        quality: of an architecture on a split, in the task's metric.
+        workers: evaluations at once.
+        seconds: virtual duration of one evaluation, drawn for each; 1 s by default.
+        failures: probability that an architecture cannot be scored.
+        seed: of the durations and failures.
+    """
+
+    quality: Callable[[Architecture, Split], float]
+    workers: int = 1
+    seconds: Callable[[np.random.Generator], float] = field(default=lambda rng: 1.0)
+    failures: float = 0.0
+    seed: int = 0
+    clock: float = field(default=0.0, init=False)
+    """Virtual seconds that passed so far, over all pools."""
+    evaluated: int = field(default=0, init=False)
+    """Evaluations done so far."""
+
+    @contextmanager
+    def open(self, plan: Plan, supernet: SupernetRecord) -> Iterator[_SimulatedPool]:
+        """See `nas.stages.stage.Evaluator`."""
+        yield _SimulatedPool(self, supernet.digest)
+
+
+class _SimulatedPool:
+    """See `nas.stages.stage.EvaluationPool`."""
+
+    def __init__(self, of: SimulatedEvaluator, supernet: str) -> None:
+        self._of, self._supernet = of, supernet
+        self._free = [of.clock] * of.workers
+        self._running: list[tuple[float, int, Evaluation]] = []
+        self._submitted = 0
+
+    def submit(self, architecture: Architecture, split: Split) -> None:
+        """See `nas.stages.stage.EvaluationPool`."""
+        of = self._of
+        rng = _chance(of.seed, str(split), architecture.digest)
+        seconds = of.seconds(rng)
+        value = math.nan if rng.random() < of.failures else of.quality(architecture, split)
+        ends = max(heapq.heappop(self._free), of.clock) + seconds
+        heapq.heappush(self._free, ends)
+        evaluation = Evaluation(self._supernet, architecture.digest, split, value, seconds)
+        heapq.heappush(self._running, (ends, self._submitted, evaluation))
+        self._submitted += 1
+
+    def next(self) -> Evaluation:
+        """See `nas.stages.stage.EvaluationPool`."""
+        if not self._running:
+            raise RuntimeError("no evaluation is queued")
+        self._of.clock, _, evaluation = heapq.heappop(self._running)
+        self._of.evaluated += 1
+        return evaluation
+
+    def drain(self) -> list[Evaluation]:
+        """See `nas.stages.stage.EvaluationPool`."""
+        return [self.next() for ended, _, _ in sorted(self._running) if ended <= self._of.clock]
+
+
+@dataclass
+class SimulatedFleet:
+    """Devices that compute their latencies; a `Fleet`.
+
+    Args:
+        store: where the architectures of what is measured are.
+        devices: by name, latency in milliseconds of an architecture on a target.
+        noise: relative standard deviation of a measurement.
+        failures: probability that a device cannot run an architecture.
+        seed: of the noise and failures.
+    """
+
+    store: Store
+    devices: Mapping[str, Callable[[Architecture, Target], float]]
+    noise: float = 0.0
+    failures: float = 0.0
+    seed: int = 0
+    measured: list[tuple[str, str]] = field(default_factory=list, init=False)
+    """(device, digest) of every measurement asked, in order."""
+
+    def wait_for(self, target: Target, timeout: float) -> None:
+        """See `nas.stages.stage.Fleet`."""
+        if target.device not in self.devices:
+            raise NoWorker(f"no simulated device {target.device}; there are: {', '.join(self.devices)}")
+
+    def measure(
+        self, requests: Iterable[MeasurementRequest], cancelled: Callable[[], bool] | None = None
+    ) -> Iterator[Outcome]:
+        """See `nas.stages.stage.Fleet`."""
+        for request in requests:
+            if cancelled is not None and cancelled():
+                return
+            yield self._measure(request.digest, request.target)
+
+    def _measure(self, digest: str, target: Target) -> Outcome:
+        self.measured.append((target.device, digest))
+        rng = _chance(self.seed, str(target), digest)
+        if rng.random() < self.failures:
+            return MeasurementFailure(digest, target, "it failed, as simulated", retryable=False)
+        exact = self.devices[target.device](self.store.architectures([digest])[digest], target)
+        latency = exact * math.exp(self.noise * rng.standard_normal())
+        spread = exact * max(self.noise, 1e-3)
+        return Measurement(digest, target, latency, spread, spread, latency, 1.0, 1.0, 0, 10, 0, False)
