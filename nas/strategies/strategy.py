@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -125,6 +126,8 @@ class Strategy(ABC):
     """
 
     name: ClassVar[str]
+    package: ClassVar[str | None] = None
+    """What it needs beside this project's own dependencies: a package of the extra `peers`."""
 
     def __init__(self, problem: Problem, seed: int = 0) -> None:
         self.problem = problem
@@ -158,9 +161,14 @@ def parse_strategy(name: str) -> type[Strategy]:
     """The registered class.
 
     Raises:
-        ValueError: no strategy of that name; those accepted are named.
+        ValueError: no strategy of that name, those accepted are named; or its package is not installed.
     """
     known = strategies()
     if name not in known:
         raise ValueError(f"no strategy {name!r}; accepted: {', '.join(known)}")
+    needed = known[name].package
+    if needed is not None and find_spec(needed) is None:
+        raise ValueError(
+            f"strategy {name!r} needs {needed}; install it with: pip install 'nas-service[peers]'"
+        )
     return known[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -16,7 +17,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:optuna", "ignore:NS
 
 SLOW = {"optuna-gp"}
 """Takes seconds a candidate: its form of the suite runs nightly."""
-NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in sorted(strategies())]
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    package = strategies()[name].package
+    missing = package is not None and find_spec(package) is None
+    return [
+        *([pytest.mark.slow] if name in SLOW else []),
+        pytest.mark.skipif(missing, reason=f"{package} is not installed: pip install nas-service[peers]"),
+    ]
+
+
+NAMES = [pytest.param(name, marks=marks(name)) for name in sorted(strategies())]
 QUALITY = Objective("quality", "nats", source=Source.EVALUATED)
 LATENCY = Objective("latency_ms", "ms", source=Source.PREDICTED)
 
@@ -222,6 +234,12 @@ def test_any_number_of_objectives(name, columns):
     )
     rows = np.concatenate(drive(make(name, of), [8] * 4, three))
     assert_distinct(rows, of.encoding)
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(strategies()["random"], "package", "no_such_package")
+    with pytest.raises(ValueError, match=r"needs no_such_package; .*pip install"):
+        parse_strategy("random")
 
 
 def test_an_unknown_name_says_which_are_accepted():

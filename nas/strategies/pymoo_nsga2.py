@@ -1,0 +1,98 @@
+"""pymoo's NSGA-II as a strategy: a peer to compare with, behind the same interface (extra `peers`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.strategies.recorded import RecordedStrategy
+from nas.strategies.strategy import Problem, register_strategy
+from searchspaces.encoding import Population
+
+__all__ = ["PymooNSGA2"]
+
+SIZE = 20
+"""Parents: few evaluations want few of them, as with the other peers."""
+
+
+@register_strategy("pymoo-nsga2")
+class PymooNSGA2(RecordedStrategy):
+    """NSGA-II (Deb et al., 2002) on pymoo's operators for integers: SBX and polynomial mutation, rounded.
+
+    pymoo's objects hold nothing between batches but the parents, so that the state is plain data.
+    """
+
+    package = "pymoo"
+
+    def __init__(self, problem: Problem, seed: int = 0) -> None:
+        super().__init__(problem, seed)
+        from pymoo.algorithms.moo.nsga2 import NSGA2
+        from pymoo.core.population import Population as Individuals
+        from pymoo.core.problem import Problem as PymooProblem
+        from pymoo.operators.crossover.sbx import SBX
+        from pymoo.operators.mutation.pm import PM
+        from pymoo.operators.repair.rounding import RoundingRepair
+
+        self._individuals = Individuals
+        self._algorithm = NSGA2(
+            SIZE,
+            crossover=SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+            mutation=PM(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+        )
+        self._bounded = np.flatnonzero(np.isfinite(problem.bounds))
+        self._pymoo_problem = PymooProblem(
+            n_var=problem.encoding.genes,
+            n_obj=len(problem.objectives),
+            n_ieq_constr=len(self._bounded),
+            xl=np.zeros(problem.encoding.genes),
+            xu=problem.encoding.cardinalities - 1.0,
+        )
+        self._parents = np.empty(0, np.int64)
+
+    def _propose(self, n: int) -> Population:
+        if self.ledger.taken < SIZE or len(self._parents) < 2:
+            return self.problem.encoding.sample(n, self.rng)
+        # The tournament draws from the algorithm's own generator.
+        self._algorithm.random_state = self.rng
+        # Survival once more, since the tournament goes by the ranks that it leaves.
+        parents = self._surviving(self._parents)
+        # As many again as asked make up for children that are there already.
+        children = self._algorithm.mating.do(
+            self._pymoo_problem, parents, 2 * n, algorithm=self._algorithm, random_state=self.rng
+        )
+        return self.problem.encoding.canonical(np.rint(children.get("X")))
+
+    def _learn(self, positions: NDArray[np.int64]) -> None:
+        candidates = np.union1d(self._parents, positions)
+        candidates = candidates[np.isfinite(self.ledger.values_at(candidates)).all(1)]
+        if len(candidates):
+            self._parents = np.sort(self._surviving(candidates).get("position").astype(np.int64))
+
+    def _surviving(self, positions: NDArray[np.int64]) -> Any:
+        """pymoo's population of the survivors among told candidates at these positions of the ledger."""
+        smaller = self.problem.minimised(self.ledger.values_at(positions))
+        individuals = self._individuals.new(
+            X=self.ledger.rows(positions).astype(float),
+            F=smaller,
+            G=smaller[:, self._bounded] - self.problem.bounds[self._bounded],
+            position=positions,
+        )
+        return self._algorithm.survival.do(
+            self._pymoo_problem,
+            individuals,
+            n_survive=SIZE,
+            algorithm=self._algorithm,
+            random_state=np.random.default_rng(0),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """See `Strategy.state`."""
+        return super().state() | {"parents": self._parents.tolist()}
+
+    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
+        """See `Strategy.restore`."""
+        self._parents = np.array(state["parents"], np.int64)
+        return super().restore(state, news)
