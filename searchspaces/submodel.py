@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from searchspaces.blocks import MIXING_WEIGHTS, Weights, channel_prefix, forward, step
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
-from searchspaces.mixers.mixer import State
+from searchspaces.mixers.mixer import Shape, State
 
 __all__ = ["DecodeState", "Submodel", "layer_shapes", "state_shapes"]
 
@@ -91,30 +90,14 @@ class Submodel(nn.Module):
         return logits, DecodeState(state.position + 1, tuple(states))
 
 
-def state_shapes(architecture: Architecture, batch: int, context: int) -> list[dict[str, tuple[int, ...]]]:
-    """What each layer's state holds after `context` tokens: shapes by name, {} for a layer without a mixer.
-
-    The mixer's own `step` is taken that often on tensors without content, so it cannot differ from decoding.
-    """
+def state_shapes(architecture: Architecture, batch: int, context: int) -> list[dict[str, Shape]]:
+    """What each layer's state holds after `context` tokens: shapes by name, none without a mixer."""
     return [
-        _state_shapes(layer.mixer, layer.heads, architecture.width // layer.heads, batch, context)
+        parse_mixer(layer.mixer).state_shapes(batch, layer.heads, architecture.width // layer.heads, context)
         if layer.mixer != NO_MIXER
         else {}
         for layer in architecture.layers
     ]
-
-
-@cache
-def _state_shapes(
-    option: str, heads: int, head_size: int, batch: int, context: int
-) -> dict[str, tuple[int, ...]]:
-    mixer = parse_mixer(option)
-    with torch.device("meta"), torch.inference_mode():
-        state = mixer.init_state(batch, heads, head_size, torch.float32)
-        token = torch.empty(batch, heads, head_size)
-        for _ in range(context):
-            _, state = mixer.step(token, token, token, state)
-    return {name: tuple(kept.shape) for name, kept in state.items()}
 
 
 def initial(name: str, shape: tuple[int, ...], depth: int) -> nn.Parameter:

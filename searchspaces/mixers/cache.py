@@ -9,9 +9,9 @@ from searchspaces.operations import Operation, OperationKind
 if TYPE_CHECKING:
     from torch import Tensor, dtype
 
-    from searchspaces.mixers.mixer import State
+    from searchspaces.mixers.mixer import Shape, State
 
-__all__ = ["append", "attend", "attend_one_by_one", "cached_step_operations", "empty_cache"]
+__all__ = ["append", "attend", "attend_one_by_one", "cache_shapes", "cached_step_operations", "empty_cache"]
 
 
 def empty_cache(batch: int, heads: int, head_size: int, dtype: dtype) -> State:
@@ -19,6 +19,11 @@ def empty_cache(batch: int, heads: int, head_size: int, dtype: dtype) -> State:
     import torch
 
     return {name: torch.zeros(batch, heads, 0, head_size, dtype=dtype) for name in ("k", "v")}
+
+
+def cache_shapes(batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
+    """Of the keys and values of so many tokens."""
+    return dict.fromkeys(("k", "v"), (batch, heads, tokens, head_size))
 
 
 def append(cache: State, k: Tensor, v: Tensor) -> State:

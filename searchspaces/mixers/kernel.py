@@ -11,7 +11,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
-from searchspaces.mixers.mixer import Mixer, State
+from searchspaces.mixers.mixer import Mixer, Shape, State
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ class KernelMixer(Mixer):
         mixed = (queries.transpose(-1, -2) @ sums).squeeze(-2)
         return mixed[..., :-1] / mixed[..., -1:], {"sums": sums}
 
-    def state_bytes(self, width: int, heads: int, tokens: int, itemsize: int = 4) -> int:
+    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
         """F × (K + 1) a head, however many tokens."""
-        return self.feature_size(width // heads) * (width + heads) * itemsize
+        return {"sums": (batch, heads, self.feature_size(head_size), head_size + 1)}
 
     def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:
         """Bases and features, the products within chunks, a state a chunk and its use."""

@@ -8,6 +8,7 @@ can be declared, validated and costed where torch is not installed.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,10 +18,13 @@ from searchspaces.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor, dtype
 
-__all__ = ["Mixer", "State", "mixers", "parse_mixer", "register_mixer"]
+__all__ = ["Mixer", "Shape", "State", "mixers", "parse_mixer", "register_mixer"]
 
 State = dict[str, "Tensor"]
 """What `step` carries from token to token; plain tensors by name."""
+
+Shape = tuple[int, ...]
+"""Sizes of one tensor of a state."""
 
 _REGISTRY: Registry[Mixer] = Registry("searchspaces.mixers", "mixer")
 register_mixer = _REGISTRY.register
@@ -61,8 +65,13 @@ class Mixer(ABC):
         """Mix one token. q, k, v and the result: (B, H, K)."""
 
     @abstractmethod
+    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
+        """What the state holds after `tokens` tokens: exact shapes by name, B first."""
+
     def state_bytes(self, width: int, heads: int, tokens: int, itemsize: int = 4) -> int:
         """Exact bytes of one sequence's state after `tokens` tokens."""
+        shapes = self.state_shapes(1, heads, width // heads, tokens) if heads else {}
+        return itemsize * sum(map(math.prod, shapes.values()))
 
     @abstractmethod
     def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.mixer import Mixer, State, register_mixer
+from searchspaces.mixers.mixer import Mixer, Shape, State, register_mixer
 from searchspaces.operations import Operation
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class NoMixer(Mixer):
         """Zeros."""
         return v * 0, state
 
-    def state_bytes(self, width: int, heads: int, tokens: int, itemsize: int = 4) -> int:
+    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
         """None."""
-        return 0
+        return {}
 
     def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:
         """None."""

@@ -9,10 +9,11 @@ from searchspaces.mixers.cache import (
     append,
     attend,
     attend_one_by_one,
+    cache_shapes,
     cached_step_operations,
     empty_cache,
 )
-from searchspaces.mixers.mixer import Mixer, State, register_mixer
+from searchspaces.mixers.mixer import Mixer, Shape, State, register_mixer
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ class Softmax(Mixer):
         state = append(state, k, v)
         return attend(q, state["k"], state["v"]), state
 
-    def state_bytes(self, width: int, heads: int, tokens: int, itemsize: int = 4) -> int:
+    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
         """A key and a value a token."""
-        return 2 * tokens * width * itemsize
+        return cache_shapes(batch, heads, head_size, tokens)
 
     def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:
         """Scores, softmax, weighted sum over N × N."""

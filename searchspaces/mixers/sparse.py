@@ -10,11 +10,12 @@ from searchspaces.mixers.cache import (
     append,
     attend,
     attend_one_by_one,
+    cache_shapes,
     cached_step_operations,
     empty_cache,
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
-from searchspaces.mixers.mixer import Mixer, State, register_mixer
+from searchspaces.mixers.mixer import Mixer, Shape, State, register_mixer
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -105,14 +106,16 @@ class Sparse(Mixer):
         keys, values = (torch.cat([state[f"global_{name}"], state[name]], dim=2) for name in ("k", "v"))
         return attend(q, keys, values), state
 
-    def _kept(self, tokens: int) -> int:
-        """Tokens whose keys and values are in the state."""
+    def _kept(self, tokens: int) -> tuple[int, int]:
+        """Tokens whose keys and values are in the state: of two blocks at most, and globals that left
+        them."""
         gone = max(0, (tokens - 1) // self.block - 1) * self.block
-        return tokens - gone + (self.globals if gone else 0)
+        return tokens - gone, self.globals if gone else 0
 
-    def state_bytes(self, width: int, heads: int, tokens: int, itemsize: int = 4) -> int:
-        """A key and a value for each token of two blocks at most, and for each global that left them."""
-        return 2 * self._kept(tokens) * width * itemsize
+    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
+        """A key and a value for each token that is kept."""
+        near, distant = (cache_shapes(batch, heads, head_size, kept) for kept in self._kept(tokens))
+        return near | {f"global_{name}": shape for name, shape in distant.items()}
 
     def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:
         """Scores, softmax, weighted sum over N × (2 C + globals), and the copies of keys and values."""
@@ -127,4 +130,4 @@ class Sparse(Mixer):
 
     def step_operations(self, width: int, heads: int, context: int) -> tuple[Operation, ...]:
         """One row."""
-        return cached_step_operations(width, heads, self._kept(context), self._kept(context + 1))
+        return cached_step_operations(width, heads, sum(self._kept(context)), sum(self._kept(context + 1)))

@@ -9,11 +9,12 @@ from searchspaces.mixers.cache import (
     append,
     attend,
     attend_one_by_one,
+    cache_shapes,
     cached_step_operations,
     empty_cache,
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
-from searchspaces.mixers.mixer import Mixer, State, register_mixer
+from searchspaces.mixers.mixer import Mixer, Shape, State, register_mixer
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ class Window(Mixer):
         state = {name: kept[:, :, -self.window :] for name, kept in append(state, k, v).items()}
         return attend(q, state["k"], state["v"]), state
 
-    def state_bytes(self, width: int, heads: int, tokens: int, itemsize: int = 4) -> int:
+    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
         """A key and a value for each of the last W tokens."""
-        return 2 * min(tokens, self.window) * width * itemsize
+        return cache_shapes(batch, heads, head_size, min(tokens, self.window))
 
     def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:
         """Scores, softmax, weighted sum over N × (W + C), and the repeated keys and values."""

@@ -23,7 +23,7 @@ def mean(monkeypatch: pytest.MonkeyPatch) -> Mixer:
 def test_the_pages_mixer_keeps_the_contract(mean: Mixer) -> None:
     contract.test_forward_is_the_reference(mean, 20)
     contract.test_forward_is_repeated_step_in_single_precision(mean)
-    contract.test_state_bytes_are_those_of_the_state(mean, 2)
+    contract.test_state_shapes_and_bytes_are_those_of_the_state(mean, 2)
     contract.test_sequences_of_a_batch_do_not_mix(mean)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from searchspaces.mixers import Mixer, mixers, parse_mixer, register_mixer
-from searchspaces.mixers.mixer import _REGISTRY
+from searchspaces.mixers.mixer import _REGISTRY, State
 
 EXAMPLES = [cls.example for cls in mixers().values()]
 SIZES = {
@@ -33,15 +33,15 @@ def projected(batch: int, heads: int, tokens: int, head_size: int, seed: int = 0
     return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(3))
 
 
-def stepped(mixer: Mixer, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, list[int]]:
-    """Outputs of repeated `step`, and the state's bytes after each token."""
-    state = mixer.init_state(q.shape[0], q.shape[1], q.shape[3], q.dtype)
-    rows, sizes = [], [sum(kept.nbytes for kept in state.values())]
+def stepped(mixer: Mixer, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, list[State]]:
+    """Outputs of repeated `step`, and the states before the first and after each token."""
+    states = [mixer.init_state(q.shape[0], q.shape[1], q.shape[3], q.dtype)]
+    rows = []
     for i in range(q.shape[2]):
-        row, state = mixer.step(q[:, :, i], k[:, :, i], v[:, :, i], state)
+        row, state = mixer.step(q[:, :, i], k[:, :, i], v[:, :, i], states[-1])
         rows.append(row)
-        sizes.append(sum(kept.nbytes for kept in state.values()))
-    return torch.stack(rows, dim=2), sizes
+        states.append(state)
+    return torch.stack(rows, dim=2), states
 
 
 @every_mixer
@@ -75,9 +75,11 @@ def test_forward_is_repeated_step_in_single_precision(mixer: Mixer) -> None:
 
 @every_mixer
 @pytest.mark.parametrize("heads", [1, 2, 4])
-def test_state_bytes_are_those_of_the_state(mixer: Mixer, heads: int) -> None:
-    q, k, v = (x.float() for x in projected(1, heads, 40, 64 // heads))
-    _, sizes = stepped(mixer, q, k, v)
+def test_state_shapes_and_bytes_are_those_of_the_state(mixer: Mixer, heads: int) -> None:
+    _, states = stepped(mixer, *(x.float() for x in projected(3, heads, 40, 64 // heads)))
+    shapes = [{name: tuple(kept.shape) for name, kept in state.items()} for state in states]
+    assert shapes == [mixer.state_shapes(3, heads, 64 // heads, tokens) for tokens in range(41)]
+    sizes = [sum(kept.nbytes for kept in state.values()) // 3 for state in states]
     assert sizes == [mixer.state_bytes(64, heads, tokens) for tokens in range(41)]
     halves = [mixer.state_bytes(64, heads, tokens, itemsize=2) for tokens in range(41)]
     assert halves == [size // 2 for size in sizes]
