@@ -36,6 +36,7 @@ __all__ = [
 
 NORM_EPSILON = 1e-6
 ROTARY_BASE = 10_000.0
+ROTARY_BLOCK = 16
 
 PROJECTIONS = ("query", "key", "value")
 
@@ -77,18 +78,28 @@ def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def rotary(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, (N, K/2) each, of (N,) positions; any position, no table to run out of."""
-    half = head_size // 2
-    exponents = torch.arange(half, device=positions.device, dtype=torch.float32) / half
+    """Cosines and signed sines, (N, K) each, of (N,) positions; any position, no table to run out of.
+
+    Every `ROTARY_BLOCK` dimensions are turned alike, in pairs half a block apart. A dimension of a
+    projection is then turned the same way whatever the number of heads it is split into, so that head
+    counts can share projections; with pairs K/2 apart, as is usual, each would want its own.
+    """
+    block = _rotary_block(head_size)
+    exponents = torch.arange(block // 2, device=positions.device, dtype=torch.float32) / (block // 2)
     angles = positions.to(torch.float32).unsqueeze(-1) * ROTARY_BASE**-exponents
-    return angles.cos(), angles.sin()
+    cosine, sine = angles.cos(), angles.sin()
+    blocks = head_size // block
+    return torch.cat([cosine, cosine] * blocks, dim=-1), torch.cat([-sine, sine] * blocks, dim=-1)
+
+
+def _rotary_block(head_size: int) -> int:
+    return math.gcd(ROTARY_BLOCK, head_size)
 
 
 def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     cosine, sine = turns
-    half = int(x.shape[-1]) // 2
-    first, second = x[..., :half], x[..., half:]
-    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+    halves = torch.unflatten(x, -1, (-1, 2, _rotary_block(int(x.shape[-1])) // 2))
+    return x * cosine + halves.flip(-2).flatten(-3) * sine
 
 
 def mix_tokens(

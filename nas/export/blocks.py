@@ -104,7 +104,7 @@ class Positions(Block):
         return {"tokens": torch.zeros(EXAMPLE_BATCH, EXAMPLE_LENGTH, dtype=torch.int64)}
 
     def compute(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """cosine and sine, (N, K/2) each."""
+        """cosine and sine, (N, K) each."""
         import torch
 
         from searchspaces.blocks import rotary
@@ -127,13 +127,13 @@ class Mixing(Block):
         return Layer(self.mixer, self.heads)
 
     def example(self) -> dict[str, Tensor]:
-        """x (B, N, D), the turns (N, K/2) and the layer's weights."""
+        """x (B, N, D), the turns (N, K) and the layer's weights."""
         import torch
 
         from searchspaces.blocks import MIXING_WEIGHTS
         from searchspaces.submodel import layer_shapes
 
-        turns = torch.zeros(EXAMPLE_LENGTH, self.width // self.heads // 2)
+        turns = torch.zeros(EXAMPLE_LENGTH, self.width // self.heads)
         shapes = layer_shapes(self.layer, self.width)
         weights = {name: torch.zeros(shapes[name]) for name in MIXING_WEIGHTS}
         return {"x": self._activations(), "cosine": turns, "sine": turns.clone(), **weights}

@@ -21,24 +21,18 @@ REDUCED = 16
 class Taylor(KernelMixer):
     """Weights are 1 + s + s²/2 with s = q·k/√d, which is at least 1/2.
 
-    BASED has small projections of its own; here all mixers of a layer share theirs, so d = min(K, 16)
-    dimensions of q and k are taken: the pairs that rotary positions turn slowest, whose products tell
-    content over long distances. Features are the (d + 1)(d + 2)/2 monomials of degree ≤ 2, each once: 153 at
-    most, where 1 + d + d² would be 273.
+    BASED has small projections of its own; here all mixers of a layer share theirs, so the first
+    d = min(K, 16) dimensions of q and k are taken, which are whole pairs of rotary positions. Features
+    are the (d + 1)(d + 2)/2 monomials of degree ≤ 2, each once: 153 at most, where 1 + d + d² would be 273.
     """
 
     glyph = "T"
     example = "taylor"
 
     def base(self, x: Tensor) -> Tensor:
-        """The last d/2 dimensions of each half (a pair's two are K/2 apart), over d^(1/4)."""
-        import torch
-
-        size = int(x.shape[-1])
-        kept = self.base_size(size)
-        if kept < size:
-            x = torch.cat([x[..., (size - kept) // 2 : size // 2], x[..., size - kept // 2 :]], dim=-1)
-        return x.mul(kept**-0.25)
+        """The first d dimensions over d^(1/4)."""
+        kept = self.base_size(int(x.shape[-1]))
+        return x[..., :kept].mul(kept**-0.25)
 
     def weight(self, product: Tensor) -> Tensor:
         """1 + s + s²/2."""

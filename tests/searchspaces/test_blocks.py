@@ -1,5 +1,6 @@
 """What blocks are made of, against the papers' formulas."""
 
+import pytest
 import torch
 
 from searchspaces.blocks import ROTARY_BASE, _turn, rms_norm, rotary
@@ -22,12 +23,23 @@ def test_rotary_turns_each_pair_as_a_complex_number() -> None:
     torch.testing.assert_close(turned, torch.cat([wanted.real, wanted.imag], dim=1), atol=1e-4, rtol=1e-4)
 
 
-def test_rotary_products_depend_on_distance_alone() -> None:
+@pytest.mark.parametrize("head_size", [16, 32, 64])
+def test_rotary_turns_a_dimension_alike_whatever_the_number_of_heads(head_size: int) -> None:
     torch.manual_seed(0)
-    q, k = torch.randn(1, 16), torch.randn(1, 16)
+    x, positions = torch.randn(5, 64), torch.arange(5) * 7
+    heads = x.reshape(5, 64 // head_size, head_size).transpose(0, 1)
+    turned = _turn(heads, rotary(positions, head_size)).transpose(0, 1).reshape(5, 64)
+    torch.testing.assert_close(turned, _turn(x, rotary(positions, 64)))
+
+
+@pytest.mark.parametrize("head_size", [2, 8, 16, 24, 64])
+def test_rotary_products_depend_on_distance_alone(head_size: int) -> None:
+    torch.manual_seed(0)
+    q, k = torch.randn(1, head_size), torch.randn(1, head_size)
 
     def product(i: int, j: int) -> torch.Tensor:
-        return _turn(q, rotary(torch.tensor([i]), 16)) @ _turn(k, rotary(torch.tensor([j]), 16)).T
+        turned = [_turn(x, rotary(torch.tensor([at]), head_size)) for x, at in ((q, i), (k, j))]
+        return turned[0] @ turned[1].T
 
     torch.testing.assert_close(product(9, 4), product(109, 104), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(product(9, 4), product(9, 5), atol=1e-3)
