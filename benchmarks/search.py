@@ -183,14 +183,14 @@ def overhead(_: argparse.Namespace) -> None:
         record = SupernetRecord("net", plan.space.digest, plan.task.digest, 0, 0, 0.0, "none")
         done = 0
         for mark in (1_000, 10_000, 100_000):
-            with evaluator.open(plan, record) as pool:
+            with evaluator.evaluations(plan, record, lambda: None) as pool:
                 wall, begun = time.perf_counter(), time.process_time()
                 candidates = Candidates(context, {plan.targets[0]: predictor})
                 search(context, StageName.SEARCH, candidates, pool, "search", mark, {})
                 each = 1e3 * (time.process_time() - begun) / (mark - done)
                 elapsed = 1e3 * (time.perf_counter() - wall) / (mark - done)
             begun = time.process_time()
-            with evaluator.open(plan, record) as pool:
+            with evaluator.evaluations(plan, record, lambda: None) as pool:
                 search(context, StageName.SEARCH, candidates, pool, "search", mark, {})
             again, done = time.process_time() - begun, mark
             size = (Path(folder) / "nas.db").stat().st_size / 1e6

@@ -99,6 +99,8 @@ class TrainBudget(_Spec):
         sandwich: train the largest, the smallest and random architectures in every step, rather than
             one random architecture (Yu et al., 2019).
         seed: of the initial weights, the batches and the sampled architectures; the job's where None.
+        workers: processes that share every batch (data-parallel, on Ray Train), at most one a sequence;
+            1 trains in the process that runs the job.
     """
 
     steps: PositiveInt = 1000
@@ -106,6 +108,20 @@ class TrainBudget(_Spec):
     learning_rate: PositiveFloat = 0.03
     sandwich: bool = False
     seed: int | None = Field(default=None, ge=0)
+    workers: PositiveInt = 1
+
+    @field_validator("workers")
+    @classmethod
+    def _each_worker_has_a_sequence(cls, workers: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch", workers)
+        if workers > batch:
+            raise ValueError(f"{workers} workers cannot share a batch of {batch}; accepted: 1 to {batch}")
+        return workers
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that the weights follow from. Not `workers`: they change the order of sums alone, and
+        a training may go on with another number of them."""
+        return self.model_dump(mode="json", exclude={"workers"})
 
 
 class SearchBudget(_Spec):

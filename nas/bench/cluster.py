@@ -1,6 +1,6 @@
 """A service's surroundings in virtual time: evaluation processes and devices that compute their answers.
 
-What stands behind `nas.stages.stage.Evaluator` and `Fleet` here costs no time and needs no device, so that a
+What stands behind `nas.stages.stage.Compute` and `Fleet` here costs no time and needs no device, so that a
 `nas.controller.controller.Controller` runs whole jobs with any number of workers, stragglers and failures.
 """
 
@@ -11,13 +11,16 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from nas.errors import NoWorker
 from nas.evaluation import Evaluation, Split
 from nas.stages.plan import Plan
+from nas.stages.stage import TrainingProgress
 from nas.store.store import Store, SupernetRecord
+from nas.training import TrainingResult, train_supernet
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
 from workers.request import MeasurementFailure, MeasurementRequest, Outcome
@@ -34,7 +37,7 @@ def _chance(seed: int, *of: str) -> np.random.Generator:
 
 @dataclass
 class SimulatedEvaluator:
-    """Evaluation processes in virtual time; an `Evaluator`.
+    """Evaluation processes in virtual time; a `Compute`.
 
     Args:
         quality: of an architecture on a split, in the task's metric.
@@ -55,9 +58,18 @@ class SimulatedEvaluator:
     """Evaluations done so far."""
 
     @contextmanager
-    def open(self, plan: Plan, supernet: SupernetRecord) -> Iterator[_SimulatedPool]:
-        """See `nas.stages.stage.Evaluator`."""
+    def evaluations(
+        self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
+    ) -> Iterator[_SimulatedPool]:
+        """See `nas.stages.stage.Compute.evaluations`."""
         yield _SimulatedPool(self, supernet.digest)
+
+    def train(
+        self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]
+    ) -> TrainingResult:
+        """See `nas.stages.stage.Compute.train`; in this process and in real time."""
+        budget = plan.spec.budget.train
+        return train_supernet(plan.space, plan.task, budget, plan.train_seed, folder, progress, stopped)
 
 
 class _SimulatedPool:

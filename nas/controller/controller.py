@@ -13,12 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nas.controller.evaluator import RayEvaluator
 from nas.errors import Busy, JobFailed, JobInterrupted, NasError, StoreUnavailable, as_nas_error
 from nas.job import Event, EventKind, Job, JobStatus, StageName
 from nas.stages.pipeline import STAGES
 from nas.stages.plan import resolve
-from nas.stages.stage import Evaluator, Fleet, StageContext
+from nas.stages.stage import Compute, Fleet, StageContext
 from nas.store.store import Store
 
 __all__ = ["Controller"]
@@ -41,22 +40,18 @@ class Controller:
     Args:
         home: folder beside the database for supernets and exported blocks.
         fleet: the devices that measure.
+        compute: the processors that train and score.
         by_itself: whether jobs are run without anyone asking for each: one whose process dies again and
             again is then failed, and an outage of the store leaves it to be taken up again.
     """
 
     def __init__(
-        self,
-        store: Store,
-        home: Path,
-        fleet: Fleet,
-        evaluator: Evaluator | None = None,
-        by_itself: bool = False,
+        self, store: Store, home: Path, fleet: Fleet, compute: Compute, by_itself: bool = False
     ) -> None:
         self._store = store
         self._home = home
         self._fleet = fleet
-        self._evaluator = evaluator or RayEvaluator(home)
+        self._compute = compute
         self._by_itself = by_itself
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex}"
 
@@ -116,7 +111,7 @@ class Controller:
 
         report = _Reporter(self._store, job.id)
         context = StageContext(
-            job.id, plan, self._store, self._home, self._fleet, self._evaluator, report, stopped
+            job.id, plan, self._store, self._home, self._fleet, self._compute, report, stopped
         )
         for stage in stages[first:]:
             context.check_stop()

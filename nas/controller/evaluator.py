@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from nas.controller.cluster import RayCluster, last_line
 from nas.errors import JobFailed
 from nas.evaluation import Evaluation, Split
 from nas.stages.plan import Plan
@@ -25,17 +25,19 @@ from searchspaces.architecture import Architecture
 __all__ = ["RayEvaluator"]
 
 START_SECONDS = 120.0
-"""How long the first actor may take to answer before Ray is taken to be out of processors."""
-
-START_ATTEMPTS = 2
-"""Ray's own processes are sometimes not up within Ray's own patience; a second start then is."""
+"""How long an actor may take to answer while Ray has a processor for it."""
 
 EVALUATION_SECONDS = 600.0
 """How long one evaluation may take."""
 
+LOOK_SECONDS = 1.0
+"""How often whoever waits looks whether the job was stopped, and whether there is still hope."""
 
 DEATHS_ALLOWED = 3
 """How often processes may die of one architecture before it counts as failed."""
+
+LOST_STARTS_ALLOWED = 16
+"""How many actors may be lost before they answer, one after another, before the cluster is at fault."""
 
 
 class _Scorer:
@@ -79,20 +81,36 @@ class _Request:
 
 
 class _Pool:
-    """Hands queued evaluations to actors as they come free, and replaces actors that die.
+    """Hands queued evaluations to actors that have answered, and replaces actors that die.
+
+    An actor that waits for a processor (another job has it, or its node is gone) keeps nothing waiting:
+    work goes to those that are there.
 
     Args:
+        cluster: that they run in.
         start: starts one actor.
         count: of actors.
         supernet: digest of the supernet whose weights they hold.
+        check_stop: raises where the job was stopped.
     """
 
-    def __init__(self, start: Callable[[], Any], count: int, supernet: str) -> None:
-        self._start = start
-        self._supernet = supernet
-        self._idle = deque(start() for _ in range(count))
+    def __init__(
+        self,
+        cluster: RayCluster,
+        start: Callable[[], Any],
+        count: int,
+        supernet: str,
+        check_stop: Callable[[], None],
+    ) -> None:
+        self._cluster, self._start, self._supernet, self._check_stop = cluster, start, supernet, check_stop
         self._queue: deque[_Request] = deque()
+        self._starting: dict[Any, Any] = {}
+        self._idle: deque[Any] = deque()
         self._running: dict[Any, tuple[Any, _Request]] = {}
+        self._lost_starts = 0
+        self._heard_at = time.monotonic()
+        for _ in range(count):
+            self._start_one()
 
     def wait_until_ready(self) -> None:
         """Return once one actor answers.
@@ -100,15 +118,8 @@ class _Pool:
         Raises:
             JobFailed: it could not start, or Ray has no processor for it.
         """
-        first = self._idle[0].ready.remote()
-        try:
-            ready, _ = ray.wait([first], timeout=START_SECONDS)
-            ray.get(ready)
-        except RayError as error:
-            cause = str(error).strip().splitlines()[-1]
-            raise JobFailed(f"an evaluation process could not start: {cause}") from error
-        if not ready:
-            raise JobFailed(f"Ray gave no processor for evaluations within {START_SECONDS:.0f} s")
+        while not self._idle:
+            self._wait()
 
     def submit(self, architecture: Architecture, split: Split) -> None:
         """See `nas.stages.stage.EvaluationPool`."""
@@ -118,13 +129,9 @@ class _Pool:
     def next(self) -> Evaluation:
         """See `nas.stages.stage.EvaluationPool`."""
         while True:
-            if not self._running:
+            if not self._queue and not self._running:
                 raise RuntimeError("no evaluation is queued")
-            ended, _ = ray.wait(list(self._running), num_returns=1, timeout=EVALUATION_SECONDS)
-            if not ended:
-                raise JobFailed(f"no evaluation ended within {EVALUATION_SECONDS:.0f} s")
-            evaluation = self._take(ended[0])
-            self._dispatch()
+            evaluation = self._wait()
             if evaluation is not None:
                 return evaluation
 
@@ -139,8 +146,55 @@ class _Pool:
 
     def close(self) -> None:
         """End the actors."""
-        for actor in [*self._idle, *(actor for actor, _ in self._running.values())]:
+        for actor in [*self._starting.values(), *self._idle, *(actor for actor, _ in self._running.values())]:
             ray.kill(actor)
+
+    def _wait(self) -> Evaluation | None:
+        """Take in one thing that happened, if anything does soon: an evaluation ended, an actor answered."""
+        ended, _ = ray.wait([*self._running, *self._starting], num_returns=1, timeout=LOOK_SECONDS)
+        self._check_stop()
+        evaluation = None
+        if ended:
+            self._heard_at = time.monotonic()
+            if ended[0] in self._starting:
+                self._welcome(ended[0])
+            else:
+                evaluation = self._take(ended[0])
+        else:
+            self._check_hope()
+        self._dispatch()
+        return evaluation
+
+    def _check_hope(self) -> None:
+        silent = time.monotonic() - self._heard_at
+        if self._running and silent > EVALUATION_SECONDS:
+            raise JobFailed(f"no evaluation ended within {EVALUATION_SECONDS:.0f} s")
+        if not self._running and silent > START_SECONDS:
+            self._cluster.require(1, "an evaluation")
+            free = ray.available_resources().get("CPU", 0)
+            if free >= 1:  # else other jobs have them all: wait for one of them to end
+                raise JobFailed(
+                    f"no evaluation process answered within {START_SECONDS:.0f} s, though Ray has "
+                    f"{free:g} free processors"
+                )
+
+    def _start_one(self) -> None:
+        actor = self._start()
+        self._starting[actor.ready.remote()] = actor
+
+    def _welcome(self, reference: Any) -> None:
+        actor = self._starting.pop(reference)
+        try:
+            ray.get(reference)
+        except RayError as error:
+            self._lost_starts += 1
+            own_fault = not isinstance(error, RayActorError) or error.actor_init_failed
+            if own_fault or self._lost_starts > LOST_STARTS_ALLOWED:
+                raise JobFailed(f"an evaluation process could not start: {last_line(error)}") from error
+            self._start_one()  # its node is gone
+        else:
+            self._lost_starts = 0
+            self._idle.append(actor)
 
     def _take(self, reference: Any) -> Evaluation | None:
         """The result, or None where its process died and another will do it again."""
@@ -149,15 +203,15 @@ class _Pool:
         try:
             value, seconds = ray.get(reference)
         except RayActorError:
-            actor = self._start()
+            self._start_one()
             request.deaths += 1
             if request.deaths < DEATHS_ALLOWED:
                 self._queue.appendleft(request)
-                self._idle.append(actor)
                 return None
         except RayTaskError:
-            pass  # this architecture cannot be scored: NaN says so
-        self._idle.append(actor)
+            self._idle.append(actor)  # this architecture cannot be scored: NaN says so
+        else:
+            self._idle.append(actor)
         return Evaluation(self._supernet, request.architecture.digest, request.split, value, seconds)
 
     def _dispatch(self) -> None:
@@ -168,68 +222,50 @@ class _Pool:
 
 
 class RayEvaluator:
-    """Starts Ray on first use and keeps it until `close`.
+    """Evaluation pools in a cluster.
 
     Args:
         home: folder that supernet paths are relative to.
-        address: of a Ray cluster; a local Ray in this machine's processors where None.
-        processors: of a local Ray; all of them where None.
     """
 
-    def __init__(self, home: Path, address: str | None = None, processors: int | None = None) -> None:
-        self._home = home
-        self._address = address
-        self._processors = processors
-        self._started = False
-        # Linux kills Ray's own processes when the thread that started them ends (PR_SET_PDEATHSIG, which
-        # Ray sets, goes by threads), and then Ray exits this process: a job's thread must not start them.
-        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray")
-
-    def start(self) -> None:
-        """Start Ray now rather than with the first evaluation. It takes over SIGTERM: whoever handles that
-        must do so afterwards, or be aborted three seconds into its handling."""
-        self._keeper.submit(self._start).result()
+    def __init__(self, cluster: RayCluster, home: Path) -> None:
+        self._cluster, self._home = cluster, home
+        self._lock = Lock()
+        self._weights: tuple[str, Any] | None = None
 
     @contextmanager
-    def open(self, plan: Plan, supernet: SupernetRecord) -> Iterator[_Pool]:
-        """A pool with one actor a processor."""
-        self.start()
-        from safetensors.numpy import load_file
+    def open(self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]) -> Iterator[_Pool]:
+        """See `nas.stages.stage.Compute.evaluations`: one actor a processor, but no more of them than
+        evaluations that the search has out at once.
 
-        weights = ray.put(load_file(self._home / supernet.path))
+        Raises:
+            JobFailed: the cluster has no processor, or an actor cannot start.
+        """
+        capacity = self._cluster.require(1, "an evaluation")
+        weights = self._put(supernet)
         space = plan.space.spec.model_dump(mode="json")
         task = {"name": plan.task.name, **plan.task.options.model_dump(mode="json")}
         scorer = ray.remote(num_cpus=1)(_Scorer)
-        count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        pool = _Pool(lambda: scorer.remote(space, task, weights), count, supernet.digest)
+        count = min(capacity.possible, plan.spec.budget.search.batch)
+        pool = _Pool(
+            self._cluster, lambda: scorer.remote(space, task, weights), count, supernet.digest, check_stop
+        )
         try:
             pool.wait_until_ready()
             yield pool
         finally:
             pool.close()
 
-    def _start(self) -> None:
-        for attempt in range(START_ATTEMPTS):
-            if self._started or ray.is_initialized():
-                return
-            try:
-                ray.init(
-                    address=self._address,
-                    num_cpus=None if self._address else self._processors,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-            except (RuntimeError, ConnectionError) as error:
-                ray.shutdown()
-                if attempt + 1 == START_ATTEMPTS:
-                    raise JobFailed(f"Ray did not start: {error}") from error
-            else:
-                self._started = True
-
     def close(self) -> None:
-        """Stop the local Ray, where this object started it."""
-        if self._started:
-            ray.shutdown()
-            self._started = False
-        self._keeper.shutdown()
+        """Let go of weights in the object store; before the cluster is closed."""
+        self._weights = None
+
+    def _put(self, supernet: SupernetRecord) -> Any:
+        """The weights in the object store: put there once, however many pools of a supernet follow one
+        another; each node fetches one copy, which its actors share."""
+        from safetensors.numpy import load_file
+
+        with self._lock:
+            if self._weights is None or self._weights[0] != supernet.digest:
+                self._weights = supernet.digest, ray.put(load_file(self._home / supernet.path))
+            return self._weights[1]

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from nas.controller.compute import RayCompute
 from nas.controller.controller import Controller
-from nas.controller.evaluator import RayEvaluator
 from nas.errors import JobInterrupted, NasError
 from nas.service.door import WorkerDoor
 from nas.service.fleet import EmbeddedFleet
@@ -27,12 +27,12 @@ LOOK_SECONDS = 1.0
 
 
 class Engine:
-    """The controller of one store, with its devices and its evaluation processes.
+    """The controller of one store, with its devices and its processors.
 
     Args:
         home: folder beside the database.
         door: how workers come in.
-        ray_address: of a Ray cluster that evaluates; None for a local Ray.
+        ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
         by_itself: whether jobs are run without anyone asking for each.
     """
 
@@ -46,8 +46,8 @@ class Engine:
     ) -> None:
         self._store = store
         self._fleet = EmbeddedFleet(home, door)
-        self._evaluator = RayEvaluator(home, ray_address)
-        self._controller = Controller(store, home, self._fleet, self._evaluator, by_itself)
+        self._compute = RayCompute(home, ray_address)
+        self._controller = Controller(store, home, self._fleet, self._compute, by_itself)
 
     def start(self, job_id: str) -> Run:
         """Run a job in a thread of its own."""
@@ -58,8 +58,8 @@ class Engine:
         return self._fleet.start()
 
     def warm_up(self) -> None:
-        """Start what evaluates before any job needs it."""
-        self._evaluator.start()
+        """Start Ray before any job needs it."""
+        self._compute.start()
 
     def unserved(self, targets: Iterable[Target]) -> list[Target]:
         """Those that no device connected to this process serves."""
@@ -71,7 +71,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop every process that was started."""
-        self._evaluator.close()
+        self._compute.close()
         self._fleet.close()
 
 

@@ -74,7 +74,7 @@ class Plan:
         content = {
             "space": self.space.digest,
             "task": self.task.digest,
-            "train": self.spec.budget.train.model_dump(mode="json"),
+            "train": self.spec.budget.train.identity(),
             "seed": self.train_seed,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -25,7 +25,7 @@ class Search(Stage):
         plan = context.plan
         candidates = Candidates(context, stored_predictors(context))
         earlier = context.store.evaluations(plan.supernet_digest, Split.VALIDATION)
-        with context.evaluator.open(plan, trained_supernet(context)) as pool:
+        with context.compute.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
             search(
                 context,
                 self.name,

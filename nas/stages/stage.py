@@ -14,11 +14,15 @@ from nas.evaluation import Evaluation, Split
 from nas.job import Event, EventKind, StageName
 from nas.stages.plan import Plan
 from nas.store.store import Store, SupernetRecord
+from nas.training import TrainingResult
 from searchspaces.architecture import Architecture
 from workers.request import MeasurementRequest, Outcome
 from workers.target import Target
 
-__all__ = ["EvaluationPool", "Evaluator", "Fleet", "Stage", "StageContext"]
+__all__ = ["Compute", "EvaluationPool", "Fleet", "Stage", "StageContext", "TrainingProgress"]
+
+TrainingProgress = Callable[[int, int, dict[str, float]], None]
+"""Steps done, steps in all, and facts by name."""
 
 
 class Fleet(Protocol):
@@ -46,11 +50,23 @@ class EvaluationPool(Protocol):
         """Those that have ended besides; does not wait."""
 
 
-class Evaluator(Protocol):
-    """Starts evaluation pools (`nas.controller.evaluator.RayEvaluator`)."""
+class Compute(Protocol):
+    """The processors that train and score (`nas.controller.compute.RayCompute`)."""
 
-    def open(self, plan: Plan, supernet: SupernetRecord) -> AbstractContextManager[EvaluationPool]:
-        """A pool for one supernet; its processes end with the context."""
+    def evaluations(
+        self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
+    ) -> AbstractContextManager[EvaluationPool]:
+        """A pool for one supernet; its processes end with the context.
+
+        Args:
+            check_stop: called while waiting for an evaluation; raises where the job was stopped.
+        """
+
+    def train(
+        self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]
+    ) -> TrainingResult:
+        """Train the plan's supernet, or go on with it, as `nas.training.train_supernet` does, with the
+        workers of its budget."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,7 @@ class StageContext:
     store: Store
     home: Path
     fleet: Fleet
-    evaluator: Evaluator
+    compute: Compute
     report: Callable[[Event], None]
     stopped: Callable[[], bool]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from nas.job import StageName
 from nas.stages.stage import Stage, StageContext
 from nas.store.store import SupernetRecord
-from nas.training import train_supernet
 
 __all__ = ["Train"]
 
@@ -33,9 +32,7 @@ class Train(Stage):
                 self.name, done, total, "  ".join(f"{name} {value:,.4g}" for name, value in facts.items())
             )
 
-        result = train_supernet(
-            plan.space, plan.task, plan.spec.budget.train, plan.train_seed, folder, progress, context.stopped
-        )
+        result = context.compute.train(plan, folder, progress, context.stopped)
         context.check_stop()
         context.progress(self.name, result.steps, steps, "trained")
         context.store.put_supernet(

@@ -32,7 +32,8 @@ class Verify(Stage):
         """See the class."""
         budget = context.plan.spec.budget.verify
         first = int((context.store.state(context.job_id, STATE) or {"round": 1})["round"])
-        with context.evaluator.open(context.plan, trained_supernet(context)) as pool:
+        supernet = trained_supernet(context)
+        with context.compute.evaluations(context.plan, supernet, context.check_stop) as pool:
             for number in range(first, budget.rounds + 1):
                 if self._holds(context, number) or number == budget.rounds:
                     break

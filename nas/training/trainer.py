@@ -16,6 +16,7 @@ from nas.job import TrainBudget
 from nas.tasks import Task
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.optimizer import SupernetOptimizer
+from nas.training.ranks import Alone, Ranks
 from nas.training.schedule import learning_rate_factor, sampled_architectures
 from searchspaces.space import SearchSpace
 
@@ -55,35 +56,47 @@ class Trainer:
     """A supernet and its optimiser, one step at a time.
 
     Everything random in a step is a function of (seed, step), so `tensors` is the whole state.
+
+    Args:
+        ranks: that share every batch, each with a trainer of its own; all hold the same bits after every
+            step. Rank r of R takes sequences r, r + R, … of a batch and gradients are summed, so that R
+            changes a step by the order of its sums alone.
     """
 
-    def __init__(self, space: SearchSpace, task: Task, budget: TrainBudget, seed: int) -> None:
+    def __init__(
+        self, space: SearchSpace, task: Task, budget: TrainBudget, seed: int, ranks: Ranks | None = None
+    ) -> None:
         import torch
 
         from searchspaces.supernet import Supernet
 
         self.space, self.task, self.budget, self.seed = space, task, budget, seed
+        self.ranks: Ranks = ranks or Alone()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.supernet = Supernet(space)
+            self.supernet = Supernet(space).to(self.ranks.device)
         self.optimizer = SupernetOptimizer(self.supernet)
 
     def step(self, number: int) -> float:
-        """Take step `number` (0, 1, …); returns its training loss in nats."""
+        """Take step `number` (0, 1, …); returns its training loss in nats, over the whole batch."""
         import torch
 
-        budget = self.budget
-        batch = self.task.batch(number, self.seed, budget.batch, self.space.spec.context)
+        budget, ranks = self.budget, self.ranks
+        whole = self.task.batch(number, self.seed, budget.batch, self.space.spec.context)
+        batch = whole[ranks.rank :: ranks.count].to(ranks.device)
         architectures = sampled_architectures(self.space, self.seed, number, budget.sandwich)
+        weight = len(batch) / len(whole) / len(architectures)
         self.supernet.zero_grad()
-        total = 0.0
+        total = torch.zeros((), device=ranks.device)
         for architecture in architectures:
-            loss = self.task.loss(self.supernet(batch[:, :-1], architecture), batch) / len(architectures)
+            loss = self.task.loss(self.supernet(batch[:, :-1], architecture), batch) * weight
             loss.backward()
-            total += loss.item()
+            total += loss.detach()
+        # The same architectures everywhere, so that the same weights have a gradient everywhere.
+        ranks.sum([p.grad for p in self.supernet.parameters() if p.grad is not None] + [total])
         torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), GRADIENT_NORM)
         self.optimizer.step(budget.learning_rate * learning_rate_factor(number, budget.steps))
-        return total
+        return total.item()
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights as ``weight/NAME`` and the optimiser's moments as ``KEY/NAME``."""
@@ -96,10 +109,11 @@ class Trainer:
         moments: dict[str, Tensor] = {}
         for key, value in tensors.items():
             kind, _, name = key.partition("/")
+            moved = value.to(self.ranks.device)
             if kind == "weight":
-                weights[name] = value
+                weights[name] = moved
             else:
-                moments[key] = value
+                moments[key] = moved
         self.supernet.load_state_dict(weights)
         self.optimizer.load(moments)
 
@@ -136,7 +150,7 @@ def _run_digest(space: SearchSpace, task: Task, budget: TrainBudget, seed: int) 
     content = {
         "space": space.digest,
         "task": task.digest,
-        "budget": budget.model_dump(mode="json"),
+        "budget": budget.identity(),
         "seed": seed,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -150,34 +164,44 @@ def train_supernet(
     folder: Path,
     progress: Callable[[int, int, dict[str, float]], None],
     stop: Callable[[], bool],
+    ranks: Ranks | None = None,
 ) -> TrainingResult:
     """Train, or go on from the checkpoint in `folder`, until the budget's steps are taken.
 
-    Deterministic by seed, on one machine with the same number of torch threads: a run that was stopped
-    or killed and started again ends with the same bits as one that was not.
+    Deterministic by seed, on one machine with the same number of torch threads and of ranks: a run that
+    was stopped or killed and started again ends with the same bits as one that was not. A checkpoint may
+    be gone on from by another number of ranks, which changes no more than the order of sums.
 
     Args:
         seed: of the initial weights, the batches and the sampled architectures.
-        folder: keeps `checkpoint.safetensors` while training and `supernet.safetensors` at the end.
-        progress: called about once a second with steps done, steps in all, and ``loss`` (nats, mean of
-            the last steps) and ``tokens_per_second``.
-        stop: asked before every step; where it answers True the state is saved and the call returns.
+        folder: keeps `checkpoint.safetensors` while training and `supernet.safetensors` at the end;
+            rank 0 writes it and all ranks read it.
+        progress: called on rank 0 about once a second with steps done, steps in all, and ``loss`` (nats,
+            mean of the last steps) and ``tokens_per_second``.
+        stop: asked before every step; where it answers True on any rank the state is saved and the call
+            returns on all.
+        ranks: whom this process trains with; None for nobody.
 
     Raises:
         InvalidSpec: the task's data cannot fill a sequence of the space's context.
-        JobFailed: the checkpoint is unreadable or of another run, or the loss is no finite number.
+        JobFailed: the checkpoint is unreadable or of another run, the ranks do not see the same one, or
+            the loss is no finite number.
         StoreUnavailable: the disk cannot take a checkpoint.
     """
+    ranks = ranks or Alone()
     final, checkpoint = folder / "supernet.safetensors", folder / "checkpoint.safetensors"
     run = _run_digest(space, task, budget, seed)
+    log, tensors = _begin(final if final.is_file() else checkpoint, run)
+    if not ranks.agree(len(log.losses)):
+        raise JobFailed(f"not every process sees the same files in {folder}: put it where all of them do")
     if final.is_file():
-        return _Log.load(final, run)[0].result(final)
-    trainer, log = Trainer(space, task, budget, seed), _Log(run)
-    if checkpoint.is_file():
-        log, tensors = _Log.load(checkpoint, run)
+        return log.result(final)
+    trainer = Trainer(space, task, budget, seed, ranks)
+    if tensors:
         trainer.load(tensors)
+    leads = ranks.rank == 0
     saved = reported = time.monotonic()
-    while len(log.losses) < budget.steps and not stop():
+    while len(log.losses) < budget.steps and not ranks.any(stop()):
         begun = time.monotonic()
         loss = trainer.step(len(log.losses))
         now = time.monotonic()
@@ -187,20 +211,25 @@ def train_supernet(
         log.losses.append(loss)
         log.tokens += budget.batch * space.spec.context
         log.seconds += now - begun
-        if now - reported >= PROGRESS_SECONDS:
+        if leads and now - reported >= PROGRESS_SECONDS:
             recent = log.losses[-RECENT_STEPS:]
             facts = {"loss": sum(recent) / len(recent), "tokens_per_second": log.tokens_per_second}
             progress(len(log.losses), budget.steps, facts)
             reported = now
-        if now - saved >= CHECKPOINT_SECONDS:
+        if leads and now - saved >= CHECKPOINT_SECONDS:
             log.save(checkpoint, trainer.tensors())
             saved = now
-    if len(log.losses) < budget.steps:
+    if leads and len(log.losses) < budget.steps:
         log.save(checkpoint, trainer.tensors())
-    else:
+    elif leads:
         log.save(final, trainer.supernet.state_dict())
         checkpoint.unlink(missing_ok=True)
     return log.result(final)
+
+
+def _begin(path: Path, run: str) -> tuple[_Log, dict[str, Tensor]]:
+    """What an earlier run left, or nothing."""
+    return _Log.load(path, run) if path.is_file() else (_Log(run), {})
 
 
 def load_supernet(space: SearchSpace, path: Path) -> Supernet:

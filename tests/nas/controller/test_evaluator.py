@@ -6,15 +6,20 @@ import math
 import os
 import signal
 import subprocess
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from nas.controller import evaluator as evaluator_module
+from nas.controller.cluster import RayCluster
 from nas.controller.evaluator import RayEvaluator
-from nas.errors import JobFailed
+from nas.errors import JobFailed, JobInterrupted
 from nas.evaluation import Split
 from nas.job import load_job_spec
 from nas.stages.plan import resolve
@@ -40,9 +45,13 @@ def home(tmp_path_factory, plan):
 
 @pytest.fixture(scope="module")
 def evaluator(home):
-    evaluator = RayEvaluator(home)
-    yield evaluator
-    evaluator.close()
+    cluster = RayCluster()
+    yield RayEvaluator(cluster, home)
+    cluster.close()
+
+
+def go_on() -> None:
+    """Nobody stops the job."""
 
 
 @pytest.fixture
@@ -55,18 +64,24 @@ def architectures(plan):
     return plan.space.decode(np.unique(plan.space.sample(12, np.random.default_rng(0)), axis=0))
 
 
-def test_scores_are_those_of_the_supernet_itself(plan, home, evaluator, record, architectures):
-    from safetensors.torch import load_file
-
+def test_scores_are_those_of_the_supernet_whose_weights_are_put_once(
+    plan, home, evaluator, record, architectures, monkeypatch
+):
+    put = []
+    monkeypatch.setattr(evaluator_module.ray, "put", lambda x, real=ray.put: put.append(x) or real(x))
     supernet = Supernet(plan.space)
     supernet.load_state_dict(load_file(home / "net.safetensors"))
-    with evaluator.open(plan, record) as pool:
-        for architecture in architectures:
-            pool.submit(architecture, Split.VALIDATION)
-        scores = {e.digest: e for e in [pool.next(), *pool.drain()]}
-        while len(scores) < len(architectures):
-            scores |= {e.digest: e for e in [pool.next(), *pool.drain()]}
-        assert pool.drain() == []
+    scores = {}
+    for part in (architectures[:6], architectures[6:]):
+        with evaluator.open(plan, record, go_on) as pool:
+            for architecture in part:
+                pool.submit(architecture, Split.VALIDATION)
+            found = []
+            while len(found) < len(part):
+                found += [pool.next(), *pool.drain()]
+            assert pool.drain() == []
+            scores |= {e.digest: e for e in found}
+    assert [weights.keys() for weights in put] == [supernet.state_dict().keys()]
     for architecture in architectures:
         with torch.inference_mode():
             here = plan.task.evaluate(lambda tokens, a=architecture: supernet(tokens, a), Split.VALIDATION)
@@ -82,7 +97,7 @@ def scorers() -> set[int]:
 
 def test_a_killed_process_loses_no_evaluation(plan, evaluator, record, architectures):
     others = scorers()
-    with evaluator.open(plan, record) as pool:
+    with evaluator.open(plan, record, go_on) as pool:
         for architecture in architectures:
             pool.submit(architecture, Split.VALIDATION)
         done = [pool.next()]
@@ -96,7 +111,7 @@ def test_an_architecture_that_cannot_be_scored_is_nan_and_the_others_go_on(
     plan, evaluator, record, architectures
 ):
     wrong = Architecture(256, 32, (Layer("window:16", 3, "mlp", 1.0),))  # 32 is no multiple of 3
-    with evaluator.open(plan, record) as pool:
+    with evaluator.open(plan, record, go_on) as pool:
         pool.submit(wrong, Split.TEST)
         pool.submit(architectures[0], Split.TEST)
         values = {e.digest: e.value for e in (pool.next(), pool.next())}
@@ -105,11 +120,22 @@ def test_an_architecture_that_cannot_be_scored_is_nan_and_the_others_go_on(
 
 
 def test_weights_that_do_not_fit_the_space_are_said_to_be_so(plan, home, evaluator, record):
-    from dataclasses import replace
-
     save_file({"norm": torch.ones(3)}, home / "other.safetensors")
     with (
         pytest.raises(JobFailed, match="could not start"),
-        evaluator.open(plan, replace(record, path="other.safetensors")),
+        evaluator.open(plan, replace(record, digest="other", path="other.safetensors"), go_on),
     ):
         pass
+
+
+def test_another_jobs_processors_are_waited_for_until_stopped(plan, evaluator, record, monkeypatch):
+    """Of two jobs at once the second has no processor until the first lets go of one: not an error."""
+    monkeypatch.setattr(evaluator_module, "START_SECONDS", 0.5)
+    stopped_at = time.monotonic() + 4
+
+    def check_stop() -> None:
+        if time.monotonic() > stopped_at:
+            raise JobInterrupted("stopped")
+
+    with evaluator.open(plan, record, go_on), pytest.raises(JobInterrupted):
+        evaluator.open(plan, record, check_stop).__enter__()

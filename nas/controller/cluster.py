@@ -1,0 +1,221 @@
+"""Ray: started in this machine on first use, or joined where there is a cluster."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from nas.errors import JobFailed
+
+__all__ = ["Board", "Capacity", "RayCluster", "last_line"]
+
+START_ATTEMPTS = 2
+"""Ray's own processes are sometimes not up within Ray's own patience; a second start then is."""
+
+ANSWER_SECONDS = 60.0
+"""How long the cluster may take to say what it has: a task that needs no processor."""
+
+WATCH_SECONDS = 0.2
+"""How often what a function in the cluster posts is looked at."""
+
+ASK_SECONDS = 0.5
+"""How often such a function asks whether it should stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Processors of a cluster.
+
+    Attributes:
+        present: of the nodes that are alive.
+        possible: with every node that an autoscaler may add; `present` where there is none.
+        gpus: of the nodes that are alive.
+        nodes: that are alive.
+    """
+
+    present: int
+    possible: int
+    gpus: int
+    nodes: int
+
+
+class RayCluster:
+    """Starts or joins Ray on first use and keeps it until `close`.
+
+    Args:
+        address: of a Ray cluster, ``HOST:PORT`` from one of its own nodes or ``ray://HOST:PORT`` from
+            anywhere; a local Ray where None.
+        processors: of a local Ray; all of this machine's where None.
+    """
+
+    def __init__(self, address: str | None = None, processors: int | None = None) -> None:
+        self._address = address
+        self._processors = processors
+        self._started = False
+        # Linux kills Ray's own processes when the thread that started them ends (PR_SET_PDEATHSIG, which
+        # Ray sets, goes by threads), and then Ray exits this process: a job's thread must not start them.
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray")
+
+    def start(self) -> None:
+        """Start Ray, unless it has. It takes over SIGTERM: whoever handles that must do so afterwards, or
+        be aborted three seconds into its handling.
+
+        Raises:
+            JobFailed: Ray does not start, or nobody answers at the address.
+        """
+        self._keeper.submit(self._start).result()
+
+    def _start(self) -> None:
+        for attempt in range(START_ATTEMPTS):
+            if self._started or ray.is_initialized():
+                return
+            try:
+                ray.init(
+                    address=self._address,
+                    num_cpus=None if self._address else self._processors,
+                    include_dashboard=None if self._address else False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            except (RuntimeError, ConnectionError, TimeoutError) as error:
+                ray.shutdown()
+                if attempt + 1 == START_ATTEMPTS:
+                    what = f"no Ray cluster at {self._address}" if self._address else "Ray did not start"
+                    raise JobFailed(f"{what}: {error}") from error
+            else:
+                self._started = True
+
+    def close(self) -> None:
+        """Stop the local Ray, or leave the cluster, where this object started or joined it."""
+        if self._started:
+            ray.shutdown()
+            self._started = False
+
+    def capacity(self) -> Capacity:
+        """What the cluster has at the moment.
+
+        Raises:
+            JobFailed: it does not answer.
+        """
+        self.start()
+        task = ray.remote(num_cpus=0)(_capacity)
+        try:
+            return ray.get(task.remote(), timeout=ANSWER_SECONDS)
+        except RayError as error:
+            raise JobFailed(f"the Ray cluster does not say what it has: {last_line(error)}") from error
+
+    def require(self, processors: int, what: str) -> Capacity:
+        """Ray lets a task that no node can ever run wait without a word: ask first.
+
+        Args:
+            what: wants them, for the message.
+
+        Raises:
+            JobFailed: the cluster has fewer and no autoscaler may add them.
+        """
+        capacity = self.capacity()
+        if capacity.possible < processors:
+            raise JobFailed(
+                f"{what} needs {processors} processors; the Ray cluster's {capacity.nodes} nodes have "
+                f"{capacity.present} in all, and none may be added"
+            )
+        return capacity
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        told: Callable[[Any], None],
+        stopped: Callable[[], bool],
+    ) -> Any:
+        """Run a function in the cluster, which may start other processes there, and return its result.
+
+        The function is called with a `Board` before its own arguments. It holds no processor itself.
+
+        Args:
+            told: called here with whatever the function posts on its board, in order.
+            stopped: asked here a few times a second; the board hands the answer on.
+
+        Raises:
+            JobFailed: the function raised, or its process died.
+        """
+        self.start()
+        posted: Any = ray.remote(num_cpus=0)(_Posted).remote()
+        result = ray.remote(num_cpus=0, max_retries=0)(function).remote(Board(posted), *arguments)
+        try:
+            while True:
+                ended, _ = ray.wait([result], timeout=WATCH_SECONDS)
+                for message in ray.get(posted.take.remote(stopped())):
+                    told(message)
+                if ended:
+                    return ray.get(result)
+        except RayError as error:
+            raise JobFailed(last_line(error)) from error
+        finally:
+            ray.cancel(result)
+            ray.kill(posted)
+
+
+class Board:
+    """What a function that `RayCluster.run` runs, and the processes that it starts, tell and ask the
+    process that runs the job. It may be handed on to them."""
+
+    def __init__(self, posted: Any) -> None:
+        self._posted = posted
+        self._asked_at = 0.0
+        self._stopped = False
+
+    def post(self, message: Any) -> None:
+        """Tell something; returns once it is kept."""
+        ray.get(self._posted.post.remote(message))
+
+    def stopped(self) -> bool:
+        """Whether the job was asked to stop; the answer may be half a second old."""
+        now = time.monotonic()
+        if now - self._asked_at >= ASK_SECONDS:
+            self._asked_at = now
+            self._stopped = ray.get(self._posted.stopped.remote())
+        return self._stopped
+
+
+class _Posted:
+    """The actor behind a `Board`."""
+
+    def __init__(self) -> None:
+        self._messages: list[Any] = []
+        self._stopped = False
+
+    def post(self, message: Any) -> None:
+        self._messages.append(message)
+
+    def take(self, stopped: bool) -> list[Any]:
+        self._stopped = self._stopped or stopped
+        taken, self._messages = self._messages, []
+        return taken
+
+    def stopped(self) -> bool:
+        return self._stopped
+
+
+def _capacity() -> Capacity:
+    """Runs in the cluster, where an autoscaler's configuration can be read through any kind of address."""
+    from ray._private.state import state  # what Ray's own libraries ask; there is no public question
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    present = int(sum(resources.get("CPU", 0) for resources in alive))
+    possible = (state.get_max_resources_from_cluster_config() or {}).get("CPU", 0)
+    gpus = int(sum(resources.get("GPU", 0) for resources in alive))
+    return Capacity(present, max(present, int(possible)), gpus, len(alive))
+
+
+def last_line(error: BaseException) -> str:
+    """What an error of Ray says, without the traces of other processes."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,55 @@
+"""The processors that train and score, all of them Ray's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from nas.controller.cluster import RayCluster
+from nas.controller.data_parallel import train_together
+from nas.controller.evaluator import RayEvaluator
+from nas.stages.plan import Plan
+from nas.stages.stage import EvaluationPool, TrainingProgress
+from nas.store.store import SupernetRecord
+from nas.training import TrainingResult, train_supernet
+
+__all__ = ["RayCompute"]
+
+
+class RayCompute:
+    """See `nas.stages.stage.Compute`.
+
+    Args:
+        home: folder that supernet paths are relative to; of a cluster of several machines on storage that
+            all of them share, where supernets are trained by several workers.
+        address: of a Ray cluster, see `RayCluster`; None for a local Ray.
+    """
+
+    def __init__(self, home: Path, address: str | None = None) -> None:
+        self.cluster = RayCluster(address)
+        self._evaluator = RayEvaluator(self.cluster, home)
+
+    def start(self) -> None:
+        """Start Ray now rather than with the first work, see `RayCluster.start`."""
+        self.cluster.start()
+
+    def close(self) -> None:
+        """Stop what was started."""
+        self._evaluator.close()
+        self.cluster.close()
+
+    def evaluations(
+        self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
+    ) -> AbstractContextManager[EvaluationPool]:
+        """See `Compute.evaluations`."""
+        return self._evaluator.open(plan, supernet, check_stop)
+
+    def train(
+        self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]
+    ) -> TrainingResult:
+        """See `Compute.train`."""
+        budget = plan.spec.budget.train
+        if budget.workers > 1:
+            return train_together(self.cluster, plan, folder, progress, stopped)
+        return train_supernet(plan.space, plan.task, budget, plan.train_seed, folder, progress, stopped)

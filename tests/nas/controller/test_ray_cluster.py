@@ -1,0 +1,87 @@
+"""A Ray cluster of several nodes on this machine: work spreads, and a killed node's work is redone."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+import ray
+import torch
+from ray.cluster_utils import Cluster
+from safetensors.torch import save_file
+
+from nas.controller.cluster import RayCluster
+from nas.controller.evaluator import RayEvaluator
+from nas.errors import JobFailed
+from nas.evaluation import Split
+from nas.job import load_job_spec
+from nas.stages.plan import resolve
+from nas.store.store import SupernetRecord
+from searchspaces.supernet import Supernet
+
+
+@pytest.fixture(scope="module")
+def machines():
+    """A head that evaluates nothing and two nodes of one processor each."""
+    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [machines.add_node(num_cpus=1) for _ in range(2)]
+    yield machines, nodes
+    machines.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster(machines):
+    cluster = RayCluster(machines[0].address)
+    yield cluster
+    cluster.close()
+
+
+def scorers() -> dict[str, str]:
+    """Nodes of the live evaluation processes, by process."""
+    actors = ray._private.state.actors().values()
+    return {
+        a["ActorID"]: a["Address"]["NodeID"]
+        for a in actors
+        if a["State"] == "ALIVE" and "_Scorer" in a["ActorClassName"]
+    }
+
+
+def test_more_processors_than_there_are_is_an_error_at_once(cluster):
+    started = time.monotonic()
+    with pytest.raises(
+        JobFailed, match=r"training needs 3 processors; the Ray cluster's 3 nodes have 2 in all"
+    ):
+        cluster.require(3, "training")
+    assert cluster.require(2, "training").possible == 2
+    assert time.monotonic() - started < 60
+
+
+def test_evaluations_spread_and_those_of_a_killed_node_are_redone(machines, cluster, tmp_path):
+    spec = {"space": "hybrid-lm", "task": {"name": "text", "evaluation_tokens": 16384}, "targets": [{}]}
+    plan = resolve(load_job_spec(spec))
+    torch.manual_seed(0)
+    supernet = Supernet(plan.space)
+    save_file(supernet.state_dict(), tmp_path / "net.safetensors")
+    record = SupernetRecord("net", plan.space.digest, plan.task.digest, 0, 0, 0.0, "net.safetensors")
+    architectures = plan.space.decode(plan.space.sample(12, np.random.default_rng(0)))
+    with RayEvaluator(cluster, tmp_path).open(plan, record, lambda: None) as pool:
+        for architecture in architectures:
+            pool.submit(architecture, Split.VALIDATION)
+        done = [pool.next()]
+        while len(pool._running) < 2:  # the second node's process answers a little later
+            done.append(pool.next())
+        assert len(set(scorers().values())) == 2
+        lost = {request.architecture.digest: request for _, request in pool._running.values()}
+        machines[0].remove_node(machines[1].pop(), allow_graceful=False)
+        done += [pool.next() for _ in architectures[len(done) :]]
+        assert sum(request.deaths for request in lost.values()) == 1, "one was in the middle of its work"
+    assert sorted(e.digest for e in done) == sorted(a.digest for a in architectures)
+    values = {e.digest: e.value for e in done}
+    for architecture in architectures:
+        if architecture.digest in lost and lost[architecture.digest].deaths:
+            with torch.inference_mode():
+                here = plan.task.evaluate(lambda x, a=architecture: supernet(x, a), Split.VALIDATION)
+            assert values[architecture.digest] == pytest.approx(here, rel=1e-5)
+    assert not any(math.isnan(value) for value in values.values())
