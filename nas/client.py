@@ -17,7 +17,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.errors import InvalidSpec
 from nas.service.api import Service as Client
+from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
     from workers.tls import ClientTls
@@ -31,6 +33,7 @@ def connect(
     token: str | None = None,
     tls: ClientTls | None = None,
     home: str | Path | None = None,
+    ray_address: str | None = None,
 ) -> Client:
     """Open the service.
 
@@ -40,11 +43,20 @@ def connect(
         tls: whom to believe and what to show; None for plain text.
         home: folder of the embedded service: its database, supernets and exported blocks; `$NAS_HOME`
             where None, else ``./.nas``.
+        ray_address: of a Ray cluster that trains and evaluates for the embedded service; None for this
+            machine.
+
+    Raises:
+        InvalidSpec: `ray_address` was given for a service elsewhere, which has its own.
     """
     if server is not None:
+        if ray_address is not None:
+            message = f"{server} runs the jobs: start it with nas serve --ray-address {ray_address}"
+            raise InvalidSpec([Problem("ray_address", message)])
         from nas.service.remote import RemoteService
 
         return RemoteService(server, token or os.environ.get("NAS_TOKEN"), tls)
     from nas.service.local import LocalService
 
-    return LocalService(Path(home or os.environ.get("NAS_HOME") or ".nas"))
+    home = Path(home or os.environ.get("NAS_HOME") or ".nas")
+    return LocalService(home, ray_address=ray_address)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.cli.output import error_console, print_json, result_console
-from nas.cli.settings import Job, Json, open_client
+from nas.cli.settings import Job, Json, RayAddress, open_client
 
 if TYPE_CHECKING:
     from nas.client import Client
@@ -20,6 +20,7 @@ __all__ = ["cancel", "list_jobs", "resume", "run_and_answer", "search", "show"]
 def search(
     context: typer.Context,
     spec: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job: see the README for its form.")],
+    ray_address: RayAddress = None,
     json: Json = False,
 ) -> None:
     """Run a job to its end and print its front.
@@ -29,19 +30,20 @@ def search(
 
     [dim]nas search job.yaml[/dim]
     [dim]nas search job.yaml --json > front.json[/dim]
+    [dim]nas search job.yaml --ray-address ray://head.example.org:10001[/dim]
     """
-    with open_client(context) as client:
+    with open_client(context, ray_address) as client:
         job = client.submit(spec)
         error_console().print(f"job [bold]{job.id}[/]")
         run_and_answer(client, job.id, as_json=json)
 
 
-def resume(context: typer.Context, job: Job, json: Json = False) -> None:
+def resume(context: typer.Context, job: Job, ray_address: RayAddress = None, json: Json = False) -> None:
     """Go on with a job from its last completed unit of work, and print its front.
 
     [dim]nas resume latest[/dim]
     """
-    with open_client(context) as client:
+    with open_client(context, ray_address) as client:
         run_and_answer(client, client.job(job).id, as_json=json)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli.output import error_console, print_json, result_console
-from nas.cli.settings import Job, Json, open_client, settings_of
+from nas.cli.settings import Job, Json, RayAddress, open_client, settings_of
 
 if TYPE_CHECKING:
     from workers.tls import ServerTls
@@ -50,10 +50,7 @@ def serve(
         typer.Option(envvar="NAS_DATA", help="The only folder that jobs may read data from; none: none."),
     ] = None,
     parallel: Annotated[int, typer.Option(min=0, help="Jobs that run here at once.")] = 1,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(envvar="NAS_RAY_ADDRESS", help="Of a Ray cluster that evaluates; none: this machine."),
-    ] = None,
+    ray_address: RayAddress = None,
     level: Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
     """Serve users and workers over gRPC until stopped; jobs go on where they were at the next start.

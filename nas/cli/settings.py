@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nas.client import Client
     from workers.tls import ClientTls
 
-__all__ = ["Job", "Json", "Maximum", "Settings", "bounds_from", "open_client", "settings_of"]
+__all__ = ["Job", "Json", "Maximum", "RayAddress", "Settings", "bounds_from", "open_client", "settings_of"]
 
 
 @dataclass
@@ -45,12 +45,22 @@ def settings_of(context: typer.Context) -> Settings:
     return context.ensure_object(Settings) if found is None else found
 
 
-def open_client(context: typer.Context) -> Client:
-    """The one door to the service; a context manager."""
+def open_client(context: typer.Context, ray_address: str | None = None) -> Client:
+    """The one door to the service; a context manager.
+
+    Args:
+        ray_address: for a command that runs jobs, where it was given one.
+    """
     from nas.client import connect
 
     settings = settings_of(context)
-    return connect(settings.server, token=settings.token, tls=settings.tls, home=settings.home)
+    return connect(
+        settings.server,
+        token=settings.token,
+        tls=settings.tls,
+        home=settings.home,
+        ray_address=ray_address,
+    )
 
 
 def _note_json(context: typer.Context, value: bool) -> bool:
@@ -65,6 +75,15 @@ Json = Annotated[
 Job = Annotated[
     str,
     typer.Argument(metavar="JOB", help="Id of a job, the beginning of one, or [bold]latest[/bold]."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        envvar="NAS_RAY_ADDRESS",
+        help="Of a Ray cluster that trains and evaluates, [bold]ray://HOST:PORT[/] or, on one of its own "
+        "nodes, HOST:PORT; none: this machine.",
+    ),
 ]
 Maximum = Annotated[
     list[str] | None,

@@ -53,7 +53,7 @@ class LocalService(Service):
         door: how workers come in; where None, at `$NAS_BIND` (else an unused loopback port), showing
             `$NAS_TOKEN` where there is one.
         store: URL of a database elsewhere; None for one in `home`.
-        ray_address: of a Ray cluster that evaluates; None for a local Ray.
+        ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
     """
 
     _by_itself: ClassVar[bool] = False

@@ -34,7 +34,7 @@ class Serving:
         tls: for users and workers; None for plain text.
         data_root: the only folder that jobs may read data from; None for none.
         parallel: jobs that run here at once.
-        ray_address: of a Ray cluster that evaluates; None for a local Ray.
+        ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
 
     Attributes:
         service: what answers.

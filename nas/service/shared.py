@@ -42,7 +42,7 @@ class SharedService(LocalService):
         door: how workers come in.
         store: URL of a database that several services share; None for one in `home`.
         parallel: jobs that this process runs at once; 0 for none.
-        ray_address: of a Ray cluster that evaluates; None for a local Ray.
+        ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
     """
 
     _by_itself: ClassVar[bool] = True
