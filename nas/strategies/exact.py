@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.strategies.additive import AdditiveModel
+from nas.strategies.belief import AdditiveBelief
+from nas.strategies.positions import Positions
 from nas.strategies.recorded import RecordedStrategy
-from nas.strategies.strategy import Problem, Values, register_strategy
+from nas.strategies.strategy import Problem, register_strategy
 from nas.strategies.variation import Variation
 from searchspaces.encoding import Population
 
 __all__ = ["ExactStrategy"]
 
 START = 20
-NODES = 200
-"""Branch-and-bound nodes of one candidate: a limit of time would make the search depend on the machine."""
-PROBES = 1000
-"""Random candidates on which the models of the free objectives are fitted."""
+WORK = 50_000
+"""Work spent on one candidate: a limit of time would make the search depend on the machine."""
 
 
 @register_strategy("exact")
@@ -26,18 +25,22 @@ class ExactStrategy(RecordedStrategy):
     Each candidate minimises one random objective's model, the others bounded by random values of their
     observed ranges and by the problem's own bounds. What an optimum's model cannot tell apart, its
     neighbours, fills a batch up.
+
+    Raises:
+        ValueError: the space has too many settings of global genes, or options of a layer, to enumerate.
     """
 
     def __init__(self, problem: Problem, seed: int = 0) -> None:
         super().__init__(problem, seed)
         self._variation = Variation(problem.encoding, crossover=0.0)
+        self._positions = Positions(problem.encoding)
 
     def _propose(self, n: int) -> Population:
         population, values = self.ledger.population, self.ledger.values
         usable = np.isfinite(values).all(1)
         if self.ledger.taken < START or usable.sum() < 2:
             return self.problem.encoding.sample(n, self.rng)
-        model = self._model(population[usable], values[usable])
+        belief = AdditiveBelief(self.problem, self._positions, population, values, self.seed)
         smaller = self.problem.minimised(self.problem.refreshed(population[usable], values[usable]))
         least, most = smaller.min(0), smaller.max(0)
         optima = []
@@ -45,7 +48,7 @@ class ExactStrategy(RecordedStrategy):
             objective = int(self.rng.integers(len(least)))
             bounds = least + (most - least) * self.rng.random(len(least))
             bounds[objective] = np.inf
-            found = model.optimum(objective, np.minimum(bounds, self.problem.bounds), np.inf, NODES)
+            found = belief.model.optimum(objective, np.minimum(bounds, self.problem.bounds), WORK)
             if found is not None:
                 optima.append(found.row)
         if not optima:
@@ -54,13 +57,3 @@ class ExactStrategy(RecordedStrategy):
         near = np.repeat(rows, -(-2 * n // len(rows)), axis=0)
         each = np.arange(len(near))
         return np.concatenate([rows, self._variation.children(near, np.stack([each, each]), self.rng)])
-
-    def _model(self, population: Population, values: Values) -> AdditiveModel:
-        """Of minimised values: dear ones as told, free ones on many random candidates."""
-        problem = self.problem
-        told = AdditiveModel(problem.encoding, population, problem.minimised(values))
-        if not problem.free:
-            return told
-        probes = np.concatenate([population, problem.encoding.sample(PROBES, self.rng)])
-        known = problem.refreshed(probes, np.zeros((len(probes), len(problem.objectives))))
-        return told.replaced(problem.free, AdditiveModel(problem.encoding, probes, problem.minimised(known)))

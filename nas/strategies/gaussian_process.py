@@ -46,7 +46,8 @@ class GaussianProcess:
     (Rasmussen and Williams, 2006, chapter 5).
 
     Args:
-        smooth: names of the blocks of the squared-exponential part; absent ones are ignored.
+        smooth: names of the blocks of the squared-exponential part; absent ones are ignored. Without any
+            the mean is a weighted sum of features, and that part is a constant's uncertainty.
     """
 
     def __init__(self, smooth: tuple[str, ...]) -> None:
@@ -82,7 +83,9 @@ class GaussianProcess:
                 self.parameters,
                 args=(
                     np.stack([scaled[name] @ scaled[name].T for name in names]),
-                    np.stack([_distances(scaled[name], scaled[name]) for name in smooth]),
+                    np.array([_distances(scaled[name], scaled[name]) for name in smooth]).reshape(
+                        len(smooth), len(y), len(y)
+                    ),
                     y,
                     prior,
                 ),
@@ -120,6 +123,16 @@ class GaussianProcess:
         variance = np.maximum(own - np.square(cross @ self._inverse.T).sum(1), 0.0)
         return self._mean + self._scale * (cross @ self._alpha), self._spread * np.sqrt(variance)
 
+    def mean(self, blocks: Blocks) -> Vector:
+        """(n,) expected values alone; where no block is smooth, at the cost of one weighted sum."""
+        linear, smooth = self._project(blocks)
+        weights = self._data[0].T @ self._alpha
+        if self._smooth:
+            rest = self._amplitude * np.exp(-0.5 * _distances(smooth, self._data[1])) @ self._alpha
+        else:
+            rest = self._amplitude * self._alpha.sum()
+        return self._mean + self._scale * (linear @ weights + rest)
+
     def posterior(self, blocks: Blocks) -> Posterior:
         """The joint belief over these candidates; costs the square of their number."""
         x = self._project(blocks)
@@ -133,8 +146,15 @@ class GaussianProcess:
 
     def _project(self, blocks: Blocks) -> tuple[Matrix, Matrix]:
         """Features scaled such that the kernel's two parts are plain products and distances."""
+        rows = len(next(iter(blocks.values())))
         linear, smooth = (
-            np.concatenate([(blocks[name] - self._centre[name]) * by for name, by in scales.items()], axis=1)
+            np.concatenate(
+                [
+                    np.empty((rows, 0)),
+                    *((blocks[name] - self._centre[name]) * by for name, by in scales.items()),
+                ],
+                axis=1,
+            )
             for scales in (self._linear, self._smooth)
         )
         return linear, smooth

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,12 +19,20 @@ SMOOTH = ("globals", "counts", "returns", "zones", "free")
 
 
 class Surrogate:
-    """One Gaussian process a dear objective, on the architecture's structure and its free objectives."""
+    """One Gaussian process a dear objective, on the architecture's structure and its free objectives.
 
-    def __init__(self, problem: Problem) -> None:
+    Args:
+        smooth: blocks of features whose effects need not add up.
+        seen: blocks that it sees; all, the free objectives too, where None.
+    """
+
+    def __init__(
+        self, problem: Problem, smooth: tuple[str, ...] = SMOOTH, seen: Collection[str] | None = None
+    ) -> None:
         self._problem = problem
         self._features = StructureFeatures(problem.encoding)
-        self._models = [GaussianProcess(SMOOTH) for _ in problem.dear]
+        self._seen = seen
+        self._models = [GaussianProcess(smooth) for _ in problem.dear]
         self._positive: NDArray[np.bool_] = np.zeros(len(problem.free), bool)
 
     def fit(self, population: Population, values: Values, learn: bool) -> None:
@@ -45,6 +55,11 @@ class Surrogate:
             values[:, column] = mean - optimism * std
         return values
 
+    def mean(self, population: Population) -> Values:
+        """(n, dear objectives) expected minimised values, without what it takes to know how sure they are."""
+        blocks = self._free_values(population)[1]
+        return np.stack([model.mean(blocks) for model in self._models], axis=1)
+
     def posterior(self, population: Population) -> tuple[Values, list[NDArray[np.float64]], list[float]]:
         """(n, objectives) expected minimised values; and of each dear objective the (n, n) covariance and
         the variance of an evaluation's noise."""
@@ -66,7 +81,7 @@ class Surrogate:
             free = values[:, self._problem.free]
             # Sizes and times act by their ratios: more of them helps ever less.
             blocks["free"] = np.where(self._positive, np.log(np.maximum(free, 1e-300)), free)
-        return blocks
+        return blocks if self._seen is None else {n: x for n, x in blocks.items() if n in self._seen}
 
     def state(self) -> list[list[float] | None]:
         """Plain data: the models' parameters."""

@@ -1,4 +1,4 @@
-"""The exact optimiser against enumeration."""
+"""Additive models against the functions that they stand for, and their optima against enumeration."""
 
 from __future__ import annotations
 
@@ -7,67 +7,145 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.strategies.additive import AdditiveModel
+from nas.objective import Direction, Objective, Source
+from nas.strategies import Problem
+from nas.strategies.additive import AdditiveModel, least_squares
+from nas.strategies.belief import AdditiveBelief
+from nas.strategies.positions import Positions
+from searchspaces.costs import CostModel
 from searchspaces.encoding import Encoding, Population
+from searchspaces.space import load_space
+
+DEPTHS = np.array([1, 3])
 
 
 def encoding() -> Encoding:
-    """A depth of 1 to 3 and three layers of two genes: small enough to enumerate."""
+    """A width, a depth of 1 or 3, and three layers of a mixer and heads, which its last option has not."""
 
     def canonical(rows: Population) -> Population:
-        layers = rows[:, 1:].reshape(len(rows), 3, 2)
-        layers[np.arange(3) > rows[:, :1]] = 0
-        rows[:, 1:] = layers.reshape(len(rows), 6)
+        layers = rows[:, 2:].reshape(len(rows), 3, 2)
+        layers[:, :, 1] *= layers[:, :, 0] != 2
+        layers[np.arange(3) >= DEPTHS[rows[:, 1], None]] = 0
+        rows[:, 2:] = layers.reshape(len(rows), 6)
         return rows
 
-    names = ["depth", *(f"{gene}_{i}" for i in range(3) for gene in "ab")]
-    return Encoding([3] + [3, 2] * 3, names, 1 + np.arange(6).reshape(3, 2), canonical)
+    names = ["width", "depth", *(f"{gene}_{i}" for i in range(3) for gene in ("mixer", "heads"))]
+    return Encoding([2, 2] + [3, 2] * 3, names, 2 + np.arange(6).reshape(3, 2), canonical)
 
 
-def additive_values(rows: Population, seed: int) -> np.ndarray:
-    """Random sums over the genes of present layers: a loss that falls and a cost that rises with depth."""
-    contributions = np.random.default_rng(seed).random((7, 3, 2)) * [-1.0, 1.0]
-    present = np.concatenate([np.ones((len(rows), 1), bool), encoding().active_layers(rows).repeat(2, 1)], 1)
-    return (contributions[np.arange(7), rows] * present[:, :, None]).sum(1) + np.array([5.0, 1.0])
+def values_of(rows: Population, seed: int, pairs: bool) -> np.ndarray:
+    """Two sums over layers, each term scaled by the width, and over neighbours' mixers."""
+    rng = np.random.default_rng(seed)
+    alone, together = rng.normal(size=(3, 3, 2, 2)), rng.normal(size=(2, 3, 3, 2)) * pairs
+    layers, active = rows[:, 2:].reshape(-1, 3, 2), encoding().active_layers(rows)
+    terms = alone[np.arange(3), layers[:, :, 0], layers[:, :, 1]] * active[:, :, None]
+    neighbours = together[np.arange(2), layers[:, :-1, 0], layers[:, 1:, 0]] * active[:, 1:, None]
+    width = 1.0 + rows[:, :1]
+    return 3.0 * width + width * terms.sum(1) + neighbours.sum(1)
 
 
-@given(st.integers(0, 10**6), st.floats(0.1, 0.9))
+@given(st.integers(0, 10**6), st.booleans(), st.floats(0.05, 0.9))
 @settings(max_examples=25, deadline=None)
-def test_finds_the_optimum_that_enumeration_finds(seed, share):
+def test_a_sum_is_found_exactly_and_so_is_its_optimum(seed, pairs, share):
     space = encoding()
     everything = space.enumerate(10_000)
-    values = additive_values(everything, seed)
-    model = AdditiveModel(space, everything, values)
-    predicted = model.predict(everything)
-    bound = float(np.quantile(predicted[:, 1], share))
-    allowed = predicted[:, 1] <= bound
+    model = AdditiveModel(Positions(space), lambda rows: values_of(rows, seed, pairs))
+    values = values_of(everything, seed, pairs)
+    assert model.exact.all()
+    assert np.allclose(model.predict(everything), values)
+    bound = float(np.quantile(values[:, 1], share))
     found = model.optimum(0, np.array([np.inf, bound]))
-    assert found.values[0] == pytest.approx(predicted[allowed, 0].min(), abs=1e-6)
-    assert found.values[1] <= bound + 1e-6
-    assert found.gap < 1e-6
+    assert found.values[0] == pytest.approx(values[values[:, 1] <= bound, 0].min(), abs=1e-6)
+    assert found.gap == 0
+    assert np.array_equal(space.canonical(found.row[None])[0], found.row)
+    assert np.allclose(values_of(found.row[None], seed, pairs)[0], found.values)
 
 
-def test_a_sum_is_learned_as_one():
+def test_rows_and_choices_are_each_others_inverse():
+    positions = Positions(encoding())
+    rows = encoding().enumerate(10_000)
+    assert np.array_equal([positions.row(*choice) for choice in positions.choices(rows)], rows)
+
+
+WIDE = {
+    "name": "wide",
+    "width": [16, 32, 64],
+    "depth": [1, 2, 4],
+    "layer": {"mixer": ["softmax", "none", "linear"], "heads": [1, 2], "ratio": [1, 2]},
+}
+
+
+@pytest.mark.parametrize("source", ["hybrid-lm", WIDE], ids=["hybrid-lm", "wide"])
+def test_counted_costs_of_a_space_are_sums(source):
+    space = load_space(source)
+    costs = CostModel(space)
+
+    def counted(rows: Population) -> np.ndarray:
+        return (
+            np.stack([costs.parameters(rows), costs.macs(rows, 256), costs.state_bytes(rows, 256)], 1) * 1.0
+        )
+
+    model = AdditiveModel(Positions(space), counted)
+    assert model.exact.all()
+    rows = space.sample(2000, np.random.default_rng(0))
+    smallest = model.optimum(0, np.full(3, np.inf))
+    assert smallest.values[0] <= costs.parameters(rows).min()
+
+
+def test_a_space_without_layers_has_its_genes_for_positions():
+    space = Encoding([3, 2, 4], ["a", "b", "c"])
+    model = AdditiveModel(Positions(space), lambda rows: rows @ np.array([[1.0], [-2.0], [0.5]]))
+    assert model.exact.all()
+    assert model.optimum(0, np.array([np.inf])).row.tolist() == [0, 1, 0]
+
+
+def test_what_is_no_sum_is_said_and_approximated():
     space = encoding()
-    rows = space.sample(300, np.random.default_rng(0))
-    model = AdditiveModel(space, rows, additive_values(rows, 1))
-    assert (model.relative_error < 0.05).all()
 
+    def product(rows: Population) -> np.ndarray:
+        return np.exp(values_of(rows, 0, False) / 4)
 
-def test_bounds_that_nothing_meets_have_no_optimum():
-    space = encoding()
+    positions = Positions(space)
+    assert not AdditiveModel(positions, product).exact.any()
     everything = space.enumerate(10_000)
-    model = AdditiveModel(space, everything, additive_values(everything, 0))
-    assert model.optimum(0, np.array([np.inf, -10.0])) is None
+    nearest = least_squares(space, everything, product(everything))
+    assert AdditiveModel(positions, nearest).exact.all()
+    left = product(everything) - nearest(everything)
+    assert (left.std(0) < 0.6 * product(everything).std(0)).all()
 
 
-def test_objectives_of_another_model_are_taken_over():
-    space = encoding()
-    rows = space.sample(300, np.random.default_rng(0))
-    first, second = (
-        AdditiveModel(space, rows[part], additive_values(rows[part], 1))
-        for part in (slice(0, 40), slice(40, 300))
+def test_too_many_options_to_enumerate_are_said():
+    with pytest.raises(ValueError, match=r"40000 options of one layer; at most"):
+        Positions(Encoding([200, 200], ["a_0", "b_0"], [[0, 1]]))
+    with pytest.raises(ValueError, match="settings of the global genes"):
+        Positions(Encoding([9] * 5, [*"abcd", "e_0"], [[4]]))
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_belief_takes_free_objectives_as_they_are_and_learns_the_dear(direction):
+    objectives = (
+        Objective("quality", "nats", direction, Source.EVALUATED),
+        Objective("latency_ms", "ms", source=Source.PREDICTED),
     )
-    merged = first.replaced([1], second).predict(rows)
-    assert np.allclose(merged[:, 0], first.predict(rows)[:, 0])
-    assert np.allclose(merged[:, 1], second.predict(rows)[:, 1])
+    space = encoding()
+    sign = np.array([direction.sign, 1.0])
+    problem = Problem(space, objectives, lambda rows: values_of(rows, 3, True)[:, 1:])
+    rows = space.sample(120, np.random.default_rng(0))
+    belief = AdditiveBelief(problem, Positions(space), rows, values_of(rows, 3, True) * sign)
+    everything = space.enumerate(10_000)
+    true, believed = values_of(everything, 3, True), belief.model.predict(everything)
+    assert np.allclose(believed[:, 1], true[:, 1])
+    assert np.corrcoef(believed[:, 0], true[:, 0])[0, 1] > 0.8
+    assert (belief.deviations(everything) > 0).all()
+
+
+def test_a_belief_needs_two_evaluations():
+    space = encoding()
+    problem = Problem(space, (Objective("quality", "nats", source=Source.EVALUATED),))
+    with pytest.raises(ValueError, match="1 candidates with finite values"):
+        AdditiveBelief(
+            problem,
+            Positions(space),
+            space.sample(3, np.random.default_rng(0)),
+            np.array([[np.nan], [1.0], [np.inf]]),
+        )

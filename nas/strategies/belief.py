@@ -1,0 +1,74 @@
+"""What evaluations say of every objective as sums over layers, so that its optima can be proved."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.strategies.additive import ADDITIVE, AdditiveModel, least_squares
+from nas.strategies.positions import Function, Positions
+from nas.strategies.strategy import Problem, Values
+from nas.strategies.surrogate import Surrogate
+from searchspaces.encoding import Population
+
+__all__ = ["AdditiveBelief"]
+
+FEWEST = 2
+"""Finite evaluations that a belief can be learned from."""
+LARGEST = 600
+"""Evaluations that it is learned from, the latest ones: the cost grows with their cube."""
+PROBES = 2000
+"""Random candidates on which a free objective is fitted that is no sum over layers."""
+
+
+class AdditiveBelief:
+    """Minimised objectives as one additive model: dear ones by a Gaussian process that is linear in what adds
+    up over layers and neighbouring layers, free ones as they are, or the nearest such sum of them.
+
+    Attributes:
+        model: of all objectives, in the problem's order.
+
+    Args:
+        population, values: (n, genes) canonical and (n, objectives), as told to a strategy, the newest last.
+
+    Raises:
+        ValueError: fewer than two candidates have finite values.
+    """
+
+    def __init__(
+        self, problem: Problem, positions: Positions, population: Population, values: Values, seed: int = 0
+    ) -> None:
+        self._problem = problem
+        usable = np.isfinite(values).all(1)
+        if usable.sum() < FEWEST:
+            raise ValueError(
+                f"{int(usable.sum())} candidates with finite values; at least {FEWEST} are needed"
+            )
+        population, values = population[usable][-LARGEST:], values[usable][-LARGEST:]
+        self._surrogate = Surrogate(problem, smooth=(), seen=ADDITIVE)
+        self._surrogate.fit(population, problem.refreshed(population, values), learn=True)
+        known: Function = self._minimised_known
+        if problem.free:
+            alone = AdditiveModel(positions, known, seed)
+            if not alone.exact.all():
+                probes = problem.encoding.sample(PROBES, np.random.default_rng(seed))
+                known = least_squares(problem.encoding, probes, known(probes))
+
+        def believed(rows: Population) -> Values:
+            found = np.empty((len(rows), len(problem.objectives)))
+            found[:, problem.dear] = self._surrogate.mean(rows)
+            if problem.free:
+                found[:, problem.free] = known(rows)
+            return found
+
+        self.model = AdditiveModel(positions, believed, seed)
+
+    def _minimised_known(self, rows: Population) -> Values:
+        """(n, free objectives)."""
+        blank = np.zeros((len(rows), len(self._problem.objectives)))
+        return self._problem.minimised(self._problem.refreshed(rows, blank))[:, self._problem.free]
+
+    def deviations(self, population: Population) -> NDArray[np.float64]:
+        """(n, dear objectives) standard deviations of what is believed of the dear ones."""
+        _, covariances, _ = self._surrogate.posterior(population)
+        return np.sqrt(np.maximum(np.stack([np.diag(c) for c in covariances], axis=1), 0.0))

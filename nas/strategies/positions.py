@@ -1,0 +1,241 @@
+"""An encoding as chains: which positions it has, what may stand there, and how functions add up over them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.strategies.chains import Chain
+from searchspaces.encoding import Encoding, Population
+
+__all__ = ["Positions"]
+
+Array = NDArray[np.float64]
+Function = Callable[[Population], Array]
+"""(n, genes) → (n, m)."""
+
+MOST_SETTINGS = 1024
+MOST_OPTIONS = 4096
+ROUNDING = 1e-12
+"""Share of a value below which a difference is taken for an error of rounding."""
+SURROUNDINGS = 8
+"""Random networks in which it is seen which options of a layer are the same."""
+AT_ONCE = 8192
+"""Rows that a function is asked for in one call."""
+
+
+class Positions:
+    """The settings of an encoding's global genes, each with a chain of the layers that it leaves.
+
+    Global genes may change what a layer is worth (width) or whether it is there (depth), so each of their
+    combinations is a chain of its own; within one, a position is a layer and its options are the
+    combinations of the layer's genes, each model once. Without layers, every gene is a position.
+
+    Raises:
+        ValueError: there are more settings, or more options of a layer, than can be enumerated.
+    """
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        columns = encoding.layer_genes
+        if not len(columns):
+            columns = np.arange(encoding.genes)[:, None]
+        self._columns = columns
+        self._globals = np.setdiff1d(np.arange(encoding.genes), columns.ravel())
+        self._droppers = {gene for gene, _ in encoding.depth_tables}
+        sizes = encoding.cardinalities[self._globals].tolist()
+        if np.prod([1.0, *sizes]) > MOST_SETTINGS:
+            raise ValueError(f"{np.prod(sizes):g} settings of the global genes; at most {MOST_SETTINGS}")
+        written = list(itertools.product(*map(range, sizes)))
+        self.settings: Population = np.array(written, np.int64).reshape(len(written), len(sizes))
+        rows = np.zeros((len(self.settings), encoding.genes), np.int64)
+        rows[:, self._globals] = self.settings
+        self.present = (
+            encoding.active_layers(rows)
+            if encoding.layer_genes.size
+            else np.ones((len(rows), len(columns)), bool)
+        )
+        self._whole = [n for n in range(len(rows)) if self.present[n].all()]
+        if not self._whole:
+            raise ValueError("no setting of the global genes has every layer")
+        self.options = [self._options_of(layer) for layer in range(len(columns))]
+
+    def _options_of(self, layer: int) -> Population:
+        """(options, genes of a layer) each that is another model in some network, in lexical order."""
+        columns = self._columns[layer]
+        sizes = self.encoding.cardinalities[columns].tolist()
+        if np.prod([1.0, *sizes]) > MOST_OPTIONS:
+            raise ValueError(f"{np.prod(sizes):g} options of one layer; at most {MOST_OPTIONS}")
+        written = np.array(list(itertools.product(*map(range, sizes))), np.int64)
+        surroundings = self.encoding.sample(SURROUNDINGS, np.random.default_rng(0))
+        surroundings[:, self._globals] = self.settings[self._whole[0]]
+        seen = []
+        for surrounding in surroundings:
+            rows = np.repeat(surrounding[None], len(written), 0)
+            rows[:, columns] = written
+            seen.append(self.encoding.canonical(rows)[:, columns])
+        _, first = np.unique(np.concatenate(seen, axis=1), axis=0, return_index=True)
+        return written[np.sort(first)]
+
+    def row(self, setting: int, options: Sequence[int]) -> NDArray[np.int64]:
+        """(genes,) canonical, of one option for each layer that the setting has."""
+        row = np.zeros((1, self.encoding.genes), np.int64)
+        row[0, self._globals] = self.settings[setting]
+        for layer, option in zip(np.flatnonzero(self.present[setting]), options, strict=True):
+            row[0, self._columns[layer]] = self.options[layer][option]
+        return self.encoding.canonical(row)[0]
+
+    def choices(self, population: Population) -> list[tuple[int, list[int]]]:
+        """(setting, options) of each canonical row: the inverse of `row`."""
+        places = {tuple(setting): n for n, setting in enumerate(self.settings.tolist())}
+        known = [{tuple(option): n for n, option in enumerate(options.tolist())} for options in self.options]
+        found = []
+        for row in population:
+            setting = places[tuple(row[self._globals].tolist())]
+            layers = np.flatnonzero(self.present[setting]).tolist()
+            found.append(
+                (setting, [known[layer][tuple(row[self._columns[layer]].tolist())] for layer in layers])
+            )
+        return found
+
+    def chains(self, function: Function) -> list[Chain]:
+        """The chain of each setting, whose values are the function's wherever it is a sum over layers and,
+        gene by gene, over neighbouring layers, once the global genes that drop no layer are given.
+
+        The function is asked for few rows: with one layer changed, or one gene of each of two neighbours.
+        """
+        asked = _Asked(self.encoding)
+        bases = [asked.ask(self._base(setting)[None]) for setting in range(len(self.settings))]
+        whole = {self._width(n): n for n in reversed(self._whole)}
+        alone = {width: self._ask_alone(asked, n) for width, n in whole.items()}
+        together = {width: self._ask_together(asked, n) for width, n in whole.items()}
+        edges = [
+            {layer: asked.ask(self._varied(n, layer)) for layer in self._edges(n)}
+            for n in range(len(self.settings))
+        ]
+        values = asked.answers(function)
+        pairs = {
+            width: self._pairs(values, together[width], values[bases[n]][0]) for width, n in whole.items()
+        }
+        chains = []
+        for n in range(len(self.settings)):
+            base, width = values[bases[n]][0], self._width(n)
+            of_whole = values[bases[whole[width]]][0]
+            layers = np.flatnonzero(self.present[n]).tolist()
+            unary = [
+                values[edges[n][layer]] - base
+                if layer in edges[n]
+                else values[alone[width][layer]] - of_whole
+                for layer in layers
+            ]
+            between = [pairs[width][a] if b == a + 1 else None for a, b in itertools.pairwise(layers)]
+            chains.append(Chain(base, tuple(unary), tuple(between)))
+        return chains
+
+    def _width(self, setting: int) -> tuple[int, ...]:
+        """The options of the global genes that drop no layer."""
+        return tuple(
+            option
+            for gene, option in zip(self._globals.tolist(), self.settings[setting].tolist(), strict=True)
+            if gene not in self._droppers
+        )
+
+    def _edges(self, setting: int) -> list[int]:
+        """Layers that here lack a neighbour which they have in a whole network."""
+        present = np.pad(self.present[setting], 1, constant_values=True)
+        return np.flatnonzero(present[1:-1] & ~(present[:-2] & present[2:])).tolist()
+
+    @cached_property
+    def _base_genes(self) -> list[NDArray[np.int64]]:
+        """Of each layer the option of which most genes can be changed alone, the others staying active."""
+        found = []
+        for layer, options in enumerate(self.options):
+            columns = self._columns[layer]
+            rows, wanted, owner = [], [], []
+            for n, option in enumerate(options):
+                for place, column in enumerate(columns.tolist()):
+                    for value in range(int(self.encoding.cardinalities[column])):
+                        changed = option.copy()
+                        changed[place] = value
+                        rows.append(changed)
+                        wanted.append(changed)
+                        owner.append(n)
+            written = np.zeros((len(rows), self.encoding.genes), np.int64)
+            written[:, self._globals] = self.settings[self._whole[0]]
+            written[:, columns] = np.array(rows)
+            kept = (self.encoding.canonical(written)[:, columns] == np.array(wanted)).all(1)
+            found.append(options[int(np.bincount(owner, kept).argmax())])
+        return found
+
+    def _base(self, setting: int) -> NDArray[np.int64]:
+        row = np.zeros(self.encoding.genes, np.int64)
+        row[self._globals] = self.settings[setting]
+        for columns, genes in zip(self._columns, self._base_genes, strict=True):
+            row[columns] = genes
+        return row
+
+    def _varied(self, setting: int, layer: int) -> Population:
+        rows = np.repeat(self._base(setting)[None], len(self.options[layer]), 0)
+        rows[:, self._columns[layer]] = self.options[layer]
+        return rows
+
+    def _ask_alone(self, asked: _Asked, setting: int) -> list[slice]:
+        return [asked.ask(self._varied(setting, layer)) for layer in range(len(self.options))]
+
+    def _ask_together(self, asked: _Asked, setting: int) -> list[list[tuple[slice, slice, slice]]]:
+        """Of each two layers in a row and each gene: the rows with both changed, the first, the second."""
+        base = self._base(setting)
+        found = []
+        for here, there in itertools.pairwise(self._columns.tolist()):
+            of_genes = []
+            for a, b in zip(here, there, strict=True):
+                first, second = (int(self.encoding.cardinalities[gene]) for gene in (a, b))
+                both = np.repeat(base[None], first * second, 0)
+                both[:, a], both[:, b] = np.divmod(np.arange(first * second), second)
+                left, right = np.repeat(base[None], first, 0), np.repeat(base[None], second, 0)
+                left[:, a], right[:, b] = np.arange(first), np.arange(second)
+                of_genes.append((asked.ask(both), asked.ask(left), asked.ask(right)))
+            found.append(of_genes)
+        return found
+
+    def _pairs(
+        self, values: Array, together: list[list[tuple[slice, slice, slice]]], base: Array
+    ) -> list[Array | None]:
+        """(options, options of the next layer, m) of each two layers in a row; None where all are 0."""
+        tables: list[Array | None] = []
+        for layer, of_genes in enumerate(together):
+            here, there = self.options[layer], self.options[layer + 1]
+            total = np.zeros((len(here), len(there), len(base)))
+            for place, (both, left, right) in enumerate(of_genes):
+                first, second = values[left], values[right]
+                joint = values[both].reshape(len(first), len(second), -1)
+                extra = joint - first[:, None] - second[None] + base
+                extra[np.abs(extra) <= ROUNDING * np.abs(base)] = 0.0
+                total += extra[here[:, place]][:, there[:, place]]
+            tables.append(total if total.any() else None)
+        return tables
+
+
+class _Asked:
+    """Rows to ask a function for, all at once."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._rows: list[Population] = []
+        self._count = 0
+
+    def ask(self, rows: Population) -> slice:
+        """Where the rows' values will be."""
+        self._rows.append(rows)
+        self._count += len(rows)
+        return slice(self._count - len(rows), self._count)
+
+    def answers(self, function: Function) -> Array:
+        """(asked, m)."""
+        rows = self._encoding.canonical(np.concatenate(self._rows))
+        starts = range(0, len(rows), AT_ONCE)
+        return np.concatenate([function(rows[start : start + AT_ONCE]) for start in starts])
