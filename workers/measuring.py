@@ -12,7 +12,7 @@ from pathlib import Path
 from workers.capabilities import Capabilities
 from workers.errors import TargetNotServed
 from workers.measurement import Measurement
-from workers.memory import PeakMemory, total_memory_bytes
+from workers.memory import PeakMemory, keep_freed_memory, total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes, workload_tokens
 from workers.target import Phase, Workload
@@ -64,6 +64,7 @@ def measure(
     obstacle = here.obstacle(target)
     if obstacle is not None:
         raise TargetNotServed(f"{target}: this worker {obstacle}")
+    keep_freed_memory()
     runtime = parse_runtime(target.runtime)
     clocks = Clocks.for_threads(target.threads)
     tokens = workload_tokens(target.workload, request.vocabulary)

@@ -33,7 +33,7 @@ CALIBRATION_CALLS = 50
 
 @dataclass(frozen=True, slots=True)
 class TimingProtocol:
-    """How long to measure. The defaults cost about half a second for a model of 2 to 40 ms.
+    """How long to measure. The defaults cost half a second to two for a model of 0.1 to 40 ms.
 
     Attributes:
         warm_up: calls of each model before any counts.
@@ -45,7 +45,7 @@ class TimingProtocol:
 
     warm_up: int = 2
     min_repeats: int = 10
-    max_repeats: int = 100
+    max_repeats: int = 200
     goal_error: float = 0.01
     max_seconds: float = 2.0
 
