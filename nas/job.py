@@ -69,6 +69,13 @@ class TargetSpec(_Spec):
         workload = Workload(self.phase, self.batch, self.tokens)
         return Target(self.device, self.runtime, self.dtype, self.threads, workload)
 
+    @classmethod
+    def of(cls, target: Target) -> TargetSpec:
+        """Inverse of `target`."""
+        of, workload = asdict(target), asdict(target.workload)
+        del of["workload"]
+        return cls.model_validate({**of, **workload})
+
 
 class ProfileBudget(_Spec):
     """How much to measure before searching.
@@ -143,7 +150,7 @@ class VerifyBudget(_Spec):
 
     Attributes:
         rounds: at most this many rounds of measuring, learning and searching again.
-        tolerance: of the median |predicted − measured| / measured over the front.
+        tolerance: of the median |predicted − measured| / measured over the front, on every target.
         evaluations: candidates that each repeated search may evaluate.
     """
 

@@ -64,8 +64,8 @@ def test_every_command_that_is_named_exists():
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
     known |= {group.name or group.typer_instance.info.name for group in app.registered_groups}
-    named = set(re.findall(r"`nas ([a-z]+)", README)) | set(
-        re.findall(r"^\$ nas ([a-z]+)", README, re.MULTILINE)
+    named = set(re.findall(r"`nas ([a-z][a-z-]*)", README)) | set(
+        re.findall(r"^\$ nas ([a-z][a-z-]*)", README, re.MULTILINE)
     )
     assert named <= known
     assert known - {"version", "bench"} <= named

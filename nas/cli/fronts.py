@@ -16,6 +16,7 @@ from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
     from nas.front import Front
+    from nas.views import RobustFront
 
 __all__ = ["best", "extract", "front"]
 
@@ -50,21 +51,40 @@ def front(
             callback=_note_format,
         ),
     ] = Format.TABLE,
+    robust: Annotated[
+        bool,
+        typer.Option(
+            "--robust",
+            help="Of a job of several targets: one model for all, by the worst of its latencies over what "
+            "each target can do at its best.",
+        ),
+    ] = False,
     json: Json = False,
     out: Annotated[Path | None, typer.Option(help="Write to this file rather than print.")] = None,
 ) -> None:
     """Show a job's Pareto front: what was asked, predicted and measured of every point.
 
+    A job of several targets has a front of all of them together, with --target one of each.
+
     [dim]nas front latest[/dim]
     [dim]nas front latest --max latency_ms=8 --max parameters=1e6[/dim]
+    [dim]nas front latest --target lab-phone[/dim]
+    [dim]nas front latest --robust[/dim]
     [dim]nas front demo-3f9a1c --format html --out front.html[/dim]
     """
     from nas.front import Scope
 
     bounds = bounds_from(maximum)
+    if robust and target is not None:
+        raise InvalidSpec([Problem("--robust", "it speaks of all targets; accepted: without --target")])
     with open_client(context) as client:
-        scope = Scope.SHOWN if format is Format.TABLE and not json else Scope.ALL
-        found = _narrowed(client.front(job, scope), bounds, target)
+        few = format is Format.TABLE and not json and not robust and target is None
+        found = _narrowed(client.front(job, Scope.SHOWN if few else Scope.ALL), bounds, target)
+    if robust:
+        from nas.views import robust_front
+
+        _answer_robust(robust_front(found), format, json, out)
+        return
     if json or format is Format.JSON:
         write_or_print(found.to_dict(), out)
     elif format is Format.CSV:
@@ -83,19 +103,35 @@ def front(
         print_front(result_console(), found)
 
 
+def _answer_robust(found: RobustFront, format: Format, json: bool, out: Path | None) -> None:
+    if json or format is Format.JSON:
+        write_or_print(found.to_dict(), out)
+    elif format is Format.TABLE:
+        from nas.cli.tables import print_robust
+
+        print_robust(result_console(), found)
+    else:
+        raise InvalidSpec([Problem("--format", f"{format} of a robust front; accepted: table, json")])
+
+
 def _narrowed(front: Front, bounds: dict[str, float], target: str | None) -> Front:
-    """The points within the bounds, which from then on are what was asked, on one target or on all."""
+    """The points within the bounds, which from then on are what was asked; on one target alone, or on all."""
     targets = [t for t in front.targets if target in (None, str(t), t.device)]
-    if not targets:
+    if not targets or (target is not None and len(targets) > 1):
         accepted = ", ".join(map(str, front.targets))
-        raise InvalidSpec([Problem("--target", f"not one of the job's: {target}; accepted: {accepted}")])
+        said = "several of the job's" if targets else "not one of the job's"
+        raise InvalidSpec([Problem("--target", f"{said}: {target}; accepted: {accepted}")])
+    if target is not None:
+        from nas.views import front_of_target
+
+        front = front_of_target(front, targets[0])
     everywhere = bounds.get("latency_ms")
     objectives = [
         replace(o, bound=bounds.get(o.name, everywhere if o.target and everywhere else o.bound))
         for o in front.objectives
     ]
     points = front.select(bounds, front.points)
-    return replace(front, targets=tuple(targets), objectives=tuple(objectives), points=tuple(points))
+    return replace(front, objectives=tuple(objectives), points=tuple(points))
 
 
 def best(context: typer.Context, job: Job, maximum: Maximum = None, json: Json = False) -> None:

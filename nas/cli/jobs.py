@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nas.client import Client
     from nas.job import Job as StoredJob
 
-__all__ = ["cancel", "list_jobs", "resume", "run_and_answer", "search", "show"]
+__all__ = ["add_target", "cancel", "list_jobs", "resume", "run_and_answer", "search", "show"]
 
 
 def search(
@@ -45,6 +45,29 @@ def resume(context: typer.Context, job: Job, ray_address: RayAddress = None, jso
     """
     with open_client(context, ray_address) as client:
         run_and_answer(client, client.job(job).id, as_json=json)
+
+
+def add_target(
+    context: typer.Context,
+    job: Job,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="TARGET", help="DEVICE/RUNTIME/DTYPE/THREADSt/PHASE/bBATCH/nTOKENS."),
+    ],
+    json: Json = False,
+) -> None:
+    """Add a target to a job that has succeeded, and print its new front.
+
+    Costs the target's profiling and the measuring of the front on it: nothing is trained, and no
+    candidate evaluated again.
+
+    [dim]nas add-target latest lab-phone/onnxruntime/fp32/1t/prefill/b1/n1024[/dim]
+    """
+    from nas.cli.measurements import parse_targets
+
+    (wanted,) = parse_targets("TARGET", [target])
+    with open_client(context) as client:
+        run_and_answer(client, client.add_target(job, wanted).id, as_json=json)
 
 
 def run_and_answer(client: Client, job_id: str, *, as_json: bool) -> None:

@@ -22,10 +22,19 @@ from nas.report.describe import (
 )
 from nas.report.numbers import readable_bytes, readable_count
 from nas.report.strip import Strips
+from nas.views import RobustFront
 from searchspaces.architecture import Architecture
 from workers.target import Target
 
-__all__ = ["plain_table", "print_comparisons", "print_front", "print_manifest", "print_point", "strip_text"]
+__all__ = [
+    "plain_table",
+    "print_comparisons",
+    "print_front",
+    "print_manifest",
+    "print_point",
+    "print_robust",
+    "strip_text",
+]
 
 
 def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -58,6 +67,31 @@ def print_front(console: Console, front: Front) -> None:
         f"[dim]{members} of {front.evaluated} architectures on the front · "
         f"hypervolume {front.hypervolume():.4g}[/]"
     )
+
+
+def print_robust(console: Console, robust: RobustFront) -> None:
+    """The points that serve every target, by their worst ratio; what each target can do at its best."""
+    front, members = robust.front, robust.members()
+    strips = Strips(point.architecture for point in members)
+    unit = readable_metric(front.metric)
+    latencies = [f"{target}\nms" for target in front.targets]
+    numbers = ("worst\nratio", *latencies, f"validation\n{unit}", "test", "params")
+    table = plain_table("digest", "layers", *numbers, right=numbers)
+    table.title = f"[bold]{front.job}[/] on all of its targets"
+    for point in sorted(members, key=lambda point: robust.worst_ratio[point.digest]):
+        table.add_row(
+            point.digest[:8],
+            strip_text(strips, point.architecture),
+            f"{robust.worst_ratio[point.digest]:.2f}",
+            *(describe_latency(point.latency_ms[str(target)])[-1] for target in front.targets),
+            describe_quality(point.validation),
+            describe_quality(point.test),
+            readable_count(point.parameters),
+        )
+    best = [f"{ms:.2f}" for ms in robust.best_ms.values()]
+    table.add_row("", Text("each target's best", "italic"), "", *best, style="dim")
+    console.print(table)
+    console.print(_legend(strips))
 
 
 def _front_table(front: Front, target: Target, strips: Strips) -> Table:

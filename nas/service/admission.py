@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidSpec
-from nas.job import JobSpec
+from nas.job import JobSpec, TargetSpec
 from searchspaces.errors import Problem
 from searchspaces.space import space_names
+from workers.target import Target
 
-__all__ = ["SPEC_LIMIT", "admit_space", "admit_spec"]
+__all__ = ["SPEC_LIMIT", "admit_space", "admit_spec", "admit_target"]
 
 SPEC_LIMIT = 256 * 1024
 """Bytes of a job file."""
@@ -83,6 +84,17 @@ def admit_space(space: str | Mapping[str, Any]) -> None:
         InvalidSpec: it is a path, or a size is beyond the limits.
     """
     problems = [*_name_problems(space), *_size_problems({"space": space})]
+    if problems:
+        raise InvalidSpec(problems)
+
+
+def admit_target(target: Target) -> None:
+    """Check the sizes of a target.
+
+    Raises:
+        InvalidSpec: one is beyond the limits.
+    """
+    problems = list(_size_problems({"targets": TargetSpec.of(target).model_dump()}))
     if problems:
         raise InvalidSpec(problems)
 

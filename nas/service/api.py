@@ -66,6 +66,17 @@ class Service(ABC):
         """Start a job, or go on with it from its last completed unit of work, in the background."""
 
     @abstractmethod
+    def add_target(self, job_id: str, target: Target) -> Job:
+        """Queue a job that has succeeded once more, for one more target; `resume` starts it.
+
+        It costs the target's profiling and the measuring of the front on it: the supernet and every
+        evaluation of quality are kept. Adding what the job has changes nothing.
+
+        Raises:
+            InvalidSpec: the job has not succeeded, or the target cannot be one; nothing is written.
+        """
+
+    @abstractmethod
     def cancel(self, job_id: str) -> Job:
         """Stop a job for good."""
 

@@ -18,11 +18,11 @@ from nas.objective import Objective, Source
 from nas.service.api import WATCH_SECONDS, EventBatch, Service
 from nas.service.auth import Identity, Role
 from nas.service.door import WorkerDoor
-from nas.stages.plan import compared_by, resolve
+from nas.stages.plan import compared_by, resolve, with_target
 from nas.store import open_store
 from nas.tasks import task_descriptions
 from searchspaces.architecture import Architecture
-from searchspaces.errors import SpaceError
+from searchspaces.errors import Problem, SpaceError
 from searchspaces.presets import presets
 from searchspaces.space import load_space, space_names
 from workers.measurement import Measurement
@@ -112,6 +112,22 @@ class LocalService(Service):
             self._store.put_state(job.id, STOP_STATE, {"asked": False})
             self._running[job.id] = self._engine.start(job.id)
         return job
+
+    def add_target(self, job_id: str, target: Target) -> Job:
+        """See `Service.add_target`."""
+        job = self.job(job_id)
+        if any(item.target() == target for item in job.spec.targets):
+            return job
+        spec = resolve(with_target(job.spec, target)).spec
+        if not self._store.reopen(job.id, spec):
+            status = self._store.job(job.id).status
+            accepted = f"accepted: a job that has succeeded; go on with: nas resume {job.id}"
+            raise InvalidSpec([Problem("job", f"{job.id} is {status}; {accepted}")])
+        self._store.append_event(
+            job.id,
+            Event(EventKind.STATUS, StageName.PROFILE, str(JobStatus.QUEUED), data={"target": str(target)}),
+        )
+        return self._store.job(job.id)
 
     def interrupt(self, job_id: str) -> Job:
         """See `Service.interrupt`."""

@@ -131,6 +131,11 @@ class RemoteService(Service):
         request = pb.ResumeJobRequest(job_id=job_id)
         return convert.job_from_message(self._ask(self._stub.ResumeJob, request, STOP_SECONDS).job)
 
+    def add_target(self, job_id: str, target: Target) -> Job:
+        """See `Service.add_target`."""
+        request = pb.AddTargetRequest(job_id=job_id, target=convert.target_to_message(target))
+        return convert.job_from_message(self._ask(self._stub.AddTarget, request).job)
+
     def cancel(self, job_id: str) -> Job:
         """See `Service.cancel`."""
         request = pb.CancelJobRequest(job_id=job_id)

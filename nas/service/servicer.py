@@ -21,7 +21,7 @@ from nas.job import Job, load_job_spec
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service import convert
-from nas.service.admission import SPEC_LIMIT, admit_space, admit_spec
+from nas.service.admission import SPEC_LIMIT, admit_space, admit_spec, admit_target
 from nas.service.api import WATCH_SECONDS, Service
 from nas.service.auth import Identity
 from nas.service.guard import CALLER
@@ -99,6 +99,13 @@ class Servicer(rpc.SearchServiceServicer):
         """See the proto."""
         job = await self._slowly(self._service.resume, request.job_id)
         return pb.ResumeJobResponse(job=convert.job_to_message(job))
+
+    async def AddTarget(self, request: pb.AddTargetRequest, context: Any) -> pb.AddTargetResponse:
+        """See the proto."""
+        target = convert.target_from_message(request.target)
+        admit_target(target)
+        job = await self.quickly(self._service.add_target, request.job_id, target)
+        return pb.AddTargetResponse(job=convert.job_to_message(job))
 
     async def InterruptJob(self, request: pb.InterruptJobRequest, context: Any) -> pb.InterruptJobResponse:
         """See the proto."""

@@ -15,6 +15,7 @@ from nas.service.api import EventBatch
 from nas.service.auth import Identity
 from nas.service.door import WorkerDoor
 from nas.service.local import ENDED, STOP_STATE, LocalService
+from workers.target import Target
 
 __all__ = ["SharedService"]
 
@@ -83,6 +84,12 @@ class SharedService(LocalService):
     ) -> Job:
         """See `Service.submit`; the job is run without having to be resumed."""
         job = super().submit(spec, key=key, by=by)
+        self._wake.set()
+        return job
+
+    def add_target(self, job_id: str, target: Target) -> Job:
+        """See `Service.add_target`; the job is run without having to be resumed."""
+        job = super().add_target(job_id, target)
         self._wake.set()
         return job
 

@@ -18,7 +18,7 @@ from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 from workers.target import Target
 
-__all__ = ["Candidates", "search"]
+__all__ = ["Candidates", "is_over", "search"]
 
 
 class Candidates:
@@ -104,6 +104,13 @@ def search(
     run = _Run(context, stage, candidates, pool, name, evaluations, first_told)
     while run.fill():
         run.wait()
+    run.save(over=True)
+
+
+def is_over(context: StageContext, name: str, evaluations: int) -> bool:
+    """Whether the search of that name has spent its evaluations, or the space."""
+    saved = context.store.state(context.job_id, name) or {}
+    return bool(saved.get("over")) or saved.get("told", 0) >= evaluations
 
 
 class _Run:
@@ -165,7 +172,7 @@ class _Run:
             if not arrived and not len(asked):
                 return bool(len(self.pending))
             self._submit(asked)
-            self._save()
+            self.save()
 
     def wait(self) -> None:
         """Take what has been evaluated, one at least, and store it."""
@@ -203,8 +210,10 @@ class _Run:
                 self.out[architecture.digest] = architecture
                 self.pool.submit(architecture, Split.VALIDATION)
 
-    def _save(self) -> None:
+    def save(self, over: bool = False) -> None:
+        """Store where the search stands, and what is new of it."""
         state: dict[str, Any] = {
+            "over": over,
             "strategy": self.strategy.state(),
             "pending": self.pending.tolist(),
             "told": self.told,

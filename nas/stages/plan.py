@@ -166,6 +166,21 @@ def compared_by(spec: JobSpec) -> tuple[Objective, ...]:
     return objectives
 
 
+def with_target(spec: JobSpec, target: Target) -> JobSpec:
+    """The spec with one more target, the last; what was asked of the others stays as it was."""
+    before = latency_names(tuple(item.target() for item in spec.targets))
+    targets = (*spec.targets, TargetSpec.of(target))
+    after = {of: name for name, of in latency_names(tuple(item.target() for item in targets)).items()}
+    objectives, bounds = list(spec.objectives), dict(spec.bounds)
+    if "latency_ms" in objectives:
+        everywhere = bounds.pop("latency_ms", None)
+        if everywhere is not None:
+            bounds |= {after[of]: everywhere for of in before.values()}
+    elif any(name in objectives for name in before):
+        objectives.append(after[target])
+    return spec.model_copy(update={"targets": targets, "objectives": tuple(objectives), "bounds": bounds})
+
+
 def latency_names(targets: tuple[Target, ...]) -> dict[str, Target]:
     """The objective name of each target's latency: ``latency_ms`` of a single target,
     ``latency_ms@DEVICE`` of several, ``latency_ms@TARGET`` where a device has more than one."""

@@ -38,8 +38,10 @@ class Profile(Stage):
 
     def run(self, context: StageContext) -> None:
         """See the class."""
+        profiled = context.store.state(context.job_id, self.name) or {}
         for number, target in enumerate(context.plan.targets):
-            self._profile(context, target, number)
+            if str(target) not in profiled:
+                self._profile(context, target, number)
 
     def _profile(self, context: StageContext, target: Target, number: int) -> None:
         plan, budget = context.plan, context.plan.spec.budget.profile

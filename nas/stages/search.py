@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.errors import JobFailed
 from nas.evaluation import Split
 from nas.job import StageName
-from nas.stages.candidates import Candidates, search
+from nas.stages.candidates import Candidates, is_over, search
 from nas.stages.points import evaluated_points
 from nas.stages.stage import Stage, StageContext
 from nas.store.store import SupernetRecord
@@ -16,7 +16,8 @@ __all__ = ["Search", "stored_predictors", "trained_supernet"]
 
 
 class Search(Stage):
-    """Spend the job's evaluations; every evaluated candidate becomes a point of the job."""
+    """Spend the job's evaluations; every evaluated candidate becomes a point of the job. Where they are
+    spent and a target was added, the points learn of it."""
 
     name = StageName.SEARCH
 
@@ -24,6 +25,15 @@ class Search(Stage):
         """See the class."""
         plan = context.plan
         candidates = Candidates(context, stored_predictors(context))
+        if not is_over(context, self.name, plan.spec.budget.search.evaluations):
+            self._search(context, candidates)
+        points = evaluated_points(context, candidates)
+        context.store.put_points(context.job_id, points)
+        on_front = sum(point.on_front for point in points)
+        context.note(self.name, f"{len(points)} candidates evaluated, {on_front} on the front by prediction")
+
+    def _search(self, context: StageContext, candidates: Candidates) -> None:
+        plan = context.plan
         earlier = context.store.evaluations(plan.supernet_digest, Split.VALIDATION)
         with context.compute.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
             search(
@@ -35,10 +45,6 @@ class Search(Stage):
                 evaluations=plan.spec.budget.search.evaluations,
                 first_told={e.digest: e.value for e in earlier},
             )
-        points = evaluated_points(context, candidates)
-        context.store.put_points(context.job_id, points)
-        on_front = sum(point.on_front for point in points)
-        context.note(self.name, f"{len(points)} candidates evaluated, {on_front} on the front by prediction")
 
 
 def stored_predictors(context: StageContext) -> dict[Target, Predictor]:

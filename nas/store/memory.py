@@ -135,6 +135,17 @@ class MemoryStore(Store):
             if status is not JobStatus.RUNNING:
                 kept.place, kept.deaths = None, 0
 
+    def reopen(self, job_id: str, spec: JobSpec) -> bool:
+        """See `Store.reopen`."""
+        with self._lock:
+            kept = self._of(job_id)
+            if kept.job.status is not JobStatus.SUCCEEDED:
+                return False
+            spec = JobSpec.model_validate_json(spec.model_dump_json())
+            kept.job = replace(kept.job, spec=spec)
+            self.set_job(job_id, JobStatus.QUEUED, StageName.PROFILE)
+            return True
+
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
         """See `Store.claim`."""
         with self._lock:

@@ -92,6 +92,18 @@ class JobQueries(OfJob):
         with self._writing(job_id) as (connection, number):
             connection.execute(update(JobRow).where(JobRow.number == number).values(values))
 
+    def reopen(self, job_id: str, spec: JobSpec) -> bool:
+        """See `Store.reopen`."""
+        values = {
+            "spec": spec.model_dump_json(),
+            "status": str(JobStatus.QUEUED),
+            "stage": str(StageName.PROFILE),
+            "updated_at": time.time(),
+        }
+        with self._writing(job_id) as (connection, number):
+            succeeded = (JobRow.number == number) & (JobRow.status == str(JobStatus.SUCCEEDED))
+            return connection.execute(update(JobRow).where(succeeded).values(values)).rowcount == 1
+
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
         """See `Store.claim`."""
         with self._writing(job_id) as (connection, number):

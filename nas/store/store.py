@@ -99,6 +99,11 @@ class Store(ABC):
         forgets the deaths that were counted."""
 
     @abstractmethod
+    def reopen(self, job_id: str, spec: JobSpec) -> bool:
+        """Replace the spec of a job that has succeeded, and queue it from its first stage; False, and nothing
+        changed, where it has not succeeded."""
+
+    @abstractmethod
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
         """Take or renew the job's lease for `owner`; False where another owner's lease has not expired."""
 

@@ -54,6 +54,11 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ResumeJobRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ResumeJobResponse.FromString,
                 _registered_method=True)
+        self.AddTarget = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/AddTarget',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.AddTargetRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.AddTargetResponse.FromString,
+                _registered_method=True)
         self.InterruptJob = channel.unary_unary(
                 '/nas.rpc.v1.SearchService/InterruptJob',
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.InterruptJobRequest.SerializeToString,
@@ -152,6 +157,13 @@ class SearchServiceServicer:
 
     def ResumeJob(self, request, context):
         """Queues a job again; it goes on from its last completed unit of work.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddTarget(self, request, context):
+        """Queues a job that has succeeded once more, for one more target: its profiling, and the front on it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,6 +290,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.ResumeJob,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ResumeJobRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ResumeJobResponse.SerializeToString,
+            ),
+            'AddTarget': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddTarget,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.AddTargetRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.AddTargetResponse.SerializeToString,
             ),
             'InterruptJob': grpc.unary_unary_rpc_method_handler(
                     servicer.InterruptJob,
@@ -458,6 +475,33 @@ class SearchService:
             '/nas.rpc.v1.SearchService/ResumeJob',
             nas_dot_rpc_dot_v1_dot_service__pb2.ResumeJobRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.ResumeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddTarget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/AddTarget',
+            nas_dot_rpc_dot_v1_dot_service__pb2.AddTargetRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.AddTargetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,7 +34,7 @@ def spec(*devices: str, **changes: object) -> JobSpec:
                 "profile": {"measurements": 16, "minimum": 8, "holdout": 6, "tolerance": 0.02},
                 "train": {"steps": 1, "batch": 1},
                 "search": {"evaluations": 30, "batch": 6, "strategy": "evolution"},
-                "verify": {"rounds": 2, "evaluations": 6},
+                "verify": {"rounds": 3, "evaluations": 6, "tolerance": 0.2},
             },
             **changes,
         }

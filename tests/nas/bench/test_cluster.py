@@ -10,12 +10,16 @@ import pytest
 import simulated
 
 from nas.bench.cluster import SimulatedEvaluator, SimulatedFleet
-from nas.errors import JobFailed, JobInterrupted, NoWorker
+from nas.errors import InvalidSpec, JobFailed, JobInterrupted, NoWorker
 from nas.evaluation import Split
-from nas.job import Job, JobStatus
-from nas.stages.plan import resolve
+from nas.front import Front, Scope
+from nas.job import Job, JobStatus, StageName
+from nas.service.local import LocalService
+from nas.stages.plan import resolve, with_target
 from nas.store import open_store
 from nas.store.store import Store
+from nas.views import front_of_target, robust_front
+from workers.target import Target
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +118,99 @@ def test_a_device_that_refuses_everything_fails_the_job(store, home):
 def test_a_device_that_is_not_there_is_named(store, home):
     with pytest.raises(NoWorker, match="there are: phone"):
         simulated.run(store, home, simulated.spec("fridge"))
+
+
+class TestManyDevices:
+    """One supernet, one set of evaluations of quality, a front for every device."""
+
+    @pytest.fixture
+    def several(self, store, home) -> Job:
+        return simulated.run(store, home, simulated.spec("phone", "server"))  # its predictions hold at once
+
+    @staticmethod
+    def front(home: Path, job: Job) -> Front:
+        with closing(LocalService(home)) as service:
+            return service.front(job.id, Scope.ALL)
+
+    def test_the_front_of_each_target_is_what_it_alone_would_have(self, several, home):
+        joint = self.front(home, several)
+        assert [o.name for o in joint.objectives] == ["quality", "latency_ms@phone", "latency_ms@server"]
+        fronts = {target.device: front_of_target(joint, target) for target in joint.targets}
+        for target in joint.targets:
+            members = {p.digest for p in fronts[target.device].members()}
+            assert members
+            measured = [p for p in joint.points if p.latency_ms[str(target)].measured is not None]
+            for point in measured:
+                beaten = any(
+                    other.validation <= point.validation
+                    and other.latency_ms[str(target)].measured <= point.latency_ms[str(target)].measured
+                    and (other.validation, other.latency_ms[str(target)].measured)
+                    != (point.validation, point.latency_ms[str(target)].measured)
+                    for other in measured
+                )
+                assert (point.digest in members) is not beaten
+        assert {p.digest for p in fronts["phone"].members()} != {p.digest for p in fronts["server"].members()}
+
+    def test_a_robust_front_is_of_the_worst_ratio(self, several, home):
+        robust = robust_front(self.front(home, several))
+        members = robust.members()
+        ratios = [robust.worst_ratio[p.digest] for p in members]
+        assert len(members) > 1
+        assert ratios == sorted(ratios, reverse=True)  # better quality, worse at the worst
+        assert min(ratios) >= 1.0
+        for point in robust.front.points:
+            if point.digest in robust.worst_ratio:
+                ratio = robust.worst_ratio[point.digest]
+                assert ratio == max(
+                    point.latency_ms[name].best_known / best for name, best in robust.best_ms.items()
+                )
+                assert any(
+                    m.validation <= point.validation and robust.worst_ratio[m.digest] <= ratio
+                    for m in members
+                )
+
+    def test_a_robust_front_needs_several_targets(self, trained):
+        with closing(open_store(trained)) as store:
+            (job,) = store.jobs()
+        with pytest.raises(InvalidSpec, match="one target"):
+            robust_front(self.front(trained, job))
+
+    def test_adding_a_target_costs_its_profiling_alone(self, several, store, home):
+        digest = resolve(several.spec).supernet_digest
+        before = store.evaluations(digest, Split.VALIDATION)
+        with closing(LocalService(home)) as service:
+            joint = service.front(several.id, Scope.ALL)
+            added = Target("board", workload=joint.targets[0].workload)
+            job = service.add_target(several.id, added)
+            assert (job.status, job.stage) == (JobStatus.QUEUED, StageName.PROFILE)
+            assert service.add_target(several.id, added) == job
+        evaluator = SimulatedEvaluator(simulated.quality)
+        # So noisy that no prediction of the front holds.
+        fleet = SimulatedFleet(store, simulated.DEVICES, noise=2.0)
+        job = simulated.run(store, home, job, evaluator, fleet)
+        assert job.status is JobStatus.SUCCEEDED
+        assert store.evaluations(digest, Split.VALIDATION) == before
+        assert {device for device, _ in fleet.measured[:22]} == {"board"}
+        wider = self.front(home, job)
+        assert [t.device for t in wider.targets] == ["phone", "server", "board"]
+        for target in wider.targets:
+            members = front_of_target(wider, target).members()
+            assert members
+            assert all(p.latency_ms[str(target)].measured is not None and p.test is not None for p in members)
+        # What was measured before still stands.
+        for old, new in zip(joint.points, wider.points, strict=True):
+            assert old.latency_ms.items() <= new.latency_ms.items() or not old.on_front
+
+    def test_a_target_is_added_to_a_job_that_has_succeeded_only(self, store, home):
+        job = store.create_job(simulated.spec("phone"))
+        with closing(LocalService(home)) as service, pytest.raises(InvalidSpec, match="has succeeded"):
+            service.add_target(job.id, Target("board"))
+        assert store.job(job.id) == job
+
+
+def test_what_was_asked_of_other_targets_stays():
+    target = Target("board")
+    one = simulated.spec("phone", bounds={"latency_ms": 5.0})
+    assert with_target(one, target).bounds == {"latency_ms@phone": 5.0}
+    named = simulated.spec("phone", "server", objectives=["quality", "latency_ms@phone"])
+    assert with_target(named, target).objectives == ("quality", "latency_ms@phone", "latency_ms@board")

@@ -12,7 +12,17 @@ from typing import Any
 
 from nas.errors import InvalidSpec, NasError, NoSuchJob, NothingMeetsBounds
 from nas.front import Front, Latency, Point, Scope, extent_of
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
+from nas.job import (
+    Event,
+    EventKind,
+    Job,
+    JobSpec,
+    JobStatus,
+    StageName,
+    TargetProfile,
+    TargetSpec,
+    load_job_spec,
+)
 from nas.objective import Direction, Objective, Source
 from nas.service.api import EventBatch, Service
 from nas.service.auth import Identity
@@ -104,6 +114,12 @@ class MemoryService(Service):
 
     def resume(self, job_id: str) -> Job:
         return self.set_status(self.job(job_id).id, JobStatus.RUNNING)
+
+    def add_target(self, job_id: str, target: Target) -> Job:
+        job = self.job(job_id)
+        spec = job.spec.model_copy(update={"targets": (*job.spec.targets, TargetSpec.of(target))})
+        self.stored[job.id] = replace(job, spec=spec)
+        return self.set_status(job.id, JobStatus.QUEUED)
 
     def cancel(self, job_id: str) -> Job:
         return self.set_status(self.job(job_id).id, JobStatus.CANCELLED)

@@ -47,6 +47,16 @@ def test_the_same_calls_give_the_same_answers(served) -> None:
         far.best(job.id, {})
 
 
+def test_a_target_is_added_from_afar(served) -> None:
+    job = served.client.submit(SPEC)
+    target = Target("phone", "openvino", "bf16", 4, Workload(Phase.DECODE, 2, 300))
+    wider = served.client.add_target(job.id, target)
+    assert [item.target() for item in wider.spec.targets] == [Target("local-cpu"), target]
+    assert wider == served.service.job(job.id)
+    with pytest.raises(InvalidSpec, match=r"targets.tokens.*accepted: at most"):
+        served.client.add_target(job.id, Target("phone", workload=Workload(tokens=10**9)))
+
+
 def test_a_front_longer_than_a_message(served) -> None:
     points = tuple(point(width) for width in range(16, 2516))
     served.service.points = tuple(replace(p, on_front=n % 2 == 0) for n, p in enumerate(points))

@@ -515,11 +515,24 @@ def test_jobs_share_architectures_but_not_points(store: Store) -> None:
     assert store.architectures([digest]) == {digest: examples.architecture(1)}
 
 
+def test_only_a_job_that_has_succeeded_is_reopened(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    wider = examples.spec(seed=7)
+    for status in JobStatus:
+        store.set_job(job.id, status, StageName.VERIFY)
+        assert store.reopen(job.id, wider) is (status is JobStatus.SUCCEEDED)
+        if status is JobStatus.SUCCEEDED:
+            found = store.job(job.id)
+            assert (found.spec, found.status, found.stage) == (wider, JobStatus.QUEUED, StageName.PROFILE)
+            assert found in store.runnable(100)
+
+
 # Whatever is asked of a job that is not there
 @pytest.mark.parametrize(
     "ask",
     [
         lambda store: store.set_job("demo", JobStatus.RUNNING, None),
+        lambda store: store.reopen("demo", examples.spec()),
         lambda store: store.claim("demo", "me", 1.0),
         lambda store: store.release("demo", "me"),
         lambda store: store.lease_owner("demo"),

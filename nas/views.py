@@ -1,0 +1,120 @@
+"""One job's points seen for a single target, or for all of its targets at once by the worst of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import moocore
+import numpy as np
+
+from nas.errors import InvalidSpec, NoSuchPoint
+from nas.front import Front, Point, mark_front
+from searchspaces.errors import Problem
+from workers.target import Target
+
+__all__ = ["RobustFront", "front_of_target", "robust_front"]
+
+
+def front_of_target(front: Front, target: Target) -> Front:
+    """The front that the job would have with this target alone: latencies of other targets, and bounds on
+    them, do not count.
+
+    Args:
+        front: of every point (`Scope.ALL`): what a bound on another target excludes may be on it.
+    """
+    kept = [number for number, o in enumerate(front.objectives) if o.target in (None, target)]
+    objectives = tuple(front.objectives[number] for number in kept)
+    known = {p.digest: p for p in mark_front(_trusted(front.points, [target]), objectives)}
+    return replace(
+        front,
+        targets=(target,),
+        objectives=objectives,
+        extent=tuple(front.extent[number] for number in kept),
+        points=tuple(known.get(p.digest, replace(p, on_front=False)) for p in front.points),
+    )
+
+
+@dataclass(frozen=True)
+class RobustFront:
+    """Points that serve all targets with one model.
+
+    Attributes:
+        front: the job's, with those points marked that no other beats in quality, in the counts that are
+            objectives and in the worst ratio.
+        best_ms: by target text the lowest latency of any point: what a device can do at its best.
+        worst_ratio: by digest the largest, over targets, of a point's latency over the target's best; ≥ 1.
+    """
+
+    front: Front
+    best_ms: Mapping[str, float]
+    worst_ratio: Mapping[str, float]
+
+    def members(self) -> list[Point]:
+        """Of the robust front, best quality first."""
+        return self.front.members()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The front's document, and what `on_front` follows from."""
+        robust = {"best_ms": dict(self.best_ms), "worst_ratio": dict(self.worst_ratio)}
+        return {**self.front.to_dict(), "robust": robust}
+
+
+def robust_front(front: Front) -> RobustFront:
+    """The front of quality against the worst latency over all targets, each relative to its own best
+    (minimax of normalised objectives; Ehrgott et al., 2014, call it point-based robustness).
+
+    Args:
+        front: of every point (`Scope.ALL`).
+
+    Raises:
+        InvalidSpec: the job has one target only.
+        NoSuchPoint: no point has a latency on every target.
+    """
+    if len(front.targets) < 2:
+        raise InvalidSpec(
+            [Problem("--robust", f"job {front.job} has one target; accepted: a job of several")]
+        )
+    points = _trusted(front.points, front.targets)
+    names = [str(target) for target in front.targets]
+    points = [p for p in points if all(name in p.latency_ms for name in names)]
+    if not points:
+        raise NoSuchPoint(f"job {front.job} has no point on every target; go on with: nas resume {front.job}")
+    latencies = np.array([[p.latency_ms[name].best_known for name in names] for p in points])
+    best = latencies.min(0)
+    ratio = (latencies / best).max(1)
+    others = [o for o in front.objectives if o.target is None]
+    values = np.array([[o.direction.sign * p.value(o) for o in others] for p in points])
+    # Within every bound, those on a latency too: as on the joint front.
+    inside = {p.digest for p in front.select(_bounds(front), points)}
+    usable = np.array([p.digest in inside for p in points]) & np.isfinite(values).all(1)
+    marked = np.zeros(len(points), bool)
+    if usable.any():
+        both = np.column_stack([values, ratio])[usable]
+        marked[usable] = moocore.is_nondominated(both, keep_weakly=True)
+    members = {p.digest for p, flag in zip(points, marked, strict=True) if flag}
+    return RobustFront(
+        replace(front, points=tuple(replace(p, on_front=p.digest in members) for p in front.points)),
+        dict(zip(names, best.tolist(), strict=True)),
+        {p.digest: value for p, value in zip(points, ratio.tolist(), strict=True)},
+    )
+
+
+def _bounds(front: Front) -> dict[str, float]:
+    return {
+        o.name if o.target is None else f"latency_ms@{o.target}": o.bound
+        for o in front.objectives
+        if o.bound is not None
+    }
+
+
+def _trusted(points: Sequence[Point], targets: Sequence[Target]) -> list[Point]:
+    """Those measured on the targets; all of them where the job has not measured any yet."""
+    names = [str(target) for target in targets]
+
+    def measured(point: Point) -> bool:
+        known = [point.latency_ms.get(name) for name in names]
+        return all(latency is not None and latency.measured is not None for latency in known)
+
+    return [point for point in points if measured(point)] or list(points)

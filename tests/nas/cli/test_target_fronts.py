@@ -1,0 +1,87 @@
+"""Fronts of one target and robust fronts, as the command line answers."""
+
+import json
+
+import pytest
+
+from nas.front import Latency, Point
+from nas.job import JobStatus, load_job_spec
+from nas.store import open_store
+from searchspaces.architecture import Architecture, Layer
+
+SPEC = {
+    "name": "two",
+    "space": "hybrid-lm",
+    "task": "text",
+    "targets": [{"device": "phone"}, {"device": "server"}],
+}
+FACTS = {16: (3.0, 1.0, 4.0), 32: (2.5, 2.0, 5.0), 64: (2.6, 6.0, 2.0), 128: (2.7, 7.0, 9.0)}
+"""Width: quality, ms on the phone, ms on the server. The widest is beaten everywhere."""
+
+
+@pytest.fixture
+def job(nas, tmp_path) -> str:
+    spec = load_job_spec(SPEC)
+    phone, server = (str(item.target()) for item in spec.targets)
+    points = []
+    for width, (quality, on_phone, on_server) in FACTS.items():
+        layers = Architecture(256, width, (Layer("softmax", 2),))
+        latencies = {
+            phone: Latency(on_phone, 0.1, on_phone, 0.1),
+            server: Latency(on_server, 0.1, on_server, 0.1),
+        }
+        points.append(
+            Point(layers.digest, layers, quality, quality, 10, 10, 10, latencies, on_front=width < 128)
+        )
+    store = open_store(tmp_path / "home")
+    stored = store.create_job(spec)
+    store.put_points(stored.id, points)
+    store.set_job(stored.id, JobStatus.SUCCEEDED, None)
+    store.close()
+    return stored.id
+
+
+def widths(document: dict) -> set[int]:
+    return {p["architecture"]["width"] for p in document["points"] if p["on_front"]}
+
+
+def test_a_front_for_each_target_and_one_for_all(nas, job):
+    def front(*options: str) -> dict:
+        return json.loads(nas("front", job, "--json", *options).out)
+
+    assert widths(front()) == {16, 32, 64}
+    assert widths(front("--target", "phone")) == {16, 32}
+    assert widths(front("--target", "server")) == {32, 64}
+    robust = front("--robust")
+    assert list(robust["robust"]["best_ms"].values()) == [1.0, 2.0]
+    ratios = {
+        p["architecture"]["width"]: robust["robust"]["worst_ratio"][p["digest"]] for p in robust["points"]
+    }
+    assert ratios == {16: 2.0, 32: 2.5, 64: 6.0, 128: 7.0}
+    assert widths(robust) == {16, 32}
+
+
+def test_bounds_hold_for_all_targets_of_a_robust_front(nas, job):
+    answer = json.loads(nas("front", job, "--robust", "--json", "--max", "latency_ms@server=4.5").out)
+    assert widths(answer) == {16, 64}
+
+
+def test_a_robust_front_is_shown_by_its_worst_ratio(nas, job):
+    out = nas("front", job, "--robust").out
+    assert "each target's best" in out
+    assert out.index("2.00") < out.index("2.50")
+
+
+@pytest.mark.parametrize(
+    "options", [("--robust", "--target", "phone"), ("--robust", "--format", "csv"), ("--target", "fridge")]
+)
+def test_what_does_not_go_together_is_said(nas, job, options):
+    answer = nas("front", job, *options)
+    assert answer.code == 2
+    assert "accepted" in answer.err
+
+
+def test_a_target_that_cannot_be_is_refused(nas, job):
+    answer = nas("add-target", job, "board/abacus/fp32/1t/prefill/b1/n64")
+    assert answer.code == 2
+    assert "abacus" in answer.err
