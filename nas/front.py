@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,9 +20,20 @@ from searchspaces.architecture import Architecture
 from searchspaces.errors import Problem
 from workers.target import Target
 
-__all__ = ["Front", "Latency", "Point", "Scope", "extent_of", "mark_front"]
+__all__ = ["FineTuned", "Front", "Latency", "Point", "Scope", "extent_of", "mark_front"]
 
-COLUMNS = ("digest", "on_front", "preset", "validation", "test", "parameters", "macs", "state_bytes")
+COLUMNS = (
+    "digest",
+    "on_front",
+    "preset",
+    "validation",
+    "test",
+    "tuned_validation",
+    "tuned_test",
+    "parameters",
+    "macs",
+    "state_bytes",
+)
 """Of the CSV, before the latencies."""
 
 
@@ -62,6 +73,25 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class FineTuned:
+    """A point's own weights, which went on from its supernet's.
+
+    Attributes:
+        weights: digest that names them, as a supernet's names its own.
+        steps: optimiser steps since the supernet.
+        validation, test: as a point's, with these weights.
+    """
+
+    weights: str
+    steps: int
+    validation: float
+    test: float | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_nan(self, ("validation", "test"))
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One architecture with everything that is known of it in a job.
 
@@ -71,6 +101,8 @@ class Point:
         latency_ms: by target text.
         preset: name of the published design that it is, or None.
         on_front: not dominated by any point of the job, by measured values where there are some.
+        tuned: None where it was not fine-tuned, or no better for it. Fronts compare what all points have:
+            the qualities with the supernet's weights.
     """
 
     digest: str
@@ -83,6 +115,7 @@ class Point:
     latency_ms: Mapping[str, Latency] = field(default_factory=dict)
     preset: str | None = None
     on_front: bool = False
+    tuned: FineTuned | None = None
 
     def __post_init__(self) -> None:
         _refuse_nan(self, ("validation", "test"))
@@ -116,6 +149,7 @@ class Point:
             },
             "preset": self.preset,
             "on_front": self.on_front,
+            "tuned": None if self.tuned is None else asdict(self.tuned),
         }
 
     @classmethod
@@ -132,10 +166,11 @@ class Point:
             latency_ms={target: Latency(**latency) for target, latency in data["latency_ms"].items()},
             preset=data["preset"],
             on_front=data["on_front"],
+            tuned=None if data["tuned"] is None else FineTuned(**data["tuned"]),
         )
 
 
-def _refuse_nan(noun: Latency | Point, names: Sequence[str]) -> None:
+def _refuse_nan(noun: Latency | FineTuned | Point, names: Sequence[str]) -> None:
     for name in names:
         value = getattr(noun, name)
         if value is not None and math.isnan(value):
@@ -374,22 +409,11 @@ class Front:
         latencies = [
             f"{target}:{kind}" for target in self.targets for kind in ("predicted_ms", "measured_ms")
         ]
-        writer.writerow(
-            [
-                "digest",
-                "on_front",
-                "preset",
-                "validation",
-                "test",
-                "parameters",
-                "macs",
-                "state_bytes",
-                *latencies,
-                "architecture",
-            ]
-        )
+        writer.writerow([*COLUMNS, *latencies, "architecture"])
         for point in [*members, *others]:
+            tuned = point.tuned
             row: list[Any] = [point.digest, point.on_front, point.preset, point.validation, point.test]
+            row += [None, None] if tuned is None else [tuned.validation, tuned.test]
             row += [point.parameters, point.macs, point.state_bytes]
             for target in self.targets:
                 latency = point.latency_ms.get(str(target))

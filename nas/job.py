@@ -47,6 +47,7 @@ class StageName(StrEnum):
     TRAIN = "train"
     SEARCH = "search"
     VERIFY = "verify"
+    FINALISTS = "finalists"
 
 
 class _Spec(BaseModel):
@@ -159,6 +160,22 @@ class VerifyBudget(_Spec):
     evaluations: PositiveInt = 32
 
 
+class FinalistBudget(_Spec):
+    """How members of the front are fine-tuned, each on its own from the supernet's weights.
+
+    Attributes:
+        count: of members, spread evenly over the front from the best in quality to the fastest; 0 for none.
+        steps: optimiser steps of one that is not stopped early.
+        batch: B, sequences a step.
+        learning_rate: peak, see `TrainBudget`.
+    """
+
+    count: int = Field(default=0, ge=0)
+    steps: PositiveInt = 500
+    batch: PositiveInt = 4
+    learning_rate: PositiveFloat = 0.01
+
+
 class Budget(_Spec):
     """The limits of each stage."""
 
@@ -166,6 +183,7 @@ class Budget(_Spec):
     train: TrainBudget = TrainBudget()
     search: SearchBudget = SearchBudget()
     verify: VerifyBudget = VerifyBudget()
+    finalists: FinalistBudget = FinalistBudget()
 
 
 class TaskSpec(_Spec):
@@ -192,7 +210,7 @@ class JobSpec(_Spec):
 
     name: str = Field(default="search", max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     space: str | dict[str, Any]
-    until: StageName = StageName.VERIFY
+    until: StageName = StageName.FINALISTS
     task: TaskSpec | None = Field(default=None, validate_default=True)
     targets: tuple[TargetSpec, ...] = Field(min_length=1)
     objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
@@ -209,9 +227,12 @@ class JobSpec(_Spec):
 
     @property
     def stages(self) -> tuple[StageName, ...]:
-        """Those that the job runs, in order."""
+        """Those that the job runs, in order; `finalists` only where there are to be some."""
         every = tuple(StageName)
-        return every[: every.index(self.until) + 1]
+        asked = every[: every.index(self.until) + 1]
+        return (
+            asked if self.budget.finalists.count else tuple(s for s in asked if s is not StageName.FINALISTS)
+        )
 
 
 class JobStatus(StrEnum):

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from nas.errors import NoWorker
+from nas.errors import JobFailed, NoWorker
 from nas.evaluation import Evaluation, Split
 from nas.stages.plan import Plan
-from nas.stages.stage import TrainingProgress
+from nas.stages.stage import Finalist, FinalistNews, TrainingProgress
 from nas.store.store import Store, SupernetRecord
 from nas.training import TrainingResult, train_supernet
 from searchspaces.architecture import Architecture
@@ -70,6 +70,21 @@ class SimulatedEvaluator:
         """See `nas.stages.stage.Compute.train`; in this process and in real time."""
         budget = plan.spec.budget.train
         return train_supernet(plan.space, plan.task, budget, plan.train_seed, folder, progress, stopped)
+
+    def finetune(
+        self,
+        plan: Plan,
+        supernet: SupernetRecord,
+        finalists: Sequence[Finalist],
+        told: Callable[[FinalistNews], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        """See `nas.stages.stage.Compute.finetune`.
+
+        Raises:
+            JobFailed: always: qualities are computed here, there are no weights to go on with.
+        """
+        raise JobFailed("a simulation has no finalists; accepted: budget.finalists.count 0")
 
 
 class _SimulatedPool:

@@ -96,7 +96,10 @@ def print_robust(console: Console, robust: RobustFront) -> None:
 
 def _front_table(front: Front, target: Target, strips: Strips) -> Table:
     unit = readable_metric(front.metric)
-    numbers = ("asked\nms", "predicted\nms", "measured\nms", f"validation\n{unit}", "test", "params", "state")
+    # Only a job with finalists has the column.
+    tuned = ("tuned\ntest",) if any(point.tuned for point in front.points) else ()
+    numbers = ("asked\nms", "predicted\nms", "measured\nms", f"validation\n{unit}", "test", *tuned)
+    numbers = (*numbers, "params", "state")
     table = plain_table("digest", "layers", *numbers, "", right=numbers)
     table.title = f"[bold]{front.job}[/] on {target}"
     asked = next((o.bound for o in front.objectives if o.target == target and o.bound is not None), None)
@@ -113,6 +116,7 @@ def _front_table(front: Front, target: Target, strips: Strips) -> Table:
                 *describe_latency(point.latency_ms.get(str(target))),
                 describe_quality(point.validation),
                 describe_quality(point.test),
+                *(describe_quality(point.tuned.test if point.tuned else None) for _ in tuned),
                 readable_count(point.parameters),
                 readable_bytes(point.state_bytes),
                 f"★ {point.preset}" if point.preset else "",

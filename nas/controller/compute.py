@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from nas.controller.cluster import RayCluster
 from nas.controller.data_parallel import train_together
 from nas.controller.evaluator import RayEvaluator
+from nas.controller.tuning import tune_finalists
 from nas.stages.plan import Plan
-from nas.stages.stage import EvaluationPool, TrainingProgress
+from nas.stages.stage import EvaluationPool, Finalist, FinalistNews, TrainingProgress
 from nas.store.store import SupernetRecord
 from nas.training import TrainingResult, train_supernet
 
@@ -22,12 +23,13 @@ class RayCompute:
 
     Args:
         home: folder that supernet paths are relative to; of a cluster of several machines on storage that
-            all of them share, where supernets are trained by several workers.
+            all of them share, where several workers train a supernet or finalists are fine-tuned.
         address: of a Ray cluster, see `RayCluster`; None for a local Ray.
     """
 
     def __init__(self, home: Path, address: str | None = None) -> None:
         self.cluster = RayCluster(address)
+        self._home = home
         self._evaluator = RayEvaluator(self.cluster, home)
 
     def start(self) -> None:
@@ -53,3 +55,14 @@ class RayCompute:
         if budget.workers > 1:
             return train_together(self.cluster, plan, folder, progress, stopped)
         return train_supernet(plan.space, plan.task, budget, plan.train_seed, folder, progress, stopped)
+
+    def finetune(
+        self,
+        plan: Plan,
+        supernet: SupernetRecord,
+        finalists: Sequence[Finalist],
+        told: Callable[[FinalistNews], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        """See `Compute.finetune`."""
+        tune_finalists(self.cluster, plan, self._home / supernet.path, finalists, told, stopped)

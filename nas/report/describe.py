@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas.errors import NoSuchPoint
-from nas.front import Front, Latency, Point
+from nas.front import FineTuned, Front, Latency, Point
 from nas.report.numbers import readable_bytes, readable_count
 from workers.target import Target
 
@@ -80,6 +80,11 @@ def describe_quality(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
+def _describe_tuned(tuned: FineTuned, unit: str) -> str:
+    scores = f"validation {describe_quality(tuned.validation)}, test {describe_quality(tuned.test)} {unit}"
+    return f"{scores} after {tuned.steps} steps"
+
+
 def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str, str]]:
     """(name, value) of everything that is known of a point on one target."""
     predicted, measured = describe_latency(point.latency_ms.get(str(target)))
@@ -91,6 +96,7 @@ def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str,
         ("predicted", f"{predicted} ms"),
         ("validation", f"{describe_quality(point.validation)} {unit}"),
         ("test", f"{describe_quality(point.test)} {unit}"),
+        *([] if point.tuned is None else [("fine-tuned", _describe_tuned(point.tuned, unit))]),
         ("parameters", readable_count(point.parameters)),
         ("MACs", readable_count(point.macs)),
         ("state", readable_bytes(point.state_bytes)),

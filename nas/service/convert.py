@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from nas.errors import Incompatible, InvalidSpec
-from nas.front import Front, Latency, Point, Scope
+from nas.front import FineTuned, Front, Latency, Point, Scope
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
 from nas.objective import Direction, Objective, Source
 from nas.rpc.v1 import service_pb2 as pb
@@ -276,6 +277,7 @@ def point_to_message(point: Point) -> pb.Point:
         latency_ms={target: _latency_to_message(value) for target, value in point.latency_ms.items()},
         preset=point.preset,
         on_front=point.on_front,
+        tuned=None if point.tuned is None else pb.FineTuned(**asdict(point.tuned)),
     )
 
 
@@ -292,6 +294,16 @@ def point_from_message(message: pb.Point) -> Point:
         latency_ms={target: _latency_from_message(value) for target, value in message.latency_ms.items()},
         preset=message.preset if message.HasField("preset") else None,
         on_front=message.on_front,
+        tuned=_tuned_from_message(message.tuned) if message.HasField("tuned") else None,
+    )
+
+
+def _tuned_from_message(message: pb.FineTuned) -> FineTuned:
+    return FineTuned(
+        weights=message.weights,
+        steps=message.steps,
+        validation=message.validation,
+        test=message.test if message.HasField("test") else None,
     )
 
 

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import JobFailed
 from nas.export import BlockLibrary, write_model_folder
 from nas.job import Job
+from nas.stages.finalists import finalist_folder
 from nas.stages.plan import resolve
 from nas.store.store import Store
 from nas.training import load_supernet
+from nas.training.finetune import best_weights
+
+if TYPE_CHECKING:
+    from searchspaces.submodel import Submodel
 
 __all__ = ["extract_point"]
 
 
 def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) -> dict[str, Any]:
-    """Write the model folder of a job's point; returns its manifest.
+    """Write the model folder of a job's point; returns its manifest. Its weights are the supernet's, or
+    those of the point's own that fine-tuning left: then the manifest's `tuned` says so and names the parent.
 
     Args:
         digest: of the point, or an unambiguous beginning of it.
 
     Raises:
         NoSuchPoint: none or several points of the job begin so.
-        JobFailed: the job's supernet is not trained yet.
+        JobFailed: the job's supernet is not trained yet, or a file that the store speaks of is gone.
         ModelRejected: the exported model's outputs differ from the supernet's.
     """
     point = store.point(job.id, digest)
@@ -32,7 +38,9 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
     record = store.supernet(plan.supernet_digest)
     if record is None:
         raise JobFailed(f"job {job.id} has no trained supernet yet; finish it with: nas resume {job.id}")
-    supernet = load_supernet(plan.space, home / record.path)
+    submodel = load_supernet(plan.space, home / record.path).extract(point.architecture)
+    if point.tuned is not None:
+        _go_over(submodel, finalist_folder(home, point.tuned.weights))
     facts = {
         "job": job.id,
         "space": {"name": plan.space.name, "digest": plan.space.digest},
@@ -44,10 +52,19 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
             "validation": point.validation,
             "test": point.test,
         },
+        "tuned": None if point.tuned is None else {**asdict(point.tuned), "parent": record.digest},
         "parameters": point.parameters,
         "macs": point.macs,
         "state_bytes": point.state_bytes,
         "latency_ms": {target: asdict(latency) for target, latency in point.latency_ms.items()},
         "preset": point.preset,
     }
-    return write_model_folder(supernet.extract(point.architecture), out, facts, BlockLibrary(home / "blocks"))
+    return write_model_folder(submodel, out, facts, BlockLibrary(home / "blocks"))
+
+
+def _go_over(submodel: Submodel, folder: Path) -> None:
+    """To the weights that fine-tuning left."""
+    best = best_weights(folder)
+    if best is None:
+        raise JobFailed(f"{folder} has no fine-tuned weights any more; the job's front says that it had")
+    submodel.load_state_dict(best.tensors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,16 @@ from searchspaces.architecture import Architecture
 from workers.request import MeasurementRequest, Outcome
 from workers.target import Target
 
-__all__ = ["Compute", "EvaluationPool", "Fleet", "Stage", "StageContext", "TrainingProgress"]
+__all__ = [
+    "Compute",
+    "EvaluationPool",
+    "Finalist",
+    "FinalistNews",
+    "Fleet",
+    "Stage",
+    "StageContext",
+    "TrainingProgress",
+]
 
 TrainingProgress = Callable[[int, int, dict[str, float]], None]
 """Steps done, steps in all, and facts by name."""
@@ -50,6 +59,38 @@ class EvaluationPool(Protocol):
         """Those that have ended besides; does not wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """One architecture to go on with.
+
+    Attributes:
+        validation: its quality with the supernet's weights.
+        weights: digest that names its own.
+        folder: where they and their checkpoint lie.
+        limit: steps that it may take: fewer than the budget's where it was stopped early before.
+    """
+
+    architecture: Architecture
+    validation: float
+    weights: str
+    folder: Path
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinalistNews:
+    """How far one finalist is.
+
+    Attributes:
+        ended: it took all its steps, or was stopped early.
+    """
+
+    weights: str
+    steps: int
+    ended: bool
+    message: str
+
+
 class Compute(Protocol):
     """The processors that train and score (`nas.controller.compute.RayCompute`)."""
 
@@ -67,6 +108,17 @@ class Compute(Protocol):
     ) -> TrainingResult:
         """Train the plan's supernet, or go on with it, as `nas.training.train_supernet` does, with the
         workers of its budget."""
+
+    def finetune(
+        self,
+        plan: Plan,
+        supernet: SupernetRecord,
+        finalists: Sequence[Finalist],
+        told: Callable[[FinalistNews], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Fine-tune finalists, or go on with them, as `nas.training.finetune` does; at each rung those that
+        gained least stop. Returns once all have ended, or `stopped` answers True."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from nas.evaluation import Evaluation, Split
-from nas.front import Latency, Point
+from nas.front import FineTuned, Latency, Point
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture
@@ -150,6 +150,10 @@ def point_row(point: Point) -> dict[str, Any]:
         "state_bytes": point.state_bytes,
         "preset": point.preset,
         "on_front": point.on_front,
+        "tuned_weights": None if point.tuned is None else point.tuned.weights,
+        "tuned_steps": None if point.tuned is None else point.tuned.steps,
+        "tuned_validation": None if point.tuned is None else point.tuned.validation,
+        "tuned_test": None if point.tuned is None else point.tuned.test,
     }
 
 
@@ -166,6 +170,9 @@ def point_from(row: Row[Any], latencies: Mapping[str, Latency]) -> Point:
         latency_ms=latencies,
         preset=row.preset,
         on_front=row.on_front,
+        tuned=None
+        if row.tuned_weights is None
+        else FineTuned(row.tuned_weights, row.tuned_steps, row.tuned_validation, row.tuned_test),
     )
 
 

@@ -261,6 +261,10 @@ class PointRow(Base):
     state_bytes: Mapped[Whole]
     preset: Mapped[str | None] = mapped_column(Prose)
     on_front: Mapped[bool] = mapped_column(Boolean)
+    tuned_weights: Mapped[str | None] = mapped_column(_CODE)
+    tuned_steps: Mapped[int | None] = mapped_column(BigInteger)
+    tuned_validation: Mapped[float | None] = mapped_column(Double)
+    tuned_test: Mapped[float | None] = mapped_column(Double)
 
 
 class LatencyRow(Base):

@@ -25,6 +25,7 @@ class StageName(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STAGE_NAME_TRAIN: _ClassVar[StageName]
     STAGE_NAME_SEARCH: _ClassVar[StageName]
     STAGE_NAME_VERIFY: _ClassVar[StageName]
+    STAGE_NAME_FINALISTS: _ClassVar[StageName]
 
 class EventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -71,6 +72,7 @@ STAGE_NAME_PROFILE: StageName
 STAGE_NAME_TRAIN: StageName
 STAGE_NAME_SEARCH: StageName
 STAGE_NAME_VERIFY: StageName
+STAGE_NAME_FINALISTS: StageName
 EVENT_KIND_UNSPECIFIED: EventKind
 EVENT_KIND_STATUS: EventKind
 EVENT_KIND_STAGE: EventKind
@@ -190,7 +192,7 @@ class Latency(_message.Message):
     def __init__(self, predicted: _Optional[float] = ..., predicted_std: _Optional[float] = ..., measured: _Optional[float] = ..., measured_std: _Optional[float] = ...) -> None: ...
 
 class Point(_message.Message):
-    __slots__ = ("digest", "architecture", "validation", "test", "parameters", "macs", "state_bytes", "latency_ms", "preset", "on_front")
+    __slots__ = ("digest", "architecture", "validation", "test", "parameters", "macs", "state_bytes", "latency_ms", "preset", "on_front", "tuned")
     class LatencyMsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -208,6 +210,7 @@ class Point(_message.Message):
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     ON_FRONT_FIELD_NUMBER: _ClassVar[int]
+    TUNED_FIELD_NUMBER: _ClassVar[int]
     digest: str
     architecture: Architecture
     validation: float
@@ -218,7 +221,20 @@ class Point(_message.Message):
     latency_ms: _containers.MessageMap[str, Latency]
     preset: str
     on_front: bool
-    def __init__(self, digest: _Optional[str] = ..., architecture: _Optional[_Union[Architecture, _Mapping]] = ..., validation: _Optional[float] = ..., test: _Optional[float] = ..., parameters: _Optional[int] = ..., macs: _Optional[int] = ..., state_bytes: _Optional[int] = ..., latency_ms: _Optional[_Mapping[str, Latency]] = ..., preset: _Optional[str] = ..., on_front: _Optional[bool] = ...) -> None: ...
+    tuned: FineTuned
+    def __init__(self, digest: _Optional[str] = ..., architecture: _Optional[_Union[Architecture, _Mapping]] = ..., validation: _Optional[float] = ..., test: _Optional[float] = ..., parameters: _Optional[int] = ..., macs: _Optional[int] = ..., state_bytes: _Optional[int] = ..., latency_ms: _Optional[_Mapping[str, Latency]] = ..., preset: _Optional[str] = ..., on_front: _Optional[bool] = ..., tuned: _Optional[_Union[FineTuned, _Mapping]] = ...) -> None: ...
+
+class FineTuned(_message.Message):
+    __slots__ = ("weights", "steps", "validation", "test")
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_FIELD_NUMBER: _ClassVar[int]
+    TEST_FIELD_NUMBER: _ClassVar[int]
+    weights: str
+    steps: int
+    validation: float
+    test: float
+    def __init__(self, weights: _Optional[str] = ..., steps: _Optional[int] = ..., validation: _Optional[float] = ..., test: _Optional[float] = ...) -> None: ...
 
 class Measurement(_message.Message):
     __slots__ = ("architecture", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy", "measured_at")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from memory_service import SPEC
 
 from nas.errors import Incompatible
-from nas.front import Front, Latency, Point, Scope
+from nas.front import FineTuned, Front, Latency, Point, Scope
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile
 from nas.objective import Direction, Objective, Source
 from nas.rpc.v1 import service_pb2 as pb
@@ -48,6 +48,7 @@ POINTS = st.builds(
     latency_ms=st.dictionaries(TEXT, LATENCIES, max_size=3),
     preset=st.none() | TEXT,
     on_front=st.booleans(),
+    tuned=st.none() | st.builds(FineTuned, TEXT, COUNTS, NUMBERS, st.none() | NUMBERS),
 )
 OBJECTIVES = st.builds(
     Objective,

@@ -8,7 +8,7 @@ import uuid
 from hypothesis import strategies as st
 
 from nas.evaluation import Evaluation, Split
-from nas.front import Latency, Point
+from nas.front import FineTuned, Latency, Point
 from nas.job import Event, EventKind, JobSpec, StageName, load_job_spec
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture, Layer
@@ -153,5 +153,6 @@ POINTS = ARCHITECTURES.flatmap(
         latency_ms=st.dictionaries(TARGETS.map(str), LATENCIES, max_size=3),
         preset=st.none() | NAMES,
         on_front=st.booleans(),
+        tuned=st.none() | st.builds(FineTuned, NAMES, COUNTS, FINITE, st.none() | FINITE),
     )
 )

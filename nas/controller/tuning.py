@@ -1,0 +1,146 @@
+"""Fine-tuning finalists by Ray Tune: each a trial, the poor ones stopped early by ASHA."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nas.controller.cluster import Board, RayCluster
+from nas.errors import JobFailed, NasError
+from nas.job import JobSpec
+from nas.stages.plan import Plan, resolve
+from nas.stages.stage import Finalist, FinalistNews
+from nas.training import load_supernet
+from nas.training.finetune import REDUCTION, FineTuning, finetune, rungs
+
+__all__ = ["tune_finalists"]
+
+DEATHS_ALLOWED = 3
+"""How often the process of a trial may die; each time it goes on from its checkpoint."""
+
+
+def tune_finalists(
+    cluster: RayCluster,
+    plan: Plan,
+    supernet: Path,
+    finalists: Sequence[Finalist],
+    told: Callable[[FinalistNews], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Fine-tune each finalist on one processor.
+
+    Trials are compared by their gain: how much better their quality is than with the supernet's weights,
+    with which each is the best known at its own latency. So a small model does not lose to a large one for
+    being small, and those stop early that would move the front least (ASHA, Li et al., 2020).
+
+    All state is in the checkpoints of `nas.training.finetune.finetune`: after a kill trials report their
+    earlier rungs at once and go on. What Ray Tune writes is thrown away, and never read (it is pickled).
+
+    Args:
+        supernet: its file, on storage that all nodes share, as the finalists' folders must be.
+
+    Raises:
+        JobFailed: the cluster has no processor, or a trial failed: its message.
+    """
+    cluster.require(1, "fine-tuning")
+    failures: list[str] = []
+
+    def listen(message: FinalistNews | str) -> None:
+        if isinstance(message, str):
+            failures.append(message)
+        else:
+            told(message)
+
+    cluster.run(
+        _tune,
+        plan.spec.model_dump_json(),
+        str(supernet),
+        list(finalists),
+        told=listen,
+        stopped=lambda: bool(failures) or stopped(),
+    )
+    if failures:
+        raise JobFailed(failures[0])
+
+
+def _tune(board: Board, spec: str, supernet: str, finalists: list[Finalist]) -> None:
+    """Runs in the cluster: starts the trials and sees that they end."""
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a task's relative paths are relative to where it was started
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    from ray import tune
+
+    class _Ends(tune.Callback):
+        """Tells of each trial that it has ended, however it did."""
+
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            weights = trial.config["finalist"].weights
+            steps = (trial.last_result or {}).get("steps", 0)
+            if not board.stopped():
+                board.post(FinalistNews(weights, steps, True, f"{weights[:8]} ended after {steps} steps"))
+
+    steps = resolve(JobSpec.model_validate_json(spec)).spec.budget.finalists.steps
+    with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(_trial, {"cpu": 1}),
+            param_space={
+                "board": board,
+                "spec": spec,
+                "supernet": supernet,
+                "finalist": tune.grid_search(finalists),
+            },
+            tune_config=tune.TuneConfig(
+                metric="gain",
+                mode="max",
+                scheduler=tune.schedulers.ASHAScheduler(
+                    time_attr="steps",
+                    max_t=steps,
+                    grace_period=rungs(steps)[0],
+                    reduction_factor=REDUCTION,
+                ),
+            ),
+            run_config=tune.RunConfig(
+                name="finalists",
+                storage_path=scratch,
+                failure_config=tune.FailureConfig(max_failures=DEATHS_ALLOWED),
+                callbacks=[_Ends()],
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+
+
+def _trial(config: dict[str, Any]) -> None:
+    """Runs in a process of its own."""
+    import torch
+    from ray import tune
+
+    torch.set_num_threads(1)  # Ray counts one processor for each
+    board: Board = config["board"]
+    finalist: Finalist = config["finalist"]
+    plan = resolve(JobSpec.model_validate_json(config["spec"]))
+    sign = plan.task.direction.sign
+
+    def report(steps: int, value: float) -> None:
+        tune.report({"steps": steps, "gain": sign * (finalist.validation - value)})
+
+    def progress(steps: int) -> None:
+        board.post(FinalistNews(finalist.weights, steps, False, finalist.architecture.digest[:8]))
+
+    job = FineTuning(
+        plan.task,
+        plan.spec.budget.finalists,
+        first_batch=plan.spec.budget.train.steps,
+        context=plan.space.spec.context,
+        seed=plan.train_seed,
+        folder=finalist.folder,
+    )
+    try:
+        submodel = load_supernet(plan.space, Path(config["supernet"])).extract(finalist.architecture)
+        finetune(submodel.requires_grad_(True).train(), job, finalist.limit, report, progress, board.stopped)
+    except NasError as error:
+        # Trying again will not help: this ends the job, and thereby those that are started again.
+        board.post(f"finalist {finalist.architecture.digest}: {error}")
+        raise

@@ -1,0 +1,136 @@
+"""Finalists: members of the front go on from the supernet's weights, each on its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nas.errors import JobFailed
+from nas.evaluation import Evaluation, Split
+from nas.front import FineTuned, Point, Scope
+from nas.job import StageName
+from nas.stages.plan import Plan
+from nas.stages.search import trained_supernet
+from nas.stages.stage import Finalist, FinalistNews, Stage, StageContext
+from nas.training.finetune import BestWeights, best_weights
+from searchspaces.architecture import Architecture
+
+__all__ = ["Finalists", "finalist_folder"]
+
+STATE = "finalists"
+
+
+def finalist_folder(home: Path, weights: str) -> Path:
+    """Where the weights of that digest lie."""
+    return home / "finalists" / weights
+
+
+class Finalists(Stage):
+    """Fine-tune members of the front, the poor ones not to the end; those that got better keep their own
+    weights beside the supernet's."""
+
+    name = StageName.FINALISTS
+
+    def run(self, context: StageContext) -> None:
+        """See the class."""
+        finalists = {_digest(context.plan, point): point for point in _spread(context)}
+        self._train(context, finalists)
+        points = []
+        for done, (weights, point) in enumerate(finalists.items(), 1):
+            points.append(self._conclude(context, weights, point))
+            context.progress(self.name, done, len(finalists), "test split")
+            context.check_stop()
+        context.store.put_points(context.job_id, points)
+
+    def _train(self, context: StageContext, finalists: dict[str, Point]) -> None:
+        """Go on with whatever has not ended."""
+        steps = context.plan.spec.budget.finalists.steps
+        taken = dict.fromkeys(finalists, 0)
+        ended = dict((context.store.state(context.job_id, STATE) or {"ended": {}})["ended"])
+        if finalists.keys() <= ended.keys():
+            return
+
+        def told(news: FinalistNews) -> None:
+            taken[news.weights] = news.steps
+            if news.ended:
+                ended[news.weights] = news.steps
+                context.store.put_state(context.job_id, STATE, {"ended": ended})
+            done = sum(steps if weights in ended else at for weights, at in taken.items())
+            context.progress(self.name, done, steps * len(finalists), news.message)
+
+        wanted = [
+            Finalist(
+                point.architecture,
+                _known(point),
+                weights,
+                finalist_folder(context.home, weights),
+                ended.get(weights, steps),
+            )
+            for weights, point in finalists.items()
+        ]
+        context.compute.finetune(context.plan, trained_supernet(context), wanted, told, context.stopped)
+        context.check_stop()
+
+    def _conclude(self, context: StageContext, weights: str, point: Point) -> Point:
+        """Store how a finalist ended; its point, with the weights where they are better."""
+        unit, sign = context.plan.task.metric, context.plan.task.direction.sign
+        folder = finalist_folder(context.home, weights)
+        best = best_weights(folder)
+        if best is None:
+            raise JobFailed(f"no weights of finalist {point.digest} are in {folder}")
+        before = _known(point)
+        change = f"{point.digest[:8]}: {before:.3f} → {best.validation:.3f} {unit} after {best.steps} steps"
+        if sign * best.validation >= sign * before:
+            context.note(self.name, f"{change}: no better, the supernet's weights are kept")
+            return replace(point, tuned=None)
+        known = context.store.evaluations(weights, Split.TEST, [point.digest])
+        test = known[0] if known else _tested(context.plan, weights, point.architecture, best)
+        validation = Evaluation(weights, point.digest, Split.VALIDATION, best.validation, best.seconds)
+        context.store.add_evaluations([validation, test])
+        context.note(self.name, change, digest=point.digest, weights=weights)
+        value = None if math.isnan(test.value) else test.value
+        return replace(point, tuned=FineTuned(weights, best.steps, best.validation, value))
+
+
+def _spread(context: StageContext) -> list[Point]:
+    """Members of the front, evenly from the best in quality to the worst (the fastest)."""
+    sign = context.plan.task.direction.sign
+    members = sorted(context.store.points(context.job_id, Scope.FRONT), key=lambda p: sign * _known(p))
+    count = min(context.plan.spec.budget.finalists.count, len(members))
+    return [members[round(at)] for at in np.linspace(0, len(members) - 1, count)]
+
+
+def _known(point: Point) -> float:
+    """Its quality with the supernet's weights; a point without one is on no front."""
+    assert point.validation is not None
+    return point.validation
+
+
+def _digest(plan: Plan, point: Point) -> str:
+    """Names everything that the weights follow from."""
+    content = {
+        "supernet": plan.supernet_digest,
+        "architecture": point.digest,
+        "finalists": plan.spec.budget.finalists.model_dump(mode="json", exclude={"count"}),
+        "seed": plan.train_seed,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _tested(plan: Plan, weights: str, architecture: Architecture, best: BestWeights) -> Evaluation:
+    import torch
+
+    from searchspaces.submodel import Submodel
+
+    submodel = Submodel(architecture)
+    submodel.load_state_dict(best.tensors)
+    begun = time.perf_counter()
+    with torch.inference_mode():
+        value = plan.task.evaluate(submodel.eval(), Split.TEST)
+    return Evaluation(weights, architecture.digest, Split.TEST, value, time.perf_counter() - begun)

@@ -1,0 +1,195 @@
+"""Going on with one architecture's own weights: training that reports at rungs and resumes where it was."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.errors import JobFailed
+from nas.evaluation import Split
+from nas.job import FinalistBudget
+from nas.tasks import Task
+from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.optimizer import SupernetOptimizer
+from nas.training.schedule import learning_rate_factor
+from nas.training.trainer import CHECKPOINT_SECONDS, GRADIENT_NORM, PROGRESS_SECONDS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from searchspaces.submodel import Submodel
+
+__all__ = ["REDUCTION", "BestWeights", "FineTuning", "best_weights", "finetune", "rungs"]
+
+REDUCTION = 3
+"""Between the steps of one rung and of the next; the share that goes on, in successive halving."""
+
+RUNGS = 3
+
+
+def rungs(steps: int) -> tuple[int, ...]:
+    """Steps after which fine-tuning is scored: a ninth, a third, all of them, without repeats."""
+    return tuple(sorted({max(1, round(steps / REDUCTION**power)) for power in range(RUNGS)}))
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """One model to go on with.
+
+    Attributes:
+        task: learned, and scored on its validation split.
+        first_batch: number of the task's first training batch; those before it have been learned from.
+        context: N, tokens of a training sequence.
+        seed: of the batches.
+        folder: keeps `checkpoint.safetensors` while training, and `model.safetensors`, the weights of
+            the best rung so far.
+    """
+
+    task: Task
+    budget: FinalistBudget
+    first_batch: int
+    context: int
+    seed: int
+    folder: Path
+
+
+@dataclass
+class _Log:
+    """What a run remembers besides tensors.
+
+    Attributes:
+        steps: taken.
+        scores: (steps, the task's metric on the validation split) of the rungs so far.
+    """
+
+    steps: int = 0
+    scores: list[tuple[int, float]] = field(default_factory=list)
+
+
+def finetune(
+    submodel: Submodel,
+    job: FineTuning,
+    limit: int,
+    report: Callable[[int, float], None],
+    progress: Callable[[int], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Train, or go on from the checkpoint in the job's folder, until `limit` steps are taken.
+
+    Args:
+        submodel: with the weights to start from; changed in place.
+        limit: at most the budget's steps, which the learning rate's schedule goes by.
+        report: called after each rung with the steps and the task's metric on the validation split, after
+            both were saved; first, at once, for the rungs of earlier runs. It need not return.
+        progress: called about once a second with the steps taken.
+        stop: asked before every step; where it answers True the state is saved and the call returns.
+
+    Raises:
+        JobFailed: the checkpoint is unreadable, or the loss is no finite number.
+        StoreUnavailable: the disk cannot take a checkpoint.
+    """
+    path = job.folder / "checkpoint.safetensors"
+    optimizer, log = SupernetOptimizer(submodel), _Log()
+    if path.is_file():
+        log = _restore(path, submodel, optimizer)
+    for steps, value in log.scores:
+        report(steps, value)
+    saved = told = time.monotonic()
+    while log.steps < limit and not stop():
+        _step(submodel, optimizer, job, log.steps)
+        log.steps += 1
+        at_rung = log.steps in rungs(job.budget.steps)
+        if at_rung:
+            _score(submodel, job, log)
+        now = time.monotonic()
+        if at_rung or now - saved >= CHECKPOINT_SECONDS:
+            _save(path, submodel, optimizer, log)
+            saved = now
+        if now - told >= PROGRESS_SECONDS:
+            progress(log.steps)
+            told = now
+        if at_rung:
+            report(*log.scores[-1])
+    _save(path, submodel, optimizer, log)
+
+
+@dataclass(frozen=True, slots=True)
+class BestWeights:
+    """What the best rung of a fine-tuning left.
+
+    Attributes:
+        tensors: the submodel's weights by name.
+        steps: taken by then.
+        validation: the task's metric on the validation split.
+        seconds: wall time that scoring it took.
+    """
+
+    tensors: dict[str, Tensor]
+    steps: int
+    validation: float
+    seconds: float
+
+
+def best_weights(folder: Path) -> BestWeights | None:
+    """Of the fine-tuning in that folder; None where it has reached no rung.
+
+    Raises:
+        JobFailed: the file is unreadable.
+    """
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        return None
+    tensors, facts = load_checkpoint(path)
+    return BestWeights(tensors, **facts)
+
+
+def _step(submodel: Submodel, optimizer: SupernetOptimizer, job: FineTuning, number: int) -> None:
+    import torch
+
+    budget = job.budget
+    batch = job.task.batch(job.first_batch + number, job.seed, budget.batch, job.context)
+    submodel.zero_grad()
+    loss = job.task.loss(submodel(batch[:, :-1]), batch)
+    if not math.isfinite(loss.item()):
+        accepted = f"try a learning_rate below {budget.learning_rate:g}"
+        raise JobFailed(f"the loss of fine-tuning is {loss.item()} at step {number}; {accepted}")
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(submodel.parameters(), GRADIENT_NORM)
+    optimizer.step(budget.learning_rate * learning_rate_factor(number, budget.steps))
+
+
+def _score(submodel: Submodel, job: FineTuning, log: _Log) -> None:
+    """Note the score; keep the weights where no rung before was better."""
+    import torch
+
+    begun = time.perf_counter()
+    with torch.inference_mode():
+        value = job.task.evaluate(submodel, Split.VALIDATION)
+    seconds = time.perf_counter() - begun
+    sign = job.task.direction.sign
+    if all(sign * value < sign * earlier for _, earlier in log.scores):
+        facts = {"steps": log.steps, "validation": value, "seconds": seconds}
+        save_checkpoint(job.folder / "model.safetensors", submodel.state_dict(), facts)
+    log.scores.append((log.steps, value))
+
+
+def _save(path: Path, submodel: Submodel, optimizer: SupernetOptimizer, log: _Log) -> None:
+    weights = {f"weight/{name}": value for name, value in submodel.state_dict().items()}
+    save_checkpoint(path, weights | optimizer.tensors(), asdict(log))
+
+
+def _restore(path: Path, submodel: Submodel, optimizer: SupernetOptimizer) -> _Log:
+    tensors, facts = load_checkpoint(path)
+    weights = {
+        key.removeprefix("weight/"): value for key, value in tensors.items() if key.startswith("weight/")
+    }
+    try:
+        submodel.load_state_dict(weights)
+    except RuntimeError as error:
+        raise JobFailed(f"{path} is of another model ({error}); delete it to start afresh") from error
+    optimizer.load({key: value for key, value in tensors.items() if not key.startswith("weight/")})
+    return _Log(facts["steps"], [(steps, value) for steps, value in facts["scores"]])

@@ -1,0 +1,152 @@
+"""The stage `finalists` on a real store and real training, without Ray: what is tuned, stored and kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.errors import JobInterrupted
+from nas.evaluation import Split
+from nas.export import load_model_folder
+from nas.front import Point, Scope
+from nas.job import EventKind, load_job_spec
+from nas.service.extract import extract_point
+from nas.stages.finalists import Finalists
+from nas.stages.plan import Plan, resolve
+from nas.stages.stage import Finalist, FinalistNews, StageContext
+from nas.store import Store, open_store
+from nas.store.store import SupernetRecord
+from nas.training import load_supernet, train_supernet
+from nas.training.finetune import FineTuning, finetune
+
+SPEC = {
+    "space": {
+        "name": "tiny",
+        "context": 16,
+        "width": [16],
+        "depth": [1, 2],
+        "layer": {"mixer": ["softmax", "window:8", "linear", "none"], "heads": [2], "ratio": [1, 2]},
+    },
+    "task": {"name": "text", "evaluation_tokens": 1024, "evaluation_context": 16},
+    "targets": [{}],
+    "budget": {
+        "train": {"steps": 60, "batch": 2},
+        "finalists": {"count": 2, "steps": 45, "batch": 4, "learning_rate": 0.02},
+    },
+}
+
+
+class InThisProcess:
+    """A `Compute` that fine-tunes one finalist after another, each to its limit or until it is stopped."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.asked: list[list[int]] = []
+
+    def finetune(
+        self,
+        plan: Plan,
+        supernet: SupernetRecord,
+        finalists: Sequence[Finalist],
+        told: Callable[[FinalistNews], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.asked.append([finalist.limit for finalist in finalists])
+        for finalist in finalists:
+            job = FineTuning(plan.task, plan.spec.budget.finalists, 60, 16, 0, finalist.folder)
+            model = load_supernet(plan.space, self._home / supernet.path).extract(finalist.architecture)
+            model.requires_grad_(True)
+            steps: list[int] = []
+            finetune(model, job, finalist.limit, lambda at, _, s=steps: s.append(at), lambda _: None, stopped)
+            if stopped():
+                return
+            told(FinalistNews(finalist.weights, steps[-1], True, "ended"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
+    home, plan = tmp_path_factory.mktemp("home"), resolve(load_job_spec(SPEC))
+    folder = home / "supernets" / "net"
+    train_supernet(plan.space, plan.task, plan.spec.budget.train, 0, folder, lambda *_: None, lambda: False)
+    return home, plan
+
+
+@pytest.fixture
+def store(tmp_path: Path, trained: tuple[Path, Plan]) -> Iterator[Store]:
+    """With a job whose front has three members; no fine-tuning can better the first."""
+    _, plan = trained
+    store = open_store(tmp_path)
+    path = "supernets/net/supernet.safetensors"
+    store.put_supernet(
+        SupernetRecord(plan.supernet_digest, plan.space.digest, plan.task.digest, 0, 60, 1.0, path)
+    )
+    job = store.create_job(plan.spec)
+    sampled = plan.space.decode(plan.space.sample(20, np.random.default_rng(0)))
+    architectures = list({a.digest: a for a in sampled}.values())
+    qualities = zip(architectures, (0.5, 7.0, 8.0), strict=False)
+    store.put_points(job.id, [Point(a.digest, a, q, None, 10, 10, 10, on_front=True) for a, q in qualities])
+    yield store
+    store.close()
+
+
+def run(
+    store: Store, trained: tuple[Path, Plan], stopped: Callable[[], bool] = lambda: False
+) -> tuple[InThisProcess, list[Point]]:
+    """Run the stage; what it asked for, and the front."""
+    home, plan = trained
+    (job,) = store.jobs()
+    compute: Any = InThisProcess(home)
+    fleet: Any = None
+    Finalists().run(
+        StageContext(
+            job.id, plan, store, home, fleet, compute, lambda e: store.append_event(job.id, e), stopped
+        )
+    )
+    return compute, store.points(job.id, Scope.FRONT)
+
+
+def test_what_got_better_keeps_its_own_weights_and_the_rest_the_supernets(
+    store: Store, trained: tuple[Path, Plan], tmp_path: Path
+) -> None:
+    """Two of three, from the best to the worst: the first, which cannot get better, and the last."""
+    home, plan = trained
+    compute, (best, middle, worst) = run(store, trained)
+    assert compute.asked == [[45, 45]]
+    assert (best.tuned, middle.tuned) == (None, None)
+    assert worst.tuned is not None
+    assert worst.tuned.validation < 8.0
+    assert (best.validation, worst.validation) == (0.5, 8.0), "what fronts compare stays"
+    for split, value in ((Split.VALIDATION, worst.tuned.validation), (Split.TEST, worst.tuned.test)):
+        (stored,) = store.evaluations(worst.tuned.weights, split)
+        assert (stored.digest, stored.value) == (worst.digest, value)
+    (job,) = store.jobs()
+    notes = [event.message for event in store.events(job.id) if event.kind is EventKind.NOTE]
+    assert [("no better" in note) for note in notes] == [True, False]
+
+    manifest = extract_point(store, home, job, worst.digest, tmp_path / "model")
+    parent = {"weights": worst.tuned.weights, "steps": worst.tuned.steps, "parent": plan.supernet_digest}
+    assert parent.items() <= manifest["tuned"].items()
+    shipped = load_model_folder(tmp_path / "model")
+    assert plan.task.evaluate(shipped, Split.TEST) == pytest.approx(worst.tuned.test, rel=1e-6)
+    assert extract_point(store, home, job, best.digest, tmp_path / "plain")["tuned"] is None
+
+
+def test_stopped_and_run_again_it_goes_on_and_does_nothing_twice(
+    store: Store, trained: tuple[Path, Plan]
+) -> None:
+    shutil.rmtree(trained[0] / "finalists", ignore_errors=True)
+    asked = iter(range(10_000))
+    with pytest.raises(JobInterrupted):
+        run(store, trained, lambda: next(asked) >= 60)
+    compute, stopped = run(store, trained)
+    assert compute.asked == [[45, 45]]
+    again, points = run(store, trained)
+    assert again.asked == [], "all have ended"
+    assert points == stopped
+    assert points[-1].tuned is not None
+    assert len(store.evaluations(points[-1].tuned.weights, Split.TEST)) == 1
