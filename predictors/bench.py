@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.design import Design, Matrix
-from predictors.drift import control_factors, drift_of
+from predictors.drift import Drift, drift_of
 from predictors.errors import PredictorError
-from predictors.posterior import fit_posterior
+from predictors.handling import DriftHandling, control_rows
 from predictors.predictor import Prediction, Vector, parse_predictor
 from predictors.prior import Prior, counted_prior
 from predictors.report import score
@@ -23,7 +22,7 @@ from predictors.tables import Table, read_table
 from predictors.transfer import KnownDevice, Transfer, learn_prior
 from searchspaces.encoding import Population
 
-__all__ = ["DEFAULT_PREDICTORS", "DEFAULT_SAMPLES", "DriftHandling", "run_table_bench"]
+__all__ = ["DEFAULT_PREDICTORS", "DEFAULT_SAMPLES", "run_table_bench"]
 
 DEFAULT_SAMPLES = (1, 3, 5, 10, 20, 50, 200)
 DEFAULT_PREDICTORS = ("macs", "roofline", "lookup", "additive", "transfer")
@@ -32,20 +31,6 @@ PRIOR_ROWS = 2000
 """Rows of a known device that teach the prior, evenly spread over its measured order."""
 HELD_OUT = 2000
 """Rows at most that judge, drawn anew for each seed."""
-NEIGHBOURS = 3
-
-
-class DriftHandling(StrEnum):
-    """What is done about a device that changes its speed while it is measured."""
-
-    RAW = "raw"
-    """Nothing: every row as the table has it."""
-    STRETCHES = "stretches"
-    """Raw rows in measured order: stretches of another speed are found among the samples alone, and a
-    held-out row is judged at the speed of the stretch that it was measured in."""
-    CONTROLS = "controls"
-    """As if control models had been interleaved: three rows before and three after tell each row's speed
-    (never the row itself), which is divided out of samples and held-out rows alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +77,13 @@ def run_table_bench(
         prior_devices: that the prior of `transfer` is learned from; all of the table where None. The device
             that is judged never is among them.
         predictors: registered names.
-        drift: names of `DriftHandling`; all that the table's order allows where None.
+        drift: names of `predictors.handling.DriftHandling`; all that the table's order allows where None.
         on_progress: called with devices done and their total.
 
     Returns:
-        Plain data: ``table``, ``notes`` (everything left out, and why), ``devices``, ``prior_devices``,
-        ``rows`` (a score for each drift, predictor, samples and device) and ``means`` (over devices).
+        Plain data: ``table``, ``protocol`` (what the figures of each drift handling mean), ``notes``
+        (everything left out, and why), ``devices``, ``prior_devices``, ``rows`` (a score for each drift,
+        predictor, samples and device) and ``means`` (over devices).
 
     Raises:
         PredictorError: a table that cannot be used, a device that it does not have, or an argument out of
@@ -124,6 +110,7 @@ def run_table_bench(
         raise PredictorError(f"{table.name}: nothing to judge: {'; '.join(notes)}")
     return {
         "table": table.name,
+        "protocol": {handling.value: handling.protocol for handling in handlings},
         "notes": list(dict.fromkeys(notes)),
         "devices": judged,
         "prior_devices": teachers,
@@ -155,60 +142,54 @@ class _Devices:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.counts = {name: table.design.counts(rows.population) for name, rows in table.devices.items()}
-        self._controlled: dict[str, Vector] = {}
-        self._studied: dict[tuple[str, DriftHandling], KnownDevice] = {}
-
-    def latency_ms(self, name: str, handling: DriftHandling) -> Vector:
-        """(n,) of a device's rows, drift divided out where control models would have told it."""
-        latency = self.table.devices[name].latency_ms
-        if handling is not DriftHandling.CONTROLS:
-            return latency
-        if name not in self._controlled:
-            counts = self.counts[name]
-            expected = fit_posterior(counts, latency, counted_prior(self.table.design)).predict(counts)[0]
-            self._controlled[name] = latency / control_factors(latency / expected, NEIGHBOURS)
-        return self._controlled[name]
+        self._studied: dict[tuple[str, bool], KnownDevice] = {}
 
     def prior(self, handling: DriftHandling, teachers: Iterable[str]) -> Prior | None:
         """What known devices have in common; None where there are none.
 
         They are history: wherever drift is handled at all, theirs is divided out as control models tell.
         """
-        known = DriftHandling.RAW if handling is DriftHandling.RAW else DriftHandling.CONTROLS
-        taught = [self._study(name, known) for name in teachers]
+        taught = [self._study(name, handling is not DriftHandling.RAW) for name in teachers]
         return learn_prior(self.table.design, taught) if taught else None
 
-    def _study(self, name: str, handling: DriftHandling) -> KnownDevice:
-        if (name, handling) not in self._studied:
-            latency = self.latency_ms(name, handling)
-            some = slice(None, None, max(1, len(latency) // PRIOR_ROWS))
-            self._studied[name, handling] = KnownDevice.study(
-                self.table.design, self.counts[name][some], latency[some]
-            )
-        return self._studied[name, handling]
+    def control_drift(self, name: str, beliefs: Sequence[Prior]) -> Drift:
+        """How fast a device was, by its control rows alone."""
+        rows = self.table.devices[name]
+        control = control_rows(len(rows.latency_ms))
+        return drift_of(self.counts[name][control], rows.latency_ms[control], control.astype(float), beliefs)
+
+    def _study(self, name: str, controlled: bool) -> KnownDevice:
+        if (name, controlled) not in self._studied:
+            design, latency = self.table.design, self.table.devices[name].latency_ms
+            some = np.arange(0, len(latency), max(1, len(latency) // PRIOR_ROWS))
+            taught = latency[some]
+            if controlled:
+                drift = self.control_drift(name, [counted_prior(design)])
+                taught = taught / drift.factors_at(some.astype(float))
+            self._studied[name, controlled] = KnownDevice.study(design, self.counts[name][some], taught)
+        return self._studied[name, controlled]
 
 
 def _judge_device(
     devices: _Devices, handling: DriftHandling, name: str, plan: _Plan, notes: list[str]
 ) -> Iterable[dict[str, Any]]:
     prior = devices.prior(handling, [teacher for teacher in plan.teachers if teacher != name])
-    device = _Judged(
-        devices.table.design,
-        prior,
-        devices.table.devices[name].population,
-        devices.counts[name],
-        devices.latency_ms(name, handling),
-    )
-    total = len(device.latency_ms)
+    rows, design = devices.table.devices[name], devices.table.design
+    device = _Judged(design, prior, rows.population, devices.counts[name], rows.latency_ms)
+    control = devices.control_drift(name, device.beliefs) if handling is DriftHandling.CONTROLS else None
+    pool = np.arange(len(rows.latency_ms))
+    if rows.ordered:
+        pool = np.setdiff1d(pool, control_rows(len(pool)))
     for n in plan.samples:
-        if n > total // 2:
-            notes.append(f"{name}: {n} samples left out, it has {total} usable rows")
+        if n > len(pool) // 2:
+            notes.append(f"{name}: {n} samples left out, it has {len(pool)} usable rows")
             continue
         by_predictor: dict[str, list[_Scores]] = {predictor: [] for predictor in plan.predictors}
         for seed in range(plan.seeds):
-            drawn = np.random.default_rng(seed).permutation(total)
+            # Devices draw apart, so that their mean is not one draw's luck.
+            drawn = np.random.default_rng([seed, *name.encode()]).permutation(pool)
             learn, judge = np.sort(drawn[:n]), np.sort(drawn[n : n + HELD_OUT])
-            speeds = device.speeds(handling, learn, judge)
+            speeds = device.speeds(handling, control, learn, judge)
             for predictor, scores in by_predictor.items():
                 try:
                     scores.append(device.score(predictor, learn, judge, speeds))
@@ -240,12 +221,20 @@ class _Judged:
     counts: Matrix
     latency_ms: Vector
 
-    def speeds(self, handling: DriftHandling, learn: _Rows, judge: _Rows) -> _Speeds:
-        """What the measurements learned from say of the device's speed."""
-        if handling is not DriftHandling.STRETCHES:
+    @property
+    def beliefs(self) -> Sequence[Prior]:
+        """What `transfer` believes before the first sample."""
+        return Transfer(self.design, self.prior).beliefs
+
+    def speeds(self, handling: DriftHandling, control: Drift | None, learn: _Rows, judge: _Rows) -> _Speeds:
+        """The device's speed at learned and judged rows, by its control rows or by the learned ones."""
+        if handling is DriftHandling.RAW:
             return _Speeds(np.ones(len(learn)), np.ones(len(judge)), 1.0)
-        beliefs = Transfer(self.design, self.prior).beliefs
-        drift = drift_of(self.counts[learn], self.latency_ms[learn], learn.astype(float), beliefs)
+        if control is not None:
+            return _Speeds(
+                control.factors_at(learn.astype(float)), control.factors_at(judge.astype(float)), 1.0
+            )
+        drift = drift_of(self.counts[learn], self.latency_ms[learn], learn.astype(float), self.beliefs)
         return _Speeds(drift.factors, drift.factors_at(judge.astype(float)), drift.widening)
 
     def score(self, name: str, learn: _Rows, judge: _Rows, speeds: _Speeds) -> _Scores:

@@ -18,13 +18,15 @@ from predictors.design import Matrix
 from predictors.posterior import likeliest_posterior, spread_of
 from predictors.prior import Prior
 
-__all__ = ["Drift", "Stretch", "control_factors", "drift_of", "find_stretches"]
+__all__ = ["Drift", "Stretch", "drift_of", "find_stretches"]
 
 Vector = NDArray[np.float64]
 
 SHORTEST = 3
 """Measurements that a stretch has at least: fewer are outliers, which robust weights deal with."""
 ALTERNATIONS = 8
+FOLDS = 5
+"""Parts of the measurements that are left out in turn to learn how well stretches are known."""
 SMALLEST = 0.03
 """A change of speed below this is left to the noise."""
 
@@ -86,20 +88,6 @@ def find_stretches(ratio: Vector) -> list[Stretch]:
     return [Stretch(a, b, float(np.exp(x - usual))) for (a, b), x in zip(pieces, levels, strict=True)]
 
 
-def control_factors(ratio: Vector, neighbours: int) -> Vector:
-    """(n,) the device's factor at each measurement as the `neighbours` before and after it tell, itself
-    excluded: what control models, interleaved so often, would have told.
-
-    Args:
-        ratio: (n,) measured over expected latency, in measured order.
-    """
-    padded = np.pad(np.log(ratio), neighbours, mode="reflect")
-    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * neighbours + 1)
-    others = np.delete(around, neighbours, axis=1)
-    factor = np.exp(np.median(others, axis=1))
-    return np.asarray(factor / np.median(factor), float)
-
-
 @dataclass(frozen=True)
 class Drift:
     """How fast a device was while it was measured.
@@ -107,7 +95,8 @@ class Drift:
     Attributes:
         position: (n,) ascending places of the measurements in measured order.
         stretches: of those measurements.
-        widening: factor on standard deviations for not knowing exactly where a stretch ends.
+        widening: factor on standard deviations for not knowing exactly where stretches end and how slow
+            they are, from measurements that stretches were found without.
     """
 
     position: Vector
@@ -149,10 +138,27 @@ def drift_of(counts: Matrix, latency_ms: Vector, position: Vector, priors: Seque
         before, factor = factor, _factors(stretches)
         if np.allclose(before, factor, rtol=1e-3):
             break
-    # Each measurement at the speed of its nearest neighbour, as any unmeasured one would be.
-    elsewhere = (1 + fitted.residuals) * factor / factor[_neighbour(position)] - 1
-    widening = spread_of(elsewhere / fitted.deviations) / spread_of(fitted.residuals / fitted.deviations)
+    deviations = fitted.deviations
+    ratio = np.maximum(1 + fitted.residuals, 0.1) * factor
+    elsewhere = ratio / _left_out_factors(position, ratio, factor) - 1
+    widening = spread_of(elsewhere / deviations) / spread_of(fitted.residuals / deviations)
     return Drift(position, tuple(stretches), max(1.0, widening))
+
+
+def _left_out_factors(position: Vector, ratio: Vector, factor: Vector) -> Vector:
+    """(n,) factors at measurements that stretches were found without, a fifth of them at a time: as any
+    unmeasured place has them."""
+    n = len(ratio)
+    if n < 2 * FOLDS:
+        return factor
+    found = np.empty(n)
+    fold = np.arange(n) % FOLDS
+    for k in range(FOLDS):
+        kept = fold != k
+        known = _factors(find_stretches(ratio[kept]))
+        known = known * np.exp(np.median(np.log(factor[kept] / known)))  # another stretch may be the longest
+        found[~kept] = known[_nearest(position[kept], position[~kept])]
+    return found
 
 
 def _factors(stretches: Sequence[Stretch]) -> Vector:
@@ -165,12 +171,3 @@ def _nearest(known: Vector, position: Vector) -> NDArray[np.int64]:
     left = right - 1
     right = np.minimum(right, len(known) - 1)
     return np.where(position - known[left] <= known[right] - position, left, right)
-
-
-def _neighbour(position: Vector) -> NDArray[np.int64]:
-    """(n,) index of the nearest other position; its own where there is no other."""
-    n = len(position)
-    if n < 2:
-        return np.zeros(n, np.int64)
-    gap = np.concatenate([[np.inf], np.diff(position), [np.inf]])
-    return np.arange(n) + np.where(gap[:-1] < gap[1:], -1, 1)

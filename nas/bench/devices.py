@@ -134,6 +134,7 @@ class DeviceBench:
         rows = [row for target in found for row in self._rows(space, target, found, notes)]
         return {
             "table": f"{space.name} on {len(found)} targets",
+            "protocol": {"reference": "every call timed between two of a reference model, their ratio kept"},
             "notes": list(dict.fromkeys(notes)),
             "seeds": self.seeds,
             "targets": [profiled.facts() for profiled in found.values()],

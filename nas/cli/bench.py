@@ -36,7 +36,7 @@ def predictor(
     ] = None,
     predictors: Annotated[str | None, typer.Option(help="By commas; the usual ones where not said.")] = None,
     drift: Annotated[
-        str | None, typer.Option(help="raw, stretches, controls; all that the table's order allows.")
+        str | None, typer.Option(help="controls, raw, stretches; all that the table's order allows.")
     ] = None,
     json: Out = None,
 ) -> None:
@@ -165,6 +165,8 @@ def search(
 
 def _print_predictors(table: Table, result: dict[str, Any], out: Path | None) -> None:
     result_console().print(table)
+    for drift, protocol in result["protocol"].items():
+        result_console().print(f"drift {drift}: {protocol}", markup=False, soft_wrap=True)
     for note in result["notes"]:
         error_console().print(f"note: {note}", markup=False, soft_wrap=True)
     _write(result, out)

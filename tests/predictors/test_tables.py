@@ -10,6 +10,7 @@ import pytest
 
 from predictors import PredictorError
 from predictors.bench import run_table_bench
+from predictors.handling import CADENCE, control_rows
 from predictors.tables import read_table
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -180,6 +181,34 @@ def test_the_judged_device_never_teaches(tmp_path: Path, rows: list[dict]) -> No
     told = run_table_bench([path], prior_devices=["phone", "laptop"], **arguments)["means"]
     others = run_table_bench([path], prior_devices=["laptop"], **arguments)["means"]
     assert told[0]["mape"] == others[0]["mape"]
+
+
+def shifted(rows: list[dict], device: str = "phone", factor: float = 1.22) -> list[dict]:
+    """The rows, those in the middle of the device's measured order slower."""
+    first, last = 0.3 * len(rows), 0.7 * len(rows)
+    return [
+        row | {f"{device}:latency_ms": row[f"{device}:latency_ms"] * factor}
+        if first <= row[f"{device}:order"] < last
+        else row
+        for row in rows
+    ]
+
+
+def test_control_rows_tell_speed_and_nothing_else(tmp_path: Path) -> None:
+    rows = elastic(rows=400)
+    arguments = {"devices": ["phone"], "samples": (20,), "seeds": 4, "predictors": ("additive",)}
+    steady = run_table_bench([written(tmp_path / "a.csv", rows)], **arguments)
+    drifting = run_table_bench([written(tmp_path / "b.csv", shifted(rows))], **arguments)
+    before, after = ({mean["drift"]: mean for mean in result["means"]} for result in (steady, drifting))
+    assert list(drifting["protocol"]) == ["controls", "raw", "stretches"]
+    assert f"one row of {CADENCE}" in drifting["protocol"]["controls"]
+    assert after["raw"]["mape"] > 3 * before["raw"]["mape"]
+    assert after["controls"]["mape"] < 1.3 * before["controls"]["mape"]
+    order = sorted(range(400), key=lambda i: rows[i]["phone:order"])
+    for i in np.array(order)[control_rows(400)]:
+        rows[i] = rows[i] | {"phone:latency_ms": 7.0}
+    spoilt = run_table_bench([written(tmp_path / "c.csv", rows)], drift=["raw"], **arguments)
+    assert spoilt["means"][0]["mape"] == before["raw"]["mape"]
 
 
 def test_without_an_order_drift_is_not_handled(tmp_path: Path, rows: list[dict]) -> None:
