@@ -24,6 +24,8 @@ OWN = 0.04
 """Relative standard deviation of a term on one device that the known devices do not explain."""
 LEAST = 0.02
 """Of what its counted work suggests, what a term takes at least in the prior's mean."""
+IMAGINED = 1.0
+"""Devices that what counted work leaves open counts as, among those that were measured."""
 FEW, DRAWS = 10, 6
 """Measurements, and draws of them, with which the prior tries itself on a known device left out."""
 
@@ -114,16 +116,13 @@ def _common(belief: Prior, excess: Matrix, noises: Vector) -> Prior:
     # A term that every device was found to spend nothing on may still cost a little.
     mean = np.maximum(excess.mean(0), LEAST)
     outer = np.outer(belief.mean, belief.mean)
-    if len(excess) == 1:
-        # One device tells nothing of how devices differ; half of what counted work leaves open does.
-        together = (belief.covariance / outer - SCALE_DOUBT**2) / 4
-    else:
-        apart = excess - mean
-        together = apart.T @ apart / (len(excess) - 1)
+    # The posterior mean of an inverse Wishart centred on what counted work leaves open, and the mean's own
+    # doubt: two known devices hardly tell how a third may differ.
+    n, apart = len(excess), excess - mean
+    between = belief.covariance / outer - SCALE_DOUBT**2
+    together = (1 + 1 / n) * (apart.T @ apart + IMAGINED * between) / (n - 1 + IMAGINED)
     covariance = SCALE_DOUBT**2 * np.outer(mean, mean) + together + np.diag((OWN * mean) ** 2)
-    return Prior(
-        belief.names, belief.mean * mean, outer * covariance, float(np.median(noises)), devices=len(excess)
-    )
+    return Prior(belief.names, belief.mean * mean, outer * covariance, float(np.median(noises)), devices=n)
 
 
 def _standardised_errors(prior: Prior, device: KnownDevice) -> Vector:
