@@ -23,17 +23,20 @@ Vector = NDArray[np.float64]
 # largest marginal likelihood is taken.
 TRUST = np.geomspace(0.25, 8.0, 11)
 NOISE = np.geomspace(0.002, 0.15, 14)
-FAVOUR = 2.0
+FAVOUR = 1.0
 """Logarithm of the odds, beforehand, that a device resembles known ones."""
 TRUST_DOUBT, NOISE_DOUBT = 0.5, 1.5
 """Standard deviations of their logarithms beforehand."""
 ROUNDS = 4
 DEGREES = 4.0
 """Of freedom of the Student t that measurement errors follow: outliers lose weight instead of ruling."""
+LEAST_CURVATURE = 0.2
 CLEAN = 0.01
 """Relative standard error of a measurement that counts half."""
 COVERED = 0.9
 NORMAL_90 = 1.6448536269514722
+DECIDED = 2
+"""Numbers, trust and noise, in whose choice a left-out measurement still had its say."""
 PSEUDO = 12
 """Imagined, perfectly normal residuals among which a few real ones are calibrated."""
 
@@ -132,12 +135,21 @@ def fit_posterior(
         guess = np.maximum(counts @ coefficients, 1e-3 * latency_ms)
         residual = latency_ms / guess - 1.0
         weight = trusted * (DEGREES + 1) / (DEGREES + trusted * (residual / noise) ** 2)
+    # The curvature of the Student t's likelihood, on average, is less than its weights: leaving a measurement
+    # out moves the rest more than they alone would tell (El Karoui et al., 2013).
+    squared = trusted * (residual / noise) ** 2
+    curvature = trusted * (DEGREES + 1) * (DEGREES - squared) / (DEGREES + squared) ** 2
+    curvature = trusted * max(float(curvature.sum() / trusted.sum()), LEAST_CURVATURE)
+    causes = rows @ factor
+    precision = np.eye(len(mean)) / trust**2 + (causes.T * (curvature / noise**2)) @ causes
     covariance = factor @ np.linalg.solve(precision, factor.T)
     variance = ((rows @ covariance) * rows).sum(1)
-    alone = np.maximum(1 - variance * weight / noise**2, 1e-3)
-    left_out = residual / alone
-    deviation = np.sqrt(noise**2 + variance / alone)
-    spread = spread_of(left_out / deviation, prior.spread)
+    without = variance / np.maximum(1 - curvature * variance / noise**2, 1e-3)
+    left_out = residual * (1 + weight * without / noise**2)
+    deviation = np.sqrt(noise**2 + without)
+    n = len(latency_ms)
+    optimism = np.sqrt(n / max(n - DECIDED, 1))
+    spread = spread_of(optimism * left_out / deviation, prior.spread)
     return Posterior(coefficients, covariance, noise, spread, left_out, deviation, evidence)
 
 
