@@ -61,8 +61,9 @@ def load_problem(name: str, known: bool = True, use_reference: bool = True) -> B
         name: ``synthetic``; a table of `read_table`'s form with the device whose latency counts
             (``gpt_s.csv.gz:a100``; a100 where not said); a Python file or an importable module with
             CARD, NAMES, IDEAL, NADIR, canonical and evaluate, and optionally BEST_HV, as in
-            `../shared/benchmarks/search_problem.py`; or ``module:attribute``, a `BenchProblem`.
-        known: whether strategies may ask the second objective, a latency, freely.
+            `../shared/benchmarks/search_problem.py`, with as many objectives as IDEAL has values; or
+            ``module:attribute``, a `BenchProblem`.
+        known: whether strategies may ask all objectives but the first, a quality, freely.
         use_reference: whether strategies are told the reference point that they are judged by.
 
     Raises:
@@ -94,11 +95,12 @@ def load_problem(name: str, known: bool = True, use_reference: bool = True) -> B
     )
 
 
-def _objectives(quality: str, unit: str) -> tuple[Objective, Objective]:
+def _objectives(quality: str, unit: str, number: int = 2) -> tuple[Objective, ...]:
     return (
         Objective(quality, unit, source=Source.EVALUATED),
         Objective("latency_ms", "ms", source=Source.PREDICTED),
-    )
+        *(Objective(f"objective_{i}", "1", source=Source.COUNTED) for i in range(2, number)),
+    )[:number]
 
 
 def _from_table(path: Path, device: str) -> BenchProblem:
@@ -125,9 +127,13 @@ def _from_module(module: ModuleType, name: str) -> BenchProblem:
         raise AttributeError(f"lacks {', '.join(missing)}")
     evaluate = module.evaluate
     encoding = Encoding(module.CARD, module.NAMES, _layers(module.NAMES), module.canonical)
+    probe = np.shape(evaluate(encoding.sample(2, np.random.default_rng(0))))
+    if probe != (2, len(module.IDEAL)) or len(module.NADIR) != len(module.IDEAL):
+        said = f"evaluate gives {probe} for 2 candidates, IDEAL has {len(module.IDEAL)} values"
+        raise ValueError(f"{said} and NADIR {len(module.NADIR)}; accepted: (2, k), k and k")
     return BenchProblem(
         name,
-        Problem(encoding, _objectives("loss", "nats"), lambda rows: evaluate(rows)[:, 1:]),
+        Problem(encoding, _objectives("loss", "nats", len(module.IDEAL)), lambda rows: evaluate(rows)[:, 1:]),
         evaluate,
         tuple(map(float, module.IDEAL)),
         tuple(map(float, module.NADIR)),

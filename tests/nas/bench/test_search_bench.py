@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import moocore
 import numpy as np
 import pytest
 
@@ -101,6 +102,55 @@ class TestProblems:
         bench = load_problem(f"{HWGPT}:a100")
         assert len(bench.problem.encoding.enumerate(20_000)) == 10_000
         assert 0.6 < bench.best < 0.7
+
+
+ODD = """
+import numpy as np
+CARD = np.array([1, 6, 1, 5, 4, 2])
+NAMES = ["fixed", "b", "also fixed", "c", "d", "e"]
+IDEAL, NADIR = np.zeros(3), np.array([9.0, 30.0, 8.0])
+def canonical(X):
+    return np.array(X, copy=True)
+def evaluate(X):
+    X = np.asarray(X)
+    size = X.sum(1)
+    loss = 8.0 / (1.0 + X[:, 1] * X[:, 3]) + 0.2 * X[:, 4]
+    loss = np.where(size == 7, np.nan, loss)
+    return np.stack([loss, 1.0 + size + X[:, 1] ** 2, 4.0 - X[:, 4] + X[:, 5]], 1)
+"""
+# Three objectives, genes without a choice, no layers, a space of 240 models, and a seventh of them fail.
+
+
+@pytest.mark.parametrize("name", ["default", "evolution", "local", "optuna-nsga2"])
+def test_a_problem_never_seen(tmp_path, monkeypatch, name):
+    (tmp_path / "odd_problem.py").write_text(ODD)
+    monkeypatch.syspath_prepend(tmp_path)
+    bench = load_problem("odd_problem")
+    everything = bench.problem.encoding.enumerate(1000)
+    values = bench.evaluate(everything)
+    front = moocore.filter_dominated(values[np.isfinite(values).all(1)])
+    best = moocore.hypervolume(front, ref=bench.reference) / bench.volume
+    result = run_search_bench("odd_problem", [name], budgets=[60, 300], seeds=1, batch=7)
+    (run,) = result["strategies"][name]["runs"]
+    assert run["evaluations"] == len(everything) == 240
+    assert run["hypervolume"][-1] == pytest.approx(best)
+
+
+def test_a_problem_named_as_an_attribute_of_a_module(tmp_path, monkeypatch):
+    (tmp_path / "toy_problem.py").write_text(MODULE)
+    (tmp_path / "named_problem.py").write_text(
+        "from nas.bench import load_problem\nHERE = load_problem('toy_problem')\nOTHER = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_problem("named_problem:HERE").name == "toy_problem"
+    with pytest.raises(InvalidSpec, match="is a int; accepted"):
+        load_problem("named_problem:OTHER")
+
+
+def test_a_module_that_contradicts_itself_is_refused(tmp_path):
+    (tmp_path / "bad.py").write_text(MODULE.replace("[0.0, 0.0]", "[0.0, 0.0, 0.0]"))
+    with pytest.raises(InvalidSpec, match=r"evaluate gives \(2, 2\).*IDEAL has 3"):
+        load_problem(str(tmp_path / "bad.py"))
 
 
 class TestSimulation:
