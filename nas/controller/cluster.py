@@ -84,7 +84,7 @@ class RayCluster:
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                 )
-            except (RuntimeError, ConnectionError, TimeoutError) as error:
+            except Exception as error:
                 ray.shutdown()
                 if attempt + 1 == START_ATTEMPTS:
                     what = f"no Ray cluster at {self._address}" if self._address else "Ray did not start"
