@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +27,14 @@ LOCAL_DEVICE = "local-cpu"
 
 STOP_SECONDS = 5.0
 
+RESTART_SECONDS = 0.5
+"""Before a worker process that ended is started again; twice as long each time that it ends soon again."""
+
+STEADY_SECONDS = 30.0
+"""A worker that ran this long started well."""
+
+_LOG = logging.getLogger("nas.fleet")
+
 MOST_WORKERS = 512
 """Connected at once; each holds two threads of this process."""
 
@@ -44,7 +53,7 @@ class EmbeddedFleet:
         self._server = WorkerServer(door.bind, admits=door.admits, tls=door.tls, max_sessions=MOST_WORKERS)
         self._lock = threading.Lock()
         self._address: str | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._worker: _LocalWorker | None = None
 
     def wait_for(self, target: Target, timeout: float) -> None:
         """Return once a worker serves the target; this machine's own worker is started for it.
@@ -92,40 +101,79 @@ class EmbeddedFleet:
 
     def _lend_this_machine(self, target: Target) -> None:
         with self._lock:
-            ended = self._process is None or self._process.poll() is not None
-            if target.device == LOCAL_DEVICE and ended and not self._server.serves(target):
-                self._process = self._spawn(self._server.local_address)
-
-    def _spawn(self, address: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "workers", "--connect", address, "--device", LOCAL_DEVICE, "--once"]
-        self._home.mkdir(parents=True, exist_ok=True)
-        shown = {} if self._secret is None else {"NAS_TOKEN": self._secret}
-        with (self._home / "worker.log").open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **shown, "OMP_NUM_THREADS": "1"},
-                start_new_session=True,  # Ctrl-C is for the service, which then stops its worker
-            )
+            if target.device == LOCAL_DEVICE and self._worker is None and not self._server.serves(target):
+                self._worker = _LocalWorker(self._home, self._server.local_address, self._secret)
 
     def _worker_log(self) -> str:
-        path = self._home / "worker.log"
-        if self._process is None or self._process.poll() is None or not path.exists():
+        worker = self._worker
+        if worker is None or worker.last_status is None:
             return ""
-        return f"; this machine's worker ended with status {self._process.returncode}, see {path}"
+        return f"; this machine's worker ended with status {worker.last_status}, see {worker.log}"
 
     def close(self) -> None:
         """Stop the worker process and the server."""
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
-                self._process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(STOP_SECONDS)
-                if self._process.poll() is None:
-                    self._process.kill()
-                    self._process.wait(STOP_SECONDS)
+            if self._worker is not None:
+                self._worker.close()
+                self._worker = None
             if self._address is not None:
                 self._server.stop()
                 self._address = None
+
+
+class _LocalWorker:
+    """A worker process for this machine, started again whenever it ends, until closed.
+
+    Attributes:
+        log: file of what it says.
+        last_status: with which it ended last; None where it never did.
+    """
+
+    def __init__(self, home: Path, address: str, secret: str | None) -> None:
+        self.log = home / "worker.log"
+        self.last_status: int | None = None
+        self._command = [sys.executable, "-m", "workers", "--connect", address]
+        self._command += ["--device", LOCAL_DEVICE, "--once"]
+        shown = {} if secret is None else {"NAS_TOKEN": secret}
+        self._environment = {**os.environ, **shown, "OMP_NUM_THREADS": "1"}
+        self._closing, self._lock = threading.Event(), threading.Lock()
+        home.mkdir(parents=True, exist_ok=True)
+        self._process = self._spawn()
+        self._minder = threading.Thread(target=self._mind, name="local worker", daemon=True)
+        self._minder.start()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C is for the service, which then stops its worker
+            )
+
+    def _mind(self) -> None:
+        pause = RESTART_SECONDS
+        while True:
+            began = time.monotonic()
+            self.last_status = self._process.wait()
+            if time.monotonic() - began > STEADY_SECONDS:
+                pause = RESTART_SECONDS
+            self._closing.wait(pause)
+            pause = min(2 * pause, STEADY_SECONDS)
+            with self._lock:
+                if self._closing.is_set():
+                    return
+                _LOG.warning("this machine's worker ended with status %d; starting another", self.last_status)
+                self._process = self._spawn()
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._closing.set()
+            self._process.terminate()
+        self._minder.join(STOP_SECONDS)
+        if self._minder.is_alive():
+            self._process.kill()
+            self._minder.join()

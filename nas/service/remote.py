@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from nas.errors import InvalidSpec, ServiceUnavailable
+from nas.errors import InvalidSpec, ServiceUnavailable, StoreUnavailable
 from nas.front import Front, Point, Scope
-from nas.job import Event, Job, JobSpec, TargetProfile, load_job_spec
+from nas.job import Event, Job, JobSpec, JobStatus, TargetProfile, load_job_spec
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service import convert
@@ -173,32 +173,39 @@ class RemoteService(Service):
         """See `Service.watch`. A stream that breaks is opened again after the last event that came.
 
         Raises:
-            ServiceUnavailable: the service could not be reached for `patience` seconds.
+            ServiceUnavailable, StoreUnavailable: the service, or its store, was away for `patience` seconds.
         """
         job_id = self.job(job_id).id
-        pause, unreachable_since = 0.1, None
+        pause, away_since = 0.1, None
         while True:
             try:
                 request = pb.WatchJobRequest(job_id=job_id, after=after)
                 stream = self._stub.WatchJob(request, timeout=WATCH_SECONDS, metadata=self._metadata)
                 for message in stream:
                     event = convert.event_from_message(message.event)
-                    after, pause, unreachable_since = event.sequence, 0.1, None
+                    after, pause, away_since = event.sequence, 0.1, None
                     yield event
                 return
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                    unreachable_since = None
+                    away_since = None
                     continue
                 mapped = error_of_call(error, self.server)
-                if not isinstance(mapped, ServiceUnavailable):
+                if not isinstance(mapped, ServiceUnavailable | StoreUnavailable):
                     raise mapped from error
                 now = time.monotonic()
-                unreachable_since = unreachable_since or now
-                if now - unreachable_since > self._patience:
+                away_since = away_since or now
+                if now - away_since > self._patience or self._has_failed(job_id):
                     raise mapped from error
                 time.sleep(pause)
                 pause = min(2 * pause, 5.0)
+
+    def _has_failed(self, job_id: str) -> bool:
+        """Whether an outage was the job's own, which ended it, rather than the service's."""
+        try:
+            return self.job(job_id).status is JobStatus.FAILED
+        except (ServiceUnavailable, StoreUnavailable):
+            return False
 
     # What jobs found
     def profile(self, job_id: str) -> list[TargetProfile]:

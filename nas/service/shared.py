@@ -69,9 +69,9 @@ class SharedService(LocalService):
         Raises:
             ServiceUnavailable: it cannot be listened on.
         """
-        address = self._engine.listen()
         if self._parallel:
-            self._engine.warm_up()
+            self._engine.warm_up()  # first: Ray forks, which a process that serves gRPC had better not
+        address = self._engine.listen()
         self._dispatcher.start()
         return address
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
     NotSupportedError,
+    OperationalError,
     ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -36,6 +38,9 @@ ONE_STATE: dict[str, dict[str, Any]] = {
 }
 """Options of the connections that read: several statements see one state of the data."""
 
+AGAIN_SECONDS = 0.2
+"""Between two attempts to reach a server that is away."""
+
 POOL = 10
 """Connections that one process keeps open; as many again may join for a moment."""
 
@@ -45,7 +50,9 @@ class Database:
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql+psycopg://…``.
-        patience: seconds to wait for a lock that another transaction holds, or for a free connection.
+        patience: seconds to wait for a lock that another transaction holds, for a free connection, and, once
+            it was opened, for a server that went away and may come back. A transaction that the server broke
+            off is not tried again: what it left is for its caller to judge.
 
     Raises:
         StoreUnavailable: it cannot be opened, or is of a newer schema than this code knows.
@@ -57,11 +64,13 @@ class Database:
         self._engine = opened(url, patience)
         self._reading = self._engine.execution_options(**ONE_STATE[self._engine.name])
         self._writing = self._engine.execution_options(**{WRITES: True})
+        self._patience = 0.0
         try:
             self._migrate()
         except BaseException:
             self.close()
             raise
+        self._patience = patience
 
     def _migrate(self) -> None:
         # Most often there is nothing to write, and so no lock to wait for.
@@ -74,18 +83,29 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the data and changes nothing."""
-        with self._failures(), self._reading.begin() as connection:
+        with self._failures(), self._connected(self._reading) as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is kept whole at the block's end, or not at all where the block fails."""
-        with self._failures(), self._writing.begin() as connection:
+        with self._failures(), self._connected(self._writing) as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+    def _connected(self, engine: Engine) -> Connection:
+        """A connection that answers; SQLite's waits for a lock by itself, and has no server to wait for."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return engine.connect()
+            except OperationalError:
+                if engine.name == "sqlite" or time.monotonic() >= deadline:
+                    raise
+            time.sleep(AGAIN_SECONDS)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
