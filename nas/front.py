@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -14,27 +12,13 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
+from nas.bounds import bounded_objectives, describe_miss
+from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.objective import Direction, Objective, Source
 from searchspaces.architecture import Architecture
-from searchspaces.errors import Problem
 from workers.target import Target
 
 __all__ = ["FineTuned", "Front", "Latency", "Point", "Scope", "extent_of", "mark_front"]
-
-COLUMNS = (
-    "digest",
-    "on_front",
-    "preset",
-    "validation",
-    "test",
-    "tuned_validation",
-    "tuned_test",
-    "parameters",
-    "macs",
-    "state_bytes",
-)
-"""Of the CSV, before the latencies."""
 
 
 class Scope(StrEnum):
@@ -119,6 +103,12 @@ class Point:
 
     def __post_init__(self) -> None:
         _refuse_nan(self, ("validation", "test"))
+
+    @property
+    def verified(self) -> bool:
+        """Whether its quality was evaluated and it was measured on every target."""
+        measured = all(latency.measured is not None for latency in self.latency_ms.values())
+        return self.validation is not None and measured
 
     def value(self, objective: Objective) -> float:
         """The objective's value, measured where it can be; NaN where it is unknown."""
@@ -243,10 +233,10 @@ class Front:
 
     def members(self) -> list[Point]:
         """Points on the front, best quality (on the validation split) first."""
-        return sorted(
-            (point for point in self.points if point.on_front),
-            key=lambda point: self.direction.sign * point.value(self._quality),
-        )
+        return self._by_quality(point for point in self.points if point.on_front)
+
+    def _by_quality(self, points: Iterable[Point]) -> list[Point]:
+        return sorted(points, key=lambda point: self.direction.sign * point.value(self._quality))
 
     @property
     def _quality(self) -> Objective:
@@ -279,7 +269,8 @@ class Front:
         return float(moocore.hypervolume(scaled, ref=np.ones(len(low))))
 
     def best(self, bounds: Mapping[str, float] | None = None) -> Point:
-        """The front's point of best quality within bounds.
+        """The point of best quality within bounds: the front's, or where they bound what is no objective
+        of the job, that of all verified points, which may be one that others dominate.
 
         Args:
             bounds: objective or count → no worse than this, beside the job's own bounds.
@@ -289,58 +280,51 @@ class Front:
             NoSuchPoint: the front is empty.
             NothingMeetsBounds: the message says which point comes nearest and by how much it misses.
         """
-        members = self.members()
-        if not members:
+        bounded = self.bounded(bounds or {})
+        points = self._answering(bounds or {})
+        if not points:
             raise NoSuchPoint(
                 f"job {self.job} has no point on its front yet; finish it with: nas resume {self.job}"
             )
-        bounded = self._bounded(bounds or {})
-        excess = _excess(members, bounded)
+        excess = _excess(points, bounded)
         within = excess.max(1, initial=0.0) <= 0
         if within.any():
-            return members[int(within.argmax())]
-        row = int(excess.max(1).argmin())
-        nearest = members[row]
-        shown = ", ".join(
-            _miss(objective, nearest, share) for objective, share in zip(bounded, excess[row], strict=True)
-        )
+            return points[int(within.argmax())]
+        nearest = points[int(excess.max(1).argmin())]
+        shown = ", ".join(describe_miss(objective, nearest.value(objective)) for objective in bounded)
         raise NothingMeetsBounds(
             f"no point of {self.job} meets the bounds; the nearest, {nearest.digest}, has {shown}"
         )
 
+    def needs_others(self, bounds: Mapping[str, float]) -> bool:
+        """Whether the best within such bounds may be a point that others dominate: where they bound what
+        is no objective of the job."""
+        compared = {o.target or o.name for o in self.objectives}
+        return any((o.target or o.name) not in compared for o in self.bounded(bounds))
+
+    def _answering(self, bounds: Mapping[str, float]) -> list[Point]:
+        """Points among which the best within such bounds is, best quality first."""
+        if not self.needs_others(bounds):
+            return self.members()
+        return self._by_quality(p for p in self.points if p.on_front or (p.verified and self._allows(p)))
+
+    def _allows(self, point: Point) -> bool:
+        """Whether the point is within the job's own bounds."""
+        return bool(_excess([point], self.objectives).max(initial=0.0) <= 0)
+
     def select(self, bounds: Mapping[str, float], points: Sequence[Point] | None = None) -> list[Point]:
         """Those of the points (the front's where None) that meet every bound, in their order."""
         chosen = self.members() if points is None else list(points)
-        excess = _excess(chosen, self._bounded(bounds)).max(1, initial=0.0)
+        excess = _excess(chosen, self.bounded(bounds)).max(1, initial=0.0)
         return [point for point, over in zip(chosen, excess, strict=True) if over <= 0]
 
-    def _bounded(self, bounds: Mapping[str, float]) -> list[Objective]:
-        """The objectives that the bounds speak of, with the bounds as theirs."""
-        known = self._boundable()
-        problems = [
-            Problem(f"bounds.{name}", f"not known; accepted: {', '.join(known)}")
-            for name in bounds
-            if name not in known
-        ]
-        if problems:
-            raise InvalidSpec(problems)
-        return [
-            replace(o, bound=bound, name=name if len(known[name]) == 1 else o.name)
-            for name, bound in bounds.items()
-            for o in known[name]
-        ]
+    def bounded(self, bounds: Mapping[str, float]) -> list[Objective]:
+        """The objectives that bounds speak of, with the bounds as theirs; see `nas.bounds`.
 
-    def _boundable(self) -> dict[str, list[Objective]]:
-        """What each name that a bound may have stands for: ``latency_ms`` for all targets, with a
-        device for those on it."""
-        known = {"quality": [self._quality]}
-        for name in ("parameters", "macs", "state_bytes"):
-            known[name] = [Objective(name, name)]
-        for target in self.targets:
-            latency = Objective(f"latency_ms@{target}", "ms", Direction.MIN, Source.PREDICTED, None, target)
-            for name in ("latency_ms", f"latency_ms@{target.device}", latency.name):
-                known.setdefault(name, []).append(latency)
-        return known
+        Raises:
+            InvalidSpec: a bound's name is not known; those accepted are named.
+        """
+        return bounded_objectives(bounds, self._quality, self.targets)
 
     def to_dict(self) -> dict[str, Any]:
         """The document that programs read; keys are stable, new ones may be added."""
@@ -399,35 +383,6 @@ class Front:
             evaluated=data["evaluated"],
             extent=tuple(None if None in ends else (min(ends), max(ends)) for ends in box),
         )
-
-    def to_csv(self) -> str:
-        """One row a point, best quality first, the front before the others."""
-        members = self.members()
-        others = [point for point in self.points if not point.on_front]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        latencies = [
-            f"{target}:{kind}" for target in self.targets for kind in ("predicted_ms", "measured_ms")
-        ]
-        writer.writerow([*COLUMNS, *latencies, "architecture"])
-        for point in [*members, *others]:
-            tuned = point.tuned
-            row: list[Any] = [point.digest, point.on_front, point.preset, point.validation, point.test]
-            row += [None, None] if tuned is None else [tuned.validation, tuned.test]
-            row += [point.parameters, point.macs, point.state_bytes]
-            for target in self.targets:
-                latency = point.latency_ms.get(str(target))
-                row += [None, None] if latency is None else [latency.predicted, latency.measured]
-            writer.writerow([*row, point.architecture.canonical_json()])
-        return text.getvalue()
-
-
-def _miss(objective: Objective, point: Point, excess: float) -> str:
-    """E.g. ``latency_ms 9.2 (asked ≤ 8, 15% over)``."""
-    relation, side = ("≤", "over") if objective.direction is Direction.MIN else ("≥", "under")
-    asked = f"asked {relation} {objective.bound:g}"
-    missed = f", {excess:.2%} {side}" if 0 < excess < math.inf else ""
-    return f"{objective.name} {point.value(objective):.4g} ({asked}{missed})"
 
 
 def _named(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float | None]:

@@ -11,11 +11,13 @@ import typer
 
 from nas.cli.output import print_json, result_console, write_or_print
 from nas.cli.settings import Job, Json, Maximum, bounds_from, open_client, settings_of
-from nas.errors import InvalidSpec
+from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
 from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
+    from nas.client import Client
     from nas.front import Front
+    from nas.optimum import Optimum
     from nas.views import RobustFront
 
 __all__ = ["best", "extract", "front"]
@@ -88,7 +90,9 @@ def front(
     if json or format is Format.JSON:
         write_or_print(found.to_dict(), out)
     elif format is Format.CSV:
-        write_or_print(found.to_csv(), out)
+        from nas.report.csv_table import csv_table
+
+        write_or_print(csv_table(found), out)
     elif format is Format.HTML:
         from nas.report.page import page
 
@@ -134,20 +138,54 @@ def _narrowed(front: Front, bounds: dict[str, float], target: str | None) -> Fro
     return replace(front, objectives=tuple(objectives), points=tuple(points))
 
 
-def best(context: typer.Context, job: Job, maximum: Maximum = None, json: Json = False) -> None:
-    """Show the point of best quality within bounds (the job's own where none are given).
+def best(
+    context: typer.Context,
+    job: Job,
+    maximum: Maximum = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Measure and evaluate the optimum; it becomes a point of the job."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the point of best quality within bounds (the job's own where none are given), and the optimum.
+
+    The point was evaluated and measured. The optimum is the architecture, tried or not, of which the job's
+    models prove that none in the space is better: what there would be to gain, until it is verified.
 
     [dim]nas best latest --max latency_ms=8[/dim]
+    [dim]nas best latest --max latency_ms@phone=40 --max latency_ms@server=8 --max params=3e6 --verify[/dim]
     """
+    bounds = bounds_from(maximum)
     with open_client(context) as client:
-        found = client.front(job)
-        point = client.best(job, bounds_from(maximum) or None)
+        optimum, unknown = _optimum(client, job, bounds, verify)
+        try:
+            point = client.best(job, bounds or None)
+        except NothingMeetsBounds as error:
+            if optimum is None:
+                raise
+            raise NothingMeetsBounds(
+                f"{error}; by the job's models {optimum.point.digest} would meet them: "
+                "add --verify to measure it"
+            ) from error
+        front = client.front(job)
     if json:
-        print_json(point.to_dict())
+        print_json({**point.to_dict(), "optimum": None if optimum is None else optimum.to_dict()})
         return
-    from nas.cli.tables import print_point
+    from nas.cli.tables import print_optimum, print_point
 
-    print_point(result_console(), found, point)
+    print_point(result_console(), front, point)
+    print_optimum(result_console(), front, point, optimum, unknown)
+
+
+def _optimum(client: Client, job: str, bounds: dict[str, float], verify: bool) -> tuple[Optimum | None, str]:
+    """The optimum, or why there is none to be shown beside a point."""
+    try:
+        return client.optimum(job, bounds, verify=verify), ""
+    except (NoSuchPoint, NothingMeetsBounds) as error:
+        if verify:
+            raise
+        return None, str(error)
 
 
 def extract(

@@ -90,8 +90,8 @@ Maximum = Annotated[
     typer.Option(
         "--max",
         metavar="NAME=VALUE",
-        help="Bound, e.g. [bold]latency_ms=8[/bold], latency_ms@DEVICE=8, parameters=3e6, macs, "
-        "state_bytes, quality. Repeatable.",
+        help="Bound, e.g. [bold]latency_ms=8[/bold], latency_ms@TARGET=8 (a device or any part of one "
+        "target's text), params=3e6, macs, state_bytes, quality. Repeatable.",
     ),
 ]
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.front import Front, Point
+from nas.optimum import Optimum
 from nas.report.comparison import Tried, comparisons
 from nas.report.describe import (
     describe_latency,
@@ -31,6 +32,7 @@ __all__ = [
     "print_comparisons",
     "print_front",
     "print_manifest",
+    "print_optimum",
     "print_point",
     "print_robust",
     "strip_text",
@@ -172,6 +174,42 @@ def print_point(console: Console, front: Front, point: Point) -> None:
     console.print(facts)
     console.print(_layers_table(point.architecture))
     console.print(f"[dim]its model: nas extract {front.job} --digest {point.digest} --out DIR[/]")
+
+
+def print_optimum(console: Console, front: Front, best: Point, optimum: Optimum | None, unknown: str) -> None:
+    """What the models prove best, beside the best point that is verified.
+
+    Args:
+        unknown: why there is no optimum, where there is none.
+    """
+    if optimum is None:
+        console.print(f"[dim]no proved optimum: {escape(unknown)}[/]", soft_wrap=True)
+        return
+    unit = readable_metric(front.metric)
+    proved = "proved" if optimum.gap == 0 else f"proved to {optimum.gap:.2%}"
+    nearest = "" if optimum.exact else ", latency by the nearest sum over layers"
+    console.print(
+        f"\n[bold]optimum of the models[/] ({proved}; quality learned from {optimum.evaluations} evaluations"
+        f"{nearest}; {optimum.seconds:.1f} s)",
+        soft_wrap=True,
+    )
+    if optimum.point.digest == best.digest:
+        console.print("it is the point above")
+        return
+    facts = Table.grid(padding=(0, 2))
+    strips = Strips([*(each.architecture for each in front.points), optimum.point.architecture])
+    facts.add_row("layers", strip_text(strips, optimum.point.architecture))
+    facts.add_row("expected", f"{optimum.quality:.3f}±{optimum.quality_std:.3f} {unit}")
+    for target in front.targets:
+        facts.add_row("target", str(target))
+        for name, value in describe_point(optimum.point, front.metric, target):
+            facts.add_row(name, value)
+    console.print(facts)
+    if not optimum.point.verified:
+        console.print(
+            "[dim]not verified: the most promising of many, so expect a little less; add --verify[/]",
+            soft_wrap=True,
+        )
 
 
 def _layers_table(architecture: Architecture) -> Table:

@@ -14,11 +14,14 @@ from types import TracebackType
 from typing import Self
 
 from nas.errors import Busy, JobFailed, JobInterrupted, NasError, StoreUnavailable, as_nas_error
+from nas.front import Point
 from nas.job import Event, EventKind, Job, JobStatus, StageName
+from nas.stages.optimum import verify_architecture
 from nas.stages.pipeline import STAGES
 from nas.stages.plan import resolve
 from nas.stages.stage import Compute, Fleet, StageContext
 from nas.store.store import Store
+from searchspaces.architecture import Architecture
 
 __all__ = ["Controller"]
 
@@ -104,15 +107,29 @@ class Controller:
                 job_id, Event(EventKind.NOTE, None, f"{error}; the job is taken up again")
             )
 
-    def _run_stages(self, job: Job, stopped: Callable[[], bool]) -> None:
+    def verify(self, job_id: str, architecture: Architecture) -> Point:
+        """Measure and evaluate one architecture for a job; see `nas.stages.optimum.verify_architecture`.
+
+        Raises:
+            Busy: the job is being run; its lease is waited for a little.
+        """
+        with _Lease(self._store, job_id, self._owner) as lease:
+            context = self._context(self._store.job(job_id), lambda: lease.lost)
+            return verify_architecture(context, architecture)
+
+    def _context(self, job: Job, stopped: Callable[[], bool]) -> StageContext:
+        report = _Reporter(self._store, job.id)
         plan = resolve(job.spec)
+        return StageContext(
+            job.id, plan, self._store, self._home, self._fleet, self._compute, report, stopped
+        )
+
+    def _run_stages(self, job: Job, stopped: Callable[[], bool]) -> None:
+        context = self._context(job, stopped)
+        report = context.report
         stages = [stage for stage in STAGES if stage.name in job.spec.stages]
         first = [stage.name for stage in stages].index(job.stage) if job.stage else len(stages)
 
-        report = _Reporter(self._store, job.id)
-        context = StageContext(
-            job.id, plan, self._store, self._home, self._fleet, self._compute, report, stopped
-        )
         for stage in stages[first:]:
             context.check_stop()
             self._store.set_job(job.id, JobStatus.RUNNING, stage.name)

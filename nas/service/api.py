@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, JobSpec, TargetProfile
+from nas.optimum import Optimum
 from nas.service.auth import Identity
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
@@ -140,10 +141,28 @@ class Service(ABC):
 
     @abstractmethod
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
-        """The front's point of best quality within the bounds (the job's own where None).
+        """The point of best quality within the bounds (the job's own where None); see `Front.best`.
 
         Raises:
             NothingMeetsBounds: none; the nearest point is named.
+        """
+
+    @abstractmethod
+    def optimum(
+        self, job_id: str, bounds: Mapping[str, float] | None = None, *, verify: bool = False
+    ) -> Optimum:
+        """The architecture, evaluated or not, of best quality within the bounds and the job's own by the
+        job's models, with what is proved of it.
+
+        Args:
+            verify: measure it on every target and evaluate it, unless that was done; it is a point of the
+                job from then on.
+
+        Raises:
+            NoSuchPoint: the job knows too little yet for a model.
+            NothingMeetsBounds: no architecture does by the models; the nearest is named.
+            Busy: it is to be verified and the job is being run.
+            NoWorker: it is to be verified and nobody serves a target.
         """
 
     @abstractmethod

@@ -19,6 +19,7 @@ from nas.errors import Incompatible, InvalidSpec
 from nas.front import FineTuned, Front, Latency, Point, Scope
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
 from nas.objective import Direction, Objective, Source
+from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from searchspaces.architecture import Architecture, Layer
 from workers.measurement import Measurement, MeasurementError
@@ -39,6 +40,8 @@ __all__ = [
     "measurement_to_message",
     "member_of",
     "number_of",
+    "optimum_from_message",
+    "optimum_to_message",
     "point_from_message",
     "point_to_message",
     "profile_from_message",
@@ -304,6 +307,32 @@ def _tuned_from_message(message: pb.FineTuned) -> FineTuned:
         steps=message.steps,
         validation=message.validation,
         test=message.test if message.HasField("test") else None,
+    )
+
+
+def optimum_to_message(optimum: Optimum) -> pb.Optimum:
+    """Inverse of `optimum_from_message`."""
+    return pb.Optimum(
+        point=point_to_message(optimum.point),
+        quality=optimum.quality,
+        quality_std=optimum.quality_std,
+        gap=optimum.gap,
+        exact=optimum.exact,
+        evaluations=optimum.evaluations,
+        seconds=optimum.seconds,
+    )
+
+
+def optimum_from_message(message: pb.Optimum) -> Optimum:
+    """Inverse of `optimum_to_message`."""
+    return Optimum(
+        point=point_from_message(message.point),
+        quality=message.quality,
+        quality_std=message.quality_std,
+        gap=message.gap,
+        exact=message.exact,
+        evaluations=message.evaluations,
+        seconds=message.seconds,
     )
 
 

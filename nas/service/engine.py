@@ -12,10 +12,12 @@ from typing import Any
 from nas.controller.compute import RayCompute
 from nas.controller.controller import Controller
 from nas.errors import JobInterrupted, NasError
+from nas.front import Point
 from nas.service.door import WorkerDoor
 from nas.service.fleet import EmbeddedFleet
 from nas.service.local import STOP_STATE
 from nas.store.store import Store
+from searchspaces.architecture import Architecture
 from workers.target import Target
 
 __all__ = ["Engine", "Run"]
@@ -52,6 +54,10 @@ class Engine:
     def start(self, job_id: str) -> Run:
         """Run a job in a thread of its own."""
         return Run(self._controller, self._store, job_id)
+
+    def verify(self, job_id: str, architecture: Architecture) -> Point:
+        """See `Controller.verify`."""
+        return self._controller.verify(job_id, architecture)
 
     def listen(self) -> str:
         """Let workers connect before any job needs them; returns their address, ``HOST:PORT``."""

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +16,7 @@ from nas.errors import DeadlineExceeded, InvalidSpec, NoSuchPoint
 from nas.front import Front, Point, Scope
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
 from nas.objective import Objective, Source
+from nas.optimum import Optimum
 from nas.service.api import WATCH_SECONDS, EventBatch, Service
 from nas.service.auth import Identity, Role
 from nas.service.door import WorkerDoor
@@ -225,8 +227,24 @@ class LocalService(Service):
         """See `Service.best`."""
         front = self.front(job_id, Scope.FRONT)
         if bounds is None:
-            bounds = {o.name: o.bound for o in front.objectives if o.bound is not None}
+            return front.best()
+        if front.needs_others(bounds):
+            front = self.front(job_id, Scope.ALL)
         return front.best(bounds)
+
+    def optimum(
+        self, job_id: str, bounds: Mapping[str, float] | None = None, *, verify: bool = False
+    ) -> Optimum:
+        """See `Service.optimum`."""
+        from nas.stages.optimum import KnownJob, find_optimum
+
+        job = self.job(job_id)
+        if job.spec.task is None:
+            raise NoSuchPoint(f"job {job.id} only profiles; what that left: nas show {job.id}")
+        found = find_optimum(KnownJob(job.id, resolve(job.spec), self._store), dict(bounds or {}))
+        if verify and not found.point.verified:
+            found = replace(found, point=self._engine.verify(job.id, found.point.architecture))
+        return found
 
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
         """See `Service.extract`."""

@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nas.errors import InvalidSpec, ServiceUnavailable, StoreUnavailable
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, JobSpec, JobStatus, TargetProfile, load_job_spec
+from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service import convert
@@ -43,6 +44,9 @@ STOP_SECONDS = 120.0
 
 FRONT_SECONDS = 120.0
 EXTRACT_SECONDS = 900.0
+
+OPTIMUM_SECONDS = 900.0
+"""Deadline of an answer that may have to be measured and evaluated."""
 
 HEALTH_SECONDS = 5.0
 
@@ -235,6 +239,16 @@ class RemoteService(Service):
             job_id=job_id, bounds=None if bounds is None else pb.Bounds(values=dict(bounds))
         )
         return convert.point_from_message(self._ask(self._stub.GetBest, request).point)
+
+    def optimum(
+        self, job_id: str, bounds: Mapping[str, float] | None = None, *, verify: bool = False
+    ) -> Optimum:
+        """See `Service.optimum`."""
+        request = pb.FindOptimumRequest(
+            job_id=job_id, bounds=pb.Bounds(values=dict(bounds or {})), verify=verify
+        )
+        answer = self._ask(self._stub.FindOptimum, request, OPTIMUM_SECONDS)
+        return convert.optimum_from_message(answer.optimum)
 
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
         """See `Service.extract`; `out` is a folder on this side."""

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,6 +180,12 @@ class Servicer(rpc.SearchServiceServicer):
         bounds = dict(request.bounds.values) if request.HasField("bounds") else None
         point = await self.quickly(self._service.best, request.job_id, bounds)
         return pb.GetBestResponse(point=convert.point_to_message(point))
+
+    async def FindOptimum(self, request: pb.FindOptimumRequest, context: Any) -> pb.FindOptimumResponse:
+        """See the proto."""
+        find = partial(self._service.optimum, verify=request.verify)
+        optimum = await self._slowly(find, request.job_id, dict(request.bounds.values))
+        return pb.FindOptimumResponse(optimum=convert.optimum_to_message(optimum))
 
     async def ExtractModel(
         self, request: pb.ExtractModelRequest, context: Any

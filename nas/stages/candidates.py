@@ -10,8 +10,8 @@ import numpy as np
 
 from nas.evaluation import Split
 from nas.job import StageName
-from nas.objective import Source
-from nas.stages.stage import EvaluationPool, StageContext
+from nas.objective import Objective, Source
+from nas.stages.stage import EvaluationPool, Known, StageContext
 from nas.strategies import Problem, Strategy, parse_strategy
 from predictors import Prediction, Predictor
 from searchspaces.architecture import Architecture
@@ -28,7 +28,7 @@ class Candidates:
         predictors: a fitted one for each target.
     """
 
-    def __init__(self, context: StageContext, predictors: Mapping[Target, Predictor]) -> None:
+    def __init__(self, context: Known, predictors: Mapping[Target, Predictor]) -> None:
         self.context = context
         self.plan = context.plan
         self.predictors = predictors
@@ -42,11 +42,15 @@ class Candidates:
             seeds=self.plan.preset_population,
         )
 
-    def known(self, population: Population) -> np.ndarray:
-        """(n, k) values of the objectives that cost no evaluation, in order, by prediction."""
+    def known(self, population: Population, objectives: Sequence[Objective] | None = None) -> np.ndarray:
+        """(n, k) values of the objectives that cost no evaluation, in order, by prediction.
+
+        Args:
+            objectives: the plan's where None.
+        """
         counts = self.plan.counts(population)
         columns = []
-        for objective in self.plan.objectives:
+        for objective in self.plan.objectives if objectives is None else objectives:
             if objective.source is Source.PREDICTED and objective.target is not None:
                 columns.append(self.predictors[objective.target].predict(population).mean_ms)
             elif objective.source is Source.COUNTED:

@@ -9,12 +9,12 @@ import numpy as np
 from nas.evaluation import Split
 from nas.front import Latency, Point, mark_front
 from nas.stages.candidates import Candidates
-from nas.stages.stage import StageContext
+from nas.stages.stage import Known
 
 __all__ = ["evaluated_points"]
 
 
-def evaluated_points(context: StageContext, candidates: Candidates) -> list[Point]:
+def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
     """Every candidate that the supernet has scored, with the front marked by the best-known values.
 
     A latency's prediction is that of `candidates` until the point is measured; from then on it stays
@@ -55,7 +55,7 @@ def evaluated_points(context: StageContext, candidates: Candidates) -> list[Poin
 
 
 def _latencies(
-    context: StageContext,
+    context: Known,
     candidates: Candidates,
     population: np.ndarray,
     digests: list[str],

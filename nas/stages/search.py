@@ -7,7 +7,7 @@ from nas.evaluation import Split
 from nas.job import StageName
 from nas.stages.candidates import Candidates, is_over, search
 from nas.stages.points import evaluated_points
-from nas.stages.stage import Stage, StageContext
+from nas.stages.stage import Known, Stage, StageContext
 from nas.store.store import SupernetRecord
 from predictors import Predictor, restore_predictor
 from workers.target import Target
@@ -47,7 +47,7 @@ class Search(Stage):
             )
 
 
-def stored_predictors(context: StageContext) -> dict[Target, Predictor]:
+def stored_predictors(context: Known) -> dict[Target, Predictor]:
     """What `profile` left for each target."""
     plan, predictors = context.plan, {}
     for target in plan.targets:

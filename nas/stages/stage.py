@@ -25,6 +25,7 @@ __all__ = [
     "Finalist",
     "FinalistNews",
     "Fleet",
+    "Known",
     "Stage",
     "StageContext",
     "TrainingProgress",
@@ -119,6 +120,22 @@ class Compute(Protocol):
     ) -> None:
         """Fine-tune finalists, or go on with them, as `nas.training.finetune` does; at each rung those that
         gained least stop. Returns once all have ended, or `stopped` answers True."""
+
+
+class Known(Protocol):
+    """A job's plan, and where what is known of its candidates is kept: enough to predict."""
+
+    @property
+    def job_id(self) -> str:
+        """Of the job."""
+
+    @property
+    def plan(self) -> Plan:
+        """Its spec, resolved."""
+
+    @property
+    def store(self) -> Store:
+        """The only door to the database."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from nas.stages.search import stored_predictors, trained_supernet
 from nas.stages.stage import EvaluationPool, Stage, StageContext
 from workers.target import Target
 
-__all__ = ["Verify"]
+__all__ = ["Verify", "trusted"]
 
 STATE = "verify"
 
@@ -78,7 +78,7 @@ class Verify(Stage):
             context.store.put_points(context.job_id, points)
             front = [point for point in points if point.on_front]
             wanted = [
-                p for p in points if (p.on_front or p.preset) and not _measured(p) and p.digest not in refused
+                p for p in points if (p.on_front or p.preset) and not p.verified and p.digest not in refused
             ]
             if not wanted:
                 return front
@@ -119,9 +119,9 @@ class Verify(Stage):
         self._measure_front(context, candidates)
         # A target that is added to the ended job finds no round left that could search again.
         self._remember(context, round=context.plan.spec.budget.verify.rounds)
-        points = _trusted(evaluated_points(context, candidates), context.plan.objectives)
+        points = trusted(evaluated_points(context, candidates), context.plan.objectives)
         self._test(context, pool, [p for p in points if p.on_front or p.preset])
-        points = _trusted(evaluated_points(context, candidates), context.plan.objectives)
+        points = trusted(evaluated_points(context, candidates), context.plan.objectives)
         context.store.put_points(context.job_id, points)
 
     def _test(self, context: StageContext, pool: EvaluationPool, shown: list[Point]) -> None:
@@ -150,11 +150,7 @@ def _gaps(points: Sequence[Point], target: Target) -> list[float]:
     return [abs(each.predicted - each.measured) / each.measured for each in latencies if each.measured]
 
 
-def _measured(point: Point) -> bool:
-    return all(latency.measured is not None for latency in point.latency_ms.values())
-
-
-def _trusted(points: list[Point], objectives: Sequence[Objective]) -> list[Point]:
+def trusted(points: list[Point], objectives: Sequence[Objective]) -> list[Point]:
     """The points with the front marked among measured ones alone."""
-    marked = {p.digest: p for p in mark_front([p for p in points if _measured(p)], objectives)}
+    marked = {p.digest: p for p in mark_front([p for p in points if p.verified], objectives)}
     return [marked.get(point.digest, replace(point, on_front=False)) for point in points]

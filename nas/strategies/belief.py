@@ -27,6 +27,7 @@ class AdditiveBelief:
 
     Attributes:
         model: of all objectives, in the problem's order.
+        exact: whether the free objectives are such sums themselves.
 
     Args:
         population, values: (n, genes) canonical and (n, objectives), as told to a strategy, the newest last.
@@ -48,9 +49,11 @@ class AdditiveBelief:
         self._surrogate = Surrogate(problem, smooth=(), seen=ADDITIVE)
         self._surrogate.fit(population, problem.refreshed(population, values), learn=True)
         known: Function = self._minimised_known
+        self.exact = True
         if problem.free:
             alone = AdditiveModel(positions, known, seed)
-            if not alone.exact.all():
+            self.exact = bool(alone.exact.all())
+            if not self.exact:
                 probes = problem.encoding.sample(PROBES, np.random.default_rng(seed))
                 known = least_squares(problem.encoding, probes, known(probes))
 

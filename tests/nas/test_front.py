@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
 from nas.front import Front, Latency, Point, extent_of, mark_front
 from nas.objective import Direction, Objective, Source
+from nas.report.csv_table import csv_table
 from searchspaces.architecture import Architecture, Layer
 from workers.target import Target
 
@@ -283,8 +284,32 @@ def test_select_keeps_exactly_what_meets_every_bound(points: list[Point], bounds
     assert front.select(bounds, front.points) == [p for p in front.points if meets(p)]
     within = [p for p in front.members() if meets(p)]
     assert front.select(bounds) == within
-    if within:
+    if within and "parameters" not in bounds:
         assert front.best(bounds) == within[0]
+
+
+def test_a_bound_on_what_is_no_objective_may_be_met_by_a_verified_point_off_the_front() -> None:
+    points = [
+        point(0, 2.0, 4.0, measured=4.0, parameters=900),
+        point(1, 2.1, 5.0, measured=5.0, parameters=300),
+        point(2, 2.2, 3.0, measured=3.0, parameters=300),
+        point(3, 2.05, 5.0, parameters=300),
+    ]
+    front = front_of(points)
+    assert not front.points[1].on_front
+    assert front.best({"parameters": 400}) == front.points[1]
+    assert front.best({"params": 400, "latency_ms": 4.5}) == front.points[2]
+
+
+def test_a_part_of_a_targets_text_is_enough_where_only_one_has_it() -> None:
+    both = [timed(point(n, 2.0 + n, 1.0), {LAPTOP: 9.0 - 8 * n, PHONE: 1.0}) for n in range(2)]
+    objectives = [replace(LATENCY, name=f"latency_ms@{t.device}", target=t) for t in (LAPTOP, PHONE)]
+    front = front_of(both, (QUALITY, *objectives), (LAPTOP, PHONE))
+    assert front.best({"latency_ms@lap": 2.0}) == front.points[1]
+    with pytest.raises(InvalidSpec, match="part of several targets"):
+        front.best({"latency_ms@prefill": 2.0})
+    with pytest.raises(InvalidSpec, match="not known; accepted"):
+        front.best({"latency_ms@tablet": 2.0})
 
 
 # What programs read
@@ -321,7 +346,7 @@ def test_fronts_come_back_from_their_document(points: list[Point], objectives: t
 
 
 def test_csv_has_a_row_for_every_point_the_front_first(front: Front) -> None:
-    rows = list(csv.DictReader(io.StringIO(front.to_csv())))
+    rows = list(csv.DictReader(io.StringIO(csv_table(front))))
     assert [row["validation"] for row in rows] == ["2.0", "2.4", "2.9", "2.5"]
     assert [row["on_front"] for row in rows] == ["True", "True", "True", "False"]
     assert rows[0][f"{LAPTOP}:measured_ms"] == "9.5"

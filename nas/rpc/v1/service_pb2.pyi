@@ -264,6 +264,24 @@ class Measurement(_message.Message):
     measured_at: float
     def __init__(self, architecture: _Optional[_Union[Architecture, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., measured_at: _Optional[float] = ...) -> None: ...
 
+class Optimum(_message.Message):
+    __slots__ = ("point", "quality", "quality_std", "gap", "exact", "evaluations", "seconds")
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_STD_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    point: Point
+    quality: float
+    quality_std: float
+    gap: float
+    exact: bool
+    evaluations: int
+    seconds: float
+    def __init__(self, point: _Optional[_Union[Point, _Mapping]] = ..., quality: _Optional[float] = ..., quality_std: _Optional[float] = ..., gap: _Optional[float] = ..., exact: _Optional[bool] = ..., evaluations: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+
 class Objective(_message.Message):
     __slots__ = ("name", "unit", "direction", "source", "bound", "target")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -536,6 +554,22 @@ class GetBestResponse(_message.Message):
     POINT_FIELD_NUMBER: _ClassVar[int]
     point: Point
     def __init__(self, point: _Optional[_Union[Point, _Mapping]] = ...) -> None: ...
+
+class FindOptimumRequest(_message.Message):
+    __slots__ = ("job_id", "bounds", "verify")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    BOUNDS_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    bounds: Bounds
+    verify: bool
+    def __init__(self, job_id: _Optional[str] = ..., bounds: _Optional[_Union[Bounds, _Mapping]] = ..., verify: _Optional[bool] = ...) -> None: ...
+
+class FindOptimumResponse(_message.Message):
+    __slots__ = ("optimum",)
+    OPTIMUM_FIELD_NUMBER: _ClassVar[int]
+    optimum: Optimum
+    def __init__(self, optimum: _Optional[_Union[Optimum, _Mapping]] = ...) -> None: ...
 
 class ExtractModelRequest(_message.Message):
     __slots__ = ("job_id", "digest")

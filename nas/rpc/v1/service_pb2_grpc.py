@@ -94,6 +94,11 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetBestRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetBestResponse.FromString,
                 _registered_method=True)
+        self.FindOptimum = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/FindOptimum',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumResponse.FromString,
+                _registered_method=True)
         self.ExtractModel = channel.unary_stream(
                 '/nas.rpc.v1.SearchService/ExtractModel',
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExtractModelRequest.SerializeToString,
@@ -213,7 +218,14 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBest(self, request, context):
-        """The front's point of best quality within bounds.
+        """The stored point of best quality within bounds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindOptimum(self, request, context):
+        """The architecture of best quality within bounds by the job's models, proved; measured too where asked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,6 +342,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.GetBest,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetBestRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetBestResponse.SerializeToString,
+            ),
+            'FindOptimum': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindOptimum,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumResponse.SerializeToString,
             ),
             'ExtractModel': grpc.unary_stream_rpc_method_handler(
                     servicer.ExtractModel,
@@ -691,6 +708,33 @@ class SearchService:
             '/nas.rpc.v1.SearchService/GetBest',
             nas_dot_rpc_dot_v1_dot_service__pb2.GetBestRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.GetBestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindOptimum(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/FindOptimum',
+            nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumResponse.FromString,
             options,
             channel_credentials,
             insecure,

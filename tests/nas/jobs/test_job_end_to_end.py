@@ -13,7 +13,7 @@ import torch
 import yaml
 
 import nas
-from nas.errors import InvalidSpec, NoSuchJob, NoSuchPoint
+from nas.errors import InvalidSpec, NoSuchJob, NoSuchPoint, NothingMeetsBounds
 from nas.export import load_model_folder
 from nas.front import Scope
 from nas.job import EventKind, JobStatus, StageName, load_job_spec
@@ -122,6 +122,30 @@ def test_measurements_are_unique_and_judges_are_never_taught(finished):
     judges = plan.space.decode(holdout(plan.space, 6, plan.spec.seed))
     assert {a.digest for a in judges} <= set(digests)
     store.close()
+
+
+def test_a_budget_is_answered_by_a_proved_optimum_that_can_be_verified(finished):
+    client, job, _ = finished
+    front = client.front(job.id)
+    fastest = min(point.value(front.objectives[1]) for point in front.points)
+    bounds = {"latency_ms": 1.5 * fastest, "params": 60_000}
+    found = client.optimum(job.id, bounds)
+    assert found.gap == 0
+    assert found.quality_std > 0
+    assert found.evaluations >= 24
+    assert found.point.parameters <= 60_000
+    for latency in found.point.latency_ms.values():
+        assert latency.best_known <= 1.5 * fastest * 1.05
+    verified = client.optimum(job.id, bounds, verify=True).point
+    assert verified.verified
+    assert verified.test is not None
+    assert verified.digest == found.point.digest
+    assert verified in client.front(job.id, Scope.ALL).points
+    assert client.optimum(job.id, bounds, verify=True).point == verified
+    with pytest.raises(NothingMeetsBounds, match=r"parameters .* \(asked ≤ 100"):
+        client.optimum(job.id, {"parameters": 100.0})
+    with pytest.raises(InvalidSpec, match="accepted: quality"):
+        client.optimum(job.id, {"price": 1.0})
 
 
 def test_unknown_jobs_and_points_are_named(finished, tmp_path):

@@ -24,6 +24,7 @@ from nas.job import (
     load_job_spec,
 )
 from nas.objective import Direction, Objective, Source
+from nas.optimum import Optimum
 from nas.service.api import EventBatch, Service
 from nas.service.auth import Identity
 from searchspaces.architecture import Architecture, Layer
@@ -179,6 +180,14 @@ class MemoryService(Service):
         if not within:
             raise NothingMeetsBounds(f"no point within latency_ms {limit}")
         return min(within, key=lambda p: p.validation or 0.0)
+
+    def optimum(
+        self, job_id: str, bounds: Mapping[str, float] | None = None, *, verify: bool = False
+    ) -> Optimum:
+        best = self.best(job_id, bounds)
+        if not verify:
+            best = replace(best, validation=None)
+        return Optimum(best, 2.0, 0.1, 1e-5, True, 40, 0.5)
 
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
         self.job(job_id)

@@ -34,6 +34,10 @@ def test_the_same_calls_give_the_same_answers(served) -> None:
     assert far.profile(job.id) == near.profile(job.id)
     assert far.best(job.id) == near.best(job.id)
     assert far.best(job.id, {"latency_ms": 3.0}) == near.best(job.id, {"latency_ms": 3.0})
+    for verify in (False, True):
+        near_optimum = near.optimum(job.id, {"latency_ms": 3.0}, verify=verify)
+        assert far.optimum(job.id, {"latency_ms": 3.0}, verify=verify) == near_optimum
+        assert near_optimum.point.verified == verify
     assert far.resume(job.id).status is JobStatus.RUNNING
     assert far.interrupt(job.id).status is JobStatus.INTERRUPTED
     assert far.cancel(job.id).status is JobStatus.CANCELLED
@@ -42,6 +46,8 @@ def test_the_same_calls_give_the_same_answers(served) -> None:
     assert far.presets("hybrid-lm") == near.presets("hybrid-lm")
     with pytest.raises(NothingMeetsBounds):
         far.best(job.id, {"latency_ms": 0.1})
+    with pytest.raises(NothingMeetsBounds):
+        far.optimum(job.id, {"latency_ms": 0.1})
     served.service.points = ()
     with pytest.raises(NothingMeetsBounds):
         far.best(job.id, {})

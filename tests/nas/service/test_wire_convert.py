@@ -14,6 +14,7 @@ from nas.errors import Incompatible
 from nas.front import FineTuned, Front, Latency, Point, Scope
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile
 from nas.objective import Direction, Objective, Source
+from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service import convert
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
@@ -186,6 +187,12 @@ def test_front_round_trip(
     header = over_the_wire(convert.front_header_to_message(front))
     messages = [over_the_wire(convert.point_to_message(point)) for point in points]
     assert convert.front_from_messages(header, messages) == front
+
+
+@given(st.builds(Optimum, POINTS, NUMBERS, NUMBERS, NUMBERS, st.booleans(), COUNTS, NUMBERS))
+def test_optimum_round_trip(optimum: Optimum) -> None:
+    assert convert.optimum_from_message(over_the_wire(convert.optimum_to_message(optimum))) == optimum
+    assert Optimum.from_dict(json.loads(json.dumps(optimum.to_dict()))) == optimum
 
 
 @given(st.builds(TargetProfile, TARGETS, TEXT, COUNTS, COUNTS, *[NUMBERS] * 5))

@@ -1,0 +1,195 @@
+"""Answering a budget exactly: the proved optimum of a job's additive models, and its verification."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nas.bounds import bounded_objectives, describe_miss
+from nas.errors import JobFailed, NoSuchPoint, NothingMeetsBounds
+from nas.evaluation import Split
+from nas.front import Latency, Point
+from nas.job import StageName
+from nas.objective import Source
+from nas.optimum import Optimum
+from nas.stages.candidates import Candidates
+from nas.stages.measure import measure_missing
+from nas.stages.plan import Plan
+from nas.stages.points import evaluated_points
+from nas.stages.search import stored_predictors, trained_supernet
+from nas.stages.stage import Known, StageContext
+from nas.stages.verify import trusted
+from nas.store.store import Store
+from nas.strategies import Problem
+from nas.strategies.additive import Optimum as ModelOptimum
+from nas.strategies.belief import AdditiveBelief
+from nas.strategies.feasibility import nearest_to_bounds
+from nas.strategies.positions import Positions
+from searchspaces.architecture import Architecture
+from searchspaces.encoding import Population
+
+__all__ = ["KnownJob", "find_optimum", "verify_architecture"]
+
+FEWEST = 8
+"""Evaluations below which quality is not modelled."""
+ROUNDS = 6
+"""Times that bounds are tightened where a predictor that is no sum says more than its nearest sum."""
+
+
+@dataclass(frozen=True)
+class KnownJob:
+    """See `nas.stages.stage.Known`."""
+
+    job_id: str
+    plan: Plan
+    store: Store
+
+
+def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
+    """The architecture of best modelled quality within the bounds and the job's own.
+
+    Quality is a Gaussian process, linear in what adds up over layers and neighbouring layers, of every
+    evaluation that the job's supernet has had. Latencies are the stored predictors', costs are exact.
+
+    Raises:
+        InvalidSpec: a bound's name is not known.
+        NoSuchPoint: the job has no predictors or too few evaluations yet.
+        NothingMeetsBounds: no architecture does by the models; the message says what is least of each.
+    """
+    started = time.perf_counter()
+    plan, store = job.plan, job.store
+    quality = next(o for o in plan.objectives if o.source is Source.EVALUATED)
+    asked = [
+        *(o for o in plan.objectives if o.bound is not None),
+        *bounded_objectives(bounds, quality, plan.targets),
+    ]
+    free = [o for o in asked if o.source is not Source.EVALUATED]
+    if missing := [t for t in plan.targets if store.predictor(t, plan.space.digest) is None]:
+        raise NoSuchPoint(f"job {job.job_id} has no predictor of {missing[0]} yet: nas resume {job.job_id}")
+    candidates = Candidates(job, stored_predictors(job))
+    population, scores = _scored(job)
+    if len(scores) < FEWEST:
+        raise NoSuchPoint(
+            f"job {job.job_id} has {len(scores)} evaluations, too few to model quality (at least {FEWEST}): "
+            f"nas resume {job.job_id}"
+        )
+
+    def known(rows: Population) -> np.ndarray:
+        return candidates.known(rows, free)
+
+    problem = Problem(plan.space, (replace(quality, bound=None), *free), known if free else None)
+    values = np.concatenate([scores[:, None], known(population)], axis=1)
+    belief = AdditiveBelief(problem, Positions(plan.space), population, values, plan.spec.seed)
+    found = _within(belief, problem, plan.space.name)
+    predicted = quality.direction.sign * found.values[0]
+    for objective in asked:
+        if (
+            objective.source is Source.EVALUATED
+            and objective.direction.sign * (predicted - objective.bound) > 0
+        ):
+            raise NothingMeetsBounds(
+                f"by its models nothing in {plan.space.name} meets the bounds; the nearest has "
+                f"{describe_miss(objective, predicted)}"
+            )
+    return Optimum(
+        point=_point(job, candidates, found.row[None]),
+        quality=float(predicted),
+        quality_std=float(belief.deviations(found.row[None])[0, 0]),
+        gap=found.gap,
+        exact=belief.exact,
+        evaluations=len(scores),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _scored(job: Known) -> tuple[Population, np.ndarray]:
+    """(n, genes) and their (n,) qualities: what the job's supernet has scored."""
+    evaluations = job.store.evaluations(job.plan.supernet_digest, Split.VALIDATION)
+    values = {e.digest: e.value for e in evaluations if math.isfinite(e.value)}
+    known = job.store.architectures(values)
+    inside = [d for d in values if d in known and job.plan.space.contains(known[d])]
+    rows = job.plan.space.encode(known[d] for d in inside)
+    return rows, np.array([values[d] for d in inside])
+
+
+def _within(belief: AdditiveBelief, problem: Problem, space: str) -> ModelOptimum:
+    """The model's optimum that meets the bounds by what the model stands for, too."""
+    bounds = problem.bounds
+    tightened = bounds.copy()
+    for _ in range(ROUNDS):
+        found = belief.model.optimum(0, tightened)
+        if found is None:
+            break
+        over = _free(problem, found.row) / bounds
+        over[problem.dear] = 0.0
+        if belief.exact or (over <= 1.0).all():
+            return found
+        tightened /= np.maximum(over, 1.0)
+    nearest = nearest_to_bounds(problem)
+    said = ", ".join(
+        describe_miss(problem.objectives[i], nearest.free[problem.objectives[i].name]) for i in problem.free
+    )
+    raise NothingMeetsBounds(f"by its models nothing in {space} meets the bounds; the nearest has {said}")
+
+
+def _free(problem: Problem, row: Population) -> np.ndarray:
+    """(objectives,) values of the free objectives of one row, NaN of the dear one."""
+    blank = np.full((1, len(problem.objectives)), np.nan)
+    return problem.refreshed(row[None], blank)[0]
+
+
+def _point(job: Known, candidates: Candidates, row: Population) -> Point:
+    """What is stored of the architecture in this job, else what is predicted of it."""
+    architecture = job.plan.space.decode(row)[0]
+    stored = [p for p in job.store.points(job.job_id) if p.digest == architecture.digest]
+    if stored:
+        return stored[0]
+    counts = job.plan.counts(row)
+    return Point(
+        digest=architecture.digest,
+        architecture=architecture,
+        validation=None,
+        test=None,
+        parameters=int(counts["parameters"][0]),
+        macs=int(counts["macs"][0]),
+        state_bytes=int(counts["state_bytes"][0]),
+        latency_ms={
+            str(target): Latency(float(prediction.mean_ms[0]), float(prediction.std_ms[0]))
+            for target, prediction in candidates.predict(row).items()
+        },
+    )
+
+
+def verify_architecture(context: StageContext, architecture: Architecture) -> Point:
+    """Measure an architecture on every target and evaluate it on both splits; it is a point of the job
+    from then on, and the front is marked again.
+
+    Raises:
+        NoWorker: nobody serves a target.
+        JobFailed: a target refuses it, or it cannot be scored; the message says why.
+    """
+    plan, store, digest = context.plan, context.store, architecture.digest
+    store.put_architectures([architecture])
+    for target in plan.targets:
+        for _ in measure_missing(context, StageName.VERIFY, target, [architecture]):
+            pass
+        if not store.measurements(target, [digest]):
+            raise JobFailed(f"{target} could not measure {digest}; the job's notes say why")
+    splits = [s for s in Split if not store.evaluations(plan.supernet_digest, s, [digest])]
+    if splits:
+        with context.compute.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
+            for split in splits:
+                pool.submit(architecture, split)
+            for _ in splits:
+                store.add_evaluations([pool.next()])
+    points = trusted(
+        evaluated_points(context, Candidates(context, stored_predictors(context))), plan.objectives
+    )
+    verified = [point for point in points if point.digest == digest]
+    if not verified:
+        raise JobFailed(f"{digest} could not be evaluated: its quality is not a number")
+    store.put_points(context.job_id, points)
+    return verified[0]

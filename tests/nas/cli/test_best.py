@@ -1,0 +1,57 @@
+"""`nas best`: what is stored and what the models prove, on a real service and a real store."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from known_job import store_known_job
+
+
+@pytest.fixture
+def job(nas, tmp_path) -> str:
+    return store_known_job(tmp_path / "home")
+
+
+def test_the_best_point_comes_with_the_proved_optimum(nas, job):
+    answer = json.loads(nas("best", job, "--max", "latency_ms=3", "--json").out)
+    optimum = answer["optimum"]
+    (latency,) = optimum["point"]["latency_ms"].values()
+    assert (optimum["gap"], optimum["exact"], optimum["evaluations"]) == (0, True, 40)
+    assert latency["predicted"] <= 3
+    assert optimum["quality"]["predicted"] <= answer["quality"]["validation"] + 0.1
+    assert optimum["quality"]["predicted_std"] > 0
+    assert optimum["seconds"] < 60
+    shown = nas("best", job, "--max", "latency_ms=3").out
+    assert optimum["point"]["digest"] in shown
+    assert "proved; quality learned from 40 evaluations" in shown
+
+
+def test_bounds_on_what_is_no_objective_count_too(nas, job):
+    free = json.loads(nas("best", job, "--json").out)["optimum"]["point"]
+    bound = free["parameters"] - 1
+    within = json.loads(nas("best", job, "--max", f"params={bound}", "--json").out)["optimum"]["point"]
+    assert within["parameters"] <= bound
+
+
+def test_what_nothing_stored_meets_but_the_models_do_is_said(nas, job):
+    points = json.loads(nas("front", job, "--json").out)["points"]
+    fastest = min(latency["predicted"] for point in points for latency in point["latency_ms"].values())
+    answer = nas("best", job, "--max", f"latency_ms={fastest - 0.05}")
+    assert answer.code == 4
+    assert "by the job's models" in answer.err
+    assert "--verify" in answer.err
+
+
+def test_what_no_architecture_meets_names_the_nearest_of_all(nas, job):
+    answer = nas("best", job, "--max", "params=10", "--max", "latency_ms=1", "--verify")
+    assert answer.code == 4
+    assert "by its models nothing in hybrid-lm-tiny meets the bounds; the nearest has" in answer.err
+
+
+def test_a_job_of_which_too_little_is_known_still_has_its_best_point(nas, tmp_path):
+    job = store_known_job(tmp_path / "home", scored=4)
+    answer = json.loads(nas("best", job, "--json").out)
+    assert answer["optimum"] is None
+    assert "too few to model quality" in nas("best", job).out
+    assert nas("best", job, "--verify").code == 3
