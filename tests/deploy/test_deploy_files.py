@@ -1,4 +1,5 @@
-"""What can be shown of the deployment without a container runtime: form, probes, limits, nobody is root."""
+"""What can be shown of the deployment without a container runtime: Helm and Kubernetes accept the chart, the
+linters the other files; probes, limits, nobody is root."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ import configparser
 import re
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
+from helm_python import Chart, HelmRenderError, lint
 from typer.testing import CliRunner
 
 from nas.cli.main import app
@@ -116,24 +120,97 @@ def test_systemd_reads_the_units() -> None:
     ] == []
 
 
-# Chart
-def rendered(*settings: str) -> list[dict[str, Any]]:
-    """Objects of the chart as helm renders it."""
-    required = ("tokensSecret=tokens", "postgres.passwordSecret=database", "ray.authSecret=ray")
-    command = ["helm", "template", "demo", str(CHART)]
-    for setting in (*required, *settings):
-        command += ["--set", setting]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [document for document in yaml.safe_load_all(answer.stdout) if document]
+# Chart: linted and rendered by Helm's own engine, which `helm-python-sdk` brings along.
+REQUIRED = {
+    "tokensSecret": "tokens",
+    "postgres": {"passwordSecret": "database"},
+    "ray": {"authSecret": "ray"},
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "TLS": {"tls": {"secretName": "tls"}},
+    "mutual TLS": {"tls": {"secretName": "tls", "clientAuthorityKey": "ca.crt"}},
+    "without Ray": {"ray": {"enabled": False}},
+    "another PostgreSQL": {"postgres": {"enabled": False, "existingSecret": "database"}},
+    "several services": {"replicas": 3, "home": {"accessModes": ["ReadWriteMany"]}},
+    "shared home, data": {
+        "home": {"accessModes": ["ReadWriteMany"]},
+        "data": {"existingClaim": "books"},
+        "networkPolicy": {"users": [{"podSelector": {}}]},
+    },
+}
+KUBERNETES = ("1.30", "1.34")
+"""Versions whose schemas the objects must meet, strictly: an unknown field is an error."""
+
+
+def rendered(variant: str = "as it comes") -> list[dict[str, Any]]:
+    """Objects of the chart."""
+    with Chart.load(CHART) as chart:
+        values = chart.merge_values(merged(REQUIRED, VARIANTS[variant]))
+        texts = chart.render(values, name="demo", namespace="search")
+    return [
+        document
+        for name, text in texts.items()
+        if name.endswith(".yaml")
+        for document in yaml.safe_load_all(text)
+        if document
+    ]
+
+
+def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """The second's values before the first's, at every depth."""
+    both = {
+        key: merged(first[key], second[key])
+        for key in first.keys() & second.keys()
+        if isinstance(first[key], dict)
+    }
+    return {**first, **second, **both}
+
+
+def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Pod templates by component, those inside of Ray's own kind too."""
+    found = []
+    for thing in objects:
+        if thing["kind"] in ("Deployment", "StatefulSet"):
+            found.append(thing["spec"]["template"])
+        elif thing["kind"] == "RayCluster":
+            found += [thing["spec"]["headGroupSpec"]["template"]]
+            found += [group["template"] for group in thing["spec"]["workerGroupSpecs"]]
+    return {pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod for pod in found}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_helm_lints_the_chart(variant: str) -> None:
+    report = lint(CHART, merged(REQUIRED, VARIANTS[variant]), strict=True)
+    assert report["errors"] == []
+    assert [m for m in report["messages"] if m["severity"] > 1] == []
+
+
+@pytest.mark.parametrize("kubernetes", KUBERNETES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_kubernetes_accepts_what_helm_renders(variant: str, kubernetes: str) -> None:
+    """RayCluster's schema comes with KubeRay and is on no registry of ours: its pods are checked as pods."""
+    objects = rendered(variant)
+    for thing in objects:
+        if thing["kind"] != "RayCluster":
+            kubernetes_validate.validate(thing, kubernetes, strict=True)
+    for component, template in pods(objects).items():
+        if component.startswith("ray-"):
+            pod = {"apiVersion": "v1", "kind": "PodTemplate", "template": template}
+            kubernetes_validate.validate(pod, kubernetes, strict=True)
+
+
+def test_what_must_be_given_is_asked_for() -> None:
+    for missing in ("tokensSecret", "postgres", "ray"):
+        given = {name: value for name, value in REQUIRED.items() if name != missing}
+        with Chart.load(CHART) as chart, pytest.raises(HelmRenderError, match="is required"):
+            chart.render(chart.merge_values(given), name="demo")
 
 
 def test_the_charts_values_and_metadata_parse() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["apiVersion"] == "v2"
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    for owner in (values, values["postgres"], values["ray"]["head"], values["ray"]["workers"]):
-        assert {"cpu", "memory"} <= set(owner["resources"]["limits"])
-        assert {"cpu", "memory"} <= set(owner["resources"]["requests"])
     pinned = re.search(r"^ray==(.*)$", (DEPLOY / "constraints.txt").read_text(), re.MULTILINE)
     assert pinned is not None
     assert values["ray"]["version"] == pinned[1], "the cluster's Ray is the image's"
@@ -152,49 +229,61 @@ def test_every_value_that_a_template_reads_exists() -> None:
             at = at[name]
 
 
-def test_the_deployment_starts_with_options_that_exist() -> None:
-    text = (CHART / "templates" / "deployment.yaml").read_text()
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_service_starts_with_options_that_exist(variant: str) -> None:
     known = accepted_options("serve")
-    options = set(re.findall(r"^\s+- (--[a-z-]+)", text, re.MULTILINE))
-    assert {"--bind", "--workers", "--tokens", "--certificate"} <= options
+    options = options_in(pods(rendered(variant))["service"]["spec"]["containers"][0]["args"])
+    assert {"--bind", "--workers", "--tokens"} <= options
+    assert ("--certificate" in options) is ("TLS" in variant)
+    assert ("--client-authority" in options) is (variant == "mutual TLS")
     assert [option for option in options if option not in known] == []
 
 
-def test_every_container_is_confined_bounded_and_probed_in_the_templates() -> None:
-    for name, probes in (("deployment.yaml", 3), ("postgres.yaml", 2), ("ray.yaml", 0)):
-        text = (CHART / "templates" / name).read_text()
-        containers = len(re.findall(r"^\s+image: ", text, re.MULTILINE))
-        assert containers >= 1
-        assert text.count("nas.containerSecurity") == containers
-        assert len(re.findall(r"^\s+resources: \{\{- toYaml", text, re.MULTILINE)) == containers
-        assert len(re.findall(r"(startup|readiness|liveness)Probe:", text)) == probes
-    assert (CHART / "templates" / "ray.yaml").read_text().count("nas.rayAuth") == 2, (
-        "Ray runs what reaches it"
-    )
-    helpers = (CHART / "templates" / "_helpers.tpl").read_text()
-    assert "runAsNonRoot: true" in helpers
-    assert "allowPrivilegeEscalation: false" in helpers
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_container_is_confined_bounded_and_probed(variant: str) -> None:
+    for component, template in pods(rendered(variant)).items():
+        assert template["spec"]["securityContext"]["runAsNonRoot"] is True, component
+        mounted = {volume["name"] for volume in template["spec"].get("volumes", [])}
+        for container in template["spec"]["containers"]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            for kind in ("requests", "limits"):
+                assert {"cpu", "memory"} <= set(container["resources"][kind]), component
+            claimed = {mount["name"] for mount in container["volumeMounts"]}
+            assert claimed <= mounted | {"data"}, component  # a StatefulSet's claim is its own
+            if not component.startswith("ray-"):  # KubeRay adds its own
+                assert {"readinessProbe", "livenessProbe"} <= set(container), component
+            else:
+                names = {variable["name"]: variable for variable in container["env"]}
+                assert names["RAY_AUTH_MODE"]["value"] == "token", "Ray runs what reaches it"
+                assert "secretKeyRef" in names["RAY_AUTH_TOKEN"]["valueFrom"]
 
 
-@pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
-@pytest.mark.parametrize(
-    "settings",
-    [
-        (),
-        ("tls.secretName=tls",),
-        ("ray.enabled=false",),
-        ("postgres.enabled=false", "postgres.existingSecret=x"),
-    ],
-)
-def test_helm_renders_the_chart(settings: tuple[str, ...]) -> None:
-    objects = rendered(*settings)
-    deployment = next(o for o in objects if o["kind"] == "Deployment")
-    pod = deployment["spec"]["template"]["spec"]
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    container = pod["containers"][0]
-    assert {"startupProbe", "readinessProbe", "livenessProbe", "resources"} <= set(container)
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    kinds = [o["kind"] for o in objects]
-    assert ("RayCluster" in kinds) is ("ray.enabled=false" not in settings)
-    assert ("StatefulSet" in kinds) is ("postgres.enabled=false" not in settings)
-    assert kinds.count("NetworkPolicy") == 3
+def test_rays_pods_see_what_its_work_needs_where_that_can_be_shared() -> None:
+    """Several workers of a training, and finalists, keep checkpoints in the service's home."""
+    for variant, expected in (("as it comes", set()), ("shared home, data", {"/var/lib/nas", "/data"})):
+        found = pods(rendered(variant))
+        for component in ("ray-head", "ray-worker"):
+            (container,) = found[component]["spec"]["containers"]
+            assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp/ray"} | expected
+
+
+def test_the_parts_that_are_switched_off_are_not_there() -> None:
+    for variant, kind in (("without Ray", "RayCluster"), ("another PostgreSQL", "StatefulSet")):
+        assert kind in [thing["kind"] for thing in rendered()]
+        assert kind not in [thing["kind"] for thing in rendered(variant)]
+
+
+# Linters of the other files
+def test_hadolint_has_nothing_to_say_of_the_dockerfile() -> None:
+    linter = Path(sysconfig.get_path("scripts")) / "hadolint"
+    answer = subprocess.run([linter, DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout) == (0, "")
+
+
+def test_the_compose_file_meets_its_schema() -> None:
+    linter = Path(sysconfig.get_path("scripts")) / "check-jsonschema"
+    command = [linter, "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout

@@ -47,3 +47,25 @@ grpc: {port: 7070, service: nas.rpc.v1.SearchService}
       name: {{ required "ray.authSecret is required" .Values.ray.authSecret }}
       key: auth_token
 {{- end -}}
+
+{{/* What work on Ray's nodes reads and writes: the data of jobs, and, where several nodes can mount it, the home
+     with supernets and checkpoints, without which there are no trainings by several workers and no finalists. */}}
+{{- define "nas.rayMounts" -}}
+{{- if has "ReadWriteMany" .Values.home.accessModes -}}
+- {name: home, mountPath: /var/lib/nas}
+{{ end -}}
+{{- if .Values.data.existingClaim -}}
+- {name: data, mountPath: /data, readOnly: true}
+{{- end -}}
+{{- end -}}
+
+{{- define "nas.rayVolumes" -}}
+{{- if has "ReadWriteMany" .Values.home.accessModes -}}
+- name: home
+  persistentVolumeClaim: {claimName: {{ include "nas.name" . }}-home}
+{{ end -}}
+{{- if .Values.data.existingClaim -}}
+- name: data
+  persistentVolumeClaim: {claimName: {{ .Values.data.existingClaim }}, readOnly: true}
+{{- end -}}
+{{- end -}}
