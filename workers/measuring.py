@@ -10,13 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from workers.capabilities import Capabilities
+from workers.clocks import Clocks
 from workers.errors import TargetNotServed
 from workers.measurement import Measurement
 from workers.memory import PeakMemory, keep_freed_memory, total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes, workload_tokens
 from workers.target import Phase, Workload
-from workers.timing import Clocks, calibrate, time_interleaved
+from workers.timing import calibrate, time_interleaved
 
 __all__ = ["describe_device", "measure"]
 

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.clocks import Clocks
 from workers.errors import MeasurementCancelled
 
-__all__ = ["Clocks", "Timing", "TimingProtocol", "calibrate", "time_interleaved"]
+__all__ = ["Timing", "TimingProtocol", "calibrate", "time_interleaved"]
+
+Vector = NDArray[np.float64]
 
 DISTURBED = 1.10
-"""A call whose wall time is over this many times its processor time was interrupted by somebody else."""
+"""A call whose wall time is over this many times its processor time was interrupted by somebody else; so was
+one whose threads stood in the scheduler's queue for what this exceeds 1 by."""
 
 HOPELESS = 3
 """After this many times `min_repeats` calls with fewer than `min_repeats` undisturbed, the device is taken to
@@ -26,6 +32,9 @@ be too busy for more to come."""
 
 MEDIAN_ERROR = 1.2533
 """Standard error of the median of normal samples over that of their mean: √(π/2)."""
+
+SETUP_SECONDS = 0.25
+"""Of a measurement besides its calls: what eight targets of one machine took."""
 
 CALIBRATION_CALLS = 50
 """Timed calls from which a target's nominal reference time is taken."""
@@ -49,6 +58,12 @@ class TimingProtocol:
     goal_error: float = 0.01
     max_seconds: float = 2.0
 
+    def expected_seconds(self, latency_ms: Vector) -> Vector:
+        """(n,) about how long measurements take on a quiet device, by (n,) latencies of the models: making,
+        sending and loading one, and as many calls as are made at least."""
+        calls = (self.warm_up + self.min_repeats) * latency_ms / 1e3
+        return SETUP_SECONDS + np.minimum(calls, self.max_seconds)
+
     def __post_init__(self) -> None:
         if not (self.warm_up >= 0 and 2 <= self.min_repeats <= self.max_repeats):
             raise ValueError(
@@ -59,19 +74,6 @@ class TimingProtocol:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} is {value!r}; a finite number above 0 is accepted")
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """What time is taken from, both in seconds: `busy` is what a call cost, `wall` what passed."""
-
-    busy: Callable[[], float]
-    wall: Callable[[], float]
-
-    @classmethod
-    def for_threads(cls, threads: int) -> Clocks:
-        """Processor time of the calling thread where the call runs in it alone; else wall time."""
-        return cls(time.thread_time if threads == 1 else time.perf_counter, time.perf_counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,11 @@ class Timing:
 class _Call:
     busy: float
     wall: float
+    queued: float
 
     @property
     def disturbed(self) -> bool:
-        return self.wall > DISTURBED * self.busy
+        return self.wall > DISTURBED * self.busy or self.queued > (DISTURBED - 1) * self.wall
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +175,10 @@ def calibrate(reference: Callable[[], object], clocks: Clocks, calls: int = CALI
 
 
 def _timed(call: Callable[[], object], clocks: Clocks) -> _Call:
-    wall, busy = clocks.wall(), clocks.busy()
+    queued, wall, busy = clocks.queued(), clocks.wall(), clocks.busy()
     call()
-    return _Call(clocks.busy() - busy, clocks.wall() - wall)
+    busy, wall = clocks.busy() - busy, clocks.wall() - wall
+    return _Call(busy, wall, clocks.queued() - queued)
 
 
 def _timed_reference(reference: Callable[[], object], clocks: Clocks) -> _Call:

@@ -16,7 +16,7 @@ if {keep}:
     keep_freed_memory()
 
 def call():
-    np.ones(1 << 23)  # 64 MiB: more than glibc keeps of itself
+    [np.ones(1 << 17) for _ in range(64)]  # 64 MiB, in blocks below the size of huge pages
 
 call()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

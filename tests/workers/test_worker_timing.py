@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.clocks import Clocks
 from workers.errors import MeasurementCancelled
-from workers.timing import Clocks, TimingProtocol, calibrate, time_interleaved
+from workers.timing import TimingProtocol, calibrate, time_interleaved
 
 PROTOCOL = TimingProtocol(warm_up=2, min_repeats=8, max_repeats=40, goal_error=0.01, max_seconds=1.0)
 
@@ -209,6 +212,50 @@ def test_calibration_of_a_machine_that_is_always_interrupted() -> None:
     machine = Machine()
     calls = machine.call("reference", [0.002], itertools.repeat(0.01))
     assert calibrate(calls, machine.clocks, 5) == pytest.approx(2.0)
+
+
+def test_a_call_whose_threads_queued_for_a_processor_does_not_count() -> None:
+    """Of several threads no processor time tells that one of them had to wait."""
+    machine = Machine()
+    queued = {"seconds": 0.0}
+    every_fourth = itertools.cycle([False, False, False, True])
+
+    def model() -> None:
+        disturbed = next(every_fourth)
+        machine.call("model", [0.012 if disturbed else 0.006])()
+        queued["seconds"] += 0.006 if disturbed else 0.0
+
+    clocks = Clocks(machine.clocks.wall, machine.clocks.wall, lambda: queued["seconds"])
+    timing = time_interleaved(model, machine.call("reference", [0.002]), PROTOCOL, clocks)
+    assert timing.ratio == pytest.approx(3.0)
+    assert timing.ratio_spread == pytest.approx(0.0, abs=1e-9)
+    assert (timing.repeats, timing.noisy) == (8, False)
+    assert timing.rejected == 3
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux keeps the account")
+def test_waiting_for_a_processor_is_told() -> None:
+    """Two processes that want one processor."""
+    program = """
+import os, subprocess, sys, time
+from workers.clocks import queued_seconds
+
+def work(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+time.sleep(0.2)
+before = queued_seconds()
+work(0.5)
+other.kill()
+other.wait()
+print(queued_seconds() - before)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(ran.stdout) > 0.05
 
 
 def test_several_threads_are_timed_by_the_wall() -> None:
