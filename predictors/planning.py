@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from predictors.design import Matrix, SpaceDesign
-from predictors.predictor import Predictor
+from predictors.predictor import Predictor, Vector
 from predictors.prior import Prior, counted_prior
 from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
 from workers.target import Workload
+from workers.timing import TimingProtocol
 
 __all__ = ["choose_next", "most_informative"]
 
@@ -35,6 +36,10 @@ def choose_next(
     candidates. Information about coefficients alone (D-optimal) would choose only the shallowest models,
     whose blocks are the largest part of them, and be wrong about the deep ones.
 
+    Once a predictor says how long candidates take, what counts is information a second: a measurement takes
+    `TimingProtocol.expected_seconds`, so that models of few layers serve as micro-benchmarks of their blocks
+    where they tell as much as deep ones for less.
+
     Args:
         measured: (m, genes) architectures already measured; none of them is chosen again.
         n: how many to choose; fewer come back where fewer candidates are new.
@@ -49,6 +54,10 @@ def choose_next(
     design = SpaceDesign(space, workload)
     belief = counted_prior(design) if prior is None else prior.check(design)
 
+    seconds: Vector | None = None
+    if predictor is not None and len(pool):
+        seconds = TimingProtocol().expected_seconds(predictor.predict(pool).mean_ms)
+
     def relative(population: Population) -> Matrix:
         """Counts over expected latency in the belief's own scale: the same share of every architecture's
         time is worth knowing as well."""
@@ -59,19 +68,25 @@ def choose_next(
             expected = latency * np.median(expected / latency)
         return counts / expected[:, None]
 
-    return pool[most_informative(relative(pool), relative(measured), belief.covariance, n)]
+    return pool[most_informative(relative(pool), relative(measured), belief.covariance, n, seconds)]
 
 
 def most_informative(
-    candidates: Matrix, measured: Matrix, covariance: Matrix, n: int, noise: float = NOISE
+    candidates: Matrix,
+    measured: Matrix,
+    covariance: Matrix,
+    n: int,
+    seconds: Vector | None = None,
+    noise: float = NOISE,
 ) -> list[int]:
     """Indices of ≤ n rows of `candidates`, greedily the one that most lowers the mean variance of all of
-    them, given `measured` rows and those chosen before.
+    them (a second, where `seconds` are given), given `measured` rows and those chosen before.
 
     Args:
         candidates: (c, terms) counts relative to expected latency.
         measured: (m, terms) likewise.
         covariance: (terms, terms) before any measurement.
+        seconds: (c,) > 0 what measuring each candidate takes; alike where None.
         noise: standard deviation of one measurement, relative.
     """
     known = measured @ covariance
@@ -84,6 +99,8 @@ def most_informative(
         told = candidates @ remaining
         variance = (told * candidates).sum(1) + noise**2
         gain = ((told @ wanted) * told).sum(1) / variance
+        if seconds is not None:
+            gain = gain / seconds
         best = int(np.argmax(np.where(free, gain, -np.inf)))
         chosen.append(best)
         free[best] = False
