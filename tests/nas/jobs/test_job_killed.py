@@ -14,7 +14,7 @@ import pytest
 
 import nas
 from nas.evaluation import Split
-from nas.job import EventKind, JobStatus, StageName
+from nas.job import EventKind, JobStatus, StageName, load_job_spec
 from nas.stages.plan import resolve
 from nas.store import open_store
 
@@ -26,6 +26,8 @@ with nas.connect(home=sys.argv[1]) as client:
         pass
 """
 
+
+STAGES = load_job_spec(TINY).stages
 
 MARK = "NAS_TEST_HOME"
 """An environment variable that every process of a run inherits."""
@@ -64,7 +66,7 @@ def killed_everywhere(tmp_path_factory):
     plan = resolve(job.spec)
     snapshots = {}
     after = 0
-    for stage in StageName:
+    for stage in STAGES:
         process = start(home, job.id)
         after = wait_until_in_the_middle(store, job.id, stage, process, after)
         os.killpg(process.pid, signal.SIGKILL)
@@ -83,10 +85,10 @@ def test_the_job_finishes_from_where_it_was(killed_everywhere):
     store, _, job, *_ = killed_everywhere
     assert job.status is JobStatus.SUCCEEDED, job.error
     ended = [e.stage for e in store.events(job.id, limit=100_000) if e.message == "ended"]
-    assert ended == list(StageName)
+    assert ended == list(STAGES)
 
 
-@pytest.mark.parametrize("stage", StageName)
+@pytest.mark.parametrize("stage", STAGES)
 def test_nothing_is_lost_or_taken_twice(killed_everywhere, stage):
     store, plan, _, snapshots, _ = killed_everywhere
     measurements, evaluations = snapshots[stage]
