@@ -84,8 +84,9 @@ class WorkerSession:
     heard: float = 0.0
     offences: int = 0
     grant: _Grant | None = None
-    withdrawn: deque[str] = field(default_factory=lambda: deque(maxlen=64))
-    """Leases taken back from it, whose results may still arrive and are not its fault."""
+    ended: deque[str] = field(default_factory=lambda: deque(maxlen=64))
+    """Leases that it holds no more: settled ones, whose results it may repeat, and those taken back, whose
+    results may still arrive. Neither is its fault, nor changes anything."""
 
 
 class Board:
@@ -143,18 +144,18 @@ class Board:
         with self._changed:
             grant = session.grant
             if grant is None or grant.lease.lease_id != message.lease_id:
-                if message.lease_id in session.withdrawn:
+                if message.lease_id in session.ended:
                     return
                 raise ProtocolViolation(f"the worker does not hold lease {message.lease_id[:40]!r}")
             if isinstance(message, Result):
                 _check(message, grant.lease)
                 outcome = replace(message.measurement, measured_at=time.time())
-                session.grant = None
+                self._end_grant(session)
                 self._finish(grant.work, outcome)
             elif message.retryable:
                 self._take_back(session, message.reason)
             else:
-                session.grant = None
+                self._end_grant(session)
                 self._fail(grant.work, message.reason, retryable=False)
             self._assign()
 
@@ -327,8 +328,7 @@ class Board:
     def _take_back(self, session: WorkerSession, reason: str, blamed: bool = True) -> None:
         assert session.grant is not None
         work = session.grant.work
-        session.withdrawn.append(session.grant.lease.lease_id)
-        session.grant = None
+        self._end_grant(session)
         if blamed:
             work.attempts += 1
             work.failed_on.add(session.session_id)
@@ -337,11 +337,15 @@ class Board:
         else:
             self._waiting.appendleft(work)
 
+    def _end_grant(self, session: WorkerSession) -> None:
+        assert session.grant is not None
+        session.ended.append(session.grant.lease.lease_id)
+        session.grant = None
+
     def _withdraw(self, session: WorkerSession, reason: str) -> None:
         assert session.grant is not None
         lease_id = session.grant.lease.lease_id
-        session.withdrawn.append(lease_id)
-        session.grant = None
+        self._end_grant(session)
         session.outbox.put(Cancel(lease_id, reason))
 
     def _fail(self, work: _Work, reason: str, retryable: bool) -> None:

@@ -6,95 +6,26 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from types import TracebackType
 
 import grpc
 import pytest
+from raw_worker import HERE, SECONDS, RawWorker, measuring
 
-from workers.capabilities import Capabilities, RuntimeCapability
+from workers.capabilities import Capabilities
 from workers.connection import Connection, Disconnected
 from workers.errors import ListenFailed, NoWorkerServes, TransferFailed, WorkerError
 from workers.measurement import Measurement
-from workers.messages import PROTOCOL_VERSION, Drain, Heartbeat, Lease, Register, Result
+from workers.messages import PROTOCOL_VERSION, Drain, Heartbeat, Lease, Register
 from workers.models import ModelCache
-from workers.request import MeasurementFailure, MeasurementRequest, Outcome
+from workers.request import MeasurementFailure, MeasurementRequest
 from workers.rpc.convert import service_message_to_wire, worker_message_to_wire
 from workers.rpc.v1 import worker_pb2 as wire
 from workers.rpc.v1 import worker_pb2_grpc
 from workers.server import WorkerServer
-from workers.target import Phase, Target
-
-RUNTIME = RuntimeCapability("onnxruntime", "1", ("fp32",), (Phase.PREFILL,))
-HERE = Capabilities("bench", (RUNTIME,), 2, "cpu", "x86_64", "linux")
-SECONDS = 20
-"""No wait of these tests is longer; a correct service ends each in a fraction of it."""
+from workers.target import Target
 
 MakeServer = Callable[..., WorkerServer]
 MakeRequest = Callable[..., MeasurementRequest]
-
-
-class RawWorker:
-    """Says whatever a test wants on a stream of its own."""
-
-    def __init__(self, address: str, token: str | None = None, raw: bool = False) -> None:
-        self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        self.channel = grpc.insecure_channel(address)
-        self.stub = worker_pb2_grpc.WorkerServiceStub(self.channel)
-        self.outbox: SimpleQueue[wire.WorkerMessage | bytes | None] = SimpleQueue()
-        session = self.stub.Session
-        if raw:
-            session = self.channel.stream_stream(
-                "/workers.rpc.v1.WorkerService/Session", response_deserializer=wire.ServiceMessage.FromString
-            )
-        self.replies = session(iter(self.outbox.get, None), metadata=self.metadata, timeout=SECONDS)
-
-    def __enter__(self) -> RawWorker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.outbox.put(None)
-        self.channel.close()
-
-    def register(self, capabilities: Capabilities = HERE, version: int = PROTOCOL_VERSION) -> str:
-        self.outbox.put(worker_message_to_wire(Register(capabilities, version)))
-        return next(self.replies).welcome.session_id
-
-    def lease(self) -> wire.Lease:
-        return next(reply.lease for reply in self.replies if reply.WhichOneof("message") == "lease")
-
-    def report(self, lease: wire.Lease, latency_ms: float = 5.0, **fields: object) -> None:
-        good = Measurement(
-            lease.digest, Target("bench"), 5.0, 0.1, 0.01, 5.1, lease.reference_ms, 1.0, 0, 10, 0, False
-        )
-        message = worker_message_to_wire(Result(lease.lease_id, good))
-        message.result.measurement.target.CopyFrom(lease.target)
-        message.result.measurement.latency_ms = latency_ms
-        for name, value in fields.items():
-            setattr(message.result.measurement, name, value)
-        self.outbox.put(message)
-
-    def ending(self) -> grpc.RpcError:
-        """The error that the stream ends with."""
-        with pytest.raises(grpc.RpcError) as caught:
-            for _ in self.replies:
-                pass
-        return caught.value
-
-
-def measuring(server: WorkerServer, *requests: MeasurementRequest) -> Callable[[], list[Outcome]]:
-    """Start `server.measure` in a thread; the result waits for its outcomes."""
-    outcomes: list[Outcome] = []
-    thread = threading.Thread(target=lambda: outcomes.extend(server.measure(requests)), daemon=True)
-    thread.start()
-
-    def wait() -> list[Outcome]:
-        thread.join(SECONDS)
-        assert not thread.is_alive()
-        return outcomes
-
-    return wait
 
 
 def test_a_raw_worker_can_do_it_right(make_server: MakeServer, make_request: MakeRequest) -> None:
