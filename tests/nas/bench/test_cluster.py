@@ -32,16 +32,29 @@ def trained(tmp_path_factory) -> Path:
     return home
 
 
-@pytest.fixture
-def home(trained, tmp_path) -> Path:
-    """As `trained`, without what was evaluated and measured."""
-    shutil.copytree(trained / "blocks", tmp_path / "blocks")
-    shutil.copytree(trained / "supernets", tmp_path / "supernets")
-    with closing(open_store(trained)) as finished, closing(open_store(tmp_path)) as store:
+def copied(trained: Path, to: Path) -> Path:
+    """A home with the supernet and the blocks of another, and nothing evaluated or measured."""
+    for folder in ("blocks", "supernets"):
+        shutil.copytree(trained / folder, to / folder)
+    with closing(open_store(trained)) as finished, closing(open_store(to)) as store:
         record = finished.supernet(resolve(simulated.spec("phone")).supernet_digest)
         assert record is not None
         store.put_supernet(record)
-    return tmp_path
+    return to
+
+
+@pytest.fixture
+def home(trained, tmp_path) -> Path:
+    return copied(trained, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def of_two(trained, tmp_path_factory) -> Path:
+    """A home with a finished job of two devices, for tests to read."""
+    home = copied(trained, tmp_path_factory.mktemp("two"))
+    with closing(open_store(home)) as store:
+        simulated.run(store, home, simulated.spec("phone", "server"))  # its predictions hold at once
+    return home
 
 
 @pytest.fixture
@@ -123,17 +136,13 @@ def test_a_device_that_is_not_there_is_named(store, home):
 class TestManyDevices:
     """One supernet, one set of evaluations of quality, a front for every device."""
 
-    @pytest.fixture
-    def several(self, store, home) -> Job:
-        return simulated.run(store, home, simulated.spec("phone", "server"))  # its predictions hold at once
-
     @staticmethod
-    def front(home: Path, job: Job) -> Front:
+    def front(home: Path) -> Front:
         with closing(LocalService(home)) as service:
-            return service.front(job.id, Scope.ALL)
+            return service.front("latest", Scope.ALL)
 
-    def test_the_front_of_each_target_is_what_it_alone_would_have(self, several, home):
-        joint = self.front(home, several)
+    def test_the_front_of_each_target_is_what_it_alone_would_have(self, of_two):
+        joint = self.front(of_two)
         assert [o.name for o in joint.objectives] == ["quality", "latency_ms@phone", "latency_ms@server"]
         fronts = {target.device: front_of_target(joint, target) for target in joint.targets}
         for target in joint.targets:
@@ -151,8 +160,8 @@ class TestManyDevices:
                 assert (point.digest in members) is not beaten
         assert {p.digest for p in fronts["phone"].members()} != {p.digest for p in fronts["server"].members()}
 
-    def test_a_robust_front_is_of_the_worst_ratio(self, several, home):
-        robust = robust_front(self.front(home, several))
+    def test_a_robust_front_is_of_the_worst_ratio(self, of_two):
+        robust = robust_front(self.front(of_two))
         members = robust.members()
         ratios = [robust.worst_ratio[p.digest] for p in members]
         assert len(members) > 1
@@ -170,12 +179,16 @@ class TestManyDevices:
                 )
 
     def test_a_robust_front_needs_several_targets(self, trained):
-        with closing(open_store(trained)) as store:
-            (job,) = store.jobs()
         with pytest.raises(InvalidSpec, match="one target"):
-            robust_front(self.front(trained, job))
+            robust_front(self.front(trained))
 
-    def test_adding_a_target_costs_its_profiling_alone(self, several, store, home):
+    def test_adding_a_target_costs_its_profiling_alone(self, of_two, tmp_path):
+        home = shutil.copytree(of_two, tmp_path / "home")
+        with closing(open_store(home)) as store:
+            self.add_a_board(store, home)
+
+    def add_a_board(self, store: Store, home: Path) -> None:
+        (several,) = store.jobs()
         digest = resolve(several.spec).supernet_digest
         before = store.evaluations(digest, Split.VALIDATION)
         with closing(LocalService(home)) as service:
@@ -191,7 +204,7 @@ class TestManyDevices:
         assert job.status is JobStatus.SUCCEEDED
         assert store.evaluations(digest, Split.VALIDATION) == before
         assert {device for device, _ in fleet.measured[:22]} == {"board"}
-        wider = self.front(home, job)
+        wider = self.front(home)
         assert [t.device for t in wider.targets] == ["phone", "server", "board"]
         for target in wider.targets:
             members = front_of_target(wider, target).members()
