@@ -185,7 +185,7 @@ class _Run:
         for evaluation in evaluations:
             self.quality[evaluation.digest] = evaluation.value
             self._improve(evaluation.value)
-            if math.isnan(evaluation.value):
+            if not math.isfinite(evaluation.value):
                 self.context.note(self.stage, f"evaluation of {evaluation.digest} failed")
         arrived = sum(digest in self.quality for digest in self.digests)
         said = f"best {self.best:.3f} {self.context.plan.task.metric}"
@@ -193,7 +193,9 @@ class _Run:
         self.context.check_stop()
 
     def _improve(self, value: float) -> None:
-        """Note a quality scored with this supernet."""
+        """Note a quality scored with this supernet, unless it failed."""
+        if not math.isfinite(value):
+            return
         sign = self.context.plan.task.direction.sign
         if math.isnan(self.best) or sign * value < sign * self.best:
             self.best = value

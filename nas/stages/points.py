@@ -22,7 +22,7 @@ def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
     """
     plan, store = context.plan, context.store
     scored = store.evaluations(plan.supernet_digest, Split.VALIDATION)
-    quality = {e.digest: e.value for e in scored if not math.isnan(e.value)}
+    quality = {e.digest: e.value for e in scored if math.isfinite(e.value)}
     architectures = {
         digest: architecture
         for digest, architecture in store.architectures(quality).items()
@@ -42,7 +42,7 @@ def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
             digest=digest,
             architecture=architecture,
             validation=quality[digest],
-            test=None if math.isnan(test.get(digest, math.nan)) else test[digest],
+            test=test[digest] if math.isfinite(test.get(digest, math.nan)) else None,
             parameters=counts["parameters"][row],
             macs=counts["macs"][row],
             state_bytes=counts["state_bytes"][row],

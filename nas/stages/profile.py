@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.job import StageName, TargetProfile
+from nas.stages.attainable import check_predicted_bounds
 from nas.stages.measure import measure_missing
 from nas.stages.stage import Stage, StageContext
 from predictors import Predictor, Prior, choose_next, held_out_report, make_predictor, transfer_prior
@@ -42,6 +43,8 @@ class Profile(Stage):
         for number, target in enumerate(context.plan.targets):
             if str(target) not in profiled:
                 self._profile(context, target, number)
+        if context.plan.given_task is not None:
+            check_predicted_bounds(context)
 
     def _profile(self, context: StageContext, target: Target, number: int) -> None:
         plan, budget = context.plan, context.plan.spec.budget.profile
@@ -75,7 +78,13 @@ class Profile(Stage):
             self._measure(context, target, in_turns(batch, share), done, per_target * len(plan.targets))
             if not len(known_measurements(context, target)[1]) > len(measured):
                 break  # the device refuses all that is left: noted one by one
-        if predictor is not None:
+        if predictor is None and measured:
+            # The space has too few architectures to hold any out, or to need more.
+            predictor = fit_predictor(context, target, population, measured, prior)
+            context.store.put_predictor(target, plan.space.digest, predictor.to_state())
+            said = f"{len(measured)} measurements are all there is to measure; none judges the predictor"
+            context.note(self.name, f"{target}: {said}")
+        elif predictor is not None:
             context.store.put_predictor(target, plan.space.digest, predictor.to_state())
             _keep(context, profile)
             context.note(self.name, f"{target}: {describe(profile)}", **profile.to_dict())
@@ -108,7 +117,8 @@ class Profile(Stage):
 def holdout(space: SearchSpace, n: int, seed: int) -> Population:
     """The (≤ n, genes) random architectures that only judge predictors, fixed by space and seed."""
     rows = np.unique(space.sample(4 * n, np.random.default_rng([seed, 1])), axis=0)
-    return np.random.default_rng([seed, 2]).permutation(rows)[:n]
+    # Of a space of few architectures half are left to learn from.
+    return np.random.default_rng([seed, 2]).permutation(rows)[: min(n, len(rows) // 2)]
 
 
 def in_turns(first: Population, second: Population) -> Population:

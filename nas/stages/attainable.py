@@ -1,0 +1,81 @@
+"""Saying before any dear work that nothing can meet a job's bounds, and what comes nearest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nas.bounds import describe_miss
+from nas.errors import InvalidSpec, NothingMeetsBounds
+from nas.job import StageName
+from nas.objective import Source
+from nas.stages.candidates import Candidates
+from nas.stages.plan import Plan
+from nas.stages.search import stored_predictors
+from nas.stages.stage import StageContext
+from nas.strategies import Problem
+from nas.strategies.additive import AdditiveModel
+from nas.strategies.feasibility import Nearest, nearest_to_bounds
+from nas.strategies.positions import Positions
+from searchspaces.encoding import Population
+from searchspaces.errors import Problem as Mistake
+
+__all__ = ["check_counted_bounds", "check_predicted_bounds"]
+
+DOUBT = 2.0
+"""Standard deviations of a prediction by which a bound may be missed before a job is given up for it."""
+
+
+def check_counted_bounds(plan: Plan) -> None:
+    """Refuse bounds on exact counts that no architecture of the space meets, which is proved.
+
+    Raises:
+        InvalidSpec: they contradict the space or each other; the nearest architecture is told.
+    """
+    bounded = [o for o in plan.objectives if o.source is Source.COUNTED and o.bound is not None]
+    if not bounded:
+        return
+
+    def counted(rows: Population) -> np.ndarray:
+        counts = plan.counts(rows)
+        return np.stack([counts[o.name].astype(float) for o in bounded], axis=1)
+
+    problem = Problem(plan.space, tuple(bounded), counted)
+    nearest = nearest_to_bounds(problem)
+    if nearest.violation == 0:
+        return
+    model = AdditiveModel(Positions(plan.space), counted)
+    if not model.exact.all() or model.optimum(0, problem.bounds) is not None:
+        return  # not found among some thousands, and yet not impossible
+    path = f"bounds.{bounded[0].name}" if len(bounded) == 1 else "bounds"
+    said = f"no architecture of {plan.space.name} meets {'it' if len(bounded) == 1 else 'all of them'}"
+    raise InvalidSpec([Mistake(path, f"{said}; the nearest has {_miss(problem, nearest)}")])
+
+
+def check_predicted_bounds(context: StageContext) -> None:
+    """Give a job up whose latency bounds, with its other ones, nothing is predicted to meet.
+
+    Raises:
+        NothingMeetsBounds: the nearest architecture misses a bound by more than its prediction may err.
+    """
+    plan = context.plan
+    bounded = [o for o in plan.objectives if o.source is not Source.EVALUATED and o.bound is not None]
+    if not any(o.source is Source.PREDICTED for o in bounded):
+        return
+    candidates = Candidates(context, stored_predictors(context))
+    problem = Problem(plan.space, tuple(bounded), lambda rows: candidates.known(rows, bounded))
+    nearest = nearest_to_bounds(problem)
+    if nearest.violation == 0:
+        return
+    row = nearest.row[None]
+    architecture, predictions = plan.space.decode(row)[0], candidates.predict(row)
+    doubt = {o.name: DOUBT * float(predictions[o.target].std_ms[0]) for o in bounded if o.target}
+    said = f"architecture of {plan.space.name} is predicted to meet the bounds; the nearest, "
+    said += f"{architecture.digest}, has {_miss(problem, nearest)}"
+    if all(nearest.free[o.name] <= (o.bound or 0.0) + doubt.get(o.name, 0.0) for o in bounded):
+        context.note(StageName.PROFILE, f"barely any {said}")
+        return
+    raise NothingMeetsBounds(f"no {said}")
+
+
+def _miss(problem: Problem, nearest: Nearest) -> str:
+    return ", ".join(describe_miss(o, nearest.free[o.name]) for o in problem.objectives)
