@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas.cli.jobs import explanation_of
 from nas.cli.output import print_json, result_console, write_or_print
 from nas.cli.settings import Job, Json, Maximum, bounds_from, open_client, settings_of
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
@@ -82,6 +83,7 @@ def front(
     with open_client(context) as client:
         few = format is Format.TABLE and not json and not robust and target is None
         found = _narrowed(client.front(job, Scope.SHOWN if few else Scope.ALL), bounds, target)
+        explanation = explanation_of(client, job) if format is Format.HTML and not robust else None
     if robust:
         from nas.views import robust_front
 
@@ -96,7 +98,7 @@ def front(
     elif format is Format.HTML:
         from nas.report.page import page
 
-        write_or_print(page(found), out)
+        write_or_print(page(found, explanation), out)
     elif format is Format.SVG:
         from nas.report.picture import picture
 

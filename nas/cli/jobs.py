@@ -9,6 +9,7 @@ import typer
 
 from nas.cli.output import error_console, print_json, result_console
 from nas.cli.settings import Job, Json, RayAddress, open_client
+from nas.errors import NoSuchPoint
 
 if TYPE_CHECKING:
     from nas.client import Client
@@ -117,9 +118,10 @@ def list_jobs(context: typer.Context, json: Json = False) -> None:
 
 
 def show(context: typer.Context, job: Job, json: Json = False) -> None:
-    """Show a job: where it stands, what was asked for, and what it has found.
+    """Show a job: where it stands, what was asked for, what it has found, and why that is so.
 
     [dim]nas show latest[/dim]
+    [dim]nas show latest --json | jq .explanation.importance[/dim]
     """
     from nas.front import Scope
 
@@ -127,17 +129,31 @@ def show(context: typer.Context, job: Job, json: Json = False) -> None:
         found = client.job(job)
         profiles = client.profile(found.id)
         front = client.front(found.id, Scope.FRONT) if found.spec.task else None
+        explanation = explanation_of(client, found.id)
     if json:
         answer = {**_summary(found), "spec": found.spec.model_dump(mode="json")}
         answer["profiles"] = [profile.to_dict() for profile in profiles]
         if front is not None:
             answer["points"] = {"evaluated": front.evaluated, "on_front": len(front.points)}
             answer["hypervolume"] = front.to_dict()["hypervolume"]
+            answer["explanation"] = explanation
         print_json(answer)
         return
     from nas.cli.listings import print_job
 
     print_job(result_console(), found, profiles, front)
+    if explanation is not None:
+        from nas.cli.tables import print_explanation
+
+        print_explanation(result_console(), explanation)
+
+
+def explanation_of(client: Client, job_id: str) -> dict[str, Any] | None:
+    """Why the front looks as it does; None where too little is known yet."""
+    try:
+        return client.explain(job_id)
+    except NoSuchPoint:
+        return None
 
 
 def _summary(job: StoredJob) -> dict[str, Any]:

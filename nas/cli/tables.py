@@ -21,6 +21,7 @@ from nas.report.describe import (
     known_latency,
     readable_metric,
 )
+from nas.report.explanation import importance_rows, member_rows, shared_sentences
 from nas.report.numbers import readable_bytes, readable_count
 from nas.report.strip import Strips
 from nas.views import RobustFront
@@ -30,6 +31,7 @@ from workers.target import Target
 __all__ = [
     "plain_table",
     "print_comparisons",
+    "print_explanation",
     "print_front",
     "print_manifest",
     "print_optimum",
@@ -174,6 +176,23 @@ def print_point(console: Console, front: Front, point: Point) -> None:
     console.print(facts)
     console.print(_layers_table(point.architecture))
     console.print(f"[dim]its model: nas extract {front.job} --digest {point.digest} --out DIR[/]")
+
+
+def print_explanation(console: Console, explanation: Mapping[str, Any]) -> None:
+    """Which genes matter for what, what the front's members share, and why they are on it."""
+    objectives, rows = importance_rows(explanation)
+    table = plain_table("gene", *objectives, right=tuple(objectives))
+    table.title = f"[bold]what matters[/] [dim]from {explanation['evaluations']} evaluations[/]"
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for sentence in shared_sentences(explanation):
+        console.print(f"• {escape(sentence)}", soft_wrap=True)
+    table = plain_table("on the front", "best in", "its alone", right=("its alone",))
+    for row in member_rows(explanation):
+        table.add_row(*row)
+    console.print(table)
+    console.print("[dim]its alone: the share of the hypervolume that the front would lose without it[/]")
 
 
 def print_optimum(console: Console, front: Front, best: Point, optimum: Optimum | None, unknown: str) -> None:

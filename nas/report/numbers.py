@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["readable_bytes", "readable_count"]
+__all__ = ["readable_bytes", "readable_count", "readable_share"]
 
 
 def readable_bytes(size: float) -> str:
@@ -20,3 +20,8 @@ def readable_count(count: float) -> str:
         if count >= scale:
             return f"{count / scale:.3g}{suffix}"
     return f"{count:.0f}"
+
+
+def readable_share(share: float) -> str:
+    """``0.834`` → ``"83%"``; of what is little the first digit: ``"0.4%"``."""
+    return f"{share:.0%}" if share >= 0.01 or share == 0 else f"{share:.1%}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from statistics import median
+from typing import Any
 
 from nas.front import Front, Point
 from nas.report.describe import describe_latency, describe_quality, known_latency, readable_metric
+from nas.report.explanation import page_section
 from nas.report.figure import figure
 from nas.report.numbers import readable_bytes, readable_count
 from nas.report.palette import CELL, FAINT, FONT, GRID, INK, MUTED, PRESET
@@ -46,10 +48,16 @@ tr.off td {{ color: var(--muted); }} .star {{ color: var(--preset); }}
 """
 
 
-def page(front: Front) -> str:
-    """The whole document; plotly's script is in it, so it also opens without a network."""
+def page(front: Front, explanation: Mapping[str, Any] | None = None) -> str:
+    """The whole document; plotly's script is in it, so it also opens without a network.
+
+    Args:
+        explanation: of the front, see `nas.service.api.Service.explain`; None where there is none.
+    """
     strips = Strips(point.architecture for point in front.points)
     body = "\n".join(_body(front, strips))
+    if explanation is not None:
+        body += "\n" + page_section(explanation)
     title = escape(f"{front.job}: Pareto front")
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'

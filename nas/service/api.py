@@ -166,6 +166,20 @@ class Service(ABC):
         """
 
     @abstractmethod
+    def explain(self, job_id: str) -> dict[str, Any]:
+        """Why the job's front looks as it does, as plain data.
+
+        ``importance``: by objective the share of each gene (its name without a layer's number) in how
+        much the objective changes, by permutation; ``shared``: options that most members of the front have
+        and few architectures elsewhere (``gene``, ``layer`` from 1 or None, ``option``, both shares);
+        ``members``: of each member what it is ``best_in`` and its ``contribution``, the share of the
+        front's hypervolume that would be lost without it; ``evaluations`` that it follows from.
+
+        Raises:
+            NoSuchPoint: too little is known yet.
+        """
+
+    @abstractmethod
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
         """Cut a point out of the supernet into the folder `out`; returns its manifest."""
 

@@ -32,6 +32,7 @@ from workers.target import Target
 
 if TYPE_CHECKING:
     from nas.service.engine import Engine, Run
+    from nas.stages.optimum import KnownJob
 
 __all__ = ["ENDED", "STOP_STATE", "LocalService"]
 
@@ -94,11 +95,15 @@ class LocalService(Service):
         by: Identity | None = None,
     ) -> Job:
         """See `Service.submit`."""
+        from nas.stages.attainable import check_counted_bounds
+
         relative_to = Path.cwd()
         if not isinstance(spec, JobSpec):
             relative_to = Path(spec).resolve().parent if isinstance(spec, str | Path) else relative_to
             spec = load_job_spec(spec)
-        spec = resolve(spec, relative_to).spec
+        plan = resolve(spec, relative_to)
+        check_counted_bounds(plan)
+        spec = plan.spec
         if by is None:
             return self._store.create_job(spec, key=key)
         most = by.limits.jobs if by.role is Role.USER else None
@@ -236,15 +241,27 @@ class LocalService(Service):
         self, job_id: str, bounds: Mapping[str, float] | None = None, *, verify: bool = False
     ) -> Optimum:
         """See `Service.optimum`."""
-        from nas.stages.optimum import KnownJob, find_optimum
+        from nas.stages.optimum import find_optimum
+
+        job = self._known(job_id)
+        found = find_optimum(job, dict(bounds or {}))
+        if verify and not found.point.verified:
+            found = replace(found, point=self._engine.verify(job.job_id, found.point.architecture))
+        return found
+
+    def explain(self, job_id: str) -> dict[str, Any]:
+        """See `Service.explain`."""
+        from nas.stages.explained import explain_front
+
+        return explain_front(self._known(job_id))
+
+    def _known(self, job_id: str) -> KnownJob:
+        from nas.stages.optimum import KnownJob
 
         job = self.job(job_id)
         if job.spec.task is None:
             raise NoSuchPoint(f"job {job.id} only profiles; what that left: nas show {job.id}")
-        found = find_optimum(KnownJob(job.id, resolve(job.spec), self._store), dict(bounds or {}))
-        if verify and not found.point.verified:
-            found = replace(found, point=self._engine.verify(job.id, found.point.architecture))
-        return found
+        return KnownJob(job.id, resolve(job.spec), self._store)
 
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
         """See `Service.extract`."""

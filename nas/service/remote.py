@@ -250,6 +250,11 @@ class RemoteService(Service):
         answer = self._ask(self._stub.FindOptimum, request, OPTIMUM_SECONDS)
         return convert.optimum_from_message(answer.optimum)
 
+    def explain(self, job_id: str) -> dict[str, Any]:
+        """See `Service.explain`."""
+        answer = self._ask(self._stub.ExplainFront, pb.ExplainFrontRequest(job_id=job_id), FRONT_SECONDS)
+        return convert.document(answer.explanation_json, "an explanation")
+
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
         """See `Service.extract`; `out` is a folder on this side."""
         with self._errors():

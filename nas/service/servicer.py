@@ -187,6 +187,11 @@ class Servicer(rpc.SearchServiceServicer):
         optimum = await self._slowly(find, request.job_id, dict(request.bounds.values))
         return pb.FindOptimumResponse(optimum=convert.optimum_to_message(optimum))
 
+    async def ExplainFront(self, request: pb.ExplainFrontRequest, context: Any) -> pb.ExplainFrontResponse:
+        """See the proto."""
+        explanation = await self._slowly(self._service.explain, request.job_id)
+        return pb.ExplainFrontResponse(explanation_json=convert.text(explanation))
+
     async def ExtractModel(
         self, request: pb.ExtractModelRequest, context: Any
     ) -> AsyncIterator[pb.ExtractModelResponse]:

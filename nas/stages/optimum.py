@@ -31,7 +31,7 @@ from nas.strategies.positions import Positions
 from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 
-__all__ = ["KnownJob", "find_optimum", "verify_architecture"]
+__all__ = ["KnownJob", "find_optimum", "scored", "verify_architecture"]
 
 FEWEST = 8
 """Evaluations below which quality is not modelled."""
@@ -70,7 +70,7 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     if missing := [t for t in plan.targets if store.predictor(t, plan.space.digest) is None]:
         raise NoSuchPoint(f"job {job.job_id} has no predictor of {missing[0]} yet: nas resume {job.job_id}")
     candidates = Candidates(job, stored_predictors(job))
-    population, scores = _scored(job)
+    population, scores = scored(job)
     if len(scores) < FEWEST:
         raise NoSuchPoint(
             f"job {job.job_id} has {len(scores)} evaluations, too few to model quality (at least {FEWEST}): "
@@ -105,7 +105,7 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     )
 
 
-def _scored(job: Known) -> tuple[Population, np.ndarray]:
+def scored(job: Known) -> tuple[Population, np.ndarray]:
     """(n, genes) and their (n,) qualities: what the job's supernet has scored."""
     evaluations = job.store.evaluations(job.plan.supernet_digest, Split.VALIDATION)
     values = {e.digest: e.value for e in evaluations if math.isfinite(e.value)}

@@ -571,6 +571,18 @@ class FindOptimumResponse(_message.Message):
     optimum: Optimum
     def __init__(self, optimum: _Optional[_Union[Optimum, _Mapping]] = ...) -> None: ...
 
+class ExplainFrontRequest(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class ExplainFrontResponse(_message.Message):
+    __slots__ = ("explanation_json",)
+    EXPLANATION_JSON_FIELD_NUMBER: _ClassVar[int]
+    explanation_json: str
+    def __init__(self, explanation_json: _Optional[str] = ...) -> None: ...
+
 class ExtractModelRequest(_message.Message):
     __slots__ = ("job_id", "digest")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]

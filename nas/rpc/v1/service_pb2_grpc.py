@@ -99,6 +99,11 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumResponse.FromString,
                 _registered_method=True)
+        self.ExplainFront = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/ExplainFront',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontResponse.FromString,
+                _registered_method=True)
         self.ExtractModel = channel.unary_stream(
                 '/nas.rpc.v1.SearchService/ExtractModel',
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExtractModelRequest.SerializeToString,
@@ -231,6 +236,13 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainFront(self, request, context):
+        """Why the job's front looks as it does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExtractModel(self, request, context):
         """Cuts a point out of its supernet: the manifest, then each file as a header and its chunks.
         """
@@ -347,6 +359,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.FindOptimum,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumResponse.SerializeToString,
+            ),
+            'ExplainFront': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainFront,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontResponse.SerializeToString,
             ),
             'ExtractModel': grpc.unary_stream_rpc_method_handler(
                     servicer.ExtractModel,
@@ -735,6 +752,33 @@ class SearchService:
             '/nas.rpc.v1.SearchService/FindOptimum',
             nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.FindOptimumResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainFront(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/ExplainFront',
+            nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontResponse.FromString,
             options,
             channel_credentials,
             insecure,

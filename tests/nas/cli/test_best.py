@@ -55,3 +55,24 @@ def test_a_job_of_which_too_little_is_known_still_has_its_best_point(nas, tmp_pa
     assert answer["optimum"] is None
     assert "too few to model quality" in nas("best", job).out
     assert nas("best", job, "--verify").code == 3
+
+
+def test_a_job_is_shown_with_why_its_front_looks_so(nas, job, tmp_path):
+    explanation = json.loads(nas("show", job, "--json").out)["explanation"]
+    assert explanation["evaluations"] == 40
+    assert next(iter(explanation["importance"]["latency_ms"])) in ("depth", "mixer")
+    assert sum(explanation["importance"]["quality"].values()) == pytest.approx(1)
+    assert {m["digest"] for m in explanation["members"]}
+    assert {name for m in explanation["members"] for name in m["best_in"]} == {"quality", "latency_ms"}
+    for item in explanation["shared"]:
+        assert item["on_front"] > item["elsewhere"]
+    shown = nas("show", job).out
+    assert "what matters" in shown
+    assert explanation["members"][0]["digest"][:8] in shown
+    assert nas("front", job, "--format", "html", "--out", "front.html").code == 0
+    assert "What matters" in (tmp_path / "front.html").read_text()
+
+
+def test_a_job_of_which_too_little_is_known_is_shown_without_an_explanation(nas, tmp_path):
+    job = store_known_job(tmp_path / "home", scored=4)
+    assert json.loads(nas("show", job, "--json").out)["explanation"] is None
