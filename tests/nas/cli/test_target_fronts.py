@@ -61,6 +61,14 @@ def test_a_front_for_each_target_and_one_for_all(nas, job):
     assert widths(robust) == {16, 32}
 
 
+@pytest.mark.parametrize("format", ["table", "csv", "html", "svg"])
+def test_a_front_of_one_target_in_every_form(nas, job, format):
+    answer = nas("front", job, "--target", "server", "--format", format)
+    assert answer.code == 0
+    assert "server" in answer.out
+    assert format == "csv" or "phone/" not in answer.out
+
+
 def test_bounds_hold_for_all_targets_of_a_robust_front(nas, job):
     answer = json.loads(nas("front", job, "--robust", "--json", "--max", "latency_ms@server=4.5").out)
     assert widths(answer) == {16, 64}
