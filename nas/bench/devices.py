@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.errors import InvalidSpec
-from nas.job import Budget, JobSpec, ProfileBudget, StageName, TargetSpec, TaskSpec
+from nas.job import Budget, JobSpec, ProfileBudget, StageName, TargetSpec
 from nas.service.api import Service
 from nas.stages.profile import holdout
 from predictors import PredictorError, Prior, make_predictor, parse_predictor, transfer_prior
@@ -100,7 +100,6 @@ class DeviceBench:
         return JobSpec(
             name="bench-devices",
             space=self.space,
-            task=TaskSpec(name="text"),
             targets=tuple(map(_target_spec, self.targets)),
             budget=Budget(profile=profile),
             until=StageName.PROFILE,
