@@ -12,6 +12,7 @@ import pytest
 
 from nas.errors import InvalidSpec, LimitExceeded, NoSuchJob, NoWorker
 from nas.job import Event, EventKind, JobStatus, StageName
+from nas.service import shared
 from nas.service.auth import Identity, Limits, Role, Tokens
 from nas.service.door import WorkerDoor
 from nas.service.local import STOP_STATE
@@ -199,6 +200,41 @@ def test_no_more_jobs_run_at_once_than_asked(tmp_path: Path) -> None:
     runs.outcome = JobStatus.SUCCEEDED
     until(lambda: len(runs.started) == 3)
     service.close()
+
+
+def test_a_job_waits_for_the_process_that_has_its_device(two: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(shared, "DEVICE_SECONDS", 0.2)
+    (first, first_runs), (second, second_runs) = two
+    first_runs.connected, second_runs.connected = set(), set()
+    far, near = first.submit(SPEC), first.submit({**SPEC, "targets": [{"device": "here"}]})
+    first_runs.connected.add("here")
+    first.start()
+    until(lambda: first_runs.started == [near.id])
+    first_runs.outcome = JobStatus.SUCCEEDED  # it has room again, and leaves the older job alone
+    until(lambda: first.events(far.id).events)
+    time.sleep(1.5)  # longer than the dispatcher's pause
+    (note,) = first.events(far.id).events
+    assert "waits for a worker that serves somewhere/onnxruntime" in note.message
+    assert first.job(far.id).status is JobStatus.QUEUED
+    second_runs.connected.add("somewhere")
+    second.start()
+    until(lambda: second_runs.started == [far.id])
+
+
+@pytest.mark.parametrize("ask", ["cancel", "interrupt"])
+def test_a_queued_job_is_stopped_before_it_is_begun(two: Any, ask: str) -> None:
+    (first, runs), (second, _) = two
+    job = first.submit(SPEC)
+    stopped = getattr(second, ask)(job.id)
+    assert stopped.status is {"cancel": JobStatus.CANCELLED, "interrupt": JobStatus.INTERRUPTED}[ask]
+    assert getattr(second, ask)(job.id).status is stopped.status
+    assert [event.message for event in first.events(job.id).events] == [str(stopped.status)]
+    first.start()
+    time.sleep(1.2)  # longer than the dispatcher's pause
+    assert runs.started == []
+    if ask == "interrupt":
+        second.resume(job.id)
+        until(lambda: runs.started == [job.id])
 
 
 def test_keys_and_quotas_are_each_owners(tmp_path: Path) -> None:
