@@ -54,7 +54,7 @@ class LocalService(Service):
     Args:
         home: folder of the database, the supernets and the exported blocks.
         door: how workers come in; where None, at `$NAS_BIND` (else an unused loopback port), showing
-            `$NAS_TOKEN` where there is one.
+            `$NAS_TOKEN` where there is one, as workers do, and as they must where others can reach it.
         store: URL of a database elsewhere; None for one in `home`.
         ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
     """

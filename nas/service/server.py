@@ -18,13 +18,14 @@ from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.api import Service
 from nas.service.auth import Tokens
+from nas.service.door import is_loopback
 from nas.service.guard import Guard
 from nas.service.metrics import Metrics
 from nas.service.servicer import Servicer
 from searchspaces.errors import Problem
 from workers.tls import ServerTls, TlsFileError
 
-__all__ = ["SearchServer", "is_loopback"]
+__all__ = ["SearchServer"]
 
 REQUEST_LIMIT = 1 << 20
 """Bytes of one request; the largest holds a job file."""
@@ -165,8 +166,3 @@ class SearchServer:
             await checks.set(name, status)
             await checks.set(health.OVERALL_HEALTH, status)
             await asyncio.sleep(HEALTH_SECONDS)
-
-
-def is_loopback(bind: str) -> bool:
-    """Whether only this machine can reach ``HOST:PORT``."""
-    return bind.rpartition(":")[0] in ("127.0.0.1", "[::1]", "localhost")

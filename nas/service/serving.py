@@ -11,9 +11,9 @@ from typing import Self
 
 from nas.errors import InvalidSpec
 from nas.service.auth import Tokens
-from nas.service.door import WorkerDoor
+from nas.service.door import WorkerDoor, is_loopback
 from nas.service.metrics import Metrics, MetricsServer
-from nas.service.server import SearchServer, is_loopback
+from nas.service.server import SearchServer
 from nas.service.shared import SharedService
 from searchspaces.errors import Problem
 from workers.tls import ServerTls

@@ -297,3 +297,6 @@ def test_a_door_knows_who_comes_in(tmp_path: Path) -> None:
     assert not any(map(door.admits, ("", "own", "Bearer ", "Bearer other")))
     assert WorkerDoor().admits("")
     assert not WorkerDoor(secret="own").admits("")
+    with pytest.raises(InvalidSpec, match="NAS_TOKEN"):
+        WorkerDoor("0.0.0.0:0")
+    assert WorkerDoor("0.0.0.0:0", secret="own").admits("Bearer own")
