@@ -23,7 +23,8 @@ class OpenVino(Runtime):
     """`openvino` with its CPU plugin: one stream, the latency hint, and the number format that was asked
     for, where left to itself it would choose bf16 on processors that have it.
 
-    Token ids beyond the model's vocabulary are not noticed: they embed as zeros.
+    Token ids beyond the model's vocabulary are not noticed: they embed as zeros. OpenVINO's telemetry is its
+    model converter's, which is not used here: it reads ONNX itself.
     """
 
     package = "openvino"
