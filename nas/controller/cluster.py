@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 
 from nas.errors import JobFailed
 
@@ -78,7 +78,8 @@ class RayCluster:
                 return
             try:
                 ray.init(
-                    address=self._address,
+                    # Left to itself Ray joins whatever cluster runs on this machine.
+                    address=self._address or "local",
                     num_cpus=None if self._address else self._processors,
                     include_dashboard=None if self._address else False,
                     log_to_driver=False,
@@ -217,5 +218,6 @@ def _capacity() -> Capacity:
 
 def last_line(error: BaseException) -> str:
     """What an error of Ray says, without the traces of other processes."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[-2:] if isinstance(error, ActorDiedError) and not error.actor_init_failed else lines[-1:]
+    return " ".join(said) or type(error).__name__
