@@ -98,7 +98,7 @@ def main() -> None:
     """Run the command line that `sys.argv` holds; exits with the error's own code."""
     settings = Settings()
     try:
-        app(obj=settings)
+        app(obj=settings, prog_name="nas")
     except BrokenPipeError:
         # The reader went away (`nas front JOB | head`): not an error; nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
