@@ -131,11 +131,8 @@ def _narrowed(front: Front, bounds: dict[str, float], target: str | None) -> Fro
         from nas.views import front_of_target
 
         front = front_of_target(front, targets[0])
-    everywhere = bounds.get("latency_ms")
-    objectives = [
-        replace(o, bound=bounds.get(o.name, everywhere if o.target and everywhere else o.bound))
-        for o in front.objectives
-    ]
+    asked = {bounded.target or bounded.name: bounded.bound for bounded in front.bounded(bounds)}
+    objectives = [replace(o, bound=asked.get(o.target or o.name, o.bound)) for o in front.objectives]
     points = front.select(bounds, front.points)
     return replace(front, objectives=tuple(objectives), points=tuple(points))
 

@@ -43,7 +43,11 @@ def check_counted_bounds(plan: Plan) -> None:
     nearest = nearest_to_bounds(problem)
     if nearest.violation == 0:
         return
-    model = AdditiveModel(Positions(plan.space), counted)
+    try:
+        positions = Positions(plan.space)
+    except ValueError:
+        return  # too many options of a layer: not found among some thousands, and not to be proved
+    model = AdditiveModel(positions, counted)
     if not model.exact.all() or model.optimum(0, problem.bounds) is not None:
         return  # not found among some thousands, and yet not impossible
     path = f"bounds.{bounded[0].name}" if len(bounded) == 1 else "bounds"

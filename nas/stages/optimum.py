@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from nas.errors import JobFailed, NoSuchPoint, NothingMeetsBounds
 from nas.evaluation import Split
 from nas.front import Latency, Point
 from nas.job import StageName
-from nas.objective import Source
+from nas.objective import Objective, Source
 from nas.optimum import Optimum
 from nas.stages.candidates import Candidates
 from nas.stages.measure import measure_missing
@@ -56,16 +57,19 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
 
     Raises:
         InvalidSpec: a bound's name is not known.
-        NoSuchPoint: the job has no predictors or too few evaluations yet.
-        NothingMeetsBounds: no architecture does by the models; the message says what is least of each.
+        NoSuchPoint: the job has no predictors or too few evaluations yet, or its space has too many options
+            of a layer to enumerate.
+        NothingMeetsBounds: no architecture does by the models; the nearest is told.
     """
     started = time.perf_counter()
     plan, store = job.plan, job.store
     quality = next(o for o in plan.objectives if o.source is Source.EVALUATED)
-    asked = [
-        *(o for o in plan.objectives if o.bound is not None),
-        *bounded_objectives(bounds, quality, plan.targets),
-    ]
+    asked = _tightest(
+        [
+            *(o for o in plan.objectives if o.bound is not None),
+            *bounded_objectives(bounds, quality, plan.targets),
+        ]
+    )
     free = [o for o in asked if o.source is not Source.EVALUATED]
     if missing := [t for t in plan.targets if store.predictor(t, plan.space.digest) is None]:
         raise NoSuchPoint(f"job {job.job_id} has no predictor of {missing[0]} yet: nas resume {job.job_id}")
@@ -82,7 +86,11 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
 
     problem = Problem(plan.space, (replace(quality, bound=None), *free), known if free else None)
     values = np.concatenate([scores[:, None], known(population)], axis=1)
-    belief = AdditiveBelief(problem, Positions(plan.space), population, values, plan.spec.seed)
+    try:
+        positions = Positions(plan.space)
+    except ValueError as error:
+        raise NoSuchPoint(f"{plan.space.name} is too large for a proof: {error}") from error
+    belief = AdditiveBelief(problem, positions, population, values, plan.spec.seed)
     found = _within(belief, problem, plan.space.name)
     predicted = quality.direction.sign * found.values[0]
     for objective in asked:
@@ -103,6 +111,16 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
         evaluations=len(scores),
         seconds=time.perf_counter() - started,
     )
+
+
+def _tightest(bounded: Sequence[Objective]) -> list[Objective]:
+    """One of each objective: that with the tightest bound."""
+    found: dict[object, Objective] = {}
+    for o in bounded:
+        known = found.setdefault(o.target or o.name, o)
+        if o.direction.sign * (o.bound or 0.0) < o.direction.sign * (known.bound or 0.0):
+            found[o.target or o.name] = o
+    return list(found.values())
 
 
 def scored(job: Known) -> tuple[Population, np.ndarray]:

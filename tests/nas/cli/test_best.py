@@ -76,3 +76,16 @@ def test_a_job_is_shown_with_why_its_front_looks_so(nas, job, tmp_path):
 def test_a_job_of_which_too_little_is_known_is_shown_without_an_explanation(nas, tmp_path):
     job = store_known_job(tmp_path / "home", scored=4)
     assert json.loads(nas("show", job, "--json").out)["explanation"] is None
+
+
+def test_a_front_within_a_part_of_a_targets_name_says_what_was_asked(nas, job):
+    document = json.loads(nas("front", job, "--max", "latency_ms@onnxrun=2", "--json").out)
+    assert [o["bound"] for o in document["objectives"]] == [None, 2]
+
+
+def test_the_tighter_of_two_bounds_on_one_thing_counts(nas, job):
+    bounds = ["--max", "latency_ms=3", "--max", "latency_ms@local-cpu=2"]
+    (latency,) = json.loads(nas("best", job, *bounds, "--json").out)["optimum"]["point"][
+        "latency_ms"
+    ].values()
+    assert latency["predicted"] <= 2
