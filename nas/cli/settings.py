@@ -81,8 +81,7 @@ RayAddress = Annotated[
     typer.Option(
         metavar="ADDRESS",
         envvar="NAS_RAY_ADDRESS",
-        help="Of a Ray cluster that trains and evaluates, [bold]ray://HOST:PORT[/] or, on one of its own "
-        "nodes, HOST:PORT; none: this machine.",
+        help="Of a Ray cluster that trains and evaluates, [bold]ray://HOST:PORT[/]; none: this machine.",
     ),
 ]
 Maximum = Annotated[
