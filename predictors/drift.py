@@ -18,7 +18,15 @@ from predictors.design import Matrix
 from predictors.posterior import likeliest_posterior, spread_of
 from predictors.prior import Prior
 
-__all__ = ["Drift", "Stretch", "drift_of", "find_stretches"]
+__all__ = [
+    "CHANGE",
+    "Drift",
+    "Stretch",
+    "drift_of",
+    "find_stretches",
+    "speeds_between_controls",
+    "undisturbed",
+]
 
 Vector = NDArray[np.float64]
 
@@ -27,6 +35,9 @@ SHORTEST = 3
 ALTERNATIONS = 8
 FOLDS = 5
 """Parts of the measurements that are left out in turn to learn how well stretches are known."""
+CHANGE = 0.08
+"""A logarithm of a control model's time over its usual one that is the device's doing: on a busy machine
+single readings vary by up to 5%."""
 SMALLEST = 0.03
 """A change of speed below this is left to the noise."""
 
@@ -86,6 +97,27 @@ def find_stretches(ratio: Vector) -> list[Stretch]:
     levels = [float(np.median(log[a:b])) for a, b in pieces]
     usual = levels[int(np.argmax([b - a for a, b in pieces]))]
     return [Stretch(a, b, float(np.exp(x - usual))) for (a, b), x in zip(pieces, levels, strict=True)]
+
+
+def undisturbed(readings: Vector) -> float:
+    """What a control model takes on an undisturbed device: the lower quartile of its readings, since devices
+    are slowed down for a while, not sped up; 1 where there are none."""
+    return float(np.quantile(readings, 0.25, method="lower")) if len(readings) else 1.0
+
+
+def speeds_between_controls(before: Vector, after: Vector) -> tuple[Vector, Vector]:
+    """How slow a device was between readings of control models.
+
+    Args:
+        before, after: (n,) what a control took, relative to any fixed time of its own, before and after each
+            stretch of measurements.
+
+    Returns:
+        (n,) factors over the undisturbed device, and (n,) logarithms of how far the device changed within
+        the stretch.
+    """
+    usual = undisturbed(np.concatenate([before, after]))
+    return np.sqrt(before * after) / usual, np.abs(np.log(after / before))
 
 
 @dataclass(frozen=True)

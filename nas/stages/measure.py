@@ -13,7 +13,7 @@ from workers.measurement import Measurement
 from workers.request import MeasurementFailure, MeasurementRequest
 from workers.target import Target
 
-__all__ = ["measure_missing"]
+__all__ = ["measure_again", "measure_missing"]
 
 WORKER_TIMEOUT_SECONDS = 60.0
 """How long a stage waits for a worker that serves its target before it says that there is none."""
@@ -39,10 +39,23 @@ def measure_missing(
     if not missing:
         return
     context.store.put_architectures(missing)
+    for measurement in measure_again(context, stage, target, missing):
+        context.store.add_measurement(measurement)
+        yield measurement
+
+
+def measure_again(
+    context: StageContext, stage: StageName, target: Target, architectures: Sequence[Architecture]
+) -> Iterator[Measurement]:
+    """Measure architectures whether or not they were before; the store is left as it is.
+
+    Raises:
+        NoWorker, JobFailed, JobInterrupted: see `measure_missing`.
+    """
     context.fleet.wait_for(target, WORKER_TIMEOUT_SECONDS)
     reference_ms = _reference_ms(context, target)
     # The first measurement of a target fixes what its reference model takes; the others wait for it.
-    groups = [missing] if reference_ms else [missing[:1], missing[1:]]
+    groups = [architectures] if reference_ms else [architectures[:1], architectures[1:]]
     refused = 0
     for group in groups:
         requests = _requests(context, target, group, reference_ms)
@@ -55,7 +68,6 @@ def measure_missing(
                 continue
             refused = 0
             reference_ms = reference_ms or outcome.reference_ms
-            context.store.add_measurement(outcome)
             yield outcome
         context.check_stop()
 

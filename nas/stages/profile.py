@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from nas.job import StageName, TargetProfile
 from nas.stages.attainable import check_predicted_bounds
+from nas.stages.controls import Controls, steady_measurements
 from nas.stages.measure import measure_missing
 from nas.stages.stage import Stage, StageContext
 from predictors import Predictor, Prior, choose_next, held_out_report, make_predictor, transfer_prior
+from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
 from workers.measurement import Measurement
@@ -31,7 +33,8 @@ class Profile(Stage):
     """Measure what the predictor knows least, and in between a fixed random held-out set that only judges
     it, until its error on those meets the job's tolerance or the budget is spent.
 
-    The two are measured in turns: a device that slows down or warms up then does so for both. What an
+    The two are measured in turns: a device that slows down or warms up then does so for both. Control models
+    are read in between: what a device measured while it was slower than usual is measured again. What an
     earlier job measured, or this one before it was stopped, comes from the store.
     """
 
@@ -54,6 +57,7 @@ class Profile(Stage):
         judges_a_round = -(-budget.holdout * BATCH // max(budget.minimum, BATCH))
         prior = prior_of_other_targets(context, target)
         per_target = budget.holdout + budget.measurements
+        controls = Controls(context, self.name, target)
         predictor: Predictor | None = None
         while True:
             population, measured = known_measurements(context, target, exclude=judge_digests)
@@ -68,14 +72,18 @@ class Profile(Stage):
             room = max(0, budget.measurements - len(measured))
             taken = np.concatenate([population, judges])
             rng = np.random.default_rng([plan.spec.seed, len(population)])
+            first = controls.unmeasured[:room]
+            wanted = min(BATCH, room) - len(first)
             batch = choose_next(
-                plan.space, target.workload, taken, min(BATCH, room), rng, predictor=predictor, prior=prior
+                plan.space, target.workload, taken, wanted, rng, predictor=predictor, prior=prior
             )
             share = unmeasured[: judges_a_round if room else None]
-            if not len(batch) and not len(share):
+            if not first and not len(batch) and not len(share):
                 break
             unmeasured = unmeasured[len(share) :]
-            self._measure(context, target, in_turns(batch, share), done, per_target * len(plan.targets))
+            chosen = [*first, *plan.space.decode(in_turns(batch, share))]
+            self._measure(context, target, controls, chosen, done, per_target * len(plan.targets))
+            controls.measure_again()
             if not len(known_measurements(context, target)[1]) > len(measured):
                 break  # the device refuses all that is left: noted one by one
         if predictor is None and measured:
@@ -92,19 +100,28 @@ class Profile(Stage):
         context.progress(self.name, (number + 1) * per_target, total, f"{target.device} profiled")
 
     def _measure(
-        self, context: StageContext, target: Target, population: Population, done: int, total: int
+        self,
+        context: StageContext,
+        target: Target,
+        controls: Controls,
+        architectures: list[Architecture],
+        done: int,
+        total: int,
     ) -> None:
         context.progress(self.name, done, total, f"{target.device}")
-        architectures = context.plan.space.decode(population)
+        controls.begin()
+        measured = []
         for measurement in measure_missing(context, self.name, target, architectures):
             done += 1
+            measured.append(measurement.digest)
             context.progress(self.name, done, total, f"{target.device}: {measurement.latency_ms:.2f} ms")
+        controls.end(measured)
 
     def _judge(
         self, context: StageContext, target: Target, predictor: Predictor, judges: Population, measured: int
     ) -> TargetProfile:
         space = context.plan.space
-        by_digest = {m.digest: m for m in context.store.measurements(target)}
+        by_digest = {m.digest: m for m in known_measurements(context, target)[1]}
         rows, latencies = [], []
         for row, architecture in zip(judges, space.decode(judges), strict=True):
             if architecture.digest in by_digest:
@@ -149,14 +166,16 @@ def _measured(context: StageContext, target: Target, population: Population) -> 
 def known_measurements(
     context: StageContext, target: Target, exclude: set[str] | frozenset[str] = frozenset()
 ) -> tuple[Population, list[Measurement]]:
-    """(n, genes) and their measurements: everything in the store that this space contains."""
+    """(n, genes) and their measurements: everything in the store that this space contains, with what this
+    job's control models told of the device's speed divided out."""
     space = context.plan.space
     measurements = [m for m in context.store.measurements(target) if m.digest not in exclude]
     architectures = context.store.architectures([m.digest for m in measurements])
     usable = [
         m for m in measurements if m.digest in architectures and space.contains(architectures[m.digest])
     ]
-    return space.encode(architectures[m.digest] for m in usable), usable
+    steady = steady_measurements(context, target, usable)
+    return space.encode(architectures[m.digest] for m in usable), steady
 
 
 def fit_predictor(
