@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, RayError
+from ray.exceptions import ActorDiedError, LocalRayletDiedError, RayError
 
 from nas.errors import JobFailed
 
@@ -59,6 +59,7 @@ class RayCluster:
         self._address = address
         self._processors = processors
         self._started = False
+        self._starts = 0
         # Linux kills Ray's own processes when the thread that started them ends (PR_SET_PDEATHSIG, which
         # Ray sets, goes by threads), and then Ray exits this process: a job's thread must not start them.
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray")
@@ -92,6 +93,12 @@ class RayCluster:
                     raise JobFailed(f"{what}: {error}") from error
             else:
                 self._started = True
+                self._starts += 1
+
+    @property
+    def starts(self) -> int:
+        """How often Ray was started or joined: what was put into one cannot be found in the next."""
+        return self._starts
 
     def close(self) -> None:
         """Stop the local Ray, or leave the cluster, where this object started or joined it."""
@@ -100,17 +107,23 @@ class RayCluster:
             self._started = False
 
     def capacity(self) -> Capacity:
-        """What the cluster has at the moment.
+        """What the cluster has at the moment. Where Ray's own process on this machine has died, which Ray
+        does not mend, it is started anew.
 
         Raises:
             JobFailed: it does not answer.
         """
-        self.start()
-        task = ray.remote(num_cpus=0)(_capacity)
-        try:
-            return ray.get(task.remote(), timeout=ANSWER_SECONDS)
-        except RayError as error:
-            raise JobFailed(f"the Ray cluster does not say what it has: {last_line(error)}") from error
+        for attempt in range(START_ATTEMPTS):
+            self.start()
+            task = ray.remote(num_cpus=0)(_capacity)
+            try:
+                return ray.get(task.remote(), timeout=ANSWER_SECONDS)
+            except RayError as error:
+                if isinstance(error, LocalRayletDiedError) and attempt + 1 < START_ATTEMPTS:
+                    self._keeper.submit(self.close).result()
+                    continue
+                raise JobFailed(f"the Ray cluster does not say what it has: {last_line(error)}") from error
+        raise AssertionError("every attempt returns or raises")
 
     def require(self, processors: int, what: str) -> Capacity:
         """Ray lets a task that no node can ever run wait without a word: ask first.

@@ -107,7 +107,7 @@ class _Pool:
         self._starting: dict[Any, Any] = {}
         self._idle: deque[Any] = deque()
         self._running: dict[Any, tuple[Any, _Request]] = {}
-        self._lost_starts = 0
+        self._lost_starts, self._starts = 0, cluster.starts
         self._heard_at = time.monotonic()
         for _ in range(count):
             self._start_one()
@@ -145,7 +145,9 @@ class _Pool:
         return [evaluation for evaluation in evaluations if evaluation is not None]
 
     def close(self) -> None:
-        """End the actors."""
+        """End the actors; those of a Ray that died have ended with it."""
+        if self._starts != self._cluster.starts:
+            return
         for actor in [*self._starting.values(), *self._idle, *(actor for actor, _ in self._running.values())]:
             ray.kill(actor)
 
@@ -231,7 +233,7 @@ class RayEvaluator:
     def __init__(self, cluster: RayCluster, home: Path) -> None:
         self._cluster, self._home = cluster, home
         self._lock = Lock()
-        self._weights: tuple[str, Any] | None = None
+        self._weights: tuple[tuple[str, int], Any] | None = None
 
     @contextmanager
     def open(self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]) -> Iterator[_Pool]:
@@ -266,6 +268,7 @@ class RayEvaluator:
         from safetensors.numpy import load_file
 
         with self._lock:
-            if self._weights is None or self._weights[0] != supernet.digest:
-                self._weights = supernet.digest, ray.put(load_file(self._home / supernet.path))
+            place = supernet.digest, self._cluster.starts
+            if self._weights is None or self._weights[0] != place:
+                self._weights = place, ray.put(load_file(self._home / supernet.path))
             return self._weights[1]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -58,8 +60,9 @@ def test_more_processors_than_there_are_is_an_error_at_once(cluster):
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.slow
 def test_evaluations_spread_and_those_of_a_killed_node_are_redone(machines, cluster, tmp_path):
-    spec = {"space": "hybrid-lm", "task": {"name": "text", "evaluation_tokens": 16384}, "targets": [{}]}
+    spec = {"space": "hybrid-lm", "task": {"name": "text", "evaluation_tokens": 49152}, "targets": [{}]}
     plan = resolve(load_job_spec(spec))
     torch.manual_seed(0)
     supernet = Supernet(plan.space)
@@ -85,3 +88,23 @@ def test_evaluations_spread_and_those_of_a_killed_node_are_redone(machines, clus
                 here = plan.task.evaluate(lambda x, a=architecture: supernet(x, a), Split.VALIDATION)
             assert values[architecture.digest] == pytest.approx(here, rel=1e-5)
     assert not any(math.isnan(value) for value in values.values())
+
+
+DEATH = """
+import os, signal, subprocess
+from nas.controller.cluster import RayCluster
+
+cluster = RayCluster(processors=1)
+cluster.capacity()
+raylet = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "raylet/raylet"], capture_output=True)
+os.kill(int(raylet.stdout), signal.SIGKILL)
+print(cluster.capacity().present, "processor after", cluster.starts, "starts")
+cluster.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_local_ray_that_died_is_started_anew():
+    """In a process of its own: Ray may end the whole process when it sees its own is gone."""
+    answer = subprocess.run([sys.executable, "-c", DEATH], capture_output=True, text=True, timeout=200)
+    assert "1 processor after 2 starts" in answer.stdout, answer.stderr
