@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -75,13 +76,23 @@ class Postgres:
 
 
 class Cluster:
-    """Services on one store and one home, each started again when it was killed."""
+    """Services on one store and one home, each started again when it ends, as an init system would: when
+    it was killed, did not start, or ended by itself (Ray ends a process whose Ray is gone)."""
 
     def __init__(self, folder: Path, store: str, services: int = 2) -> None:
         self.home, self._store = folder / "home", store
         self._log = folder / "serve.log"
         self.ports = [unused_port() for _ in range(services)]
         self.processes = [self._serve(port) for port in self.ports]
+        self._closing = threading.Event()
+        self._init = threading.Thread(target=self._supervise, daemon=True)
+        self._init.start()
+
+    def _supervise(self) -> None:
+        while not self._closing.wait(0.5):
+            for number, process in enumerate(self.processes):
+                if process.poll() is not None:
+                    self.processes[number] = self._serve(self.ports[number])
 
     def _serve(self, port: int) -> subprocess.Popen[bytes]:
         command = [
@@ -97,23 +108,17 @@ class Cluster:
         return RemoteService(f"127.0.0.1:{self.ports[number]}")
 
     def wait(self) -> None:
-        """Until every service answers; one that did not start is started again, as an init system would."""
-
-        def answers(number: int, client: RemoteService) -> bool:
-            if self.processes[number].poll() is not None:
-                self.processes[number] = self._serve(self.ports[number])
-            return _answers(client)
-
+        """Until every service answers."""
         for number in range(len(self.ports)):
             with self.client(number) as client:
-                until(partial(answers, number, client), 120, "a service answers")
+                until(partial(_answers, client), 120, "a service answers")
 
-    def kill_service(self, pid: int) -> None:
-        """Kill it, its children not, and start it again."""
-        number = [process.pid for process in self.processes].index(pid)
-        self.processes[number].kill()
-        self.processes[number].wait()
-        self.processes[number] = self._serve(self.ports[number])
+    def kill_service(self, pid: int) -> bool:
+        """Kill it, its children not; False where it has gone already."""
+        found = [process for process in self.processes if process.pid == pid and process.poll() is None]
+        for process in found:
+            process.kill()
+        return bool(found)
 
     def kill_child(self, named: str, chance: random.Random) -> bool:
         """Kill one of the processes whose command line has the name; False where there is none."""
@@ -128,6 +133,8 @@ class Cluster:
         return self._log.read_text()
 
     def close(self) -> None:
+        self._closing.set()
+        self._init.join()
         for process in self.processes:
             process.terminate()
         for process in self.processes:

@@ -80,9 +80,8 @@ class Killer:
             runner: holder of the job's lease: of services it is the one that is killed.
         """
         if what == "service":
-            if runner is None:
+            if runner is None or not self._cluster.kill_service(int(runner.split("/")[1])):
                 return False
-            self._cluster.kill_service(int(runner.split("/")[1]))
         elif what == "postgres":
             self._postgres.kill()
             time.sleep(self._chance.uniform(0.0, 1.0))
