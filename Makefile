@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml deploy/constraints.txt
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
-demo: install  ## Run the whole job end to end on this machine (about 5 minutes)
+demo: install  ## Run the whole job end to end on this machine (about 4 minutes)
 	$(BIN)/nas demo
 
 test: install  ## Run the tests
