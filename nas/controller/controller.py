@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from nas.controller.lease import Lease
+from nas.controller.stopping import was_asked_to_stop
 from nas.errors import Busy, JobFailed, JobInterrupted, NasError, StoreUnavailable, as_nas_error
 from nas.front import Point
 from nas.job import Event, EventKind, Job, JobStatus, StageName
@@ -20,13 +16,10 @@ from nas.stages.optimum import verify_architecture
 from nas.stages.pipeline import STAGES
 from nas.stages.plan import resolve
 from nas.stages.stage import Compute, Fleet, StageContext
-from nas.store.store import Store
+from nas.store.store import UNFINISHED, Store
 from searchspaces.architecture import Architecture
 
 __all__ = ["Controller"]
-
-LEASE_SECONDS = 15.0
-"""A job's lease; a process that takes over from one that was killed waits no longer than this."""
 
 MOST_DEATHS = 3
 """Processes that may die in a row with a job in the same place before it is taken to kill them."""
@@ -45,7 +38,8 @@ class Controller:
         fleet: the devices that measure.
         compute: the processors that train and score.
         by_itself: whether jobs are run without anyone asking for each: one whose process dies again and
-            again is then failed, and an outage of the store leaves it to be taken up again.
+            again is then failed, and an outage of the store, or the end of this process, leaves it to be
+            taken up again.
     """
 
     def __init__(
@@ -56,7 +50,6 @@ class Controller:
         self._fleet = fleet
         self._compute = compute
         self._by_itself = by_itself
-        self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex}"
 
     def run(self, job_id: str, stopped: Callable[[], bool]) -> Job:
         """Take the job from its first stage that has not ended to its end.
@@ -64,11 +57,12 @@ class Controller:
         Raises:
             Busy: another process holds the job's lease, or took it since.
             NasError: the stage's own; the job is stored as failed with this cause.
-            JobInterrupted: `stopped` said so; the job is stored as interrupted.
+            JobInterrupted: `stopped` said so; the job is stored as interrupted, or as queued where nobody
+                wanted it to stop but this process, which leaves it to others.
         """
-        with _Lease(self._store, self._store.job(job_id).id, self._owner) as lease:
+        with Lease(self._store, self._store.job(job_id).id) as lease:
             job = self._store.job(job_id)  # only now does nobody else change where it stands
-            if job.status in OVER:
+            if job.status in OVER or (self._by_itself and job.status not in UNFINISHED):
                 return job
             try:
                 self._refuse_a_killer(job)
@@ -77,7 +71,7 @@ class Controller:
                 if lease.lost:
                     raise Busy(f"the lease of job {job.id} was lost: another process may run it") from error
                 if isinstance(error, JobInterrupted):
-                    self._end(job.id, JobStatus.INTERRUPTED)
+                    self._end(job.id, self._status_of_stopped(job.id))
                     raise
                 mapped = error if isinstance(error, NasError) else as_nas_error(error)
                 if self._by_itself and isinstance(mapped, StoreUnavailable):
@@ -88,6 +82,10 @@ class Controller:
                     raise
                 raise mapped from error
         return self._store.job(job.id)
+
+    def _status_of_stopped(self, job_id: str) -> JobStatus:
+        asked = was_asked_to_stop(self._store, job_id)
+        return JobStatus.QUEUED if self._by_itself and not asked else JobStatus.INTERRUPTED
 
     def _refuse_a_killer(self, job: Job) -> None:
         """A job that is found running was left so by a process that died."""
@@ -113,7 +111,7 @@ class Controller:
         Raises:
             Busy: the job is being run; its lease is waited for a little.
         """
-        with _Lease(self._store, job_id, self._owner) as lease:
+        with Lease(self._store, job_id) as lease:
             context = self._context(self._store.job(job_id), lambda: lease.lost)
             return verify_architecture(context, architecture)
 
@@ -166,65 +164,3 @@ class _Reporter:
                 return
             self._last = now
         self._store.append_event(self._job_id, event)
-
-
-class _Lease:
-    """Holds a job for its owner, renewing in the background; `lost` once another took it, or may have:
-    where the store cannot be asked for as long as a lease."""
-
-    def __init__(self, store: Store, job_id: str, owner: str) -> None:
-        self._store, self._job_id, self._owner = store, job_id, owner
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name=f"lease of {job_id}", daemon=True)
-        self.lost = False
-
-    def __enter__(self) -> Self:
-        self._claim()
-        self._thread.start()
-        return self
-
-    def _claim(self) -> None:
-        """A process that was killed a moment ago still holds the job: end its lease where it is seen to
-        be gone (on this host), wait it out elsewhere."""
-        deadline = time.monotonic() + LEASE_SECONDS + 1
-        while not self._store.claim(self._job_id, self._owner, LEASE_SECONDS):
-            holder = self._store.lease_owner(self._job_id)
-            if holder is not None and _is_gone(holder):
-                self._store.release(self._job_id, holder)
-                continue
-            if time.monotonic() > deadline:
-                raise Busy(f"job {self._job_id} is being run by another process ({holder})")
-            time.sleep(0.2)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-        with suppress(StoreUnavailable):  # it expires by itself
-            self._store.release(self._job_id, self._owner)
-
-    def _renew(self) -> None:
-        held_until = time.monotonic() + LEASE_SECONDS
-        while not self.lost and not self._ended.wait(LEASE_SECONDS / 3):
-            asked = time.monotonic()
-            try:
-                self.lost = not self._store.claim(self._job_id, self._owner, LEASE_SECONDS)
-                held_until = asked + LEASE_SECONDS
-            except StoreUnavailable:
-                self.lost = time.monotonic() > held_until
-
-
-def _is_gone(owner: str) -> bool:
-    """Whether the lease's owner was a process of this host that runs no more."""
-    host, _, rest = owner.partition("/")
-    pid = rest.partition("/")[0]
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False

@@ -11,11 +11,11 @@ from typing import Any
 
 from nas.controller.compute import RayCompute
 from nas.controller.controller import Controller
+from nas.controller.stopping import was_asked_to_stop
 from nas.errors import JobInterrupted, NasError
 from nas.front import Point
 from nas.service.door import WorkerDoor
 from nas.service.fleet import EmbeddedFleet
-from nas.service.local import STOP_STATE
 from nas.store.store import Store
 from searchspaces.architecture import Architecture
 from workers.target import Target
@@ -114,7 +114,7 @@ class Run:
         try:
             self._controller.run(self._job_id, self._asked_to_stop)
         except JobInterrupted:
-            pass  # stored as interrupted; whoever watches sees that status
+            pass  # whoever watches sees the status that is stored
         except NasError as error:
             self.error = error
             _LOG.warning("%s: %s", type(error).__name__, error, extra={"job": self._job_id})
@@ -124,6 +124,6 @@ class Run:
         now = time.monotonic()
         if not self._stopped.is_set() and now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
-            if (self._store.state(self._job_id, STOP_STATE) or {}).get("asked"):
+            if was_asked_to_stop(self._store, self._job_id):
                 self._stopped.set()
         return self._stopped.is_set()

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import time
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nas.errors import DeadlineExceeded, InvalidSpec, NoSuchPoint
+from nas.controller.lease import Lease
+from nas.controller.stopping import ask_to_stop, forget_stop
+from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
 from nas.front import Front, Point, Scope
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
 from nas.objective import Objective, Source
 from nas.optimum import Optimum
-from nas.service.api import WATCH_SECONDS, EventBatch, Service
+from nas.service.api import EventBatch, Service
 from nas.service.auth import Identity, Role
 from nas.service.door import WorkerDoor
 from nas.stages.plan import compared_by, resolve, with_target
@@ -34,16 +34,10 @@ if TYPE_CHECKING:
     from nas.service.engine import Engine, Run
     from nas.stages.optimum import KnownJob
 
-__all__ = ["ENDED", "STOP_STATE", "LocalService"]
-
-STOP_STATE = "stop"
-"""Job state by which one process asks the one that runs the job to stop it."""
+__all__ = ["ENDED", "LocalService"]
 
 STOP_SECONDS = 60.0
 """How long a job may take to stop: it does so between two units of its work."""
-
-STOPPER_SECONDS = 10.0
-"""Lease of whoever writes down that a job has stopped."""
 
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED}
 
@@ -116,7 +110,7 @@ class LocalService(Service):
             return job
         run = self._running.get(job.id)
         if run is None or not run.alive:
-            self._store.put_state(job.id, STOP_STATE, {"asked": False})
+            forget_stop(self._store, job.id)
             self._running[job.id] = self._engine.start(job.id)
         return job
 
@@ -147,7 +141,7 @@ class LocalService(Service):
     def _stop(self, job_id: str, status: JobStatus, unless: set[JobStatus]) -> Job:
         """Ask whichever process runs the job, wait until it has let go, and write the status down."""
         job_id = self.job(job_id).id
-        self._store.put_state(job_id, STOP_STATE, {"asked": True})
+        ask_to_stop(self._store, job_id)
         run = self._running.get(job_id)
         if run is not None:
             run.ask_to_stop()
@@ -156,6 +150,7 @@ class LocalService(Service):
             if job.status not in unless:
                 self._store.append_event(job_id, Event(EventKind.STATUS, job.stage, str(status)))
                 self._store.set_job(job_id, status, job.stage)
+            forget_stop(self._store, job_id)
         if run is not None:
             run.stop()
         return self._store.job(job_id)
@@ -163,18 +158,14 @@ class LocalService(Service):
     @contextmanager
     def _alone_with(self, job_id: str) -> Iterator[None]:
         """Hold the job's lease: nobody else runs it, or changes where it stands."""
-        me = f"stopper/{uuid.uuid4().hex}"
-        deadline = time.monotonic() + STOP_SECONDS
-        while not self._store.claim(job_id, me, STOPPER_SECONDS):
-            if time.monotonic() > deadline:
+        with ExitStack() as held:
+            try:
+                held.enter_context(Lease(self._store, job_id, STOP_SECONDS))
+            except Busy as error:
                 raise DeadlineExceeded(
                     f"job {job_id} was asked to stop, and has not within {STOP_SECONDS:g} s"
-                )
-            time.sleep(WATCH_SECONDS)
-        try:
+                ) from error
             yield
-        finally:
-            self._store.release(job_id, me)
 
     def events(self, job_id: str, after: int = 0) -> EventBatch:
         """See `Service.events`."""

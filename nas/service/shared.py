@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from nas.controller.stopping import forget_stop
 from nas.errors import NasError
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus
 from nas.service.api import EventBatch
 from nas.service.auth import Identity
 from nas.service.door import WorkerDoor
-from nas.service.local import ENDED, STOP_STATE, LocalService
+from nas.service.local import ENDED, LocalService
 from workers.target import Target
 
 __all__ = ["SharedService"]
@@ -24,6 +25,8 @@ DISPATCH_SECONDS = 1.0
 
 MOST_WAITING = 1000
 """Jobs that a process looks through for one that it can run."""
+
+RESUMABLE = (JobStatus.FAILED, JobStatus.INTERRUPTED)
 
 DEVICE_SECONDS = 10.0
 """A job that waits longer than this for its devices is told so."""
@@ -96,10 +99,15 @@ class SharedService(LocalService):
     def resume(self, job_id: str) -> Job:
         """See `Service.resume`; whichever process has room goes on with it."""
         job = self.job(job_id)
-        if job.status in (JobStatus.FAILED, JobStatus.INTERRUPTED):
-            self._store.put_state(job.id, STOP_STATE, {"asked": False})
-            self._store.set_job(job.id, JobStatus.QUEUED, job.stage)
-            self._store.append_event(job.id, Event(EventKind.STATUS, job.stage, str(JobStatus.QUEUED)))
+        if job.status in RESUMABLE:
+            with self._alone_with(job.id):
+                job = self._store.job(job.id)
+                if job.status in RESUMABLE:
+                    forget_stop(self._store, job.id)
+                    self._store.append_event(
+                        job.id, Event(EventKind.STATUS, job.stage, str(JobStatus.QUEUED))
+                    )
+                    self._store.set_job(job.id, JobStatus.QUEUED, job.stage)
             self._wake.set()
         return self._store.job(job.id)
 
@@ -117,12 +125,6 @@ class SharedService(LocalService):
         self._wake.set()
         if self._dispatcher.is_alive():
             self._dispatcher.join()
-        for job_id, run in self._running.items():
-            if run.alive:
-                run.stop()
-                job = self._store.job(job_id)
-                if job.status is JobStatus.INTERRUPTED:
-                    self._store.set_job(job_id, JobStatus.QUEUED, job.stage)
         super().close()
 
     def _dispatch(self) -> None:
@@ -131,6 +133,8 @@ class SharedService(LocalService):
                 self._take_jobs()
             except NasError as error:
                 _LOG.warning("cannot look for jobs: %s", error)
+            except Exception:  # noqa: BLE001 -- whatever one look meets, jobs must not wait behind it for ever
+                _LOG.exception("cannot look for jobs")
             self._wake.wait(DISPATCH_SECONDS)
             self._wake.clear()
 

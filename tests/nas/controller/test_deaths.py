@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from nas.controller.controller import MOST_DEATHS, Controller
-from nas.errors import JobFailed, StoreUnavailable
-from nas.job import JobStatus, load_job_spec
+from nas.controller.lease import Lease
+from nas.controller.stopping import ask_to_stop
+from nas.errors import Busy, JobFailed, JobInterrupted, StoreUnavailable
+from nas.job import JobStatus, StageName, load_job_spec
 from nas.stages.plan import resolve
 from nas.store.memory import MemoryStore
 from workers.measurement import Measurement
@@ -136,3 +138,48 @@ def test_a_cancelled_job_is_not_begun(tmp_path: Path) -> None:
     job = store.create_job(SPEC).id
     store.set_job(job, JobStatus.CANCELLED, None)
     assert controller(store, tmp_path, Killed()).run(job, lambda: False).status is JobStatus.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("by_itself", "asked", "left"),
+    [
+        (True, False, JobStatus.QUEUED),
+        (True, True, JobStatus.INTERRUPTED),
+        (False, False, JobStatus.INTERRUPTED),
+    ],
+)
+def test_who_wanted_it_to_stop_says_how_a_job_is_left(
+    tmp_path: Path, by_itself: bool, asked: bool, left: JobStatus
+) -> None:
+    store = MemoryStore()
+    job = store.create_job(SPEC).id
+    if asked:
+        ask_to_stop(store, job)
+    with pytest.raises(JobInterrupted):
+        controller(store, tmp_path, Killed(), by_itself).run(job, lambda: True)
+    assert store.job(job).status is left
+    assert store.events(job)[-1].message == left
+
+
+def test_a_job_that_was_interrupted_meanwhile_waits_for_its_user(tmp_path: Path) -> None:
+    store = MemoryStore()
+    job = store.create_job(SPEC).id
+    store.set_job(job, JobStatus.INTERRUPTED, StageName.PROFILE)
+    assert controller(store, tmp_path, Killed()).run(job, lambda: False).status is JobStatus.INTERRUPTED
+    with pytest.raises(Killed):
+        controller(store, tmp_path, Killed(), by_itself=False).run(job, lambda: False)
+
+
+def test_verifying_does_not_take_a_running_job_from_its_own_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.controller.lease.LEASE_SECONDS", 1.0)
+    store = MemoryStore()
+    job = store.create_job(SPEC).id
+    runs = controller(store, tmp_path, Killed())
+    with Lease(store, job):
+        with pytest.raises(Busy):
+            runs.verify(
+                job, resolve(SPEC).space.decode(resolve(SPEC).space.sample(1, np.random.default_rng(0)))[0]
+            )
+        assert store.lease_owner(job) is not None, "still held"

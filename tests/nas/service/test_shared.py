@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from nas.controller.stopping import was_asked_to_stop
 from nas.errors import InvalidSpec, LimitExceeded, NoSuchJob, NoWorker
 from nas.job import Event, EventKind, JobStatus, StageName
 from nas.service import shared
 from nas.service.auth import Identity, Limits, Role, Tokens
 from nas.service.door import WorkerDoor
-from nas.service.local import STOP_STATE
 from nas.service.remote import RemoteService
 from nas.service.serving import Serving
 from nas.service.shared import SharedService
@@ -93,10 +93,11 @@ class Run:
         store.set_job(self._job_id, JobStatus.RUNNING, StageName.TRAIN)
         while runs.outcome is None and not self._stopped.is_set():
             store.claim(self._job_id, runs.owner, 0.5)
-            if (store.state(self._job_id, STOP_STATE) or {}).get("asked"):
+            if was_asked_to_stop(store, self._job_id):
                 break
             time.sleep(0.02)
-        status = runs.outcome or JobStatus.INTERRUPTED
+        asked = was_asked_to_stop(store, self._job_id)
+        status = runs.outcome or (JobStatus.INTERRUPTED if asked else JobStatus.QUEUED)
         cause = NoWorker("the device burned") if status is JobStatus.FAILED else None
         store.append_event(self._job_id, Event(EventKind.STATUS, StageName.TRAIN, str(status)))
         store.set_job(self._job_id, status, StageName.TRAIN, cause)
@@ -179,6 +180,52 @@ def test_closing_leaves_a_job_to_others(tmp_path: Path) -> None:
     second.start()
     until(lambda: runs.started == [job.id])
     second.close()
+
+
+def test_who_watches_a_job_of_a_service_that_closes_goes_on_watching(tmp_path: Path) -> None:
+    (first, runs), (second, others) = open_service(tmp_path, "first"), open_service(tmp_path, "second")
+    job = first.submit(SPEC)
+    first.start()
+    until(lambda: runs.started == [job.id])
+    seen: list[str] = []
+    watching = threading.Thread(target=lambda: seen.extend(e.message for e in second.watch(job.id)))
+    watching.start()
+    first.close()
+    others.outcome = JobStatus.SUCCEEDED
+    second.start()
+    watching.join(15)
+    assert seen == ["queued", "succeeded"]
+    second.close()
+
+
+def test_stopping_what_has_ended_does_not_stop_what_comes_of_it_later(two: Any) -> None:
+    (first, runs), (second, _) = two
+    runs.outcome = JobStatus.SUCCEEDED
+    job = first.submit(SPEC)
+    first.start()
+    until(lambda: first.job(job.id).status is JobStatus.SUCCEEDED)
+    for stop in (second.cancel, second.interrupt):
+        assert stop(job.id).status is JobStatus.SUCCEEDED
+    runs.outcome = None
+    second.add_target(job.id, Target("somewhere", threads=2))
+    until(lambda: first.job(job.id).status is JobStatus.RUNNING)
+    assert not was_asked_to_stop(first._store, job.id)
+
+
+def test_one_look_for_jobs_that_fails_is_not_the_last(two: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first, runs), _ = two
+    job = first.submit(SPEC)
+    real, looks = first._store.runnable, []
+
+    def runnable(limit: int) -> Any:
+        looks.append(limit)
+        if len(looks) == 1:
+            raise ValueError("a row that this version cannot read")
+        return real(limit)
+
+    monkeypatch.setattr(first._store, "runnable", runnable)
+    first.start()
+    until(lambda: runs.started == [job.id])
 
 
 def test_a_failure_is_told_to_whoever_watches(two: Any) -> None:
