@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.errors import InvalidSpec, ModelRejected, StoreUnavailable
+from nas.errors import ModelRejected
 from nas.export.library import OPSET, BlockLibrary
-from nas.files import sync_folder
+from nas.files import write_folder_whole
 from searchspaces.architecture import Architecture
-from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
     from searchspaces.submodel import Submodel
@@ -43,7 +39,7 @@ def write_model_folder(
 ) -> dict[str, Any]:
     """Write `model.onnx`, `model.safetensors`, `config.json` and `manifest.json` into the folder `out`.
 
-    The folder appears whole or not at all: it is written beside `out` and renamed.
+    The folder appears whole or not at all.
 
     Args:
         submodel: with its weights.
@@ -61,23 +57,8 @@ def write_model_folder(
             than `LARGEST_DIFFERENCE`.
         StoreUnavailable: the disk cannot take the files.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidSpec([Problem("out", f"{out} has something in it; accepted: a new or an empty folder")])
-    temporary: Path | None = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        manifest = _write_files(submodel, temporary, manifest_facts, library or BlockLibrary())
-        temporary.chmod(0o755)  # mkdtemp keeps it to its owner
-        sync_folder(temporary)
-        temporary.rename(out)
-        sync_folder(out.parent)
-    except OSError as error:
-        raise StoreUnavailable(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None and temporary.exists():
-            shutil.rmtree(temporary)
-    return manifest
+    with write_folder_whole(out) as folder:
+        return _write_files(submodel, folder, manifest_facts, library or BlockLibrary())
 
 
 def load_model_folder(path: Path) -> Submodel:
@@ -138,9 +119,6 @@ def _write_files(
         "files": {file.name: _sha256(file) for file in sorted(folder.iterdir())},
     }
     _write_json(folder / "manifest.json", manifest)
-    for file in folder.iterdir():
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
     return manifest
 
 
