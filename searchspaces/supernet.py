@@ -30,7 +30,10 @@ class Supernet(nn.Module):
         shapes: dict[str, tuple[int, ...]] = {}
         for channel in spec.layer.channel:
             for mixer in spec.layer.mixer:
-                shapes |= layer_shapes(Layer(mixer, 1, channel, max(spec.layer.ratio)), width)
+                for name, shape in layer_shapes(
+                    Layer(mixer, 1, channel, max(spec.layer.ratio)), width
+                ).items():
+                    shapes[name] = tuple(map(max, shape, shapes.get(name, shape)))
         depth = space.max_depth
         self.embedding = initial("embedding", (spec.vocabulary, width), depth)
         self.norm = initial("norm", (width,), depth)

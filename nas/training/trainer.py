@@ -1,4 +1,4 @@
-"""Training one supernet: nested sampling, AdamW, checkpoints, and a resume that changes no bit."""
+"""Training one supernet: nested sampling, checkpoints, and a resume that changes no bit."""
 
 from __future__ import annotations
 
