@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -24,7 +25,8 @@ class Registry(Generic[T]):
     """Classes by the name that options use, filled by importing every module of one package.
 
     An option is `NAME` or `NAME:PARAMETER[,PARAMETER…]`; parameters are whole numbers handed to the
-    class. Parsed options are cached: equal options are one object.
+    class, which is a dataclass with these fields where it takes any. Parsed options are cached: equal options are one object. Each
+    object has one text, without what is a default, since architectures are told apart by their texts.
 
     Args:
         package: the package whose modules register, e.g. ``"searchspaces.mixers"``.
@@ -65,6 +67,19 @@ class Registry(Generic[T]):
             )
         try:
             parameters = [int(part) for part in text.split(",")] if text else []
-            return known[name](*parameters)
+            parsed = known[name](*parameters)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{self._noun} {option!r}: {error}") from error
+        written = _text(parsed)
+        if option != written:
+            raise ValueError(f"{self._noun} {option!r} is written {written!r}")
+        return parsed
+
+
+def _text(parsed: Named) -> str:
+    """The one text of an option: its name, and its parameters up to the last that is no default."""
+    own = fields(parsed) if is_dataclass(parsed) else ()
+    while own and getattr(parsed, own[-1].name) == own[-1].default:
+        own = own[:-1]
+    parameters = ",".join(str(getattr(parsed, field.name)) for field in own)
+    return f"{parsed.name}:{parameters}" if own else parsed.name

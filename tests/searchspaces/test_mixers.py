@@ -155,6 +155,25 @@ def test_options_that_do_not_parse(option: str) -> None:
         parse_mixer(option)
 
 
+@pytest.mark.parametrize(
+    ("option", "written"),
+    [
+        ("window:064", "window:64"),
+        ("window: 64", "window:64"),
+        ("window:6_4", "window:64"),
+        ("softmax:", "softmax"),
+        ("sparse:64", "sparse"),
+        ("sparse:64,32", "sparse"),
+        ("sparse:128,32", "sparse:128"),
+    ],
+)
+def test_a_mixer_has_one_text(option: str, written: str) -> None:
+    """Two texts of one mixer would be two digests of one model."""
+    with pytest.raises(ValueError, match=f"is written '{written}'"):
+        parse_mixer(option)
+    parse_mixer(written)
+
+
 def test_a_window_sees_its_last_tokens_only() -> None:
     q, k, v = projected(1, 1, 50, 4)
     before = parse_mixer("window:7").forward(q, k, v)
