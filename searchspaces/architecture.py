@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,7 +79,9 @@ class Architecture:
         """
         try:
             layers = tuple(Layer(**layer) for layer in data["layers"])
-            return cls(int(data["vocabulary"]), int(data["width"]), layers)
+            architecture = cls(**{**data, "layers": layers})
+            _refuse_other_types(architecture)
+            return architecture
         except (KeyError, TypeError, ValueError) as error:
             accepted = "{vocabulary, width, layers: [{mixer, heads, channel, ratio}]}"
             raise SpaceError([Problem("architecture", f"{error!s}; accepted is {accepted}")]) from error
@@ -91,3 +94,19 @@ class Architecture:
     def digest(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of `canonical_json`."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]
+
+
+def _refuse_other_types(architecture: Architecture) -> None:
+    """JSON gives `heads: "4"` and `width: 64.5` as readily as numbers that can be."""
+    whole = {"vocabulary": architecture.vocabulary, "width": architecture.width}
+    for number, layer in enumerate(architecture.layers):
+        whole[f"layers.{number}.heads"] = layer.heads
+        if not (isinstance(layer.mixer, str) and isinstance(layer.channel, str)):
+            raise TypeError(
+                f"layers.{number}: {layer.mixer!r} and {layer.channel!r} are not both option texts"
+            )
+        if not 0 < layer.ratio < math.inf:
+            raise ValueError(f"layers.{number}.ratio: {layer.ratio} is not a size")
+    for path, value in whole.items():
+        if type(value) is not int or value < 0:
+            raise TypeError(f"{path}: {value!r} is not a count")

@@ -237,7 +237,12 @@ def test_encoding_names_every_option_that_is_missing() -> None:
 @pytest.mark.parametrize(
     "data",
     [{}, {"vocabulary": 1, "width": 8}, {"vocabulary": 1, "width": 8, "layers": [{"mixer": "softmax"}]},
-     {"vocabulary": "x", "width": 8, "layers": []}, {"vocabulary": 1, "width": 8, "layers": [{"size": 3}]}],
+     {"vocabulary": "x", "width": 8, "layers": []}, {"vocabulary": 1, "width": 8, "layers": [{"size": 3}]},
+     {"vocabulary": "1", "width": 8, "layers": []}, {"vocabulary": 1, "width": 8.5, "layers": []},
+     {"vocabulary": 1, "width": 8, "layers": [], "depth": 0}, {"vocabulary": 1, "width": -8, "layers": []},
+     {"vocabulary": 1, "width": 8, "layers": [{"mixer": "softmax", "heads": "2"}]},
+     {"vocabulary": 1, "width": 8, "layers": [{"mixer": 3, "heads": 2}]},
+     {"vocabulary": 1, "width": 8, "layers": [{"mixer": "softmax", "heads": 2, "ratio": float("nan")}]}],
 )  # fmt: skip
 def test_documents_that_are_no_architecture(data: dict[str, Any]) -> None:
     with pytest.raises(SpaceError, match="accepted is"):
