@@ -1,15 +1,18 @@
 """Costs of populations against the models that they count."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from searchspaces import Architecture, Population, SearchSpace, load_space
-from searchspaces.channels import parse_channel
 from searchspaces.costs import WORK, BlockRole, CostModel
-from searchspaces.mixers import parse_mixer
 from searchspaces.operations import OperationKind
 from searchspaces.submodel import Submodel
 
@@ -55,23 +58,42 @@ def test_state_bytes_are_those_of_the_state(space: SearchSpace, population: Popu
     assert CostModel(space).state_bytes(few, tokens).tolist() == [real(a) for a in space.decode(few)]
 
 
-def test_macs_are_the_sum_over_layers(space: SearchSpace, population: Population) -> None:
-    def slow(architecture: Architecture, tokens: int) -> int:
-        d = architecture.width
-        total = tokens * d * architecture.vocabulary
-        for layer in architecture.layers:
-            if layer.mixer != "none":
-                total += 4 * tokens * d * d
-                total += sum(o.macs for o in parse_mixer(layer.mixer).operations(d, layer.heads, tokens))
-            hidden = round(layer.ratio * d)
-            total += sum(o.macs for o in parse_channel(layer.channel).operations(d, hidden, tokens))
-        return total
+def counted_macs(run: Callable[[], object]) -> int:
+    """By torch's own counter, which does not know the fused attention of processors."""
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops()) // 2
 
-    costs = CostModel(space)
-    assert costs.macs(population, 64).tolist() == [slow(a, 64) for a in space.decode(population)]
-    work = costs.counts(population) @ costs.prefill_work(64)
-    macs = work[:, [i for i, name in enumerate(WORK) if name.endswith("_macs")]].sum(1)
-    np.testing.assert_allclose(macs, costs.macs(population, 64))
+
+@pytest.mark.parametrize("tokens", [1, 65, 200])
+def test_macs_are_those_that_torch_counts(space: SearchSpace, population: Population, tokens: int) -> None:
+    costs, few = CostModel(space), population[:8]
+    sequence = torch.zeros(1, tokens, dtype=torch.long)
+    real = [counted_macs(lambda model=Submodel(a): model(sequence)) for a in space.decode(few)]
+    assert costs.macs(few, tokens).tolist() == real
+    np.testing.assert_allclose(macs_of(costs.counts(few) @ costs.prefill_work(tokens)), real)
+
+
+@pytest.mark.parametrize("context", [0, 9, 70])
+def test_macs_of_a_step_are_those_that_torch_counts(
+    space: SearchSpace, population: Population, context: int
+) -> None:
+    def real(architecture: Architecture) -> int:
+        model, token = Submodel(architecture), torch.zeros(1, dtype=torch.long)
+        state = model.init_state(1)
+        with torch.no_grad():
+            for _ in range(context):
+                _, state = model.step(token, state)
+        return counted_macs(lambda: model.step(token, state))
+
+    costs, few = CostModel(space), population[:8]
+    said = macs_of(costs.counts(few) @ costs.step_work(context))
+    np.testing.assert_allclose(said, [real(a) for a in space.decode(few)])
+
+
+def macs_of(work: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of a table of work with the columns `WORK`."""
+    return work[:, [i for i, name in enumerate(WORK) if name.endswith("_macs")]].sum(1)
 
 
 @settings(max_examples=30, deadline=None)
