@@ -25,8 +25,9 @@ class Registry(Generic[T]):
     """Classes by the name that options use, filled by importing every module of one package.
 
     An option is `NAME` or `NAME:PARAMETER[,PARAMETER…]`; parameters are whole numbers handed to the
-    class, which is a dataclass with these fields where it takes any. Parsed options are cached: equal options are one object. Each
-    object has one text, without what is a default, since architectures are told apart by their texts.
+    class, which is a dataclass with these fields where it takes any. Each object has one text, without
+    what is a default, since architectures are told apart by their texts. Parsed options are cached: equal
+    options are one object.
 
     Args:
         package: the package whose modules register, e.g. ``"searchspaces.mixers"``.

@@ -1,6 +1,7 @@
 """Costs of populations against the models that they count."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def counted_macs(run: Callable[[], object]) -> int:
 def test_macs_are_those_that_torch_counts(space: SearchSpace, population: Population, tokens: int) -> None:
     costs, few = CostModel(space), population[:8]
     sequence = torch.zeros(1, tokens, dtype=torch.long)
-    real = [counted_macs(lambda model=Submodel(a): model(sequence)) for a in space.decode(few)]
+    real = [counted_macs(partial(Submodel(a), sequence)) for a in space.decode(few)]
     assert costs.macs(few, tokens).tolist() == real
     np.testing.assert_allclose(macs_of(costs.counts(few) @ costs.prefill_work(tokens)), real)
 
@@ -84,7 +85,7 @@ def test_macs_of_a_step_are_those_that_torch_counts(
         with torch.no_grad():
             for _ in range(context):
                 _, state = model.step(token, state)
-        return counted_macs(lambda: model.step(token, state))
+        return counted_macs(partial(model.step, token, state))
 
     costs, few = CostModel(space), population[:8]
     said = macs_of(costs.counts(few) @ costs.step_work(context))
