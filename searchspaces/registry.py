@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import cache
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 __all__ = ["Registry"]
 
@@ -79,7 +79,7 @@ class Registry(Generic[T]):
 
 def _text(parsed: Named) -> str:
     """The one text of an option: its name, and its parameters up to the last that is no default."""
-    own = fields(parsed) if is_dataclass(parsed) else ()
+    own: tuple[Field[Any], ...] = fields(parsed) if is_dataclass(parsed) else ()
     while own and getattr(parsed, own[-1].name) == own[-1].default:
         own = own[:-1]
     parameters = ",".join(str(getattr(parsed, field.name)) for field in own)
