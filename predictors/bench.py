@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from predictors.design import Design, Matrix
 from predictors.drift import Drift, drift_of
@@ -56,6 +57,7 @@ class _Speeds:
     widening: float
 
 
+@threadpool_limits.wrap(limits=1)  # small matrices: a second thread only waits for the first
 def run_table_bench(
     tables: Sequence[str | Path],
     devices: Sequence[str] | None = None,

@@ -13,9 +13,19 @@ from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
 from workers.target import Phase, Workload
 
-__all__ = ["Design", "Matrix", "SpaceDesign"]
+__all__ = ["Design", "Matrix", "SpaceDesign", "standardisation"]
 
 Matrix = NDArray[np.float64]
+
+
+def standardisation(features: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(features,) centres and (features,) scales that give (n, features) mean 0 and deviation 1.
+
+    What never varied keeps its unit: a row that differs there shall not lie a billion deviations away.
+    """
+    centre, deviation = features.mean(0), features.std(0)
+    varies = deviation > 1e-9 * np.abs(features).max(0)
+    return centre, np.where(varies, deviation, 1.0)
 
 
 class Design(ABC):

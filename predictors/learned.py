@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from predictors.baseline import Baseline
-from predictors.design import Matrix
+from predictors.design import Matrix, standardisation
 from predictors.errors import PredictorError
 from predictors.predictor import Vector, register_predictor
 from searchspaces.encoding import Population
@@ -32,7 +32,7 @@ class Mlp(Baseline):
         from sklearn.neural_network import MLPRegressor
 
         features, target = self.design.flat(population), np.log(latency)
-        self.centre, self.scale = features.mean(0), features.std(0) + 1e-9
+        self.centre, self.scale = standardisation(features)
         self.level, self.reach = float(target.mean()), float(target.std()) + 1e-9
         network = MLPRegressor(
             hidden_layer_sizes=self._HIDDEN,

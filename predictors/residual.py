@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.linalg import cho_solve, cholesky
 
-from predictors.design import Matrix
+from predictors.design import Matrix, standardisation
 from predictors.errors import PredictorError
 from predictors.posterior import spread_of
 from predictors.predictor import Prediction, Predictor, Vector, register_predictor
@@ -129,8 +129,7 @@ def _kernel(left: Matrix, right: Matrix, reach: float, size: float) -> Matrix:
 
 def _believed(features: Matrix, error: Vector) -> _Process | None:
     """The most likely process, or None where errors are as likely without any."""
-    centre, scale = features.mean(0), features.std(0)
-    scale = np.where(scale > 0, scale, 1.0)
+    centre, scale = standardisation(features)
     x = (features - centre) / scale
     # Outliers of the sum are not for the process to follow.
     usual = 1.4826 * float(np.median(np.abs(error - np.median(error)))) + 1e-6

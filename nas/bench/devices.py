@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from nas.errors import InvalidSpec
 from nas.job import Budget, JobSpec, ProfileBudget, StageName, TargetSpec
@@ -106,6 +107,7 @@ class DeviceBench:
             seed=self.seed,
         )
 
+    @threadpool_limits.wrap(limits=1)  # as on published tables: speeds are those of one core
     def judge(self, service: Service) -> dict[str, Any]:
         """Every predictor on every target, learned from few of its own measurements and, where it can use
         them, from those of all other targets of the same phase.

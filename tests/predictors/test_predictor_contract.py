@@ -18,6 +18,7 @@ from predictors import (
     predictors,
     restore_predictor,
 )
+from predictors.design import SpaceDesign
 from searchspaces import SearchSpace, load_space
 from workers.target import Workload
 
@@ -60,6 +61,19 @@ def test_means_and_deviations_are_positive_numbers(unfitted, data, space) -> Non
     for values in (prediction.mean_ms, prediction.std_ms):
         assert np.isfinite(values).all()
         assert (values > 0).all()
+
+
+def test_what_never_varied_among_few_measurements_does_not_blow_up(
+    name, space, workload, make_device
+) -> None:
+    """Six models of one depth say little of others, but nothing absurd."""
+    population = space.sample(2000, np.random.default_rng(5))
+    depth = SpaceDesign(space, workload).flat(population)[:, 1]
+    alike = population[depth == 4][:6]
+    new = population[depth != 4]
+    device = make_device(1)
+    mean = make_predictor(name, space, workload).fit(alike, device(alike)).predict(new).mean_ms
+    assert (np.abs(np.log(mean / device(new))) < np.log(100)).all()
 
 
 def test_survives_json(unfitted, data, space, workload) -> None:
