@@ -15,6 +15,7 @@ from nas.front import Front, Point
 from nas.optimum import Optimum
 from nas.report.comparison import Tried, comparisons
 from nas.report.describe import (
+    describe_absence,
     describe_latency,
     describe_point,
     describe_quality,
@@ -22,7 +23,7 @@ from nas.report.describe import (
     readable_metric,
 )
 from nas.report.explanation import importance_rows, member_rows, shared_sentences
-from nas.report.numbers import readable_bytes, readable_count
+from nas.report.numbers import readable_bytes, readable_count, told_apart
 from nas.report.strip import Strips
 from nas.views import RobustFront
 from searchspaces.architecture import Architecture
@@ -60,7 +61,7 @@ def strip_text(strips: Strips, architecture: Architecture) -> Text:
 def print_front(console: Console, front: Front) -> None:
     """A table a target: the front's points by latency, then the presets that are not on it; a legend."""
     if not front.points:
-        console.print(f"job {front.job} has no evaluated architecture yet")
+        console.print(describe_absence(front))
         return
     strips = Strips(point.architecture for point in front.points)
     for target in front.targets:
@@ -156,10 +157,11 @@ def print_comparisons(console: Console, front: Front) -> None:
 
 def _comparison(front: Front, baseline: Tried, better: Tried) -> str:
     kind = ("lower", "loss") if front.direction.sign > 0 else ("higher", readable_metric(front.metric))
+    test, beaten = told_apart(better.test, baseline.test)
     return (
         f"[green]✔[/] found [bold]{better.point.digest[:8]}[/]: lower measured latency "
         f"({better.latency_ms:.2f} < {baseline.latency_ms:.2f} ms) and {kind[0]} test {kind[1]} "
-        f"({better.test:.3f} against {baseline.test:.3f} {readable_metric(front.metric)}) than "
+        f"({test} against {beaten} {readable_metric(front.metric)}) than "
         f"{baseline.point.preset} of the same depth"
     )
 

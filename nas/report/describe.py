@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nas.errors import NoSuchPoint
+from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.front import FineTuned, Front, Latency, Point
+from nas.objective import Direction
 from nas.report.numbers import readable_bytes, readable_count
 from workers.target import Target
 
 __all__ = [
     "Dot",
+    "describe_absence",
     "describe_latency",
     "describe_point",
     "describe_quality",
     "dots_of",
     "known_latency",
     "readable_metric",
+    "staircase",
 ]
 
 UNKNOWN = "–"
@@ -46,7 +50,10 @@ def dots_of(front: Front, target: Target) -> list[Dot]:
 
     Raises:
         NoSuchPoint: there is none yet.
+        NothingMeetsBounds: there are, but none is within what was asked.
     """
+    if front.evaluated and not front.points:
+        raise NothingMeetsBounds(describe_absence(front))
     dots = [
         Dot(point, latency, point.validation)
         for point in front.points
@@ -57,6 +64,23 @@ def dots_of(front: Front, target: Target) -> list[Dot]:
             f"job {front.job} has no evaluated point on {target} to draw; go on with: nas resume {front.job}"
         )
     return sorted(dots, key=lambda dot: dot.latency_ms)
+
+
+def staircase(dots: Iterable[Dot], direction: Direction) -> list[Dot]:
+    """Those that no other beats in the two things that are drawn, fastest first: where more is compared
+    (another target, a count), members of a front do not all lie on one line."""
+    steps: list[Dot] = []
+    for dot in sorted(dots, key=lambda dot: (dot.latency_ms, direction.sign * dot.quality)):
+        if not steps or direction.sign * dot.quality < direction.sign * steps[-1].quality:
+            steps.append(dot)
+    return steps
+
+
+def describe_absence(front: Front) -> str:
+    """Why a front has no points."""
+    if front.evaluated:
+        return f"none of the {front.evaluated} architectures of job {front.job} is within what was asked"
+    return f"job {front.job} has no evaluated architecture yet"
 
 
 def known_latency(point: Point, target: Target) -> float | None:

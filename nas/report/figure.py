@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from nas.front import Front, Point
-from nas.report.describe import Dot, describe_point, dots_of, readable_metric
+from nas.report.describe import Dot, describe_point, dots_of, readable_metric, staircase
 from nas.report.labels import place_labels
 from nas.report.palette import FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
 from nas.report.scales import linear_scale, log_scale, log_ticks, padded
@@ -38,33 +38,48 @@ def figure(front: Front, target: Target, strips: Strips) -> Figure:
     from plotly.subplots import make_subplots
 
     dots = dots_of(front, target)
+    measured = [dot for dot in dots if dot.latency.measured is not None]
     hover = {dot.point.digest: _hover(dot.point, front, target, strips) for dot in dots}
     built = make_subplots(
         rows=1,
         cols=2,
         column_widths=[0.66, 0.34],
         horizontal_spacing=0.09,
-        subplot_titles=("Quality over latency", "Was the prediction right?"),
+        subplot_titles=(
+            "Quality over latency",
+            "Was the prediction right?" if measured else "Nothing was measured yet",
+        ),
     )
-    for trace in (*_quality_traces(dots, hover), *_bound_traces(front, target, dots)):
+    for trace in (*_quality_traces(front, dots, hover), *_bound_traces(front, target, dots)):
         built.add_trace(trace, row=1, col=1)
-    for trace in _prediction_traces([dot for dot in dots if dot.latency.measured is not None], hover):
+    for trace in _prediction_traces(measured, hover):
         built.add_trace(trace, row=1, col=2)
     _style(built, front, dots)
     return built
 
 
-def _quality_traces(dots: list[Dot], hover: Hover) -> Iterator[Any]:
+def _quality_traces(front: Front, dots: list[Dot], hover: Hover) -> Iterator[Any]:
+    from plotly.graph_objects import Scatter
+
     others = [dot for dot in dots if not dot.point.on_front and not dot.point.preset]
     members = [dot for dot in dots if dot.point.on_front]
     presets = [dot for dot in dots if dot.point.preset]
     yield _scatter("evaluated", others, hover, marker={"size": 7, "color": FAINT, "opacity": 0.5})
+    steps = staircase(members, front.direction)
+    yield Scatter(
+        x=[dot.latency_ms for dot in steps],
+        y=[dot.quality for dot in steps],
+        mode="lines",
+        line={"color": FRONT, "width": 2, "shape": "hv"},
+        hoverinfo="skip",
+        legendgroup="front",
+        showlegend=False,
+    )
     yield _scatter(
         "front",
         members,
         hover,
-        mode="lines+markers",
-        line={"color": FRONT, "width": 2, "shape": "hv"},
+        legendgroup="front",
         marker={"size": 10, "color": FRONT, "line": {"color": "white", "width": 1.5}},
         error_x=_to_prediction(members),
     )

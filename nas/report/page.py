@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from html import escape
 from statistics import median
@@ -24,6 +25,8 @@ STYLE = f"""
 body {{ margin: 0 auto; max-width: 1180px; padding: 32px 24px 64px; color: var(--ink); background: #fff;
   font: 15px/1.5 {FONT}; }}
 h1 {{ font-size: 26px; margin: 0; }} h2 {{ font-size: 17px; margin: 40px 0 8px; font-weight: 600; }}
+h1, h2, .subtitle {{ overflow-wrap: anywhere; }}
+.wide {{ overflow-x: auto; }} .wide > div {{ min-width: 860px; }}
 .subtitle {{ color: var(--muted); margin: 4px 0 24px; }}
 .tiles {{ display: flex; flex-wrap: wrap; gap: 12px; }}
 .tile {{ border: 1px solid var(--grid); border-radius: 10px; padding: 10px 18px; min-width: 120px; }}
@@ -41,7 +44,8 @@ tr.off td {{ color: var(--muted); }} .star {{ color: var(--preset); }}
   overflow: hidden; }}
 .layer i {{ position: absolute; left: 0; right: 0; bottom: 0; }}
 .layer b {{ position: absolute; inset: 0; text-align: center; color: var(--ink);
-  text-shadow: 0 0 3px #fff, 0 0 3px #fff; font: 600 12px/26px ui-monospace, Menlo, monospace; }}
+  -webkit-text-stroke: 3px #fff; paint-order: stroke fill;
+  font: 600 12px/26px ui-monospace, Menlo, monospace; }}
 .legend {{ display: flex; flex-wrap: wrap; gap: 6px 18px; align-items: center; color: var(--muted);
   font-size: 13px; margin: 4px 0 20px; }}
 .legend > span {{ display: inline-flex; gap: 6px; align-items: center; }}
@@ -72,18 +76,18 @@ def _body(front: Front, strips: Strips) -> Iterator[str]:
     yield f'<div class="tiles">{"".join(_tiles(front))}</div>'
     for number, target in enumerate(front.targets):
         yield f"<h2>{escape(str(target))}</h2>"
-        yield figure(front, target, strips).to_html(
+        drawn = figure(front, target, strips).to_html(
             full_html=False,
             include_plotlyjs=number == 0,
             div_id=f"figure-{number}",
             config={"displaylogo": False, "responsive": True},
         )
+        yield f'<div class="wide">{drawn}</div>'
         yield f'<p class="legend">{"".join(_legend(strips))}</p>'
         yield _table(front, target, strips)
 
 
 def _tiles(front: Front) -> Iterator[str]:
-    latencies = [latency for point in front.points for latency in point.latency_ms.values()]
     members = [point for point in front.points if point.on_front]
     misses = [
         abs(latency.predicted - latency.measured) / latency.measured
@@ -92,14 +96,22 @@ def _tiles(front: Front) -> Iterator[str]:
         if latency.measured is not None
     ]
     facts = [
-        (f"{len(front.points)}", "architectures evaluated"),
+        (f"{front.evaluated}", "architectures evaluated"),
         (f"{len(members)}", "on the front"),
-        (f"{sum(latency.measured is not None for latency in latencies)}", "measured on the device"),
+        (f"{sum(point.verified for point in front.points)}", _measured_on(front)),
         (f"{median(misses):.1%}" if misses else "–", "median |predicted − measured| on the front"),
         (f"{front.hypervolume():.4g}", "hypervolume"),
     ]
     for value, name in facts:
         yield f'<div class="tile"><b>{value}</b><span>{name}</span></div>'
+
+
+def _measured_on(front: Front) -> str:
+    return (
+        "measured on the device"
+        if len(front.targets) == 1
+        else f"measured on all {len(front.targets)} targets"
+    )
 
 
 def _table(front: Front, target: Target, strips: Strips) -> str:
@@ -113,21 +125,30 @@ def _table(front: Front, target: Target, strips: Strips) -> str:
         ("", "test"),
         ("", "parameters"),
         ("", "state"),
-        ("text", ""),
+        ("text", "published as"),
     ]
-    head = "".join(f'<th class="{kind}">{name}</th>' for kind, name in heads)
+    head = "".join(f'<th scope="col" class="{kind}">{name}</th>' for kind, name in heads)
     shown = [point for point in front.points if point.on_front or point.preset]
-    shown.sort(key=lambda point: (not point.on_front, known_latency(point, target) or 0.0))
+    shown.sort(key=lambda point: (not point.on_front, known_latency(point, target) or math.inf))
     rows = "\n".join(_row(point, target, strips) for point in shown)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{_described(front, target)}">{table}</div>'
+    )
+
+
+def _described(front: Front, target: Target) -> str:
+    return escape(f"the front of {front.job} and published designs on {target}")
 
 
 def _row(point: Point, target: Target, strips: Strips) -> str:
     predicted, measured = describe_latency(point.latency_ms.get(str(target)))
-    strip = "".join(_cell(cell) for cell in strips.cells(point.architecture))
+    layers = strips.cells(point.architecture)
+    strip = "".join(_cell(cell) for cell in layers)
+    spoken = escape("; ".join(cell.title for cell in layers))
     cells = [
         ("text", f"<code>{escape(point.digest[:8])}</code>"),
-        ("text", f'<span class="strip">{strip}</span>'),
+        ("text", f'<span class="strip" role="img" aria-label="{spoken}">{strip}</span>'),
         ("", predicted),
         ("", measured),
         ("", describe_quality(point.validation)),

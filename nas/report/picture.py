@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from html import escape
 
 from nas.front import Front
-from nas.report.describe import Dot, describe_quality, dots_of, readable_metric
+from nas.report.describe import Dot, describe_quality, dots_of, readable_metric, staircase
 from nas.report.labels import place_labels
 from nas.report.palette import CELL, FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
 from nas.report.scales import Scale, linear_scale, linear_ticks, log_scale, log_ticks
 from nas.report.strip import Strips
-from nas.report.svg import circle, line, rect, star, text
+from nas.report.svg import circle, line, rect, shortened, star, text, text_width
 from workers.target import Target
 
 __all__ = ["picture"]
@@ -19,10 +19,15 @@ __all__ = ["picture"]
 WIDTH, HEIGHT = 1080, 520
 LEFT, RIGHT, TOP, BOTTOM = 66, 640, 70, 456
 """Of the plot."""
-LIST_LEFT, LIST_LATENCY, LIST_QUALITY = 690, 952, 1056
+LIST_LEFT, LIST_LATENCY, LIST_QUALITY = 690, 966, 1056
 """Of the list beside it: where strips begin, and where the two numbers end."""
 LIST_ROWS, ROW_HEIGHT = 13, 29
 CELL_WIDTH, CELL_HEIGHT, CELL_GAP = 19, 22, 3
+GLYPH_WIDTH = 11
+"""Narrower cells have no room for a letter."""
+TITLE_SIZE, PRESET_SIZE, NUMBER_SIZE = 17, 10, 13
+BOLD = 1.15
+"""Width of bold text over that of ordinary text."""
 
 
 def picture(front: Front, target: Target) -> str:
@@ -49,8 +54,11 @@ def _chart(front: Front, target: Target, dots: list[Dot]) -> Iterator[str]:
     latencies, qualities = [dot.latency_ms for dot in dots], [dot.quality for dot in dots]
     x = log_scale(latencies, LEFT, RIGHT)
     y = linear_scale(qualities, BOTTOM, TOP)
-    yield text(20, 30, f"{front.space} on {front.task}", size=17, weight=600)
-    yield text(20, 50, f"{len(dots)} architectures · latency on {target}", fill=MUTED)
+    title = shortened(f"{front.space} on {front.task}", TITLE_SIZE, (WIDTH - 40) / BOLD)
+    yield text(20, 30, title, size=TITLE_SIZE, weight=600)
+    count = "1 architecture" if len(dots) == 1 else f"{len(dots)} architectures"
+    subtitle = shortened(f"{count} · latency on {target}", 12, LIST_LEFT - 32)
+    yield text(20, 50, subtitle, fill=MUTED)
     for tick in log_ticks(latencies):
         yield line(x(tick), TOP, x(tick), BOTTOM, GRID)
         yield text(x(tick), BOTTOM + 18, f"{tick:g}", fill=MUTED, anchor="middle")
@@ -67,18 +75,19 @@ def _chart(front: Front, target: Target, dots: list[Dot]) -> Iterator[str]:
         if LEFT < x(bound) < RIGHT:
             yield line(x(bound), TOP, x(bound), BOTTOM, INK, dash="4 4")
             yield text(x(bound) + 5, TOP + 11, f"asked ≤ {bound:g} ms", size=11)
-    yield from _dots(dots, x, y)
+    yield from _dots(front, dots, x, y)
 
 
-def _dots(dots: list[Dot], x: Scale, y: Scale) -> Iterator[str]:
+def _dots(front: Front, dots: list[Dot], x: Scale, y: Scale) -> Iterator[str]:
     for dot in dots:
         if not dot.point.on_front and not dot.point.preset:
             yield circle(x(dot.latency_ms), y(dot.quality), 3.5, FAINT, opacity=0.5)
     members = [dot for dot in dots if dot.point.on_front]
     if members:
-        first, *rest = [(x(dot.latency_ms), y(dot.quality)) for dot in members]
-        steps = "".join(f"H{right:.1f}V{down:.1f}" for right, down in rest)
-        path = f"M{first[0]:.1f},{first[1]:.1f}{steps}"
+        steps = staircase(members, front.direction)
+        first, *rest = [(x(dot.latency_ms), y(dot.quality)) for dot in steps]
+        drawn = "".join(f"H{right:.1f}V{down:.1f}" for right, down in rest)
+        path = f"M{first[0]:.1f},{first[1]:.1f}{drawn}"
         yield f'<path d="{path}" fill="none" stroke="{FRONT}" stroke-width="2"/>'
     for dot in members:
         yield circle(x(dot.latency_ms), y(dot.quality), 5.5, FRONT, title=dot.point.digest)
@@ -100,32 +109,45 @@ def _members(front: Front, dots: list[Dot]) -> Iterator[str]:
         step = (len(members) - 1) / (LIST_ROWS - 1)
         shown = [members[round(number * step)] for number in range(LIST_ROWS)]
     title = f"the front ({len(shown)} of {len(members)})" if len(shown) < len(members) else "the front"
-    yield text(LIST_LEFT, 50, title, fill=MUTED)
+    yield text(LIST_LEFT, 50, title if members else "nothing is on the front", fill=MUTED)
     yield text(LIST_LATENCY, 50, "ms", fill=MUTED, anchor="end")
     yield text(LIST_QUALITY, 50, readable_metric(front.metric), fill=MUTED, anchor="end")
     for row, dot in enumerate(shown):
         top = TOP - 8 + row * ROW_HEIGHT
-        for number, cell in enumerate(strips.cells(dot.point.architecture)):
-            left, height = LIST_LEFT + number * (CELL_WIDTH + CELL_GAP), cell.height * CELL_HEIGHT
-            yield rect(left, top, CELL_WIDTH, CELL_HEIGHT, CELL, cell.title)
-            yield rect(left, top + CELL_HEIGHT - height, CELL_WIDTH, height, cell.colour, cell.title)
-            middle = left + CELL_WIDTH / 2
-            yield text(middle, top + 15, cell.glyph, size=11, weight=700, anchor="middle", halo=True)
-        if dot.point.preset:
-            end = LIST_LEFT + dot.point.architecture.depth * (CELL_WIDTH + CELL_GAP)
-            yield text(end + 4, top + 15, f"★ {dot.point.preset}", size=10, fill=PRESET)
-        yield text(LIST_LATENCY, top + 16, f"{dot.latency_ms:.2f}", size=13, anchor="end")
-        yield text(LIST_QUALITY, top + 16, describe_quality(dot.quality), size=13, anchor="end")
+        milliseconds = f"{dot.latency_ms:.2f}"
+        yield from _strip(dot, strips, top, LIST_LATENCY - text_width(milliseconds, NUMBER_SIZE) - 6)
+        yield text(LIST_LATENCY, top + 16, milliseconds, size=NUMBER_SIZE, anchor="end")
+        yield text(LIST_QUALITY, top + 16, describe_quality(dot.quality), size=NUMBER_SIZE, anchor="end")
     yield from _legend(strips)
+
+
+def _strip(dot: Dot, strips: Strips, top: float, right: float) -> Iterator[str]:
+    """A point's layers, and its name where it has one, from the list's left to `right`."""
+    cells = strips.cells(dot.point.architecture)
+    pitch = min(CELL_WIDTH + CELL_GAP, (right - LIST_LEFT) / len(cells))
+    width = pitch * CELL_WIDTH / (CELL_WIDTH + CELL_GAP)
+    for number, cell in enumerate(cells):
+        left, height = LIST_LEFT + number * pitch, cell.height * CELL_HEIGHT
+        yield rect(left, top, width, CELL_HEIGHT, CELL, cell.title)
+        yield rect(left, top + CELL_HEIGHT - height, width, height, cell.colour, cell.title)
+        if width >= GLYPH_WIDTH:
+            yield text(
+                left + width / 2, top + 15, cell.glyph, size=11, weight=700, anchor="middle", halo=True
+            )
+    if dot.point.preset:
+        left = LIST_LEFT + len(cells) * pitch + 4
+        name = shortened(f"★ {dot.point.preset}", PRESET_SIZE, right - left)
+        yield text(left, top + 15, name, size=PRESET_SIZE, fill=PRESET)
 
 
 def _legend(strips: Strips) -> Iterator[str]:
     left, top = LIST_LEFT, HEIGHT - 62
     for cell in strips.mixer_legend():
-        width = 22 + 6.6 * len(cell.title)
+        width = 26 + text_width(cell.title, 11)
         if left + width > LIST_QUALITY:
             left, top = LIST_LEFT, top + 20
-        yield rect(left, top, 12, 12, cell.colour)
-        yield text(left + 17, top + 10, cell.title, size=11, fill=MUTED)
-        left += round(width) + 8
+        yield rect(left, top - 2, 16, 16, cell.colour)
+        yield text(left + 8, top + 10, cell.glyph, size=11, weight=700, anchor="middle", halo=True)
+        yield text(left + 21, top + 10, cell.title, size=11, fill=MUTED)
+        left += round(width) + 4
     yield text(20, HEIGHT - 8, "★ published design · bar height: feed-forward ratio", size=11, fill=MUTED)

@@ -12,6 +12,8 @@ Scale = Callable[[float], float]
 
 LEADING = (1, 1.5, 2, 3, 4, 5, 6, 8)
 """Digits of the ticks within a decade."""
+FEWEST = 3
+"""Ticks that tell a logarithmic axis from a linear one."""
 INDISTINCT = 1e-9
 """Relative difference below which values share one place, with this much room around it:"""
 ROOM = 0.1
@@ -40,17 +42,22 @@ def log_scale(values: Sequence[float], start: float, end: float) -> Scale:
 
 
 def linear_ticks(values: Sequence[float], about: int = 6) -> list[float]:
-    """Round numbers between the values, about so many."""
-    low, high = min(values), max(values)
-    rough = (high - low) / about or 0.1
-    decade = 10.0 ** math.floor(math.log10(rough))
-    step = min((lead * decade for lead in (1, 2, 5, 10)), key=lambda step: abs(math.log(step / rough)))
-    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    """Round numbers on an axis that holds the values, about so many."""
+    return _round_between(*padded(values), about)
 
 
 def log_ticks(values: Sequence[float]) -> list[float]:
-    """Round numbers between the values, several a decade."""
-    low, high = min(values), max(values)
+    """Round numbers on a logarithmic axis that holds the values: several a decade, or evenly spaced ones
+    where those are too far apart."""
+    low, high = (10.0**end for end in padded([math.log10(value) for value in values]))
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [lead * 10.0**decade for decade in decades for lead in LEADING]
-    return [tick for tick in ticks if low <= tick <= high]
+    within = [tick for tick in ticks if low <= tick <= high]
+    return within if len(within) >= FEWEST else _round_between(low, high, about=5)
+
+
+def _round_between(low: float, high: float, about: int) -> list[float]:
+    rough = (high - low) / about
+    decade = 10.0 ** math.floor(math.log10(rough))
+    step = min((lead * decade for lead in (1, 2, 5, 10)), key=lambda step: abs(math.log(step / rough)))
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from html import escape
+from unicodedata import east_asian_width
 
 from nas.report.palette import INK
 
-__all__ = ["circle", "line", "rect", "star", "text"]
+__all__ = ["circle", "line", "rect", "shortened", "star", "text", "text_width"]
 
 STAR = "M0,-7.5 L2,-2.4 L7.2,-2.4 L3,1 L4.6,6.4 L0,3.2 L-4.6,6.4 L-3,1 L-7.2,-2.4 L-2,-2.4 Z"
+
+CHARACTER = 0.58
+"""Width of an ordinary character over the size of its text; of a wide one it is 1."""
+
+
+def text_width(content: str, size: int) -> float:
+    """About how many pixels a text takes."""
+    return size * sum(1.0 if east_asian_width(one) in "WF" else CHARACTER for one in content)
+
+
+def shortened(content: str, size: int, width: float) -> str:
+    """The text, or as much of its beginning as fits into so many pixels, and an ellipsis."""
+    if text_width(content, size) <= width:
+        return content
+    while content and text_width(content + "…", size) > width:
+        content = content[:-1]
+    return content + "…" if content else ""
 
 
 def text(

@@ -120,6 +120,14 @@ def test_a_job_without_points_cannot_be_drawn_and_says_so(nas, tmp_path, format)
     assert nas("front", "latest").code == 0
 
 
+def test_bounds_that_nothing_meets_are_told_as_that(nas, job):
+    asked = ("front", "latest", "--max", "latency_ms=0.1")
+    assert "none of the 3 architectures" in nas(*asked).out
+    drawn = nas(*asked, "--format", "svg")
+    assert drawn.code == 4
+    assert "none of the 3 architectures" in drawn.err
+
+
 def test_bounds_narrow_the_front(nas, job):
     document = json.loads(nas("front", job, "--max", "latency_ms=3", "--json").out)
     on_front = [point for point in document["points"] if point["on_front"]]

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.report.labels import place_labels
-from nas.report.numbers import readable_bytes, readable_count
+from nas.report.numbers import readable_bytes, readable_count, told_apart
 from nas.report.scales import linear_scale, linear_ticks, log_scale, log_ticks, padded
+from nas.report.svg import shortened, text_width
 
 VALUES = st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=20)
 PIXELS = st.floats(0, 600)
@@ -22,18 +23,21 @@ def test_axes_hold_every_value_and_keep_their_order(values):
 
 
 @given(VALUES)
-def test_ticks_lie_within_the_values_and_are_few(values):
-    low, high = min(values), max(values)
-    slack = 1e-9 * high
-    assert all(low - slack <= tick <= high + slack for tick in linear_ticks(values) + log_ticks(values))
-    assert len(linear_ticks(values)) <= 10
-    assert padded(values)[0] < low <= high < padded(values)[1]
+def test_ticks_lie_on_the_axis_and_tell_its_scale(values):
+    low, high = padded(values)
+    assert low < min(values) <= max(values) < high
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in linear_ticks(values))
+    assert 3 <= len(linear_ticks(values)) <= 10
+    low, high = padded([math.log10(value) for value in values])
+    assert all(low - 1e-9 <= math.log10(tick) <= high + 1e-9 for tick in log_ticks(values))
+    assert len(log_ticks(values)) >= 3
 
 
 def test_ticks_are_round_numbers():
-    assert linear_ticks([1.93, 3.14]) == pytest.approx([2.0, 2.2, 2.4, 2.6, 2.8, 3.0])
+    assert linear_ticks([1.93, 3.14]) == pytest.approx([2.0, 2.2, 2.4, 2.6, 2.8, 3.0, 3.2])
     assert log_ticks([3.5, 32.0]) == [4, 5, 6, 8, 10, 15, 20, 30]
     assert log_ticks([0.08, 1.2])[0] == pytest.approx(0.08)
+    assert log_ticks([5.3, 5.3]) == pytest.approx([4.5, 5.0, 5.5, 6.0, 6.5])
 
 
 @given(st.lists(st.tuples(PIXELS, PIXELS, st.text("abc-L4", min_size=1, max_size=14)), max_size=12))
@@ -49,6 +53,24 @@ def test_names_cover_neither_each_other_nor_a_mark(marks):
 
 def test_a_name_with_room_around_it_is_placed():
     assert place_labels([(300, 300, "softmax-L4")], [], (0, 0, 600, 600))[0].side == "middle right"
+
+
+@given(st.text(max_size=60), st.floats(0, 400))
+def test_a_shortened_text_fits_and_is_a_beginning(content, width):
+    short = shortened(content, 12, width)
+    assert text_width(short, 12) <= width
+    assert short == content or (content.startswith(short[:-1]) and short[-1:] in ("", "…"))
+    assert short == content or text_width(content, 12) > width
+
+
+def test_wide_characters_are_counted_as_wide():
+    assert text_width("実験", 10) == 20 > text_width("ab", 10)
+
+
+def test_numbers_are_told_apart():
+    assert told_apart(2.1687, 2.1691) == ("2.1687", "2.1691")
+    assert told_apart(2.1, 3.25) == ("2.100", "3.250")
+    assert told_apart(2.0, 2.0) == ("2.000", "2.000")
 
 
 @given(st.floats(0, 1e15))

@@ -8,13 +8,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from nas.errors import NoSuchPoint
+from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.front import Front, Latency, Point, extent_of
 from nas.objective import Direction, Objective, Source
 from nas.report.comparison import comparisons
-from nas.report.describe import describe_point
+from nas.report.describe import describe_point, dots_of, staircase
 from nas.report.page import page
 from nas.report.picture import picture
+from nas.report.svg import text_width
 from searchspaces.architecture import Architecture, Layer
 from workers.target import Target
 
@@ -148,6 +149,78 @@ def test_fronts_of_any_length_can_be_drawn(count):
     ]
     ElementTree.fromstring(picture(front_of(points), TARGET))
     page(front_of(points))
+
+
+def texts_of(document: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(document).iter("{http://www.w3.org/2000/svg}text"))
+
+
+def test_the_line_of_a_front_passes_members_that_only_shine_elsewhere(front):
+    """Of three objectives: the second member is slower and worse than the first, but smaller."""
+    first, other = front.points[1], front.points[3]
+    worse = replace(other, on_front=True)
+    dots = dots_of(replace(front, points=(first, worse)), TARGET)
+    assert [dot.point for dot in staircase(dots, Direction.MIN)] == [first]
+    assert [dot.point for dot in staircase(dots, Direction.MAX)] == [first, worse]
+
+
+@pytest.mark.parametrize("depth", [1, 9, 40])
+def test_strips_and_names_end_before_the_latency(front, depth):
+    deep = replace(
+        front.points[2],
+        architecture=architecture(*["softmax"] * depth),
+        on_front=True,
+        preset="masformer-L40",
+    )
+    document = picture(front_of([*front.points[:2], deep]), TARGET)
+    (latency,) = (one for one in texts_of(document) if one.text == "9.00")
+    begins = float(latency.get("x")) - text_width("9.00", 13)
+    rectangles = ElementTree.fromstring(document).iter("{http://www.w3.org/2000/svg}rect")
+    cells = [one for one in rectangles if float(one.get("x")) > 680]
+    assert max(float(one.get("x")) + float(one.get("width")) for one in cells) <= begins
+    names = [one for one in texts_of(document) if (one.text or "").startswith("★ masf")]
+    assert all(float(one.get("x")) + text_width(one.text, 10) <= begins for one in names)
+
+
+def test_long_names_are_shortened(front):
+    target = Target("kitchen-laptop" * 12)
+    known = tuple(replace(p, latency_ms={str(target): p.latency_ms[str(TARGET)]}) for p in front.points)
+    named = replace(front, targets=(target,), points=known, space="a-space" * 30)
+    title, subtitle = texts_of(picture(named, target))[:2]
+    assert title.text.startswith("a-space")
+    assert title.text.endswith("…")
+    assert 20 + text_width(subtitle.text, 12) < 690
+    assert str(target) in page(named)
+
+
+def test_one_architecture_is_not_many(front):
+    assert "1 architecture · " in picture(front_of(front.points[:1]), TARGET)
+
+
+def test_a_front_of_nobody_says_so(front):
+    assert "nothing is on the front" in picture(front_of(front.points[2:]), TARGET)
+
+
+def test_bounds_that_nothing_meets_are_not_told_as_a_job_that_found_nothing(front):
+    for draw in (page, lambda front: picture(front, TARGET)):
+        with pytest.raises(NothingMeetsBounds, match="none of the 4 architectures"):
+            draw(replace(front, points=()))
+
+
+def test_the_page_tells_screen_readers_the_layers(front):
+    assert 'role="img" aria-label="window:32, 4 heads, mlp ×2; window:64, 4 heads, mlp ×2"' in page(front)
+
+
+def test_what_was_measured_is_counted_by_architectures(front):
+    assert "<b>3</b><span>measured on the device" in page(front)
+    phone = Target("phone")
+    two = tuple(
+        replace(p, latency_ms={**p.latency_ms, str(phone): Latency(1.0, 0.1, 1.0 if p.on_front else None)})
+        for p in front.points
+    )
+    assert "<b>2</b><span>measured on all 2 targets" in page(
+        replace(front, targets=(TARGET, phone), points=two)
+    )
 
 
 def test_a_front_without_points_cannot_be_drawn():
