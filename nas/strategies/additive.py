@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.chains import WORK, solve
+from nas.strategies.constrained import WORK, solve
 from nas.strategies.features import StructureFeatures
 from nas.strategies.positions import Function, Positions
 from searchspaces.encoding import Encoding, Population
@@ -73,7 +73,7 @@ class AdditiveModel:
         (m,), infinite for none. None where nothing meets them by the model, or was found to.
 
         Args:
-            work: see `nas.strategies.chains.solve`.
+            work: see `nas.strategies.constrained.solve`.
         """
         found = solve(self._chains, objective, bounds, work)
         if found is None:

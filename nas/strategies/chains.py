@@ -1,45 +1,24 @@
-"""Proved optima of sums along a chain, under bounds: what is best by a model that adds up over layers.
+"""Sums along a chain of positions, and their least ones.
 
 A chain is a sequence of positions with options; a choice of one option a position has values that are
-sums over positions and, where there are such terms, over pairs of neighbours. To minimise one value under
-bounds on others is a shortest path under resource constraints (Handler and Zang, 1980). Two ideas answer it:
-
-- the Lagrangian dual, a shortest path whose arcs also pay for resources, bounds from below what any
-  completion of a partial choice can cost; its prices are found by cutting planes (Kelley, 1960);
-- partial choices ("labels") grow position by position, and those are dropped that cannot meet the bounds,
-  cannot beat the best choice known, or are no better than another in any value. Where more are left than
-  fit, the least promising go, and the least bound among them is remembered: nothing better can exist below.
+sums over positions and, where there are such terms, over pairs of neighbours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
-import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.prices import best_prices
-
-__all__ = ["Chain", "Solution", "solve"]
+__all__ = ["TOLERANCE", "Chain", "Completions"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-WIDTHS = (100, 1_000, 10_000, 100_000, 400_000)
-"""Labels kept a position in one sweep after another, until one drops nothing that could be better."""
-WORK = 1_500_000
-"""Partial choices that a second or so allows for."""
 TOLERANCE = 1e-9
 """Relative difference below which values are equal."""
-FEW_VALUES = 3
-"""Values of a label up to which looking for dominated ones costs less than keeping them."""
-FACTORS: Index = np.random.default_rng(0).integers(-(2**63), 2**63, 64) | 1
-"""Of a multiplicative hash of a label's values."""
-PERTURBED = (0.7, 1.4)
-"""Factors on each price: near the end of a chain other prices than the best overall bound more closely."""
 
 
 @dataclass(frozen=True)
@@ -81,215 +60,7 @@ class Chain:
         )
 
 
-@dataclass(frozen=True)
-class Solution:
-    """The best choice found, and what is proved of it.
-
-    Attributes:
-        chain: which of the chains it is of.
-        options: one a position.
-        values: (m,).
-        gap: how much better, relative to its value, anything could still be; 0 where it is proved optimal.
-    """
-
-    chain: int
-    options: tuple[int, ...]
-    values: Array
-    gap: float
-
-
-def solve(chains: Sequence[Chain], objective: int, bounds: Array, work: int = WORK) -> Solution | None:
-    """The choice, in any of the chains, of the least `objective` with all values at most `bounds`.
-
-    Args:
-        objective: column of the value to minimise.
-        bounds: (m,), infinite for none.
-        work: partial choices that may be looked at: a limit of time would make the answer depend on the
-            machine.
-
-    Returns:
-        None where it is proved that nothing meets the bounds, or where nothing was found that does
-        before the limit was reached.
-    """
-    limited = [i for i in range(len(bounds)) if np.isfinite(bounds[i])]
-    searches = [_Search(chain.narrowed([objective, *limited]), bounds[limited]) for chain in chains]
-    incumbent, best = np.inf, None
-    while True:
-        least = min(range(len(searches)), key=lambda n: searches[n].least, default=None)
-        if least is None or searches[least].least >= incumbent - _slack(incumbent):
-            break
-        search = searches[least]
-        if not search.priced:
-            prices = search.price()
-            for other in searches:
-                if not other.priced:
-                    other.bound_by(prices)
-            continue
-        if work <= 0 or search.exhausted:
-            break
-        options, seen = search.sweep(incumbent)
-        work -= seen
-        if options is not None:
-            best = (least, options)
-            incumbent = float(search.chain.values(options)[0])
-    if best is None:
-        return None
-    values = chains[best[0]].values(best[1])
-    missing = max(0.0, incumbent - min(search.least for search in searches))
-    gap = missing / max(abs(incumbent), 1e-300)
-    return Solution(best[0], best[1], values, gap if gap > 10 * TOLERANCE else 0.0)
-
-
-def _slack(value: float) -> float:
-    return TOLERANCE * abs(value) if np.isfinite(value) else 0.0
-
-
-class _Search:
-    """One chain whose first value is minimised with the others within bounds (r,).
-
-    Attributes:
-        least: what is proved to be the least value that a choice may still have.
-        priced: whether its dual was solved.
-        exhausted: whether the widest sweep has been made.
-    """
-
-    def __init__(self, chain: Chain, bounds: Array) -> None:
-        self.chain = chain
-        self._bounds = bounds + TOLERANCE * np.abs(bounds)
-        self.priced, self.exhausted = False, False
-        self._sweeps = 0
-        self.least = -np.inf
-        resources = [self._completions(unit) for unit in np.eye(len(bounds) + 1)[1:]]
-        if any(completion.total > bound for completion, bound in zip(resources, self._bounds, strict=True)):
-            self.least, self.priced = np.inf, True
-        self._needs = resources
-        self.bound_by(np.zeros(len(bounds)))
-
-    def _completions(self, weights: Array) -> _Completions:
-        return _Completions(self.chain, weights)
-
-    def bound_by(self, prices: Array) -> None:
-        """Learn what these (r,) prices prove."""
-        total = self._completions(np.concatenate([[1.0], prices])).total
-        self.least = max(self.least, total - float(prices @ self._bounds))
-
-    def price(self) -> Array:
-        """Solve the dual; returns its (r,) prices."""
-        self.priced = True
-
-        def shortest(prices: Array) -> Array:
-            return self.chain.values(self._completions(np.concatenate([[1.0], prices])).path)
-
-        prices, least = best_prices(shortest, self._bounds, self._most)
-        self.least = max(self.least, least)
-        if np.isfinite(self.least):
-            varied = [prices]
-            for factor in PERTURBED:
-                varied.append(factor * prices)
-                varied += [
-                    np.where(np.arange(len(prices)) == i, factor, 1.0) * prices for i in range(len(prices))
-                ]
-            self._duals = [_Dual(self.chain, p, self._bounds) for p in np.unique(varied, axis=0)]
-            self._duals.sort(key=lambda dual: -dual.least)
-        return prices
-
-    @cached_property
-    def _most(self) -> float:
-        """No choice has a greater value: prices by which all would cost more prove that none is allowed."""
-        return -self._completions(np.eye(len(self._bounds) + 1)[0] * -1.0).total
-
-    def sweep(self, incumbent: float) -> tuple[tuple[int, ...] | None, int]:
-        """One pass over the chain, wider than the one before.
-
-        Returns:
-            The best choice below the incumbent value, if one was found, and how many were looked at.
-        """
-        width = WIDTHS[self._sweeps]
-        self._sweeps += 1
-        self.exhausted = self._sweeps == len(WIDTHS)
-        limit = incumbent - _slack(incumbent)
-        totals = self.chain.constant[None]
-        last = np.zeros(1, np.int64)
-        steps: list[tuple[Index, Index]] = []
-        dropped, seen = np.inf, 0
-        for position in range(len(self.chain.unary)):
-            seen += len(totals)
-            parents, options, totals, bound = self._grown(position, totals, last, limit)
-            seen += len(options)
-            if len(options) > width:
-                kept = self._distinct(position, options, totals)
-                parents, options, totals, bound = parents[kept], options[kept], totals[kept], bound[kept]
-            if len(options) > width:
-                order = np.argpartition(bound, width)
-                dropped = min(dropped, float(bound[order[width:]].min()))
-                kept = order[:width]
-                parents, options, totals = parents[kept], options[kept], totals[kept]
-            steps.append((parents, options))
-            last = options
-        found, reached = None, limit
-        if len(totals) and totals[:, 0].min() < limit:
-            row = int(totals[:, 0].argmin())
-            reached = float(totals[row, 0])
-            found = tuple(_traced(steps, row))
-        self.least = max(self.least, min(dropped, reached))
-        return found, seen
-
-    def _grown(
-        self, position: int, totals: Array, last: Index, limit: float
-    ) -> tuple[Index, Index, Array, Array]:
-        """Every label with every option of the next position that may still lead below the limit: its
-        parent, its option, its totals (n, 1 + r) and the bound of what it may lead to."""
-        first, *others = self._duals
-        table = self.chain.unary[position]
-        options = np.flatnonzero(first.detours[position] < limit - first.least)
-        pair = self.chain.pairs[position - 1] if position else None
-        bound = (totals @ first.weights)[:, None] + first.reach[position][options]
-        if pair is not None:
-            bound = bound + (pair[:, options] @ first.weights)[last]
-        parents, chosen = np.nonzero(bound < limit)
-        bounds = bound[parents, chosen]
-        options = options[chosen]
-        grown = totals[parents] + table[options]
-        if pair is not None:
-            grown += pair[last[parents], options]
-        allowed = np.ones(len(grown), bool)
-        for column, (need, most) in enumerate(zip(self._needs, self._bounds, strict=True), 1):
-            allowed &= grown[:, column] + need.after[position][options] <= most
-        for dual in others:
-            bounds = np.maximum(bounds, grown @ dual.weights + dual.after[position][options])
-        allowed &= bounds < limit
-        return parents[allowed], options[allowed], grown[allowed], bounds[allowed]
-
-    def _distinct(self, position: int, options: Index, totals: Array) -> Index:
-        """Labels of which no other with the same future is as good: in any value where few are compared,
-        which is quick to find out, else those equal to another in all of them (layers that swap places)."""
-        unit = TOLERANCE * np.maximum(np.abs(totals).max(0), 1e-300)
-        rounded = np.rint(totals / unit)
-        bound_to_last = position < len(self.chain.pairs) and self.chain.pairs[position] is not None
-        groups = _groups(options) if bound_to_last else [np.arange(len(options))]
-        if totals.shape[1] > FEW_VALUES:
-            keys = (rounded.astype(np.int64) * FACTORS[: totals.shape[1]]).sum(1)
-            return np.concatenate([rows[np.unique(keys[rows], return_index=True)[1]] for rows in groups])
-        return np.concatenate(
-            [rows[moocore.is_nondominated(rounded[rows], keep_weakly=False)] for rows in groups]
-        )
-
-
-def _groups(keys: Index) -> list[Index]:
-    """Positions of equal keys."""
-    order = np.argsort(keys, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
-
-
-def _traced(steps: list[tuple[Index, Index]], row: int) -> list[int]:
-    options = []
-    for parents, chosen in reversed(steps):
-        options.append(int(chosen[row]))
-        row = int(parents[row])
-    return options[::-1]
-
-
-class _Completions:
+class Completions:
     """Shortest completions of a chain whose values are weighted by (m,) weights (Viterbi, 1967).
 
     Attributes:
@@ -328,37 +99,3 @@ class _Completions:
         for onward in self._next:
             options.append(int(onward[options[-1]]))
         return options
-
-
-class _Dual:
-    """What prices prove of every partial choice.
-
-    Attributes:
-        weights: (1 + r,) of the values: 1, then the prices.
-        least: that a whole choice within the bounds costs.
-        reach: of each position, (options,) what added to a label's weighted totals bounds all that it may
-            lead to through an option.
-        after: the same once the option is counted in the totals.
-        detours: of each position, (options,) by how much the least of a choice with that option exceeds
-            the least of all.
-    """
-
-    def __init__(self, chain: Chain, prices: Array, bounds: Array) -> None:
-        self.weights = np.concatenate([[1.0], prices])
-        completions = _Completions(chain, self.weights)
-        paid = float(prices @ bounds)
-        self.least = completions.total - paid
-        self.after = [after - paid for after in completions.after]
-        self.reach = [cost + after for cost, after in zip(completions.costs, self.after, strict=True)]
-        self.detours = []
-        before = np.full(len(completions.costs[0]) if completions.costs else 1, completions.constant)
-        for position, reach in enumerate(self.reach):
-            self.detours.append(before + reach - self.least)
-            if position < len(chain.pairs):
-                so_far = before + completions.costs[position]
-                pair = chain.pairs[position]
-                following = len(completions.costs[position + 1])
-                if pair is None:
-                    before = np.full(following, so_far.min())
-                else:
-                    before = (so_far[:, None] + pair @ self.weights).min(0)

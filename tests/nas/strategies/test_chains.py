@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.strategies.chains import Chain, solve
+from nas.strategies.chains import Chain
+from nas.strategies.constrained import solve
+from nas.strategies.counts import CountSearch, are_alike
 
 SEEDS = st.integers(0, 10**6)
 
@@ -105,3 +107,50 @@ def test_no_chain_and_no_position():
 def test_pair_terms_must_fit():
     with pytest.raises(ValueError, match="one fewer"):
         Chain(np.zeros(1), (np.zeros((2, 1)),) * 2, ())
+
+
+@given(SEEDS, st.integers(2, 4), st.integers(1, 2), st.integers(2, 4), st.booleans(), st.floats(0.01, 0.9))
+@settings(max_examples=60, deadline=None)
+def test_counts_of_options_answer_where_positions_are_alike(seed, values, kinds, each, ties, share):
+    """Whatever the first value is, of which positions may differ."""
+    rng = np.random.default_rng(seed)
+    chain = alike(rng, values, kinds, each, ties)
+    assert are_alike(chain.narrowed(range(values)))
+    all_values = everything(chain)
+    bounds = np.quantile(all_values, share, axis=0)[1:]
+    search = CountSearch(chain, bounds)
+    while not search.exhausted and search.sweeps < len(search.widths):
+        search.sweeps += 1  # to the last, whatever earlier ones would prove
+    options, _ = search.sweep(np.inf)
+    expected = least([chain], 0, np.append(np.inf, bounds))
+    if expected == np.inf:
+        assert options is None
+        assert search.least == np.inf
+        return
+    assert (chain.values(options)[1:] <= bounds + 1e-6).all()
+    assert chain.values(options)[0] == pytest.approx(expected, abs=1e-6)
+    assert search.least == pytest.approx(expected, abs=1e-6)
+
+
+def alike(rng: np.random.Generator, values: int, kinds: int, each: int, ties: bool) -> Chain:
+    tables = []
+    for _ in range(kinds):
+        shape = (int(rng.integers(1, 4)), values)
+        kind = rng.integers(0, 3, shape).astype(float) if ties else rng.normal(size=shape)
+        for _ in range(each):
+            table = kind.copy()
+            if rng.random() < 0.7:
+                table[:, 0] = rng.normal(size=len(table))
+            tables.append(table)
+    order = rng.permutation(len(tables))
+    return Chain(rng.normal(size=values), tuple(tables[n] for n in order), (None,) * (len(tables) - 1))
+
+
+def test_alike_positions_are_proved_at_full_size():
+    rng = np.random.default_rng(7)
+    table = rng.random((16, 4))
+    unary = tuple(table * [1.0 + 0.4 * np.sin(layer), 1.0, 1.0, 1.0] for layer in range(80))
+    bounds = 80 * (0.3 * table[:, 1:].min(0) + 0.7 * table[:, 1:].mean(0))
+    found = solve([Chain(np.zeros(4), unary, (None,) * 79)], 0, np.append(np.inf, bounds))
+    assert found.gap == 0
+    assert (found.values[1:] <= bounds * (1 + 1e-8)).all()
