@@ -21,6 +21,7 @@ from workers.errors import (
     TransferFailed,
     WorkerError,
 )
+from workers.tls import TlsFileError
 
 __all__ = [
     "Busy",
@@ -229,6 +230,8 @@ def as_nas_error(error: Exception) -> NasError:
         return error
     if isinstance(error, SpaceError):
         return InvalidSpec(error.problems)
+    if isinstance(error, TlsFileError):
+        return InvalidSpec([Problem("tls", str(error))])
     for kind, mapped in _OF_WORKERS.items():
         if isinstance(error, kind):
             return mapped(str(error))

@@ -1,7 +1,8 @@
-"""Files that exist whole or not at all."""
+"""Files that exist whole or not at all, and that one process at a time rewrites."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 from nas.errors import InvalidSpec, StoreUnavailable
 from searchspaces.errors import Problem
 
-__all__ = ["sync_folder", "write_folder_whole", "write_whole"]
+__all__ = ["alone_in", "sync_folder", "write_folder_whole", "write_whole"]
 
 
 def sync_folder(folder: Path) -> None:
@@ -21,6 +22,26 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait for every other block of this kind for the same folder, in whatever process of this host; for who
+    reads a file, changes it and writes it whole. The folder is made where there is none.
+
+    Raises:
+        StoreUnavailable: there can be no such folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot use the folder {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 

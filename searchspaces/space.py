@@ -263,15 +263,19 @@ def load_space(source: str | Path | Mapping[str, Any]) -> SearchSpace:
     if isinstance(source, Mapping):
         data: Any = source
     else:
-        shipped = LIBRARY / f"{source}.yaml"
-        path = shipped if shipped.is_file() else Path(source)
+        path = LIBRARY / f"{source}.yaml" if str(source) in space_names() else Path(source)
         try:
-            data = yaml.safe_load(path.read_text())
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             accepted = f"accepted: one of {space_names()}, a path to a YAML file, or the declaration itself"
-            raise SpaceError([Problem("space", f"no space {str(source)!r}; {accepted}")]) from error
-        except yaml.YAMLError as error:
-            raise SpaceError([Problem("space", f"{path} is not YAML: {error}")]) from error
+            raise SpaceError([Problem("space", f"no space {str(source)!r:.80}; {accepted}")]) from error
+        except (
+            yaml.YAMLError,
+            ValueError,
+        ) as error:  # YAML's dates and numbers raise ValueError, as text does
+            raise SpaceError([Problem("space", f"{str(path)!r:.80} is not YAML: {error}")]) from error
+        except RecursionError as error:
+            raise SpaceError([Problem("space", f"{str(path)!r:.80} is nested too deeply")]) from error
     try:
         return SearchSpace(SpaceSpec.model_validate(data))
     except ValidationError as error:

@@ -38,14 +38,20 @@ def add(
     [dim]nas token add ada --file tokens.json[/dim]
     [dim]nas token add lab-phone --role worker[/dim]
     """
+    from pydantic import ValidationError
+
     from nas.errors import InvalidSpec
     from nas.service.auth import Limits, Role, Tokens
     from searchspaces.errors import Problem
+    from searchspaces.space import problems_of
 
     if role not in list(Role):
         raise InvalidSpec([Problem("role", f"{role!r}; accepted: {', '.join(Role)}")])
     given = {"jobs": jobs, "requests_per_second": rate}
-    limits = Limits.model_validate({name: value for name, value in given.items() if value is not None})
+    try:
+        limits = Limits.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise InvalidSpec(problems_of(error, "limits")) from error
     print(Tokens(file).add(name, Role(role), limits))
     error_console().print(f"a token for {role} [bold]{name}[/] in {file}; it cannot be shown again")
 
@@ -96,7 +102,7 @@ def certs(
             show_default="localhost, 127.0.0.1",
         ),
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="For which they hold.")] = 365,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="For which they hold.")] = 365,
 ) -> None:
     """Make a certificate authority for development, and certificates for a service and its clients.
 

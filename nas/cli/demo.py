@@ -69,7 +69,7 @@ def _write_plot(front: Front, path: Path) -> Path:
     from nas.report.page import page
 
     with write_whole(path) as temporary:
-        temporary.write_text(page(front))
+        temporary.write_text(page(front), encoding="utf-8")
     return path
 
 

@@ -63,7 +63,7 @@ def write_or_print(content: str | dict[str, Any], out: Path | None) -> None:
     from nas.files import write_whole
 
     with write_whole(out) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
     error_console().print(f"written to {out}", markup=False, soft_wrap=True)
 
 

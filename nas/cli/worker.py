@@ -29,8 +29,18 @@ def worker(
 
     [dim]nas worker --connect 192.168.0.10:7071 --device kitchen-laptop[/dim]
     """
+    from nas.errors import InvalidSpec
+    from nas.service.auth import authorization
+    from searchspaces.errors import Problem
     from workers.agent import run_worker
+    from workers.target import Target
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     settings = settings_of(context)
+    if settings.token is not None:
+        authorization(settings.token)  # a token that no call can carry would be tried for ever
+    try:
+        Target(device)
+    except ValueError as error:
+        raise InvalidSpec([Problem("--device", str(error))]) from error
     run_worker(connect, device, token=settings.token, tls=settings.tls)

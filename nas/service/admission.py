@@ -148,8 +148,11 @@ def _confine(pattern: Any, root: Path | None) -> str:
     if pattern.startswith("~") or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise ValueError(outside)
     root = root.resolve()
-    names = [pattern] if (root / pattern).exists() else glob(pattern, root_dir=root, recursive=True)
-    # A symbolic link within the root may lead out of it.
-    if not all((root / name).resolve().is_relative_to(root) for name in names):
-        raise ValueError(outside)
+    try:
+        names = [pattern] if (root / pattern).exists() else glob(pattern, root_dir=root, recursive=True)
+        # A symbolic link within the root may lead out of it.
+        if not all((root / name).resolve().is_relative_to(root) for name in names):
+            raise ValueError(outside)
+    except OSError as error:
+        raise ValueError(f"{pattern!r:.80}: {error.strerror}") from error
     return str(root / pattern)

@@ -18,11 +18,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nas.errors import InvalidSpec, StoreUnavailable, Unauthenticated
-from nas.files import write_whole
+from nas.files import alone_in, write_whole
 from searchspaces.errors import Problem
 from searchspaces.space import problems_of
 
-__all__ = ["ANYONE", "SCHEME", "Identity", "Limits", "Role", "Tokens"]
+__all__ = ["ANYONE", "SCHEME", "Identity", "Limits", "Role", "Tokens", "authorization"]
 
 SCHEME = "Bearer "
 
@@ -54,7 +54,7 @@ class Limits(_Frozen):
     """
 
     jobs: int = Field(default=20, ge=0)
-    requests_per_second: float = Field(default=200.0, gt=0)
+    requests_per_second: float = Field(default=200.0, gt=0, allow_inf_nan=False)
     streams: int = Field(default=64, ge=0)
 
 
@@ -80,6 +80,19 @@ class _Entry(Identity):
 
 class _Document(_Frozen):
     tokens: tuple[_Entry, ...] = ()
+
+
+def authorization(token: str) -> str:
+    """How a token is shown: the ``authorization`` metadata of a call.
+
+    Raises:
+        InvalidSpec: it has characters that no token has, and that no call can carry.
+    """
+    if not (token.isascii() and token.isprintable()):
+        raise InvalidSpec(
+            [Problem("token", "it has other characters than a token; accepted: as nas token add printed it")]
+        )
+    return f"{SCHEME}{token}"
 
 
 class Tokens:
@@ -129,15 +142,16 @@ class Tokens:
         Raises:
             InvalidSpec: the name is taken or is not a name.
         """
-        entries = self._read()
-        if any(entry.name == name for entry in entries):
-            raise InvalidSpec([Problem("name", f"{name!r} has a token already; remove it first")])
         token = secrets.token_urlsafe(32)
         try:
             entry = _Entry(name=name, role=role, limits=limits or Limits(), sha256=_digest(token))
         except ValidationError as error:
             raise InvalidSpec(problems_of(error)) from error
-        self._write([*entries, entry])
+        with alone_in(self._path.parent):
+            entries = self._read()
+            if any(entry.name == name for entry in entries):
+                raise InvalidSpec([Problem("name", f"{name!r} has a token already; remove it first")])
+            self._write([*entries, entry])
         return token
 
     def remove(self, name: str) -> None:
@@ -146,12 +160,13 @@ class Tokens:
         Raises:
             InvalidSpec: nobody has that name.
         """
-        entries = self._read()
-        kept = [entry for entry in entries if entry.name != name]
-        if len(kept) == len(entries):
-            accepted = ", ".join(entry.name for entry in entries) or "none, there is no token yet"
-            raise InvalidSpec([Problem("name", f"no token of {name!r}; accepted: {accepted}")])
-        self._write(kept)
+        with alone_in(self._path.parent):
+            entries = self._read()
+            kept = [entry for entry in entries if entry.name != name]
+            if len(kept) == len(entries):
+                accepted = ", ".join(entry.name for entry in entries) or "none, there is no token yet"
+                raise InvalidSpec([Problem("name", f"no token of {name!r}; accepted: {accepted}")])
+            self._write(kept)
 
     def _load(self) -> dict[str, Identity]:
         with self._lock:

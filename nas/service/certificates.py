@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from nas.errors import InvalidSpec
 from nas.files import write_whole
+from searchspaces.errors import Problem
 
 __all__ = ["make_certificates"]
 
@@ -32,8 +34,10 @@ def make_certificates(folder: Path, hosts: Sequence[str], days: int = 365) -> di
         The files by name.
 
     Raises:
+        InvalidSpec: a host is neither a name nor an address; nothing is written.
         StoreUnavailable: the folder cannot be written to.
     """
+    alternatives = [_alternative(host) for host in hosts]
     until = datetime.now(UTC) + timedelta(days=days)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = _name("nas development authority")
@@ -45,8 +49,8 @@ def make_certificates(folder: Path, hosts: Sequence[str], days: int = 365) -> di
     )
     files = _write(folder, AUTHORITY, authority, authority_key)
     for role, usage, names in (
-        (SERVER, ExtendedKeyUsageOID.SERVER_AUTH, hosts),
-        (CLIENT, ExtendedKeyUsageOID.CLIENT_AUTH, ()),
+        (SERVER, ExtendedKeyUsageOID.SERVER_AUTH, alternatives),
+        (CLIENT, ExtendedKeyUsageOID.CLIENT_AUTH, []),
     ):
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
@@ -59,9 +63,7 @@ def make_certificates(folder: Path, hosts: Sequence[str], days: int = 365) -> di
             )
         )
         if names:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False
-            )
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         files |= _write(folder, role, builder.sign(authority_key, hashes.SHA256()), key)
     return files
 
@@ -104,7 +106,12 @@ def _alternative(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        pass  # a name then
+    try:
         return x509.DNSName(host)
+    except ValueError as error:
+        accepted = "accepted: an address, or a name in ASCII (xn--… of others)"
+        raise InvalidSpec([Problem("host", f"{host!r} is no name; {accepted}")]) from error
 
 
 def _write(

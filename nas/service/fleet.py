@@ -13,12 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nas.errors import NoWorker, ServiceUnavailable
+from nas.errors import NoWorker, as_nas_error
 from nas.service.door import WorkerDoor
 from workers.errors import WorkerError
 from workers.request import MeasurementRequest, Outcome
 from workers.server import WorkerServer
 from workers.target import Target
+from workers.tls import TlsFileError
 
 __all__ = ["LOCAL_DEVICE", "EmbeddedFleet"]
 
@@ -87,8 +88,8 @@ class EmbeddedFleet:
             if self._address is None:
                 try:
                     self._address = self._server.start()
-                except WorkerError as error:
-                    raise ServiceUnavailable(str(error)) from error
+                except (WorkerError, TlsFileError) as error:
+                    raise as_nas_error(error) from error
             return self._address
 
     def serves(self, target: Target) -> bool:

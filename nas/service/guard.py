@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-from nas.errors import DeadlineExceeded, Forbidden, LimitExceeded, NasError, ServiceFault
+from nas.errors import DeadlineExceeded, Forbidden, LimitExceeded, NasError, ServiceFault, ServiceUnavailable
 from nas.service.auth import ANYONE, Identity, Role, Tokens
 from nas.service.faults import DETAIL_KEY, detail_of, status_of
 from nas.service.metrics import Metrics
@@ -26,6 +26,10 @@ CALLER: ContextVar[Identity] = ContextVar("CALLER")
 
 GUARDED = "/nas.rpc.v1."
 """Health must answer probes that have no token, and reflection tells what is public anyway."""
+
+ANSWERED = ("grpc-retry-pushback-ms", "-1")
+"""Tells a client's gRPC that this is the answer: to ask again at once would only wait once more for the same
+worker or the same store. What was not heard, or a service that is not ready, is asked again."""
 
 LONGEST_SECONDS = 900.0
 """A call that sets no deadline gets this one."""
@@ -103,7 +107,8 @@ class Guard(grpc.aio.ServerInterceptor):
         except Exception as raised:  # noqa: BLE001 -- a defect ends its own call, not the service
             error = _for_the_caller(raised, method)
             status, details = status_of(error)
-            await context.abort(status, details, ((DETAIL_KEY, detail_of(error)),))
+            answered = () if isinstance(error, ServiceUnavailable) else (ANSWERED,)
+            await context.abort(status, details, ((DETAIL_KEY, detail_of(error)), *answered))
         finally:
             seconds = time.perf_counter() - began
             self._metrics.requests.labels(method, status.name).inc()

@@ -8,7 +8,12 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from nas.errors import InvalidSpec
+from searchspaces.errors import Problem
+
 __all__ = ["JsonLines", "log_as_json"]
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 FIELDS = ("job", "target", "device", "method", "status", "seconds", "caller")
 """What a record may say besides its message, given as `extra`."""
@@ -35,7 +40,13 @@ class JsonLines(logging.Formatter):
 
 
 def log_as_json(level: str = "INFO") -> None:
-    """Send this project's records to stderr as JSON lines."""
+    """Send this project's records to stderr as JSON lines.
+
+    Raises:
+        InvalidSpec: there is no such level.
+    """
+    if level not in LEVELS:
+        raise InvalidSpec([Problem("log-level", f"{level!r}; accepted: {', '.join(LEVELS)}")])
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name in ("nas", "workers"):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from nas.errors import InvalidSpec, ServiceUnavailable, StoreUnavailable
+from nas.errors import InvalidSpec, ServiceUnavailable, StoreUnavailable, as_nas_error
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, JobSpec, JobStatus, TargetProfile, load_job_spec
 from nas.optimum import Optimum
@@ -22,11 +22,11 @@ from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service import convert
 from nas.service.api import EventBatch, Service
-from nas.service.auth import Identity
+from nas.service.auth import Identity, authorization
 from nas.service.faults import error_of_call
 from nas.service.transfer import receive_folder
 from searchspaces.architecture import Architecture
-from searchspaces.errors import Problem, SpaceError
+from searchspaces.errors import SpaceError
 from searchspaces.space import load_space, space_names
 from workers.measurement import Measurement
 from workers.target import Target
@@ -92,6 +92,9 @@ class RemoteService(Service):
         token: shown with every call.
         tls: None for plain text.
         patience: seconds for which a watch goes on trying to reach the service.
+
+    Raises:
+        InvalidSpec: no service makes such a token, or a file of `tls` cannot be read.
     """
 
     def __init__(
@@ -102,7 +105,7 @@ class RemoteService(Service):
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self.server = server
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._metadata = (("authorization", authorization(token)),) if token else ()
         self._patience = patience
         self._channel = _channel(server, tls)
         self._stub = rpc.SearchServiceStub(self._channel)
@@ -333,13 +336,17 @@ def _channel(server: str, tls: ClientTls | None) -> grpc.Channel:
     try:
         return grpc.secure_channel(server, tls.credentials(), CLIENT_OPTIONS)
     except TlsFileError as error:
-        raise InvalidSpec([Problem("tls", str(error))]) from error
+        raise as_nas_error(error) from error
 
 
 def _name_or_declaration(space: str, relative_to: Path) -> str | dict[str, Any]:
     """A name that the service may know, or the content of a file here."""
     path = relative_to / space
-    if space in space_names() or not path.is_file():
+    try:
+        is_file = space not in space_names() and path.is_file()
+    except OSError:  # longer than any name: the service says what is accepted
+        is_file = False
+    if not is_file:
         return space
     try:
         return load_space(path).spec.model_dump(mode="json")

@@ -13,7 +13,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from nas.errors import InvalidSpec, NasError, ServiceUnavailable
+from nas.errors import InvalidSpec, NasError, ServiceUnavailable, as_nas_error
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.api import Service
@@ -150,7 +150,7 @@ class SearchServer:
             else:
                 port = server.add_secure_port(self._bind, self._tls.credentials())
         except TlsFileError as error:
-            raise InvalidSpec([Problem("tls", str(error))]) from error
+            raise as_nas_error(error) from error
         except RuntimeError as error:
             raise ServiceUnavailable(f"cannot listen on {self._bind}: {error}") from error
         return f"{self._bind.rpartition(':')[0]}:{port}"

@@ -57,6 +57,7 @@ def test_data_below_the_root_is_accepted_and_made_absolute(root: Path, path: Any
 @pytest.mark.parametrize(
     "path",
     [
+        "x" * 300,
         "/etc/passwd",
         "~/x",
         "~root/x",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -49,6 +50,15 @@ def test_nobody_else_comes_in(tokens: Tokens, shown: str | None) -> None:
     token = tokens.add("ada", Role.USER)
     with pytest.raises(Unauthenticated):
         tokens.identify(shown if shown is None else shown.format(token))
+
+
+def test_tokens_made_at_once_are_all_kept(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    with ThreadPoolExecutor(8) as several:
+        made = list(several.map(lambda n: Tokens(file).add(f"user-{n}", Role.USER), range(24)))
+    assert {Tokens(file).identify(f"Bearer {token}").name for token in made} == {
+        f"user-{n}" for n in range(24)
+    }
 
 
 def test_a_token_taken_back_counts_at_once(tokens: Tokens) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +76,40 @@ def test_serving_needs_tokens_to_be_reached_from_elsewhere(nas: Any, tmp_path: P
     assert "accepted without tokens: 127.0.0.1" in error
     assert nas("--home", str(tmp_path), "serve", "--key", "x.pem")[0] == 2
     assert nas("health")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (["token", "add", "x", "--file", "t.json", "--jobs", "-1"], "limits.jobs"),
+        (["token", "add", "x", "--file", "t.json", "--rate", "inf"], "limits.requests_per_second"),
+        (["serve", "--log-level", "LOUD"], "log-level"),
+        (["serve", "--parallel", "0", "--certificate", "no.pem", "--key", "no.key"], "tls"),
+        (["certs", "made", "--host", "zürich"], "host"),
+        (["worker", "--connect", "127.0.0.1:1", "--device", "a b"], "--device"),
+        (["--token", "zürich", "worker", "--connect", "127.0.0.1:1"], "token"),
+        (["--authority", "no.pem", "worker", "--connect", "127.0.0.1:1"], "tls"),
+        (["--token", "zürich", "--server", "127.0.0.1:1", "jobs"], "token"),
+        (["presets", "x" * 300], "space"),
+        (["--server", "127.0.0.1:1", "submit", "nothing.yaml"], "cannot read nothing.yaml"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_what_was_asked_wrongly_is_the_askers_to_mend(
+    nas: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, errors = nas(*arguments)
+    assert (code, f"error: {path}" in errors) == (2, True), errors
+    assert not list(tmp_path.glob("[!.]*")), "nothing is made"
+
+
+def test_a_front_is_written_as_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    code = (
+        "import sys; from pathlib import Path; from nas.cli.output import write_or_print; "
+        "write_or_print('\\u2605', Path(sys.argv[1]))"
+    )
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, "-c", code, out], env=plain, check=True)
+    assert out.read_text(encoding="utf-8") == "★"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from nas.errors import InvalidSpec, NasError, ServiceFault, ServiceUnavailable, leaves
+from nas.errors import InvalidSpec, NasError, NoWorker, ServiceFault, ServiceUnavailable, leaves
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.faults import DETAIL_KEY, DETAIL_LIMIT
@@ -78,3 +78,19 @@ def test_an_error_in_a_stream_arrives_too(served) -> None:
         served.client.front("missing")
     with pytest.raises(NasError, match="no job 'missing'"):
         list(served.client.watch("missing"))
+
+
+def test_what_was_answered_is_not_asked_again(served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC repeats what is unavailable: each time a caller would wait a minute for a worker."""
+    asked = []
+
+    def job(job_id: str) -> None:
+        asked.append(job_id)
+        raise NoWorker("nobody serves it")
+
+    monkeypatch.setattr(served.service, "job", job)
+    with pytest.raises(NoWorker):
+        served.client.job("any")
+    with pytest.raises(NoWorker):
+        list(served.client.watch("other"))
+    assert asked == ["any", "other"]
