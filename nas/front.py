@@ -40,15 +40,18 @@ class Latency:
         predicted, predicted_std: what the predictor said when the point was verified (before its
             own measurement taught it).
         measured, measured_std: what the device said; None until it was asked.
+        slowdown: times that the device was slower than undisturbed while it measured, by its control
+            models; divided out of `measured`.
     """
 
     predicted: float
     predicted_std: float
     measured: float | None = None
     measured_std: float | None = None
+    slowdown: float = 1.0
 
     def __post_init__(self) -> None:
-        _refuse_nan(self, ("predicted", "predicted_std", "measured", "measured_std"))
+        _refuse_nan(self, ("predicted", "predicted_std", "measured", "measured_std", "slowdown"))
 
     @property
     def best_known(self) -> float:
@@ -134,6 +137,7 @@ class Point:
                     "predicted_std": latency.predicted_std,
                     "measured": latency.measured,
                     "measured_std": latency.measured_std,
+                    "slowdown": latency.slowdown,
                 }
                 for target, latency in self.latency_ms.items()
             },

@@ -105,18 +105,18 @@ def undisturbed(readings: Vector) -> float:
     return float(np.quantile(readings, 0.25, method="lower")) if len(readings) else 1.0
 
 
-def speeds_between_controls(before: Vector, after: Vector) -> tuple[Vector, Vector]:
+def speeds_between_controls(before: Vector, after: Vector, usual: float) -> tuple[Vector, Vector]:
     """How slow a device was between readings of control models.
 
     Args:
         before, after: (n,) what a control took, relative to any fixed time of its own, before and after each
             stretch of measurements.
+        usual: the same of the undisturbed device.
 
     Returns:
         (n,) factors over the undisturbed device, and (n,) logarithms of how far the device changed within
         the stretch.
     """
-    usual = undisturbed(np.concatenate([before, after]))
     return np.sqrt(before * after) / usual, np.abs(np.log(after / before))
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workers.target import Target
 
-__all__ = ["Measurement", "MeasurementError"]
+__all__ = ["Measurement", "MeasurementError", "Reading"]
 
 
 class MeasurementError(ValueError):
     """A worker reported something that cannot be a measurement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a device said of a model once: see `Measurement`."""
+
+    latency_ms: float
+    error_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,8 @@ class Measurement:
     Attributes:
         digest: of the architecture.
         target: where it ran.
-        latency_ms: median time of one call, drift divided out by the interleaved reference model.
+        latency_ms: median time of one call, drift divided out by the interleaved reference model; the
+            number that everything is computed with.
         spread_ms: half the distance between the 16th and 84th percentile of single calls.
         error_ms: standard error of `latency_ms`.
         wall_ms: median wall-clock time of the same calls, drift left in.
@@ -34,6 +43,11 @@ class Measurement:
         noisy: the standard error stayed above the protocol's goal when the cap was reached, or the device
             was so busy that disturbed calls had to count.
         measured_at: seconds since the epoch by the service's clock; 0 until the service has it.
+        slowdown: times that the device was slower than undisturbed, by control models read around this
+            measurement; divided out of `latency_ms` and `error_ms`. 1 where they told nothing.
+        first: what the device said first, where control models told that it was disturbed then: it gave way
+            to a second reading, or its slowdown was divided out. All but latency, error and slowdown are
+            of that first measurement.
     """
 
     digest: str
@@ -49,9 +63,11 @@ class Measurement:
     rejected: int
     noisy: bool
     measured_at: float = 0.0
+    slowdown: float = 1.0
+    first: Reading | None = None
 
     def __post_init__(self) -> None:
-        for name in ("latency_ms", "wall_ms", "reference_ms", "drift"):
+        for name in ("latency_ms", "wall_ms", "reference_ms", "drift", "slowdown"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise MeasurementError(
@@ -65,3 +81,19 @@ class Measurement:
                 )
         if self.repeats < 1:
             raise MeasurementError(f"repeats is {self.repeats} for {self.digest}; at least 1 is accepted")
+
+    @property
+    def as_first_read(self) -> Reading:
+        """What the device said first, whatever control models told of it."""
+        return self.first or Reading(self.latency_ms, self.error_ms)
+
+    def corrected(self, reading: Reading, slowdown: float) -> Measurement:
+        """With another reading in place of the first, its slowdown divided out."""
+        first = self.as_first_read
+        return replace(
+            self,
+            latency_ms=reading.latency_ms / slowdown,
+            error_ms=reading.error_ms / slowdown,
+            slowdown=slowdown,
+            first=None if (reading, slowdown) == (first, 1.0) else first,
+        )

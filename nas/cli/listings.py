@@ -133,7 +133,9 @@ def measurements_table(rows: Sequence[dict[str, Any]]) -> Table:
     """One row a measurement."""
     architectures = [Architecture.from_dict(row["architecture"]) for row in rows]
     strips = Strips(architectures)
-    numbers = ("ms", "±", "drift", "MB")
+    # Only a target that was disturbed has the columns.
+    disturbed = ("first\nms", "slowdown") if any(row["first"] for row in rows) else ()
+    numbers = ("ms", "±", *disturbed, "drift", "MB")
     table = plain_table("layers", "digest", *numbers, "", "measured", right=numbers)
     for row, architecture in zip(rows, architectures, strict=True):
         table.add_row(
@@ -141,12 +143,19 @@ def measurements_table(rows: Sequence[dict[str, Any]]) -> Table:
             row["digest"][:8],
             f"{row['latency_ms']:.3f}",
             f"{row['error_ms']:.3f}",
+            *(_disturbed(row) if disturbed else ()),
             f"{row['drift']:.2f}",
             f"{row['peak_memory_bytes'] / 1e6:.0f}",
             "noisy" if row["noisy"] else "",
             _local_time(row["measured_at"]),
         )
     return table
+
+
+def _disturbed(row: dict[str, Any]) -> tuple[str, str]:
+    """What was read first, and the slowdown that was divided out; blank where the device was undisturbed."""
+    first, slowdown = row["first"], row["slowdown"]
+    return f"{first['latency_ms']:.3f}" if first else "", "" if slowdown == 1.0 else f"÷{slowdown:.2f}"
 
 
 CATALOGUE_TABLES = {"spaces": spaces_table, "tasks": tasks_table, "presets": presets_table}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,9 @@ def measurements(
 ) -> None:
     """List the targets that were measured, or everything that was measured on one.
 
+    Where control models told that the device was disturbed, what it said first is shown beside what stands in
+    for it: a second measurement, or the first with the slowdown divided out.
+
     [dim]nas measurements[/dim]
     [dim]nas measurements local-cpu/onnxruntime/fp32/1t/prefill/b1/n1024 --json > table.json[/dim]
     """
@@ -41,6 +45,8 @@ def measurements(
                     "error_ms": found.error_ms,
                     "wall_ms": found.wall_ms,
                     "drift": found.drift,
+                    "slowdown": found.slowdown,
+                    "first": None if found.first is None else asdict(found.first),
                     "peak_memory_bytes": found.peak_memory_bytes,
                     "noisy": found.noisy,
                     "measured_at": found.measured_at,

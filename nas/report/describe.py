@@ -90,13 +90,15 @@ def known_latency(point: Point, target: Target) -> float | None:
 
 
 def describe_latency(latency: Latency | None) -> tuple[str, str]:
-    """Predicted and measured milliseconds, e.g. ``("3.20±0.05", "3.14±0.02")``; a dash where unknown."""
+    """Predicted and measured milliseconds, e.g. ``("3.20±0.05", "3.14±0.02")``; a dash where unknown. A
+    measurement from which a slowdown of the device was divided out says so: ``"3.14±0.02 (÷1.22)"``."""
     if latency is None:
         return UNKNOWN, UNKNOWN
     predicted = f"{latency.predicted:.2f}±{latency.predicted_std:.2f}"
     if latency.measured is None:
         return predicted, UNKNOWN
-    return predicted, f"{latency.measured:.2f}±{latency.measured_std or 0.0:.2f}"
+    divided = "" if latency.slowdown == 1.0 else f" (÷{latency.slowdown:.2f})"
+    return predicted, f"{latency.measured:.2f}±{latency.measured_std or 0.0:.2f}{divided}"
 
 
 def describe_quality(value: float | None) -> str:

@@ -22,7 +22,7 @@ from nas.objective import Direction, Objective, Source
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from searchspaces.architecture import Architecture, Layer
-from workers.measurement import Measurement, MeasurementError
+from workers.measurement import Measurement, MeasurementError, Reading
 from workers.target import Phase, Target, Workload
 
 __all__ = [
@@ -246,6 +246,7 @@ _MEASURED = (
     "rejected",
     "noisy",
     "measured_at",
+    "slowdown",
 )
 """Fields of a measurement that carry one name and one meaning on both sides."""
 
@@ -253,15 +254,21 @@ _MEASURED = (
 def measurement_to_message(architecture: Architecture, measurement: Measurement) -> pb.Measurement:
     """Inverse of `measurement_from_message`; the target is the request's."""
     fields = {name: getattr(measurement, name) for name in _MEASURED}
-    return pb.Measurement(architecture=architecture_to_message(architecture), **fields)
+    message = pb.Measurement(architecture=architecture_to_message(architecture), **fields)
+    if measurement.first is not None:
+        message.first.CopyFrom(
+            pb.Reading(latency_ms=measurement.first.latency_ms, error_ms=measurement.first.error_ms)
+        )
+    return message
 
 
 def measurement_from_message(message: pb.Measurement, target: Target) -> tuple[Architecture, Measurement]:
     """Inverse of `measurement_to_message`, of a target that was asked for."""
     architecture = architecture_from_message(message.architecture)
     fields = {name: getattr(message, name) for name in _MEASURED}
+    first = Reading(message.first.latency_ms, message.first.error_ms) if message.HasField("first") else None
     try:
-        return architecture, Measurement(digest=architecture.digest, target=target, **fields)
+        return architecture, Measurement(digest=architecture.digest, target=target, first=first, **fields)
     except MeasurementError as error:
         raise Incompatible(f"not a measurement: {error}") from error
 
@@ -342,6 +349,7 @@ def _latency_to_message(latency: Latency) -> pb.Latency:
         predicted_std=latency.predicted_std,
         measured=latency.measured,
         measured_std=latency.measured_std,
+        slowdown=latency.slowdown,
     )
 
 
@@ -351,6 +359,7 @@ def _latency_from_message(message: pb.Latency) -> Latency:
         predicted_std=message.predicted_std,
         measured=message.measured if message.HasField("measured") else None,
         measured_std=message.measured_std if message.HasField("measured_std") else None,
+        slowdown=message.slowdown if message.HasField("slowdown") else 1.0,
     )
 
 

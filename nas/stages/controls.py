@@ -1,25 +1,25 @@
-"""Control models: architectures read again and again while profiling, which tell that a device is slower for
-a while. What was measured meanwhile is measured again, or its factor divided out."""
+"""Control models: architectures read again and again between measurements, which tell that a device is slower
+for a while. What was measured meanwhile is measured again, or its factor divided out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from nas.job import StageName
-from nas.stages.measure import measure_again
+from nas.stages.measure import measure_again, measure_missing
 from nas.stages.plan import Plan
 from nas.stages.stage import StageContext
 from predictors.drift import CHANGE, speeds_between_controls, undisturbed
 from searchspaces.architecture import Architecture
-from workers.measurement import Measurement
+from workers.measurement import Measurement, Reading
 from workers.target import Target
 
-__all__ = ["Controls", "control_architectures", "steady_measurements"]
+__all__ = ["Controls", "control_architectures"]
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class _Batch:
     Attributes:
         digests: of the architectures.
         before, after: what a control took over what it took first.
-        again: (latency, standard error) in ms of those that are measured for the second time.
+        again: of those that are measured for the second time.
     """
 
     digests: tuple[str, ...]
     before: float
     after: float
-    again: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    again: Mapping[str, Reading] = field(default_factory=dict)
 
 
 def control_architectures(plan: Plan) -> list[Architecture]:
@@ -49,132 +49,190 @@ def control_architectures(plan: Plan) -> list[Architecture]:
 
 
 class Controls:
-    """The controls of one target in one job, and what they told so far: all of it survives a kill, but for
-    the batch that was being measured, whose measurements then count as steady.
+    """The controls of one target in one job, and what they told so far: all of it survives a kill.
 
-    One control is read after each batch, in turns; the other too, where it says that the device has
-    changed: both must say so.
+    One control is read after each batch of measurements, in turns; the other too, where it says that the
+    device has changed: both must say so. What they tell of a measurement is kept beside it in the store, and
+    is what everybody uses from then on; what the device said first stays there.
     """
 
     def __init__(self, context: StageContext, stage: StageName, target: Target) -> None:
         self._context, self._stage, self._target = context, stage, target
         self._architectures = control_architectures(context.plan)
         self._batches = _batches(context, target)
+        # What an earlier process was measuring when it was stopped, and what it had read before.
+        state = context.store.state(context.job_id, _name(target)) or {}
+        self._open: dict[str, Any] | None = state.get("open")
         self._before: float | None = None
-
-    def begin(self) -> None:
-        """Read a control before a batch, unless one was just read or none was measured yet: then the batch
-        itself begins with them."""
-        if self._before is None:
-            self._before = self._read() if self._first() else 1.0
 
     @property
     def unmeasured(self) -> list[Architecture]:
         """Controls that were never measured."""
-        known = self._first()
+        known = self._yardsticks()
         return [a for a in self._architectures if a.digest not in known]
 
-    def end(self, digests: Sequence[str], again: Mapping[str, tuple[float, float]] | None = None) -> None:
-        """Read a control after a batch, and keep what the two readings tell of it."""
-        if not digests or self._before is None or not self._first():
+    def measure(self, architectures: Sequence[Architecture]) -> Iterator[Measurement]:
+        """Measure those that the store has no measurement of, between two readings of the controls. Controls
+        that were never measured come first.
+
+        Raises:
+            NoWorker, JobFailed, JobInterrupted: see `measure_missing`.
+        """
+        measured = self._measured([a.digest for a in architectures])
+        missing = [a for a in architectures if a.digest not in measured]
+        if not missing:
             return
-        batch = _Batch(tuple(digests), self._before, self._read(), again or {})
-        self._before = batch.after
+        self._close()
+        missing = [*self.unmeasured, *missing]
+        self._open = {"digests": [a.digest for a in missing], "before": self._read_before()}
+        self._keep()
+        yield from measure_missing(self._context, self._stage, self._target, missing)
+        self._close()
+
+    def measure_again(self) -> bool:
+        """Measure again, once, what an unsteady device measured, if it is steady now; whether any was."""
+        self._close()
+        architectures = self._context.store.architectures(self._unsteady_digests())
+        if not architectures or not self._near_usual(self._read_before()):
+            return False
+        before = self._read_before()
+        measured = measure_again(self._context, self._stage, self._target, list(architectures.values()))
+        again = {m.digest: m.as_first_read for m in measured}
+        if again:
+            self._end(_Batch(tuple(again), before, self._read(), again))
+        return bool(again)
+
+    def _close(self) -> None:
+        """Read a control after what was measured last, which may have been in another process."""
+        if self._open is None:
+            return
+        measured = self._measured(self._open["digests"])
+        digests = tuple(digest for digest in self._open["digests"] if digest in measured)
+        if digests and self._yardsticks():
+            self._end(_Batch(digests, self._open["before"], self._read()))
+        else:  # the device refused all of it, or every control
+            self._open = None
+            self._keep()
+
+    def _end(self, batch: _Batch) -> None:
+        """Keep what the two readings tell of a batch."""
+        self._before, self._open = batch.after, None
         self._batches.append(batch)
-        context = self._context
-        context.store.put_state(
-            context.job_id, _name(self._target), {"batches": len(self._batches)}, news=asdict(batch)
-        )
-        factor, doubt = (values[-1] for values in _speeds(self._batches))
+        self._keep(news=asdict(batch))
+        self._correct()
+        factor, doubt = (values[-1] for values in self._speeds())
         if _unsteady(factor, doubt):
-            change = (
-                "changed its speed" if doubt > CHANGE else f"was {factor - 1:.0%} slower than undisturbed"
+            device, number = self._target.device, len(batch.digests)
+            change = "changed its speed" if doubt > CHANGE else f"was {_compared(factor)} than undisturbed"
+            remedy = (
+                "they are measured again once its control models take what they usually take"
+                if not batch.again
+                else "that was divided out, and what it changed in between added to their errors"
             )
-            context.note(
+            self._context.note(
                 self._stage,
-                f"{self._target.device} {change} while {len(digests)} architectures were measured; they are "
-                "measured again once its control models take what they usually take",
+                f"{device} {change} while {number} architectures were measured; {remedy}",
                 target=str(self._target),
                 factor=float(factor),
-                measurements=list(digests),
+                measurements=list(batch.digests),
             )
 
-    def measure_again(self) -> None:
-        """Measure again what an unsteady device measured, once, if the device is steady now."""
-        architectures = self._context.store.architectures(self._unsteady_digests())
-        if not architectures or not self._steady_now():
-            return
-        self.begin()
-        measured = measure_again(self._context, self._stage, self._target, list(architectures.values()))
-        found = {m.digest: (m.latency_ms, m.error_ms) for m in measured}
-        self.end(list(found), found)
+    def _keep(self, news: Mapping[str, Any] | None = None) -> None:
+        state = {"batches": len(self._batches), "open": self._open}
+        self._context.store.put_state(self._context.job_id, _name(self._target), state, news=news)
+
+    def _correct(self) -> None:
+        """Put what the controls tell of this job's measurements beside them: each counts as its steadiest
+        reading, the device's factor then divided out. Where the device changed its speed in between, nobody
+        knows when: the standard error says so."""
+        best: dict[str, tuple[float, float, Reading | None]] = {}
+        for batch, factor, doubt in zip(self._batches, *self._speeds(), strict=True):
+            for digest in batch.digests:
+                if digest not in best or _off(factor, doubt) < _off(*best[digest][:2]):
+                    best[digest] = factor, doubt, batch.again.get(digest)
+        store = self._context.store
+        known = store.measurements(self._target, best)
+        corrected = [_corrected(measurement, *best[measurement.digest]) for measurement in known]
+        changed = [new for old, new in zip(known, corrected, strict=True) if new != old]
+        store.correct_measurements(self._target, changed)
+
+    def _measured(self, digests: Sequence[str]) -> dict[str, Measurement]:
+        return {m.digest: m for m in self._context.store.measurements(self._target, digests)}
 
     def _unsteady_digests(self) -> list[str]:
         """Measured once, by an unsteady device."""
         tried = {digest for batch in self._batches for digest in batch.again}
         return [
             digest
-            for batch, factor, doubt in zip(self._batches, *_speeds(self._batches), strict=True)
+            for batch, factor, doubt in zip(self._batches, *self._speeds(), strict=True)
             if _unsteady(factor, doubt)
             for digest in batch.digests
             if digest not in tried
         ]
 
-    def _steady_now(self) -> bool:
-        """Whether the last reading is that of an undisturbed device."""
-        return _near(self._batches[-1].after, self._usual())
+    def _mine(self) -> set[str]:
+        """What this job measured first."""
+        opened = self._open["digests"] if self._open else ()
+        return {*opened, *(digest for batch in self._batches for digest in batch.digests)}
+
+    def _yardsticks(self) -> dict[str, float]:
+        """What each control's readings are compared with, in ms: what it took first, where this job measured
+        it first; else what an earlier job left of that as the undisturbed device's."""
+        mine = self._mine()
+        return {
+            digest: control.as_first_read.latency_ms if digest in mine else control.latency_ms
+            for digest, control in self._measured([a.digest for a in self._architectures]).items()
+        }
 
     def _usual(self) -> float:
-        """A control's time on the undisturbed device, over what it took first."""
-        return undisturbed(np.array([r for batch in self._batches for r in (batch.before, batch.after)]))
+        """A control's time on the undisturbed device, over its yardstick: by this job's readings, unless an
+        earlier job knew better."""
+        readings = [reading for batch in self._batches for reading in (batch.before, batch.after)]
+        usual = undisturbed(np.array(readings))
+        earlier = self._yardsticks().keys() - self._mine()
+        return 1.0 if earlier and not _near(usual, 1.0) else usual
 
-    def _first(self) -> dict[str, float]:
-        """What each control took when it was measured for the first time, in ms."""
-        digests = [a.digest for a in self._architectures]
-        return {m.digest: m.latency_ms for m in self._context.store.measurements(self._target, digests)}
+    def _speeds(self) -> tuple[list[float], list[float]]:
+        """Of each batch how much slower than usual the device was, and how far it changed meanwhile."""
+        before, after = (np.array([getattr(b, end) for b in self._batches]) for end in ("before", "after"))
+        factors, doubts = speeds_between_controls(before, after, self._usual())
+        return factors.tolist(), doubts.tolist()
+
+    def _near_usual(self, reading: float) -> bool:
+        return _near(reading, self._usual())
+
+    def _read_before(self) -> float:
+        """The reading before a batch: that after the last one, where it was just taken. Where no control was
+        measured yet, the batch itself begins with them."""
+        if self._before is None and self._yardsticks():
+            self._before = self._read()
+        return 1.0 if self._before is None else self._before
 
     def _read(self) -> float:
-        """What a control takes over what it took first: of the one that changed least, where the one whose
-        turn it is has changed."""
-        first, usual = self._first(), self._usual()
+        """What a control takes over its yardstick: of the one that changed least, where the one whose turn it
+        is has changed."""
+        yardsticks, usual = self._yardsticks(), self._usual()
         turn = len(self._batches) % len(self._architectures)
         readings: list[float] = []
         for control in self._architectures[turn:] + self._architectures[:turn]:
-            if control.digest in first:
+            if control.digest in yardsticks:
                 taken = measure_again(self._context, self._stage, self._target, [control])
-                readings += [reading.latency_ms / first[control.digest] for reading in taken]
+                readings += [reading.latency_ms / yardsticks[control.digest] for reading in taken]
             if readings and _near(readings[-1], usual):
                 break
         return min(readings, key=lambda ratio: abs(math.log(ratio / usual)), default=usual)
 
 
-def steady_measurements(
-    context: StageContext, target: Target, measurements: Sequence[Measurement]
-) -> list[Measurement]:
-    """Measurements as if the device had never been disturbed: those taken while it was not
-    give way to those taken again, or are divided by its factor then. The store's stay as they are.
-
-    Where the device changed its speed in between, nobody knows when: the standard error says so.
-    """
-    batches = _batches(context, target)
-    best: dict[str, tuple[float, float, tuple[float, float] | None]] = {}
-    for batch, factor, doubt in zip(batches, *_speeds(batches), strict=True):
-        for digest in batch.digests:
-            found = factor, doubt, batch.again.get(digest)
-            if digest not in best or _off(factor, doubt) < _off(*best[digest][:2]):
-                best[digest] = found
-    return [_steadied(m, *best[m.digest]) if m.digest in best else m for m in measurements]
-
-
-def _steadied(
-    measurement: Measurement, factor: float, doubt: float, again: tuple[float, float] | None
-) -> Measurement:
-    latency, error = again or (measurement.latency_ms, measurement.error_ms)
-    if not _near(factor, 1.0):
-        latency, error = latency / factor, error / factor
+def _corrected(measurement: Measurement, factor: float, doubt: float, again: Reading | None) -> Measurement:
+    reading = again or measurement.as_first_read
     if doubt > CHANGE:
-        error = math.hypot(error, doubt * latency)
-    return replace(measurement, latency_ms=latency, error_ms=error)
+        reading = Reading(reading.latency_ms, math.hypot(reading.error_ms, doubt * reading.latency_ms))
+    return measurement.corrected(reading, 1.0 if _near(factor, 1.0) else factor)
+
+
+def _compared(factor: float) -> str:
+    """``"22% slower"``"""
+    return f"{factor - 1:.0%} slower" if factor > 1 else f"{1 - factor:.0%} faster"
 
 
 def _near(ratio: float, usual: float) -> bool:
@@ -189,12 +247,6 @@ def _unsteady(factor: float, doubt: float) -> bool:
     return not _near(factor, 1.0) or doubt > CHANGE
 
 
-def _speeds(batches: Sequence[_Batch]) -> tuple[list[float], list[float]]:
-    before, after = np.array([b.before for b in batches]), np.array([b.after for b in batches])
-    factors, doubts = speeds_between_controls(before, after)
-    return factors.tolist(), doubts.tolist()
-
-
 def _batches(context: StageContext, target: Target) -> list[_Batch]:
     kept: list[dict[str, Any]] = context.store.journal(context.job_id, _name(target))
     return [
@@ -202,7 +254,7 @@ def _batches(context: StageContext, target: Target) -> list[_Batch]:
             tuple(batch["digests"]),
             batch["before"],
             batch["after"],
-            {digest: (latency, error) for digest, (latency, error) in batch["again"].items()},
+            {digest: Reading(**reading) for digest, reading in batch["again"].items()},
         )
         for batch in kept
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +19,8 @@ def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
     """Every candidate that the supernet has scored, with the front marked by the best-known values.
 
     A latency's prediction is that of `candidates` until the point is measured; from then on it stays
-    what it was before the measurement could teach the predictor.
+    what it was before the measurement could teach the predictor. What was measured is what the store says
+    of it now: it may have been measured again since.
     """
     plan, store = context.plan, context.store
     scored = store.evaluations(plan.supernet_digest, Split.VALIDATION)
@@ -66,15 +68,16 @@ def _latencies(
         measured = {m.digest: m for m in context.store.measurements(target, digests)}
         for row, digest in enumerate(digests):
             earlier = stored[digest].latency_ms.get(str(target)) if digest in stored else None
-            if earlier is not None and earlier.measured is not None:
-                rows[row][str(target)] = earlier
-                continue
+            predicted = Latency(float(prediction.mean_ms[row]), float(prediction.std_ms[row]))
             measurement = measured.get(digest)
-            keep = earlier if earlier is not None and measurement is not None else None
-            rows[row][str(target)] = Latency(
-                predicted=keep.predicted if keep else float(prediction.mean_ms[row]),
-                predicted_std=keep.predicted_std if keep else float(prediction.std_ms[row]),
-                measured=measurement.latency_ms if measurement else None,
-                measured_std=measurement.error_ms if measurement else None,
+            rows[row][str(target)] = (
+                predicted
+                if measurement is None
+                else replace(
+                    earlier or predicted,
+                    measured=measurement.latency_ms,
+                    measured_std=measurement.error_ms,
+                    slowdown=measurement.slowdown,
+                )
             )
     return rows

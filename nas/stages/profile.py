@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from nas.job import StageName, TargetProfile
 from nas.stages.attainable import check_predicted_bounds
-from nas.stages.controls import Controls, steady_measurements
-from nas.stages.measure import measure_missing
+from nas.stages.controls import Controls
 from nas.stages.stage import Stage, StageContext
 from predictors import Predictor, Prior, choose_next, held_out_report, make_predictor, transfer_prior
 from searchspaces.architecture import Architecture
@@ -60,6 +59,7 @@ class Profile(Stage):
         controls = Controls(context, self.name, target)
         predictor: Predictor | None = None
         while True:
+            controls.measure_again()
             population, measured = known_measurements(context, target, exclude=judge_digests)
             judged = len(judges) - len(unmeasured)
             done = number * per_target + min(len(measured), budget.measurements) + judged
@@ -83,7 +83,6 @@ class Profile(Stage):
             unmeasured = unmeasured[len(share) :]
             chosen = [*first, *plan.space.decode(in_turns(batch, share))]
             self._measure(context, target, controls, chosen, done, per_target * len(plan.targets))
-            controls.measure_again()
             if not len(known_measurements(context, target)[1]) > len(measured):
                 break  # the device refuses all that is left: noted one by one
         if predictor is None and measured:
@@ -109,13 +108,9 @@ class Profile(Stage):
         total: int,
     ) -> None:
         context.progress(self.name, done, total, f"{target.device}")
-        controls.begin()
-        measured = []
-        for measurement in measure_missing(context, self.name, target, architectures):
+        for measurement in controls.measure(architectures):
             done += 1
-            measured.append(measurement.digest)
             context.progress(self.name, done, total, f"{target.device}: {measurement.latency_ms:.2f} ms")
-        controls.end(measured)
 
     def _judge(
         self, context: StageContext, target: Target, predictor: Predictor, judges: Population, measured: int
@@ -166,16 +161,14 @@ def _measured(context: StageContext, target: Target, population: Population) -> 
 def known_measurements(
     context: StageContext, target: Target, exclude: set[str] | frozenset[str] = frozenset()
 ) -> tuple[Population, list[Measurement]]:
-    """(n, genes) and their measurements: everything in the store that this space contains, with what this
-    job's control models told of the device's speed divided out."""
+    """(n, genes) and their measurements: everything in the store that this space contains."""
     space = context.plan.space
     measurements = [m for m in context.store.measurements(target) if m.digest not in exclude]
     architectures = context.store.architectures([m.digest for m in measurements])
     usable = [
         m for m in measurements if m.digest in architectures and space.contains(architectures[m.digest])
     ]
-    steady = steady_measurements(context, target, usable)
-    return space.encode(architectures[m.digest] for m in usable), steady
+    return space.encode(architectures[m.digest] for m in usable), usable
 
 
 def fit_predictor(

@@ -218,6 +218,23 @@ class MemoryStore(Store):
             known[measurement.digest] = replace(measurement, measured_at=time.time())
             return True
 
+    def correct_measurements(self, target: Target, measurements: Iterable[Measurement]) -> None:
+        """See `Store.correct_measurements`."""
+        with self._lock:
+            known = self._measurements.get(target, {})
+            for new in measurements:
+                if new.digest in known:
+                    kept = known[new.digest]
+                    first = kept.as_first_read
+                    used = first if new.first is None else new
+                    known[new.digest] = replace(
+                        kept,
+                        latency_ms=used.latency_ms,
+                        error_ms=used.error_ms,
+                        slowdown=new.slowdown,
+                        first=None if new.first is None else first,
+                    )
+
     def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
         """See `Store.measurements`."""
         with self._lock:

@@ -16,11 +16,12 @@ from nas.front import FineTuned, Latency, Point
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture
-from workers.measurement import Measurement
+from workers.measurement import Measurement, Reading
 from workers.target import Target
 
 __all__ = [
     "architecture_from",
+    "correction_row",
     "evaluation_from",
     "evaluation_row",
     "event_from",
@@ -83,18 +84,30 @@ def event_from(row: Row[Any]) -> Event:
 def measurement_row(measurement: Measurement) -> dict[str, Any]:
     """Of a measurement, but for its target."""
     row = asdict(measurement)
-    del row["target"]
-    return row
+    del row["target"], row["first"]
+    return {**row, **asdict(measurement.as_first_read), **correction_row(measurement)}
+
+
+def correction_row(measurement: Measurement) -> dict[str, Any]:
+    """What stands in for the measurement's first reading; nothing where that itself counts."""
+    stands_in = measurement.first is not None
+    return {
+        "corrected_ms": measurement.latency_ms if stands_in else None,
+        "corrected_error_ms": measurement.error_ms if stands_in else None,
+        "slowdown": measurement.slowdown,
+    }
 
 
 def measurement_from(row: Row[Any], target: Target) -> Measurement:
     """Inverse of `measurement_row`."""
+    first = Reading(row.latency_ms, row.error_ms)
+    stands_in = row.corrected_ms is not None
     return Measurement(
         digest=row.digest,
         target=target,
-        latency_ms=row.latency_ms,
+        latency_ms=row.corrected_ms if stands_in else first.latency_ms,
         spread_ms=row.spread_ms,
-        error_ms=row.error_ms,
+        error_ms=row.corrected_error_ms if stands_in else first.error_ms,
         wall_ms=row.wall_ms,
         reference_ms=row.reference_ms,
         drift=row.drift,
@@ -103,6 +116,8 @@ def measurement_from(row: Row[Any], target: Target) -> Measurement:
         rejected=row.rejected,
         noisy=row.noisy,
         measured_at=row.measured_at,
+        slowdown=row.slowdown,
+        first=first if stands_in else None,
     )
 
 
@@ -199,9 +214,10 @@ def latency_row(latency: Latency) -> dict[str, Any]:
         "predicted_std": latency.predicted_std,
         "measured": latency.measured,
         "measured_std": latency.measured_std,
+        "slowdown": latency.slowdown,
     }
 
 
 def latency_from(row: Row[Any]) -> Latency:
     """Inverse of `latency_row`."""
-    return Latency(row.predicted, row.predicted_std, row.measured, row.measured_std)
+    return Latency(row.predicted, row.predicted_std, row.measured, row.measured_std, row.slowdown)

@@ -148,6 +148,12 @@ class Store(ABC):
         already, which is left as it is."""
 
     @abstractmethod
+    def correct_measurements(self, target: Target, measurements: Iterable[Measurement]) -> None:
+        """Keep the latency, error and slowdown of measurements of the target that are there: they are what
+        `measurements` answers from then on. What was measured first stays beside them; where they say that
+        nothing stands in for it, it counts again. Those that are not there are left out."""
+
+    @abstractmethod
     def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
         """Of one target in the order in which they were taken; of all digests where None."""
 

@@ -177,7 +177,7 @@ class TargetRow(Base):
 
 
 class MeasurementRow(Base):
-    """What a device said of an architecture."""
+    """What a device said of an architecture first; where it was disturbed then, what stands in for that."""
 
     __tablename__ = "measurements"
     __table_args__ = (Unique("target", "digest"), Index(None, "target", "number"))
@@ -196,6 +196,9 @@ class MeasurementRow(Base):
     rejected: Mapped[Whole]
     noisy: Mapped[bool] = mapped_column(Boolean)
     measured_at: Mapped[Real]
+    corrected_ms: Mapped[float | None] = mapped_column(Double)
+    corrected_error_ms: Mapped[float | None] = mapped_column(Double)
+    slowdown: Mapped[Real] = mapped_column(server_default="1")
 
 
 class EvaluationRow(Base):
@@ -279,6 +282,7 @@ class LatencyRow(Base):
     predicted_std: Mapped[Real]
     measured: Mapped[float | None] = mapped_column(Double)
     measured_std: Mapped[float | None] = mapped_column(Double)
+    slowdown: Mapped[Real] = mapped_column(server_default="1")
 
 
 class ExtentRow(Base):

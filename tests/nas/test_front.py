@@ -325,6 +325,7 @@ def test_the_document_is_the_designs(front: Front) -> None:
         "predicted_std": 0.1,
         "measured": 2.0,
         "measured_std": 0.01,
+        "slowdown": 1.0,
     }
     assert first["architecture"] == front.points[0].architecture.to_dict()
     assert (first["preset"], first["on_front"]) == (None, True)

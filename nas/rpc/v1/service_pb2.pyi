@@ -180,16 +180,18 @@ class Architecture(_message.Message):
     def __init__(self, vocabulary: _Optional[int] = ..., width: _Optional[int] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ...) -> None: ...
 
 class Latency(_message.Message):
-    __slots__ = ("predicted", "predicted_std", "measured", "measured_std")
+    __slots__ = ("predicted", "predicted_std", "measured", "measured_std", "slowdown")
     PREDICTED_FIELD_NUMBER: _ClassVar[int]
     PREDICTED_STD_FIELD_NUMBER: _ClassVar[int]
     MEASURED_FIELD_NUMBER: _ClassVar[int]
     MEASURED_STD_FIELD_NUMBER: _ClassVar[int]
+    SLOWDOWN_FIELD_NUMBER: _ClassVar[int]
     predicted: float
     predicted_std: float
     measured: float
     measured_std: float
-    def __init__(self, predicted: _Optional[float] = ..., predicted_std: _Optional[float] = ..., measured: _Optional[float] = ..., measured_std: _Optional[float] = ...) -> None: ...
+    slowdown: float
+    def __init__(self, predicted: _Optional[float] = ..., predicted_std: _Optional[float] = ..., measured: _Optional[float] = ..., measured_std: _Optional[float] = ..., slowdown: _Optional[float] = ...) -> None: ...
 
 class Point(_message.Message):
     __slots__ = ("digest", "architecture", "validation", "test", "parameters", "macs", "state_bytes", "latency_ms", "preset", "on_front", "tuned")
@@ -236,8 +238,16 @@ class FineTuned(_message.Message):
     test: float
     def __init__(self, weights: _Optional[str] = ..., steps: _Optional[int] = ..., validation: _Optional[float] = ..., test: _Optional[float] = ...) -> None: ...
 
+class Reading(_message.Message):
+    __slots__ = ("latency_ms", "error_ms")
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MS_FIELD_NUMBER: _ClassVar[int]
+    latency_ms: float
+    error_ms: float
+    def __init__(self, latency_ms: _Optional[float] = ..., error_ms: _Optional[float] = ...) -> None: ...
+
 class Measurement(_message.Message):
-    __slots__ = ("architecture", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy", "measured_at")
+    __slots__ = ("architecture", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy", "measured_at", "slowdown", "first")
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     SPREAD_MS_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +260,8 @@ class Measurement(_message.Message):
     REJECTED_FIELD_NUMBER: _ClassVar[int]
     NOISY_FIELD_NUMBER: _ClassVar[int]
     MEASURED_AT_FIELD_NUMBER: _ClassVar[int]
+    SLOWDOWN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
     architecture: Architecture
     latency_ms: float
     spread_ms: float
@@ -262,7 +274,9 @@ class Measurement(_message.Message):
     rejected: int
     noisy: bool
     measured_at: float
-    def __init__(self, architecture: _Optional[_Union[Architecture, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., measured_at: _Optional[float] = ...) -> None: ...
+    slowdown: float
+    first: Reading
+    def __init__(self, architecture: _Optional[_Union[Architecture, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., measured_at: _Optional[float] = ..., slowdown: _Optional[float] = ..., first: _Optional[_Union[Reading, _Mapping]] = ...) -> None: ...
 
 class Optimum(_message.Message):
     __slots__ = ("point", "quality", "quality_std", "gap", "exact", "evaluations", "seconds")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer
-from workers.measurement import Measurement
+from workers.measurement import Measurement, Reading
 from workers.target import Target
 
 TARGET = Target("phone", "openvino")
@@ -42,6 +43,25 @@ def test_what_was_measured_on_one_is_listed_in_order(nas, measured):
     rows = json.loads(nas("measurements", str(TARGET), "--json").out)
     assert [row["latency_ms"] for row in rows] == [3, 4]
     assert [Architecture.from_dict(row["architecture"]) for row in rows] == measured
+
+
+def test_what_a_disturbed_device_said_first_is_shown_beside_what_stands_in_for_it(nas, measured, tmp_path):
+    assert "slowdown" not in nas("measurements", str(TARGET)).out
+    with closing(open_store(tmp_path / "home")) as store:
+        slow, again = store.measurements(TARGET)
+        corrected = [slow.corrected(slow.as_first_read, 1.25), again.corrected(Reading(3.5, 0.01), 1.0)]
+        store.correct_measurements(TARGET, corrected)
+    shown = nas("measurements", str(TARGET)).out.splitlines()
+    assert all(part in shown[-2] for part in ("2.400", "3.000", "÷1.25"))
+    assert all(part in shown[-1] for part in ("3.500", "4.000"))
+    assert "÷" not in shown[-1]
+    rows = json.loads(nas("measurements", str(TARGET), "--json").out)
+    assert [row["latency_ms"] for row in rows] == [2.4, 3.5]
+    assert [row["first"] for row in rows] == [
+        {"latency_ms": 3.0, "error_ms": 0.02},
+        {"latency_ms": 4.0, "error_ms": 0.02},
+    ]
+    assert [row["slowdown"] for row in rows] == [1.25, 1.0]
 
 
 def test_what_is_no_target_is_said(nas):

@@ -18,7 +18,7 @@ from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service import convert
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
-from workers.measurement import Measurement
+from workers.measurement import Measurement, Reading
 from workers.target import Phase, Target, Workload
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -36,7 +36,8 @@ WORKLOADS = st.builds(Workload, st.sampled_from(Phase), SIZES, SIZES)
 TARGETS = st.builds(Target, NAMES, NAMES, NAMES, SIZES, WORKLOADS)
 LAYERS = st.builds(Layer, TEXT | st.just(NO_MIXER), COUNTS, TEXT, NUMBERS)
 ARCHITECTURES = st.builds(Architecture, SIZES, SIZES, st.lists(LAYERS, max_size=4).map(tuple))
-LATENCIES = st.builds(Latency, NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS)
+POSITIVE, NOT_NEGATIVE = st.floats(1e-300, 1e300), st.floats(0, 1e300)
+LATENCIES = st.builds(Latency, NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS, POSITIVE)
 POINTS = st.builds(
     Point,
     digest=TEXT,
@@ -87,7 +88,6 @@ JOBS = st.builds(
     NUMBERS,
     NUMBERS,
 )
-POSITIVE, NOT_NEGATIVE = st.floats(1e-300, 1e300), st.floats(0, 1e300)
 MEASUREMENTS = st.builds(
     Measurement,
     digest=st.just(""),
@@ -103,6 +103,8 @@ MEASUREMENTS = st.builds(
     rejected=COUNTS,
     noisy=st.booleans(),
     measured_at=NOT_NEGATIVE,
+    slowdown=POSITIVE,
+    first=st.none() | st.builds(Reading, POSITIVE, NOT_NEGATIVE),
 )
 EVENTS = st.builds(
     Event,

@@ -139,7 +139,9 @@ SUPERNETS = st.builds(
     tokens_per_second=POSITIVE,
     path=NAMES,
 )
-LATENCIES = st.builds(Latency, POSITIVE, POSITIVE, st.none() | POSITIVE, st.none() | POSITIVE)
+LATENCIES = st.builds(
+    Latency, POSITIVE, POSITIVE, st.none() | POSITIVE, st.none() | POSITIVE, st.floats(0.1, 10.0)
+)
 POINTS = ARCHITECTURES.flatmap(
     lambda kept: st.builds(
         Point,
