@@ -19,7 +19,13 @@ from searchspaces.architecture import Architecture
 from workers.measurement import Measurement, Reading
 from workers.target import Target
 
-__all__ = ["Controls", "control_architectures"]
+__all__ = ["Controls", "control_architectures", "measure_between_controls"]
+
+BATCH = 8
+"""Measurements between two readings, where what to measure is known beforehand."""
+
+SAMPLE = 32
+"""Random architectures of which the controls are chosen, where the space contains no preset."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,12 @@ class _Batch:
 
 def control_architectures(plan: Plan) -> list[Architecture]:
     """At most two presets, the least and the most arithmetic: ordinary models, which verification measures
-    anyway. None where the space contains no preset."""
-    presets = plan.preset_population
-    if not len(presets):
-        return []
-    order = np.argsort(plan.costs.macs(presets, plan.tokens), kind="stable")
-    return plan.space.decode(presets[np.unique(order[[0, -1]])])
+    anyway. Of a space without presets two of a few random architectures, the same in every job."""
+    population = plan.preset_population
+    if not len(population):
+        population = plan.space.sample(SAMPLE, np.random.default_rng(0))
+    order = np.argsort(plan.costs.macs(population, plan.tokens), kind="stable")
+    return plan.space.decode(population[np.unique(order[[0, -1]])])
 
 
 class Controls:
@@ -68,8 +74,12 @@ class Controls:
     @property
     def unmeasured(self) -> list[Architecture]:
         """Controls that were never measured."""
-        known = self._yardsticks()
-        return [a for a in self._architectures if a.digest not in known]
+        return self.missing(self._architectures)
+
+    def missing(self, architectures: Sequence[Architecture]) -> list[Architecture]:
+        """Those that the store has no measurement of."""
+        measured = self._measured([a.digest for a in architectures])
+        return [a for a in architectures if a.digest not in measured]
 
     def measure(self, architectures: Sequence[Architecture]) -> Iterator[Measurement]:
         """Measure those that the store has no measurement of, between two readings of the controls. Controls
@@ -78,29 +88,27 @@ class Controls:
         Raises:
             NoWorker, JobFailed, JobInterrupted: see `measure_missing`.
         """
-        measured = self._measured([a.digest for a in architectures])
-        missing = [a for a in architectures if a.digest not in measured]
+        missing = self.missing(architectures)
         if not missing:
             return
         self._close()
-        missing = [*self.unmeasured, *missing]
+        missing = list({a.digest: a for a in (*self.unmeasured, *missing)}.values())
         self._open = {"digests": [a.digest for a in missing], "before": self._read_before()}
         self._keep()
         yield from measure_missing(self._context, self._stage, self._target, missing)
         self._close()
 
-    def measure_again(self) -> bool:
-        """Measure again, once, what an unsteady device measured, if it is steady now; whether any was."""
+    def measure_again(self) -> None:
+        """Measure again, once, what an unsteady device measured, if it is steady now."""
         self._close()
         architectures = self._context.store.architectures(self._unsteady_digests())
         if not architectures or not self._near_usual(self._read_before()):
-            return False
+            return
         before = self._read_before()
         measured = measure_again(self._context, self._stage, self._target, list(architectures.values()))
         again = {m.digest: m.as_first_read for m in measured}
         if again:
             self._end(_Batch(tuple(again), before, self._read(), again))
-        return bool(again)
 
     def _close(self) -> None:
         """Read a control after what was measured last, which may have been in another process."""
@@ -221,6 +229,23 @@ class Controls:
             if readings and _near(readings[-1], usual):
                 break
         return min(readings, key=lambda ratio: abs(math.log(ratio / usual)), default=usual)
+
+
+def measure_between_controls(
+    context: StageContext, stage: StageName, target: Target, architectures: Sequence[Architecture]
+) -> Iterator[Measurement]:
+    """Measure those that the store has no measurement of, read controls in between, and measure again what a
+    disturbed device measured, now or earlier in the job, if it is steady by now.
+
+    Raises:
+        NoWorker, JobFailed, JobInterrupted: see `nas.stages.measure.measure_missing`.
+    """
+    controls = Controls(context, stage, target)
+    missing = controls.missing(architectures)
+    for start in range(0, len(missing), BATCH):
+        controls.measure_again()
+        yield from controls.measure(missing[start : start + BATCH])
+        controls.measure_again()
 
 
 def _corrected(measurement: Measurement, factor: float, doubt: float, again: Reading | None) -> Measurement:

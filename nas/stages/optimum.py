@@ -17,7 +17,7 @@ from nas.job import StageName
 from nas.objective import Objective, Source
 from nas.optimum import Optimum
 from nas.stages.candidates import Candidates
-from nas.stages.measure import measure_missing
+from nas.stages.controls import measure_between_controls
 from nas.stages.plan import Plan
 from nas.stages.points import evaluated_points
 from nas.stages.search import stored_predictors, trained_supernet
@@ -192,7 +192,7 @@ def verify_architecture(context: StageContext, architecture: Architecture) -> Po
     plan, store, digest = context.plan, context.store, architecture.digest
     store.put_architectures([architecture])
     for target in plan.targets:
-        for _ in measure_missing(context, StageName.VERIFY, target, [architecture]):
+        for _ in measure_between_controls(context, StageName.VERIFY, target, [architecture]):
             pass
         if not store.measurements(target, [digest]):
             raise JobFailed(f"{target} could not measure {digest}; the job's notes say why")

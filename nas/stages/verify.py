@@ -11,7 +11,7 @@ from nas.front import Point, mark_front
 from nas.job import StageName
 from nas.objective import Objective
 from nas.stages.candidates import Candidates, search
-from nas.stages.measure import measure_missing
+from nas.stages.controls import measure_between_controls
 from nas.stages.points import evaluated_points
 from nas.stages.profile import fit_predictor, known_measurements, prior_of_other_targets
 from nas.stages.search import stored_predictors, trained_supernet
@@ -25,7 +25,11 @@ STATE = "verify"
 
 class Verify(Stage):
     """Measure the front until all of it is measured, teach the predictors what was learned, and search
-    again until the predictions of the front hold; then score it on the test split."""
+    again until the predictions of the front hold; then score it on the test split.
+
+    Control models are read in between, as while profiling: what a device measured while it was slower than
+    usual is measured again, or its factor divided out, and that is said of each point.
+    """
 
     name = StageName.VERIFY
 
@@ -85,7 +89,7 @@ class Verify(Stage):
             self._remember(context, measured=[point.digest for point in wanted])
             done = len(front) - sum(p.on_front for p in wanted)
             for target in context.plan.targets:
-                for measurement in measure_missing(
+                for measurement in measure_between_controls(
                     context, self.name, target, [p.architecture for p in wanted]
                 ):
                     done += 1
@@ -123,6 +127,7 @@ class Verify(Stage):
         self._test(context, pool, [p for p in points if p.on_front or p.preset])
         points = trusted(evaluated_points(context, candidates), context.plan.objectives)
         context.store.put_points(context.job_id, points)
+        _tell_of_disturbed(context, [p for p in points if p.on_front])
 
     def _test(self, context: StageContext, pool: EvaluationPool, shown: list[Point]) -> None:
         supernet = context.plan.supernet_digest
@@ -148,6 +153,22 @@ def _gaps(points: Sequence[Point], target: Target) -> list[float]:
     """|predicted − measured| over measured, of the points that are measured on the target."""
     latencies = [point.latency_ms[str(target)] for point in points]
     return [abs(each.predicted - each.measured) / each.measured for each in latencies if each.measured]
+
+
+def _tell_of_disturbed(context: StageContext, front: Sequence[Point]) -> None:
+    """Say of the front's members which have a latency from which a slowdown had to be divided out."""
+    for target in context.plan.targets:
+        slowdowns = {p.digest: p.latency_ms[str(target)].slowdown for p in front}
+        disturbed = {digest: slowdown for digest, slowdown in slowdowns.items() if slowdown != 1.0}
+        if disturbed:
+            context.note(
+                StageName.VERIFY,
+                f"{target.device} was never undisturbed when {len(disturbed)} of the front's {len(front)} "
+                "points were measured: from their latencies its slowdown by its control models, up to "
+                f"{max(disturbed.values()):.2f}, is divided out",
+                target=str(target),
+                slowdowns=disturbed,
+            )
 
 
 def trusted(points: list[Point], objectives: Sequence[Objective]) -> list[Point]:

@@ -1,8 +1,10 @@
-"""A device that is 22% slower for a while: noticed by control models, told, and measured again."""
+"""A device that is 22% slower for a while: noticed by control models, told, and measured again; while
+profiling, while verifying, and in jobs that find its controls measured by an earlier one."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +13,12 @@ import numpy as np
 import pytest
 import simulated
 
-from nas.bench.cluster import SimulatedFleet
+from nas.bench.cluster import SimulatedEvaluator, SimulatedFleet
+from nas.controller.controller import Controller
 from nas.errors import JobInterrupted
-from nas.job import EventKind, Job, JobStatus
+from nas.front import Latency, Scope
+from nas.job import EventKind, Job, JobStatus, StageName
+from nas.report.describe import describe_latency
 from nas.stages.controls import control_architectures
 from nas.stages.plan import resolve
 from nas.store import open_store
@@ -31,12 +36,12 @@ ASKED = BUDGET["measurements"] + BUDGET["holdout"]
 class Drifting(SimulatedFleet):
     """The simulated devices, slower for some of the requests; measures with 1% noise, anew each time."""
 
-    slow: range = range(0)
+    slow: Callable[[int], bool] = lambda number: False
 
     def _measure(self, digest: str, target: Target) -> Outcome:
         outcome = super()._measure(digest, target)
         number = len(self.measured) - 1
-        factor = SLOW if number in self.slow else 1.0
+        factor = SLOW if self.slow(number) else 1.0
         factor *= float(np.exp(0.01 * np.random.default_rng(number).standard_normal()))
         return replace(outcome, latency_ms=outcome.latency_ms * factor, error_ms=0.01 * outcome.latency_ms)
 
@@ -49,7 +54,7 @@ def store(tmp_path):
 
 def profiled(store: Store, home: Path, slow: range, stop_after: int = 0) -> tuple[Job, Drifting]:
     """A job that profiles one phone, stopped once on its way where `stop_after` says so."""
-    fleet = Drifting(store, simulated.DEVICES, slow=slow)
+    fleet = Drifting(store, simulated.DEVICES, slow=slow.__contains__)
     job = store.create_job(simulated.spec("phone", until="profile", budget={"profile": BUDGET}))
     if stop_after:
         with pytest.raises(JobInterrupted):
@@ -109,3 +114,101 @@ def test_a_stretch_that_does_not_end_is_divided_out(store, tmp_path):
     job, _ = profiled(store, tmp_path, slow=range(40, 1000))
     assert shifts(store, job)
     assert error(store, job) < 0.02
+
+
+BOARD = {
+    "profile": {**BUDGET, "measurements": 16, "minimum": 8, "holdout": 6},
+    "train": {"steps": 1, "batch": 1},
+}
+
+
+@dataclass
+class SlowWhileVerifying:
+    """Whether the device is slow: for so many requests from the beginning of the job's verify stage."""
+
+    store: Store
+    requests: int
+    asked: int = 0
+
+    def __call__(self, number: int) -> bool:
+        self.asked += self.store.jobs(1)[0].stage is StageName.VERIFY
+        return 0 < self.asked <= self.requests
+
+
+def verified(store: Store, home: Path, requests: int, **changes: object) -> Job:
+    """A job for one phone that is slow for so many requests of its verify stage."""
+    search = {"evaluations": 30, "batch": 6, "strategy": "evolution"}
+    budget = {**BOARD, "search": search, "verify": {"rounds": 3, "evaluations": 6, "tolerance": 0.05}}
+    job = store.create_job(simulated.spec("phone", budget=budget, **changes))
+    fleet = Drifting(store, simulated.DEVICES, slow=SlowWhileVerifying(store, requests))
+    assert simulated.run(store, home, job, fleet=fleet).status is JobStatus.SUCCEEDED
+    return job
+
+
+def front_of(store: Store, job: Job) -> list[tuple[Latency, float]]:
+    """Each member's latency, and what it takes in truth."""
+    (target,) = resolve(job.spec).targets
+    front = store.points(job.id, Scope.FRONT)
+    assert len(front) > 2
+    return [(p.latency_ms[str(target)], simulated.DEVICES["phone"](p.architecture, target)) for p in front]
+
+
+def told_of_the_front(store: Store, job: Job) -> list[str]:
+    notes = [e.message for e in store.events(job.id, limit=10_000) if e.kind is EventKind.NOTE]
+    return [note for note in notes if "never undisturbed" in note]
+
+
+def test_what_is_verified_in_a_slow_stretch_is_measured_again(store, tmp_path):
+    job = verified(store, tmp_path, requests=7)
+    assert shifts(store, job)
+    assert told_of_the_front(store, job) == []
+    for latency, true in front_of(store, job):
+        assert latency.slowdown == 1.0
+        assert latency.measured == pytest.approx(true, rel=0.04)
+
+
+def test_a_front_that_only_a_slow_device_measured_says_so(store, tmp_path):
+    job = verified(store, tmp_path, requests=1000)
+    assert shifts(store, job)
+    (note,) = told_of_the_front(store, job)
+    found = front_of(store, job)
+    slow = [latency for latency, _ in found if latency.slowdown != 1.0]
+    assert slow
+    assert f"{len(slow)} of the front's {len(found)}" in note
+    for latency, true in found:
+        assert latency.measured == pytest.approx(true, rel=0.06)
+        assert latency.slowdown in (1.0, pytest.approx(SLOW, rel=0.06))
+        assert describe_latency(latency)[1].endswith(f"(÷{latency.slowdown:.2f})") == (latency in slow)
+
+
+def test_a_later_job_knows_what_the_controls_take(store, tmp_path):
+    """It reads no control while the device is undisturbed, and its measurements are used by a third job."""
+    profiled(store, tmp_path, slow=range(0))
+    slow = store.create_job(simulated.spec("phone", seed=1, until="profile", budget={"profile": BUDGET}))
+    simulated.run(store, tmp_path, slow, fleet=Drifting(store, simulated.DEVICES, slow=lambda number: True))
+    (target,) = resolve(slow.spec).targets
+    known = store.measurements(target)
+    disturbed = [m for m in known if m.slowdown != 1.0]
+    assert len(known) > len(disturbed) > 5
+    for measurement in disturbed:
+        assert measurement.slowdown == pytest.approx(SLOW, rel=0.06)
+        assert measurement.as_first_read.latency_ms == pytest.approx(
+            measurement.latency_ms * measurement.slowdown
+        )
+    assert error(store, slow) < 0.02
+
+
+def test_an_architecture_verified_alone_is_read_between_controls(store, tmp_path):
+    job = verified(store, tmp_path, requests=0)
+    plan = resolve(job.spec)
+    (target,) = plan.targets
+    known = {m.digest for m in store.measurements(target)}
+    asked = next(
+        a for a in plan.space.decode(plan.space.sample(99, np.random.default_rng(1))) if a.digest not in known
+    )
+    fleet = Drifting(store, simulated.DEVICES, slow=lambda number: True)
+    evaluator = SimulatedEvaluator(simulated.quality)
+    point = Controller(store, tmp_path, fleet, evaluator).verify(job.id, asked)
+    latency = point.latency_ms[str(target)]
+    assert latency.slowdown == pytest.approx(SLOW, rel=0.06)
+    assert latency.measured == pytest.approx(simulated.DEVICES["phone"](asked, target), rel=0.06)
