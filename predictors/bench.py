@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from predictors.design import Design, Matrix
 from predictors.drift import Drift, drift_of
-from predictors.errors import PredictorError
+from predictors.errors import ArgumentError, PredictorError
 from predictors.handling import DriftHandling, control_rows
 from predictors.predictor import Prediction, Vector, parse_predictor
 from predictors.prior import Prior, counted_prior
@@ -88,17 +88,19 @@ def run_table_bench(
         predictor, samples and device) and ``means`` (over devices).
 
     Raises:
-        PredictorError: a table that cannot be used, a device that it does not have, or an argument out of
-            range.
+        PredictorError: a table that cannot be used.
+        ArgumentError: a device that the table does not have, or another argument out of range.
         ValueError: no predictor of that name.
     """
-    if seeds < 1 or not samples or min(samples) < 1:
-        raise PredictorError(f"seeds {seeds} and samples {list(samples)}; accepted are whole numbers from 1")
+    if seeds < 1:
+        raise ArgumentError("seeds", f"{seeds}; accepted are whole numbers from 1")
+    if not samples or min(samples) < 1:
+        raise ArgumentError("samples", f"{list(samples)}; accepted are whole numbers from 1")
     for name in predictors:
         parse_predictor(name)
     table = read_table(*tables)
-    judged = list(table.devices) if devices is None else list(devices)
-    teachers = list(table.devices) if prior_devices is None else list(prior_devices)
+    judged = _chosen(table, "devices", devices)
+    teachers = _chosen(table, "prior_devices", prior_devices)
     table = table.only([*dict.fromkeys([*judged, *teachers])])
     notes = list(table.notes)
     handlings = _handlings(table, drift, notes)
@@ -109,7 +111,7 @@ def run_table_bench(
             on_progress(done, len(handlings) * len(judged))
         rows += _judge_device(prepared, handling, device, plan, notes)
     if not rows:
-        raise PredictorError(f"{table.name}: nothing to judge: {'; '.join(notes)}")
+        raise ArgumentError("samples", f"nothing to judge in {table.name}: {'; '.join(notes)}")
     return {
         "table": table.name,
         "protocol": {handling.value: handling.protocol for handling in handlings},
@@ -122,18 +124,29 @@ def run_table_bench(
     }
 
 
+def _chosen(table: Table, argument: str, devices: Sequence[str] | None) -> list[str]:
+    """The devices that an argument names, all of the table where None, each once."""
+    if devices is None:
+        return list(table.devices)
+    missing = [name for name in devices if name not in table.devices]
+    if missing or not devices:
+        accepted = f"accepted: {sorted(table.devices)}"
+        raise ArgumentError(argument, f"no device {missing or 'at all'} in {table.name}; {accepted}")
+    return list(dict.fromkeys(devices))
+
+
 def _handlings(table: Table, drift: Sequence[str] | None, notes: list[str]) -> list[DriftHandling]:
     accepted = [handling.value for handling in DriftHandling]
     unknown = [name for name in drift or () if name not in accepted]
     if unknown:
-        raise PredictorError(f"no drift handling {unknown}; accepted: {accepted}")
+        raise ArgumentError("drift", f"no drift handling {unknown}; accepted: {accepted}")
     ordered = all(rows.ordered for rows in table.devices.values())
     wanted = [DriftHandling(name) for name in (accepted if drift is None else drift)]
     if ordered:
         return wanted
     if drift is not None and wanted != [DriftHandling.RAW]:
         lacking = [name for name, rows in table.devices.items() if not rows.ordered]
-        raise PredictorError(f"{lacking} have no measured order; accepted without it: drift raw")
+        raise ArgumentError("drift", f"{lacking} have no measured order; accepted without it: raw")
     notes.append("without a measured order on every device, drift is not handled")
     return [DriftHandling.RAW]
 

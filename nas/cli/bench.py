@@ -46,7 +46,7 @@ def predictor(
     """
     from nas.cli.bench_tables import predictor_table
     from predictors.bench import DEFAULT_PREDICTORS, run_table_bench
-    from predictors.errors import PredictorError
+    from predictors.errors import ArgumentError, PredictorError
     from predictors.predictor import parse_predictor
 
     names = _texts(predictors) or list(DEFAULT_PREDICTORS)
@@ -67,6 +67,9 @@ def predictor(
                 _texts(drift),
                 on_progress=lambda done, total: status.update(f"device {done + 1} of {total}"),
             )
+        except ArgumentError as error:
+            option = f"--{error.argument.replace('_', '-')}"
+            raise InvalidSpec([Problem(option, str(error))]) from error
         except PredictorError as error:
             raise InvalidSpec([Problem("--table", str(error))]) from error
     _print_predictors(predictor_table(result), result, json)

@@ -127,6 +127,8 @@ def table(files: Mapping[Path, Columns]) -> Table:
     for path, columns in files.items():
         kept = readable[path]
         device = path.name.removesuffix(".gz").removesuffix(".csv")
+        if device in rows:
+            raise PredictorError(f"{path}: another file is of device {device}; accepted is one file a device")
         if not kept.all():
             notes.append(f"{device}: {(~kept).sum()} rows whose architecture cannot be read are left out")
         population = np.stack(

@@ -6,6 +6,7 @@ projections.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ HEAD_SIZE = 64
 WORKLOAD = Workload(tokens=1024)
 MOST_OPTIONS = 16
 """A further column with at most so many values describes architectures; with more it is an unknown result."""
+
+MOST_SIZES = 64
+"""Sizes of one kind in a space: a column with more holds something else than its header says."""
 
 
 class TableSpaceSpec(SpaceSpec):
@@ -92,8 +96,8 @@ def table(name: str, columns: Columns) -> Table:
     """
     notes: list[str] = []
     devices = [column.removesuffix(LATENCY) for column in columns if column.endswith(LATENCY)]
-    if not devices:
-        raise PredictorError(f"{name}: no column DEVICE{LATENCY}")
+    if not all(devices) or not devices:
+        raise PredictorError(f"{name}: no column DEVICE{LATENCY}, or one that names no device")
     kept, layers = _readable(name, columns, notes)
     columns = {key: [cells[i] for i in kept] for key, cells in columns.items()}
     covariates = _covariates(columns, notes)
@@ -133,6 +137,9 @@ def _readable(name: str, columns: Columns, notes: list[str]) -> tuple[list[int],
                 f"line {i + 2}: n_layer {sizes[1]}, but {len(read[0])} heads and {len(read[1])} ratios"
             )
             continue
+        if not all(0 < size < math.inf for size in (*sizes, *read[0], *read[1])):
+            first = first or f"line {i + 2}: {width}, {depth}, {heads}, {ratios}; accepted are sizes above 0"
+            continue
         kept.append(i)
         layers.append(read)
     left_out = len(columns["n_layer"]) - len(kept)
@@ -146,7 +153,7 @@ def _readable(name: str, columns: Columns, notes: list[str]) -> tuple[list[int],
 def _covariates(columns: Columns, notes: list[str]) -> dict[str, tuple[float, ...]]:
     found = {}
     for column in columns:
-        if column in REQUIRED or column in RESULTS or ":" in column:
+        if column in REQUIRED or column in RESULTS or _of_device(column, columns):
             continue
         values = numbers(columns, column)
         options = np.unique(values)
@@ -156,6 +163,11 @@ def _covariates(columns: Columns, notes: list[str]) -> dict[str, tuple[float, ..
             what = "is constant" if len(options) == 1 else f"has gaps or more than {MOST_OPTIONS} values"
             notes.append(f"column {column} {what} and is not used")
     return found
+
+
+def _of_device(column: str, columns: Columns) -> bool:
+    """Whether the column is one of a device that has latencies: those, their order or their spread."""
+    return column.partition(":")[0] + LATENCY in columns
 
 
 def _space(name: str, columns: Columns, layers: _Layers) -> SearchSpace:
@@ -172,6 +184,18 @@ def _space(name: str, columns: Columns, layers: _Layers) -> SearchSpace:
             "ratio": sorted({r for _, ratios in layers for r in ratios}),
         },
     }
+    options = {
+        "embed_dim": declaration["width"],
+        "n_layer": declaration["depth"],
+        "n_head": declaration["layer"]["heads"],
+        "mlp_ratio": declaration["layer"]["ratio"],
+    }
+    for column, sizes in options.items():
+        if len(sizes) > MOST_SIZES:
+            raise PredictorError(
+                f"{name}: column {column} has {len(sizes)} sizes, {sizes[0]} to {sizes[-1]}; accepted are "
+                f"at most {MOST_SIZES}: does the header name the right column?"
+            )
     try:
         return SearchSpace(TableSpaceSpec.model_validate(declaration))
     except ValidationError as error:

@@ -10,6 +10,7 @@ import pytest
 
 from predictors import PredictorError
 from predictors.bench import run_table_bench
+from predictors.errors import ArgumentError
 from predictors.handling import CADENCE, control_rows
 from predictors.tables import read_table
 
@@ -116,6 +117,7 @@ def test_constant_and_unknown_columns_are_told(tmp_path: Path, rows: list[dict])
     ("text", "message"),
     [
         ("", "at least one row"),
+        ("embed_dim,n_layer,n_head,mlp_ratio,x:latency_ms\n", "at least one row"),
         ("a,b\n1,2\n", "neither the columns"),
         ("a,a\n1,2\n", "of the same name"),
         ("embed_dim,n_layer,n_head,mlp_ratio\n64,1,2,4\n", "no column DEVICE:latency_ms"),
@@ -124,7 +126,16 @@ def test_constant_and_unknown_columns_are_told(tmp_path: Path, rows: list[dict])
             "embed_dim,n_layer,n_head,mlp_ratio,x:latency_ms\n64,2,2,4,1.0\n",
             "no row's architecture can be read",
         ),
-        ("embed_dim,n_layer,n_head,mlp_ratio,x:latency_ms\n-64,1,2,4,1.0\n", "make no space"),
+        ("embed_dim,n_layer,n_head,mlp_ratio,x:latency_ms\n64,1,2,4,1.0\n\n", "line 3 has 0 cells"),
+        (
+            "embed_dim,n_layer,n_head,mlp_ratio,x:latency_ms\n-64,1,2,4,1.0\n",
+            "line 2: -64, 1, 2, 4; accepted are sizes above 0",
+        ),
+        ("embed_dim,n_layer,n_head,mlp_ratio,:latency_ms\n64,1,2,4,1.0\n", "names no device"),
+        ("embed_dim,n_layer,n_head,mlp_ratio,latency_ms\n64,1,2,4,1.0\n", "no column DEVICE:latency_ms"),
+        ("embed_dim,n_layer,n_head,mlp_ratio,,x:latency_ms\n64,1,2,4,,1.0\n", "without a name"),
+        ("embed_dim;n_layer;n_head;mlp_ratio;x:latency_ms\n64;1;2;4;1.0\n", "neither the columns"),
+        ("64,1,2,4,1.0\n64,1,2,4,1.5\n", "neither the columns"),
         ("embed_dim,n_layer,n_head,mlp_ratio,x:latency_ms\n64,1,2,4,1.0\n", "no device is usable"),
     ],
 )
@@ -144,6 +155,58 @@ def test_files_that_are_not_there_or_not_gzip_are_refused(tmp_path: Path) -> Non
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(PredictorError, match="cannot be read"):
         read_table(tmp_path / "binary.csv")
+
+
+def test_spoilt_files_are_refused(tmp_path: Path, rows: list[dict]) -> None:
+    whole = written(tmp_path / "t.csv.gz", rows).read_bytes()
+    text = gzip.decompress(whole)
+    spoilt = {
+        "cut.csv.gz": whole[: len(whole) // 2],
+        "turned.csv.gz": whole[:-8] + bytes(8),
+        "packed.csv": whole,
+        "empty.csv.gz": b"",
+        "latin.csv": text.replace(b"phone", "Téléphone".encode("latin-1")),
+        "utf16.csv": text.decode().encode("utf-16"),
+    }
+    for name, content in spoilt.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(PredictorError, match=f"{name}: (cannot be read|accepted is a header)"):
+            read_table(tmp_path / name)
+
+
+def test_sizes_that_are_none_are_left_out_and_told(tmp_path: Path, rows: list[dict]) -> None:
+    """One row spoils neither the table nor a number of it."""
+    for i, (column, value) in enumerate(
+        [("embed_dim", "0"), ("embed_dim", "12.5"), ("n_layer", "-3"), ("n_layer", "nan")]
+    ):
+        rows[i][column] = value
+    for i, value in enumerate(["nan", "inf", "-4", "0", "4 or so"], 4):
+        rows[i]["mlp_ratio"] = "-".join([value] * rows[i]["n_layer"])
+    rows[9]["phone:latency_ms"] = "about 5"
+    spoilt = read_table(written(tmp_path / "a.csv", rows))
+    clean = read_table(written(tmp_path / "b.csv", [row for i, row in enumerate(rows) if i >= 9]))
+    assert "9 rows whose architecture cannot be read are left out (first: line 2: 0, " in spoilt.notes[0]
+    assert "phone: 1 of 191 rows have no latency" in spoilt.notes[1]
+    assert spoilt.design.names == clean.design.names
+    for name, device in spoilt.devices.items():
+        assert device.latency_ms.tolist() == clean.devices[name].latency_ms.tolist()
+        assert device.population.tolist() == clean.devices[name].population.tolist()
+
+
+def test_a_header_that_names_the_wrong_columns_is_told(tmp_path: Path, rows: list[dict]) -> None:
+    swapped = [row | {"embed_dim": i + 1, "params": row["embed_dim"]} for i, row in enumerate(rows)]
+    with pytest.raises(PredictorError, match="embed_dim has 200 sizes, 1 to 200; accepted are at most 64"):
+        read_table(written(tmp_path / "t.csv", swapped))
+    depths = [row | {"n_layer": row["embed_dim"], "embed_dim": row["n_layer"]} for row in rows]
+    with pytest.raises(PredictorError, match=r"first: line 2: n_layer \d+, but"):
+        read_table(written(tmp_path / "t.csv", depths))
+    orders = [row | {"phone:order": row["embed_dim"]} for row in rows]
+    table = read_table(written(tmp_path / "t.csv", orders))
+    assert not table.devices["phone"].ordered
+    assert any("phone: its order has the same places again and again" in note for note in table.notes)
+    results = [{**row, "tablet:latency": row["phone:latency_ms"]} for row in rows]
+    notes = read_table(written(tmp_path / "t.csv", results)).notes
+    assert any(note.startswith("column tablet:latency") and "is not used" in note for note in notes)
 
 
 def test_judges_devices_of_any_name_and_scale(tmp_path: Path, rows: list[dict]) -> None:
@@ -226,20 +289,30 @@ def test_without_an_order_drift_is_not_handled(tmp_path: Path, rows: list[dict])
     ("arguments", "message"),
     [
         ({"devices": ["toaster"]}, "no device .*toaster.*accepted"),
+        ({"devices": []}, "no device at all.*accepted"),
         ({"prior_devices": ["toaster"]}, "no device .*toaster.*accepted"),
         ({"samples": ()}, "whole numbers from 1"),
         ({"samples": (0,)}, "whole numbers from 1"),
         ({"seeds": 0}, "whole numbers from 1"),
         ({"drift": ["wish"]}, "no drift handling"),
-        ({"predictors": ("tarot",)}, "no predictor"),
         ({"samples": (150,)}, "nothing to judge"),
     ],
 )
-def test_arguments_out_of_range_are_refused(
-    tmp_path: Path, rows: list[dict], arguments, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_arguments_out_of_range_are_named(tmp_path: Path, rows: list[dict], arguments, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message) as raised:
         run_table_bench([written(tmp_path / "t.csv", rows)], **arguments)
+    assert [raised.value.argument] == list(arguments)
+
+
+def test_a_device_named_twice_is_judged_once(tmp_path: Path, rows: list[dict]) -> None:
+    arguments = {"samples": (5,), "seeds": 1, "predictors": ("additive",), "drift": ["raw"]}
+    path = written(tmp_path / "t.csv", rows)
+    assert len(run_table_bench([path], devices=["phone", "phone"], **arguments)["rows"]) == 1
+
+
+def test_a_predictor_that_is_none_is_refused(tmp_path: Path, rows: list[dict]) -> None:
+    with pytest.raises(ValueError, match="no predictor"):
+        run_table_bench([written(tmp_path / "t.csv", rows)], predictors=("tarot",))
 
 
 @published
@@ -286,3 +359,7 @@ def test_hat_files_keep_bad_rows_out(tmp_path: Path) -> None:
         read_table(headless)
     with pytest.raises(PredictorError, match="no columns"):
         read_table(path, headless)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "titan.csv").write_text(path.read_text())
+    with pytest.raises(PredictorError, match="another file is of device titan"):
+        read_table(path, tmp_path / "other" / "titan.csv")

@@ -30,7 +30,8 @@ def test_strategies_are_compared(nas, tmp_path):
     assert "<html" in (tmp_path / "curves.html").read_text()[:200]
 
 
-def test_predictors_are_judged_on_a_table(nas, tmp_path):
+def lab_table(tmp_path: Path) -> None:
+    """table.csv, of one device named lab."""
     rows = [
         {
             "embed_dim": width,
@@ -47,6 +48,10 @@ def test_predictors_are_judged_on_a_table(nas, tmp_path):
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
+
+
+def test_predictors_are_judged_on_a_table(nas, tmp_path):
+    lab_table(tmp_path)
     arguments = ["--table", "table.csv", "--samples", "3", "--seeds", "1", "--predictors", "macs,additive"]
     answer = nas("bench", "predictor", *arguments, "--json", "out.json")
     assert answer.code == 0, answer.err
@@ -68,6 +73,28 @@ def test_mistakes_are_named(nas, arguments, told):
     answer = nas("bench", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert told in answer.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--devices", "toaster"),
+        ("--devices", ""),
+        ("--prior-devices", "lab,toaster"),
+        ("--samples", "0"),
+        ("--samples", "1000"),
+        ("--samples", "few"),
+        ("--drift", "wish"),
+        ("--drift", "controls"),
+        ("--predictors", "tarot"),
+    ],
+)
+def test_a_mistake_in_an_option_is_not_the_tables(nas, tmp_path, option, value):
+    lab_table(tmp_path)
+    answer = nas("bench", "predictor", "--table", "table.csv", option, value)
+    assert (answer.code, answer.out) == (2, "")
+    assert option in answer.err
+    assert "--table" not in answer.err
 
 
 def test_real_targets_are_profiled_and_judged_and_never_measured_twice(nas, tmp_path):
