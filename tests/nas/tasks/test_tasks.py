@@ -72,10 +72,10 @@ def test_digest_follows_the_options(task: Task) -> None:
     assert task.digest != make_task(task.name, {"evaluation_tokens": 4096}).digest
 
 
-def test_batch_refuses_a_context_that_the_data_cannot_fill(task: Task) -> None:
-    impossible = 10**8 if task.name == "text" else 3
+@pytest.mark.parametrize(("name", "impossible"), [("text", 10**8), ("recall", 3)])
+def test_batch_refuses_a_context_that_the_data_cannot_fill(name: str, impossible: int) -> None:
     with pytest.raises(InvalidSpec, match=r"^task\."):
-        task.batch(0, 0, 1, impossible)
+        make_task(name).batch(0, 0, 1, impossible)
 
 
 def test_every_wrong_option_is_named_with_its_path() -> None:
