@@ -4,6 +4,7 @@
 
     tables      published latencies in ../shared/data, some minutes
     speed       architectures a second on one core
+    blocks      what single blocks save, on simulated devices, some minutes
 
 Each prints a table; docs/results-predictors.md says what was reached. On this machine's own targets:
 `nas bench devices`.
@@ -13,16 +14,20 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from predictors import make_predictor
+from predictors import choose_next, make_predictor
 from predictors.bench import run_table_bench
-from searchspaces import load_space
+from predictors.design import SpaceDesign
+from predictors.prior import counted_prior
+from searchspaces import Population, SearchSpace, load_space
 from searchspaces.costs import CostModel
 from workers.target import Workload
+from workers.timing import TimingProtocol
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -40,6 +45,9 @@ def main() -> None:
     command.set_defaults(run=tables)
     command = commands.add_parser("speed")
     command.set_defaults(run=speed)
+    command = commands.add_parser("blocks")
+    command.add_argument("--seeds", type=int, default=8)
+    command.set_defaults(run=blocks)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
@@ -76,6 +84,77 @@ def speed(arguments: argparse.Namespace) -> None:
     for name in ("macs", "roofline", "lookup", "additive", "transfer", "residual", "auto", "mlp", "lightgbm"):
         predictor = make_predictor(name, space, Workload(tokens=1024)).fit(measured, latency)
         timed(name, lambda predictor=predictor: predictor.predict(population))
+
+
+def blocks(arguments: argparse.Namespace) -> None:
+    """Seconds of measuring until the error on new members is below a goal, with single blocks and without;
+    blocks alone take `alone` times what they take in whole models, give or take 3% each."""
+    shipped = load_space("hybrid-lm")
+    print("layers  member ms  alone  goal   without  with  ratio  blocks of all")
+    for depth, median_ms in (((2, 6), 25.0), ((6, 8), 50.0), ((12, 16), 100.0), ((24, 36), 220.0)):
+        spec = {**shipped.spec.model_dump(), "depth": list(range(depth[0], depth[1] + 1))}
+        for alone in (0.9, 1.0, 1.1):
+            device = SimulatedDevice(load_space(spec), median_ms, alone)
+            runs = [
+                [device.profile(space, seed) for seed in range(arguments.seeds)]
+                for space in (device.space, device.space.with_single_blocks)
+            ]
+            for goal in (0.04, 0.02, 0.01):
+                without, both = (np.mean([run.seconds_to(goal) for run in of]) for of in runs)
+                share = np.mean([run.blocks for run in runs[1]])
+                print(
+                    f"{depth[0]:2}–{depth[1]:2}   {median_ms:9.0f}  {alone:5}  {goal:.0%} {without:10.1f} "
+                    f"{both:5.1f}  {both / without:5.2f}  {share:13.0%}"
+                )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Seconds spent after each batch, and the error then."""
+
+    seconds: list[float]
+    errors: list[float]
+    blocks: float
+
+    def seconds_to(self, goal: float) -> float:
+        """Until the error is below the goal and stays there; all of them where it never does."""
+        above = [i for i, error in enumerate(self.errors) if error > goal]
+        return self.seconds[min(above[-1] + 1, len(self.seconds) - 1) if above else 0]
+
+
+class SimulatedDevice:
+    """Every block takes its counted work times a factor of its own; measurements scatter by 2%."""
+
+    WORKLOAD = Workload(tokens=1024)
+    MEASUREMENTS = 96
+
+    def __init__(self, space: SearchSpace, median_ms: float, alone: float) -> None:
+        self.space, self.new = space, space.sample(300, np.random.default_rng(9))
+        rng = np.random.default_rng(3)
+        mean = counted_prior(SpaceDesign(space, self.WORKLOAD)).mean
+        self._cost = mean * np.exp(0.3 * rng.standard_normal(len(mean)))
+        self._alone = alone * np.exp(0.03 * rng.standard_normal(len(mean)))
+        self._cost *= median_ms / np.median(self.latency(space, self.new))
+
+    def latency(self, space: SearchSpace, population: Population) -> Any:
+        design = SpaceDesign(space, self.WORKLOAD)
+        counts, single = design.counts(population), design.single_blocks(population)
+        return np.where(single, counts @ (self._cost * self._alone), counts @ self._cost)
+
+    def profile(self, space: SearchSpace, seed: int) -> Run:
+        """As a job does, without its judges and controls."""
+        rng, true = np.random.default_rng(seed), self.latency(space, self.new)
+        measured, latency, predictor = space.sample(0, rng), np.empty(0), None
+        seconds: list[float] = []
+        errors: list[float] = []
+        while len(measured) < self.MEASUREMENTS:
+            chosen = choose_next(space, self.WORKLOAD, measured, 8, rng, predictor=predictor)
+            taken = self.latency(space, chosen) * np.exp(0.02 * rng.standard_normal(len(chosen)))
+            measured, latency = np.concatenate([measured, chosen]), np.append(latency, taken)
+            predictor = make_predictor("additive", space, self.WORKLOAD).fit(measured, latency)
+            seconds.append(float(TimingProtocol().expected_seconds(latency).sum()))
+            errors.append(float(np.abs(predictor.predict(self.new).mean_ms / true - 1).mean()))
+        return Run(seconds, errors, 1 - float(space.is_member(measured).mean()))
 
 
 def timed(name: str, call: Any) -> None:

@@ -82,7 +82,8 @@ class ProfileBudget(_Spec):
     """How much to measure before searching.
 
     Attributes:
-        measurements: at most this many architectures a target, besides the held-out ones.
+        measurements: at most this many architectures a target, single blocks included, besides the held-out
+            ones.
         minimum: measure at least this many before the tolerance may end profiling.
         holdout: architectures that only judge the predictor.
         tolerance: stop once the held-out mean absolute relative error is at most this.
@@ -284,6 +285,7 @@ class TargetProfile:
         within_10, within_5: share of architectures predicted within ±10% and ±5%.
         spearman: rank correlation.
         coverage_90: share of measurements inside the predicted 90% interval.
+        single_blocks: of those that it learned from, models of one layer that are not of the space.
     """
 
     target: Target
@@ -295,6 +297,7 @@ class TargetProfile:
     within_5: float
     spearman: float
     coverage_90: float
+    single_blocks: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; the target as its text."""

@@ -23,6 +23,7 @@ class Additive(Predictor):
     likely. What other devices taught is not used; see `transfer`.
     """
 
+    learns_from_blocks = True
     posterior: Posterior | None = None
 
     @property
@@ -34,7 +35,8 @@ class Additive(Predictor):
         """See `Predictor.fit`; one measurement is enough to begin with."""
         latency, relative = valid_measurements(population, latency_ms, error_ms)
         counts = self.design.counts(population)
-        self.posterior = likeliest_posterior(counts, latency, self.beliefs, relative)
+        single = self.design.single_blocks(population)
+        self.posterior = likeliest_posterior(counts, latency, self.beliefs, relative, single)
         return self
 
     def predict(self, population: Population) -> Prediction:

@@ -25,10 +25,10 @@ FOLDS = 5
 
 @register_predictor("auto")
 class Auto(Predictor):
-    """Fits each of its candidates on four fifths of the measurements, judges it on the rest, five times
-    over, and keeps the one with the smallest mean relative error, refitted on everything.
+    """Fits each of its candidates on four fifths of the measurements, judges it on the whole models among the
+    rest, five times over, and keeps the one with the smallest mean relative error, refitted on everything.
 
-    With fewer than `ENOUGH` measurements nothing is judged: the first candidate serves. A later candidate
+    With fewer than `ENOUGH` whole models nothing is judged: the first candidate serves. A later candidate
     must be better by `MARGIN`, so that chance does not choose; without a prior `transfer` is `additive` and
     is not judged twice.
 
@@ -41,6 +41,7 @@ class Auto(Predictor):
     ENOUGH: ClassVar[int] = 10
     MARGIN: ClassVar[float] = 0.03
 
+    learns_from_blocks = True
     chosen: Predictor | None = None
     reason: str = "not fitted"
 
@@ -48,9 +49,9 @@ class Auto(Predictor):
         """See `Predictor.fit`; one measurement is enough to begin with."""
         latency, _ = valid_measurements(population, latency_ms, error_ms)
         candidates = [name for name in self.CANDIDATES if name != "transfer" or self.prior is not None]
-        first = candidates[0]
-        if len(latency) < self.ENOUGH:
-            name, self.reason = first, f"{first}: {len(latency)} measurements are too few to compare"
+        first, judging = candidates[0], int((~self.design.single_blocks(population)).sum())
+        if judging < self.ENOUGH:
+            name, self.reason = first, f"{first}: {judging} whole models are too few to compare"
         else:
             errors = {name: self._cross_validated(name, population, latency, error_ms) for name in candidates}
             name = first
@@ -58,7 +59,7 @@ class Auto(Predictor):
                 if errors[other] < (1 - self.MARGIN) * errors[name]:
                     name = other
             listed = ", ".join(f"{other} {error:.1%}" for other, error in errors.items())
-            self.reason = f"{name}: cross-validated error on {len(latency)} measurements: {listed}"
+            self.reason = f"{name}: cross-validated error on {judging} whole models: {listed}"
         self.chosen = self._make(name).fit(population, latency, error_ms)
         return self
 
@@ -84,11 +85,12 @@ class Auto(Predictor):
     def _cross_validated(
         self, name: str, population: Population, latency: Vector, error_ms: Vector | None
     ) -> float:
-        """Mean |predicted − measured| / measured over left-out fifths."""
+        """Mean |predicted − measured| / measured over the whole models of left-out fifths."""
         fold = np.random.default_rng(0).permutation(len(latency)) % FOLDS
+        whole = ~self.design.single_blocks(population)
         wrong = []
         for k in range(FOLDS):
-            kept, out = fold != k, fold == k
+            kept, out = fold != k, whole & (fold == k)
             known = None if error_ms is None else error_ms[kept]
             predictor = self._make(name).fit(population[kept], latency[kept], known)
             wrong.append(np.abs(predictor.predict(population[out]).mean_ms / latency[out] - 1))

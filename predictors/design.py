@@ -44,6 +44,11 @@ class Design(ABC):
     def counts(self, population: Population) -> Matrix:
         """(n, terms) how much of each term a row contains, ≥ 0."""
 
+    def single_blocks(self, population: Population) -> NDArray[np.bool_]:
+        """(n,) which rows are single blocks, measured for what they tell of the others: all of them may take
+        more, or less, than their terms do in whole models, by one factor."""
+        return np.zeros(len(population), bool)
+
     @property
     @abstractmethod
     def work(self) -> Matrix:
@@ -78,6 +83,10 @@ class SpaceDesign(Design):
     def counts(self, population: Population) -> Matrix:
         """(n, blocks) as float."""
         return self.costs.counts(population).astype(float)
+
+    def single_blocks(self, population: Population) -> NDArray[np.bool_]:
+        """See `Design.single_blocks`."""
+        return ~self.space.is_member(population)
 
     @cached_property
     def work(self) -> Matrix:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from predictors.design import Matrix, SpaceDesign
+from predictors.posterior import SINGLE_DOUBT
 from predictors.predictor import Predictor, Vector
 from predictors.prior import Prior, counted_prior
 from searchspaces.encoding import Population
@@ -33,16 +35,20 @@ def choose_next(
 
     Greedy Bayesian I-optimal design (Chaloner & Verdinelli, 1995; active learning of Cohn, 1996): under the
     Gaussian prior over additive coefficients, the choice leaves the least mean relative variance over all
-    candidates. Information about coefficients alone (D-optimal) would choose only the shallowest models,
-    whose blocks are the largest part of them, and be wrong about the deep ones.
+    candidates that are members of the space. Information about coefficients alone (D-optimal) would choose
+    only the shallowest models, whose blocks are the largest part of them, and be wrong about the deep ones.
 
     Once a predictor says how long candidates take, what counts is information a second: a measurement takes
     `TimingProtocol.expected_seconds`, so that models of few layers serve as micro-benchmarks of their blocks
-    where they tell as much as deep ones for less.
+    where they tell as much as deep ones for less. Of `SearchSpace.with_single_blocks` single blocks are
+    candidates as well: they tell how blocks compare, and whole models by which factor all of them differ in
+    one (`SINGLE_DOUBT`).
 
     Args:
+        space: whose architectures may be measured.
+        workload: that they are measured under.
         measured: (m, genes) architectures already measured; none of them is chosen again.
-        n: how many to choose; fewer come back where fewer candidates are new.
+        n: how many to choose; fewer come back where fewer candidates are new, none where no member is.
         rng: draws the candidates.
         candidates: (c, genes) to choose from; 2048 random ones where None.
         predictor: a fitted one, which says how long candidates are expected to take.
@@ -51,39 +57,48 @@ def choose_next(
     pool = space.sample(CANDIDATES, rng) if candidates is None else space.canonical(candidates)
     pool = np.unique(pool, axis=0)
     pool = rng.permutation(pool[~np.isin(space.keys(pool), space.keys(space.canonical(measured)))])
+    members = pool[space.is_member(pool)]
+    if not len(members):
+        return members  # nothing is left to predict
     design = SpaceDesign(space, workload)
     belief = counted_prior(design) if prior is None else prior.check(design)
+    covariance = block_diag(belief.covariance, SINGLE_DOUBT**2)
 
     seconds: Vector | None = None
-    if predictor is not None and len(pool):
+    unit = 1.0
+    if predictor is not None:
         seconds = TimingProtocol().expected_seconds(predictor.predict(pool).mean_ms)
+        # The belief's own scale.
+        unit = float(np.median(design.counts(members) @ belief.mean / predictor.predict(members).mean_ms))
 
     def relative(population: Population) -> Matrix:
-        """Counts over expected latency in the belief's own scale: the same share of every architecture's
-        time is worth knowing as well."""
+        """Counts over expected latency: the same share of every architecture's time is worth knowing as
+        well. Last comes whether a row is a single block, which has one more factor."""
         counts = design.counts(population)
         expected = counts @ belief.mean
         if predictor is not None and len(population):
-            latency = predictor.predict(population).mean_ms
-            expected = latency * np.median(expected / latency)
-        return counts / expected[:, None]
+            expected = unit * predictor.predict(population).mean_ms
+        return np.column_stack([counts / expected[:, None], design.single_blocks(population)])
 
-    return pool[most_informative(relative(pool), relative(measured), belief.covariance, n, seconds)]
+    chosen = most_informative(relative(pool), relative(members), relative(measured), covariance, n, seconds)
+    return pool[chosen]
 
 
 def most_informative(
     candidates: Matrix,
+    wanted: Matrix,
     measured: Matrix,
     covariance: Matrix,
     n: int,
     seconds: Vector | None = None,
     noise: float = NOISE,
 ) -> list[int]:
-    """Indices of ≤ n rows of `candidates`, greedily the one that most lowers the mean variance of all of
-    them (a second, where `seconds` are given), given `measured` rows and those chosen before.
+    """Indices of ≤ n rows of `candidates`, greedily the one that most lowers the mean variance of the
+    `wanted` (a second, where `seconds` are given), given `measured` rows and those chosen before.
 
     Args:
         candidates: (c, terms) counts relative to expected latency.
+        wanted: (w, terms) likewise, of what is to be predicted.
         measured: (m, terms) likewise.
         covariance: (terms, terms) before any measurement.
         seconds: (c,) > 0 what measuring each candidate takes; alike where None.
@@ -92,13 +107,13 @@ def most_informative(
     known = measured @ covariance
     kernel = known @ measured.T + noise**2 * np.eye(len(measured))
     remaining = covariance - known.T @ np.linalg.solve(kernel, known)
-    wanted = candidates.T @ candidates / max(len(candidates), 1)
+    importance = wanted.T @ wanted / max(len(wanted), 1)
     free = np.ones(len(candidates), bool)
     chosen: list[int] = []
     for _ in range(min(n, len(candidates))):
         told = candidates @ remaining
         variance = (told * candidates).sum(1) + noise**2
-        gain = ((told @ wanted) * told).sum(1) / variance
+        gain = ((told @ importance) * told).sum(1) / variance
         if seconds is not None:
             gain = gain / seconds
         best = int(np.argmax(np.where(free, gain, -np.inf)))

@@ -8,16 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import block_diag, cholesky, solve_triangular
 from scipy.optimize import nnls
 from scipy.special import ndtri
 
 from predictors.design import Matrix
 from predictors.prior import Prior
 
-__all__ = ["Posterior", "fit_posterior", "likeliest_posterior", "spread_of"]
+__all__ = ["SINGLE_DOUBT", "Mask", "Posterior", "fit_posterior", "likeliest_posterior", "spread_of"]
 
 Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 # How far the prior may be trusted and how large a measurement's relative error is: the pair with the
 # largest marginal likelihood is taken.
@@ -33,6 +34,8 @@ DEGREES = 4.0
 LEAST_CURVATURE = 0.2
 CLEAN = 0.01
 """Relative standard error of a measurement that counts half."""
+SINGLE_DOUBT = 0.1
+"""Relative standard deviation, beforehand, of what blocks take alone from what they take in whole models."""
 COVERED = 0.9
 NORMAL_90 = 1.6448536269514722
 DECIDED = 2
@@ -50,7 +53,7 @@ class Posterior:
         covariance: (terms, terms), ms².
         noise: relative standard deviation of one measurement.
         spread: factor on standard deviations that makes ±1.645 of them cover 90% of left-out
-            measurements.
+            measurements of whole models.
         residuals: (n,) relative leave-one-out errors of the measurements that it learned from.
         deviations: (n,) the standard deviations that they were expected to have.
         evidence: log marginal likelihood of the measurements, up to a constant that all priors share.
@@ -97,27 +100,43 @@ class Posterior:
 
 
 def likeliest_posterior(
-    counts: Matrix, latency_ms: Vector, priors: Sequence[Prior], relative_error: Vector | None = None
+    counts: Matrix,
+    latency_ms: Vector,
+    priors: Sequence[Prior],
+    relative_error: Vector | None = None,
+    single: Mask | None = None,
 ) -> Posterior:
     """`fit_posterior` under the prior that the measurements bear out; one that was learned from devices is
     favoured, since a new device mostly resembles known ones."""
-    fits = [(fit_posterior(counts, latency_ms, prior, relative_error), prior.devices > 0) for prior in priors]
+    fits = [
+        (fit_posterior(counts, latency_ms, prior, relative_error, single), prior.devices > 0)
+        for prior in priors
+    ]
     return max(fits, key=lambda fit: fit[0].evidence + FAVOUR * fit[1])[0]
 
 
 def fit_posterior(
-    counts: Matrix, latency_ms: Vector, prior: Prior, relative_error: Vector | None = None
+    counts: Matrix,
+    latency_ms: Vector,
+    prior: Prior,
+    relative_error: Vector | None = None,
+    single: Mask | None = None,
 ) -> Posterior:
-    """Learn one device's coefficients.
+    """Learn one device's coefficients, and by which factor single blocks take longer than in whole models.
 
     Args:
         counts: (n, terms).
         latency_ms: (n,) > 0.
         prior: over the terms, up to scale.
         relative_error: (n,) known relative standard errors; those over `CLEAN` count less.
+        single: (n,) which are single blocks, see `predictors.design.Design.single_blocks`; none where None.
     """
     scale = float(np.exp(np.median(np.log(latency_ms / (counts @ prior.mean)))))
-    mean, factor = scale * prior.mean, scale * cholesky(prior.covariance, lower=True)
+    whole = np.ones(len(latency_ms), bool) if single is None else ~single
+    apart = (~whole).astype(float)
+    # One more coefficient, the factor of single blocks.
+    mean = np.append(scale * prior.mean, 1.0)
+    factor = block_diag(scale * cholesky(prior.covariance, lower=True), SINGLE_DOUBT)
     trusted = np.ones(len(latency_ms))
     if relative_error is not None:
         trusted = 1 / (1 + (relative_error / CLEAN) ** 2)
@@ -125,14 +144,16 @@ def fit_posterior(
     for _ in range(ROUNDS):
         # Errors are relative: rows are divided by what is predicted for them, not by what was measured,
         # or a slow outlier would count less than a fast one.
-        rows, target = counts / guess[:, None], latency_ms / guess
+        # To first order in the factor, a single block takes its terms and (factor − 1) × what is predicted.
+        rows = np.column_stack([counts / guess[:, None], apart])
+        target = latency_ms / guess + apart
         whitened = _Whitened(rows @ factor, target - rows @ mean, weight)
         trust, noise, score = whitened.most_likely(prior.noise)
         # As a density of latencies: rows were divided by guesses, and scaled by weights.
         evidence = score + 0.5 * float(np.log(weight).sum()) - float(np.log(guess).sum())
         step, precision = whitened.solve(trust, noise)
         coefficients = _non_negative(mean + factor @ step, precision, factor)
-        guess = np.maximum(counts @ coefficients, 1e-3 * latency_ms)
+        guess = np.maximum(guess * (rows @ coefficients - apart), 1e-3 * latency_ms)
         residual = latency_ms / guess - 1.0
         weight = trusted * (DEGREES + 1) / (DEGREES + trusted * (residual / noise) ** 2)
     # The curvature of the Student t's likelihood, on average, is less than its weights: leaving a measurement
@@ -149,8 +170,11 @@ def fit_posterior(
     deviation = np.sqrt(noise**2 + without)
     n = len(latency_ms)
     optimism = np.sqrt(n / max(n - DECIDED, 1))
-    spread = spread_of(optimism * left_out / deviation, prior.spread)
-    return Posterior(coefficients, covariance, noise, spread, left_out, deviation, evidence)
+    spread = spread_of((optimism * left_out / deviation)[whole], prior.spread)
+    terms = len(prior.mean)
+    return Posterior(
+        coefficients[:terms], covariance[:terms, :terms], noise, spread, left_out, deviation, evidence
+    )
 
 
 class _Whitened:

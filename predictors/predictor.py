@@ -55,9 +55,14 @@ class Predictor(ABC):
         design: how populations are described.
         prior: what other devices taught; None where there are none. Predictors that cannot use one
             leave it aside.
+
+    Attributes:
+        learns_from_blocks: whether single blocks (`SearchSpace.with_single_blocks`) teach it about whole
+            models. Others are given whole models only.
     """
 
     name: ClassVar[str]
+    learns_from_blocks: ClassVar[bool] = False
 
     def __init__(self, design: Design, prior: Prior | None = None) -> None:
         self.design = design

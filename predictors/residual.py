@@ -19,7 +19,7 @@ from searchspaces.encoding import Population
 __all__ = ["Residual"]
 
 ENOUGH = 20
-"""Measurements below which no residual is looked for."""
+"""Measurements of whole models below which no residual is looked for."""
 EVIDENCE = 3.0
 """By how much the log marginal likelihood must grow before a residual is believed (Kass & Raftery, 1995:
 "positive" evidence is 1 to 3)."""
@@ -71,14 +71,16 @@ class Residual(Predictor):
     predictor is `transfer`.
     """
 
+    learns_from_blocks = True
     process: _Process | None = None
 
     def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
         """See `Predictor.fit`; one measurement is enough to begin with."""
         self.base = Transfer(self.design, self.prior).fit(population, latency_ms, error_ms)
         self.process = None
-        if len(latency_ms) >= ENOUGH:
-            recent = slice(-MOST, None)
+        # What a sum of blocks misses in whole models.
+        recent = np.flatnonzero(~self.design.single_blocks(population))[-MOST:]
+        if len(recent) >= ENOUGH:
             error = np.asarray(latency_ms, float)[recent] / self.base.predict(population[recent]).mean_ms - 1
             self.process = _believed(self.design.flat(population[recent]), error)
         return self

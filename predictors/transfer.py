@@ -11,7 +11,7 @@ import numpy as np
 from predictors.additive import Additive
 from predictors.design import Design, Matrix, SpaceDesign
 from predictors.errors import PredictorError
-from predictors.posterior import COVERED, NORMAL_90, Posterior, fit_posterior
+from predictors.posterior import COVERED, NORMAL_90, Mask, Posterior, fit_posterior
 from predictors.predictor import Vector, register_predictor, valid_measurements
 from predictors.prior import SCALE_DOUBT, Prior, counted_prior
 from searchspaces.encoding import Population
@@ -36,9 +36,9 @@ class KnownDevice:
 
     Attributes:
         belief: over its coefficients before any measurement; follows its workload.
-        counts: (n, terms) of its measurements.
+        counts: (n, terms) of its measurements of whole models.
         latency_ms: (n,) > 0.
-        fit: its coefficients.
+        fit: its coefficients, single blocks included in what they were learned from.
     """
 
     belief: Prior
@@ -47,10 +47,19 @@ class KnownDevice:
     fit: Posterior
 
     @classmethod
-    def study(cls, design: Design, counts: Matrix, latency_ms: Vector) -> Self:
-        """Learn the coefficients of a device from its measurements alone."""
+    def study(cls, design: Design, counts: Matrix, latency_ms: Vector, single: Mask | None = None) -> Self:
+        """Learn the coefficients of a device from its measurements alone.
+
+        Args:
+            design: of the device's workload.
+            counts: (n, terms).
+            latency_ms: (n,) > 0.
+            single: (n,) which are single blocks, not all; none where None.
+        """
         belief = counted_prior(design)
-        return cls(belief, counts, latency_ms, fit_posterior(counts, latency_ms, belief))
+        fit = fit_posterior(counts, latency_ms, belief, single=single)
+        whole = np.ones(len(latency_ms), bool) if single is None else ~single
+        return cls(belief, counts[whole], latency_ms[whole], fit)
 
     @property
     def excess(self) -> Vector:
@@ -70,13 +79,17 @@ def transfer_prior(
             target may differ by device, runtime, dtype, threads, batch or tokens.
 
     Raises:
-        PredictorError: no target, or a latency is not a finite number above 0.
+        PredictorError: no target, one of which only single blocks are known, or a latency is not a finite
+            number above 0.
     """
     devices = []
     for other, population, latency_ms in known:
         latency, _ = valid_measurements(population, latency_ms)
         design = SpaceDesign(space, other)
-        devices.append(KnownDevice.study(design, design.counts(population), latency))
+        single = design.single_blocks(population)
+        if single.all():
+            raise PredictorError(f"{other}: only single blocks are known; accepted: at least one whole model")
+        devices.append(KnownDevice.study(design, design.counts(population), latency, single))
     return learn_prior(SpaceDesign(space, workload), devices)
 
 

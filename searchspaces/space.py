@@ -25,6 +25,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
@@ -141,10 +142,16 @@ class SearchSpace(Encoding):
 
     Inactive genes are canonical: those of layers past the depth, and the heads of a layer without
     a token mixer, are 0.
+
+    Args:
+        spec: the declaration.
+        members: how many of its depths, the first ones, make members; all where None. See
+            `with_single_blocks`.
     """
 
-    def __init__(self, spec: SpaceSpec) -> None:
+    def __init__(self, spec: SpaceSpec, members: int | None = None) -> None:
         self.spec = spec
+        self._members = len(spec.depth) if members is None else members
         self.max_depth = max(spec.depth)
         layer_options = [getattr(spec.layer, gene) for gene in LAYER_GENES]
         names = ["width", "depth"]
@@ -175,6 +182,21 @@ class SearchSpace(Encoding):
         content = self.spec.model_dump(mode="json", exclude={"name", "description"})
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def with_single_blocks(self) -> SearchSpace:
+        """This space, and the models of one layer over its genes: nobody asks for those, but what they take
+        tells what single blocks do. Codes of this space mean the same there. Itself where models of one
+        layer are members."""
+        if 1 in self.spec.depth:
+            return self
+        spec = self.spec.model_copy(update={"depth": (*self.spec.depth, 1)})
+        return SearchSpace(spec, members=self._members)
+
+    def is_member(self, population: Population) -> NDArray[np.bool_]:
+        """(n,) which rows are not single blocks that `with_single_blocks` added."""
+        member: NDArray[np.bool_] = population[:, 1] < self._members
+        return member
 
     def _canonicalise(self, population: Population) -> Population:
         layers = population[:, 2:].reshape(len(population), self.max_depth, len(LAYER_GENES))

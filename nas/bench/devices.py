@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from nas.errors import InvalidSpec
@@ -15,6 +16,7 @@ from nas.job import Budget, JobSpec, ProfileBudget, StageName, TargetSpec
 from nas.service.api import Service
 from nas.stages.profile import holdout
 from predictors import PredictorError, Prior, make_predictor, parse_predictor, transfer_prior
+from predictors.posterior import Mask
 from predictors.predictor import Vector
 from predictors.report import score
 from searchspaces.encoding import Population
@@ -123,16 +125,17 @@ class DeviceBench:
             space = load_space(self.space)
         except SpaceError as error:
             raise InvalidSpec(error.problems) from error
+        beside = space.with_single_blocks
         judges = holdout(space, self.holdout, self.seed)
         notes: list[str] = []
         found = {}
         for target in self.targets:
-            profiled = _Profiled.read(service, space, target, judges, self.learn)
+            profiled = _Profiled.read(service, beside, target, judges, self.learn)
             if len(profiled.judged_ms) and len(profiled.learned_ms):
                 found[target] = profiled
             else:
                 notes.append(f"{target}: left out, nothing was measured on it")
-        rows = [row for target in found for row in self._rows(space, target, found, notes)]
+        rows = [row for target in found for row in self._rows(beside, target, found, notes)]
         return {
             "table": f"{space.name} on {len(found)} targets",
             "protocol": {"reference": "every call timed between two of a reference model, their ratio kept"},
@@ -150,19 +153,21 @@ class DeviceBench:
         others = [
             (other.workload, each.learned, each.learned_ms)
             for other, each in found.items()
-            if other != target and other.workload.phase is target.workload.phase
+            if other != target and other.workload.phase is target.workload.phase and each.whole.any()
         ]
         prior = transfer_prior(space, target.workload, others) if others else None
         if prior is None:
             notes.append(f"{target}: no other target of its phase, so nothing is transferred to it")
         timed = space.sample(TIMED_ROWS, np.random.default_rng(0))
         for name in self.predictors:
+            usable = len(own.usable(name))
             for n in self.samples:
-                if n > len(own.learned_ms):
-                    notes.append(f"{target}: {n} samples left out, {len(own.learned_ms)} were measured")
+                if n > usable:
+                    said = f"{n} samples left out, {usable} that teach it were measured"
+                    notes.append(f"{target}: {name}: {said}")
                     continue
                 # All there are can be drawn in one way only.
-                seeds = self.seeds if n < len(own.learned_ms) else 1
+                seeds = self.seeds if n < usable else 1
                 try:
                     scores = [own.score(space, name, n, seed, prior, timed) for seed in range(seeds)]
                 except PredictorError as error:
@@ -174,11 +179,13 @@ class DeviceBench:
 
 @dataclass(frozen=True)
 class _Profiled:
-    """One target's measurements: (n, genes) and (n,) in ms, in the order in which they were taken."""
+    """One target's measurements: (n, genes) and (n,) in ms, in the order in which they were taken; `whole`
+    are those of members, not of single blocks."""
 
     target: Target
     learned: Population
     learned_ms: Vector
+    whole: Mask
     judged: Population
     judged_ms: Vector
     noisy: int
@@ -191,10 +198,12 @@ class _Profiled:
         taken = [(a, m) for a, m in service.measurements(target) if space.contains(a)]
         judged = [(a, m) for a, m in taken if m.digest in judging]
         learned = [(a, m) for a, m in taken if m.digest not in judging][:most]
+        rows = space.encode(a for a, _ in learned)
         return cls(
             target,
-            space.encode(a for a, _ in learned),
+            rows,
             np.array([m.latency_ms for _, m in learned]),
+            space.is_member(rows),
             space.encode(a for a, _ in judged),
             np.array([m.latency_ms for _, m in judged]),
             sum(m.noisy for _, m in (*learned, *judged)),
@@ -205,17 +214,22 @@ class _Profiled:
         return {
             "target": str(self.target),
             "learned": len(self.learned_ms),
+            "single_blocks": int((~self.whole).sum()),
             "held_out": len(self.judged_ms),
             "noisy": self.noisy,
             "least_ms": float(self.judged_ms.min()),
             "most_ms": float(self.judged_ms.max()),
         }
 
+    def usable(self, name: str) -> NDArray[np.int64]:
+        """Indices of what a predictor can learn from."""
+        return np.flatnonzero(self.whole | parse_predictor(name).learns_from_blocks)
+
     def score(
         self, space: SearchSpace, name: str, n: int, seed: int, prior: Prior | None, timed: Population
     ) -> dict[str, float]:
         """Learn from n, drawn at random, and be judged on the held-out ones."""
-        drawn = np.random.default_rng(seed).permutation(len(self.learned_ms))[:n]
+        drawn = np.random.default_rng(seed).permutation(self.usable(name))[:n]
         start = time.perf_counter()
         predictor = make_predictor(name, space, self.target.workload, prior)
         predictor.fit(self.learned[drawn], self.learned_ms[drawn])

@@ -31,12 +31,13 @@ def predictor_table(result: Mapping[str, Any]) -> Table:
 
 def profiled_table(result: Mapping[str, Any]) -> Table:
     """One row a target: what was measured on it."""
-    numbers = ("learned", "held out", "least ms", "most ms", "noisy")
+    numbers = ("learned", "of them blocks", "held out", "least ms", "most ms", "noisy")
     table = plain_table("target", *numbers, right=numbers)
     for target in result["targets"]:
         table.add_row(
             target["target"],
             str(target["learned"]),
+            str(target["single_blocks"]),
             str(target["held_out"]),
             f"{target['least_ms']:.2f}",
             f"{target['most_ms']:.2f}",

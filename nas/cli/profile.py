@@ -91,6 +91,7 @@ def profiles_table(profiles: Sequence[TargetProfile]) -> Table:
 
     numbers = (
         "measured",
+        "of them blocks",
         "held out",
         "mean error",
         "within ±10%",
@@ -104,6 +105,7 @@ def profiles_table(profiles: Sequence[TargetProfile]) -> Table:
             str(found.target),
             found.predictor,
             str(found.measured),
+            str(found.single_blocks),
             str(found.held_out),
             f"{found.mape:.1%}",
             f"{found.within_10:.0%}",

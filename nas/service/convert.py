@@ -435,4 +435,5 @@ def profile_from_message(message: pb.TargetProfile) -> TargetProfile:
         within_5=message.within_5,
         spearman=message.spearman,
         coverage_90=message.coverage_90,
+        single_blocks=message.single_blocks,
     )

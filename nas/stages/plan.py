@@ -53,6 +53,12 @@ class Plan:
         return self.given_task
 
     @cached_property
+    def profiled_space(self) -> SearchSpace:
+        """What profiling may measure: single blocks too, where they teach the job's predictor."""
+        predictor = parse_predictor(self.spec.budget.profile.predictor)
+        return self.space.with_single_blocks if predictor.learns_from_blocks else self.space
+
+    @cached_property
     def costs(self) -> CostModel:
         """Exact counts over populations."""
         return CostModel(self.space)

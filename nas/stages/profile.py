@@ -25,12 +25,15 @@ FEWEST = 4
 """Measurements before a predictor is fitted at all."""
 
 ENOUGH = 8
-"""Measurements of another target before it has a say."""
+"""Members of the space measured on another target before it has a say."""
 
 
 class Profile(Stage):
     """Measure what the predictor knows least, and in between a fixed random held-out set that only judges
     it, until its error on those meets the job's tolerance or the budget is spent.
+
+    Where models of the space have many layers, single blocks are measured among them: what tells most a
+    second decides. Only members of the space judge.
 
     The two are measured in turns: a device that slows down or warms up then does so for both. Control models
     are read in between: what a device measured while it was slower than usual is measured again. What an
@@ -65,7 +68,7 @@ class Profile(Stage):
             done = number * per_target + min(len(measured), budget.measurements) + judged
             if len(measured) >= FEWEST and judged:
                 predictor = fit_predictor(context, target, population, measured, prior)
-                profile = self._judge(context, target, predictor, judges, len(measured))
+                profile = self._judge(context, target, predictor, judges, population)
                 learned_enough = len(measured) >= min(budget.minimum, budget.measurements)
                 if learned_enough and not len(unmeasured) and profile.mape <= budget.tolerance:
                     break
@@ -75,13 +78,13 @@ class Profile(Stage):
             first = controls.unmeasured[:room]
             wanted = min(BATCH, room) - len(first)
             batch = choose_next(
-                plan.space, target.workload, taken, wanted, rng, predictor=predictor, prior=prior
+                plan.profiled_space, target.workload, taken, wanted, rng, predictor=predictor, prior=prior
             )
             share = unmeasured[: judges_a_round if room else None]
             if not first and not len(batch) and not len(share):
                 break
             unmeasured = unmeasured[len(share) :]
-            chosen = [*first, *plan.space.decode(in_turns(batch, share))]
+            chosen = [*first, *plan.profiled_space.decode(in_turns(batch, share))]
             self._measure(context, target, controls, chosen, done, per_target * len(plan.targets))
             if not len(known_measurements(context, target)[1]) > len(measured):
                 break  # the device refuses all that is left: noted one by one
@@ -113,7 +116,12 @@ class Profile(Stage):
             context.progress(self.name, done, total, f"{target.device}: {measurement.latency_ms:.2f} ms")
 
     def _judge(
-        self, context: StageContext, target: Target, predictor: Predictor, judges: Population, measured: int
+        self,
+        context: StageContext,
+        target: Target,
+        predictor: Predictor,
+        judges: Population,
+        population: Population,
     ) -> TargetProfile:
         space = context.plan.space
         by_digest = {m.digest: m for m in known_measurements(context, target)[1]}
@@ -123,7 +131,10 @@ class Profile(Stage):
                 rows.append(row)
                 latencies.append(by_digest[architecture.digest].latency_ms)
         report = held_out_report(predictor, np.array(rows), np.array(latencies))
-        return TargetProfile(target, predictor.name, measured, len(rows), **report.to_dict())
+        single = int((~context.plan.profiled_space.is_member(population)).sum())
+        return TargetProfile(
+            target, predictor.name, len(population), len(rows), single_blocks=single, **report.to_dict()
+        )
 
 
 def holdout(space: SearchSpace, n: int, seed: int) -> Population:
@@ -142,13 +153,14 @@ def in_turns(first: Population, second: Population) -> Population:
 def prior_of_other_targets(context: StageContext, target: Target) -> Prior | None:
     """What measurements of this space's architectures on other targets say of this one; None where there
     are too few."""
+    space = context.plan.profiled_space
     others = []
     for other in context.store.targets():
         if other != target and other.workload.phase is target.workload.phase:
             population, measured = known_measurements(context, other)
-            if len(measured) >= ENOUGH:
+            if space.is_member(population).sum() >= ENOUGH:
                 others.append((other.workload, population, np.array([m.latency_ms for m in measured])))
-    return transfer_prior(context.plan.space, target.workload, others) if others else None
+    return transfer_prior(space, target.workload, others) if others else None
 
 
 def _measured(context: StageContext, target: Target, population: Population) -> NDArray[np.bool_]:
@@ -161,8 +173,8 @@ def _measured(context: StageContext, target: Target, population: Population) -> 
 def known_measurements(
     context: StageContext, target: Target, exclude: set[str] | frozenset[str] = frozenset()
 ) -> tuple[Population, list[Measurement]]:
-    """(n, genes) and their measurements: everything in the store that this space contains."""
-    space = context.plan.space
+    """(n, genes) of the profiled space, and their measurements: everything in the store that it contains."""
+    space = context.plan.profiled_space
     measurements = [m for m in context.store.measurements(target) if m.digest not in exclude]
     architectures = context.store.architectures([m.digest for m in measurements])
     usable = [
@@ -178,9 +190,9 @@ def fit_predictor(
     measured: list[Measurement],
     prior: Prior | None = None,
 ) -> Predictor:
-    """A predictor of the job's kind, fitted to measurements."""
+    """A predictor of the job's kind, fitted to (n, genes) measurements of the profiled space."""
     name = context.plan.spec.budget.profile.predictor
-    predictor = make_predictor(name, context.plan.space, target.workload, prior)
+    predictor = make_predictor(name, context.plan.profiled_space, target.workload, prior)
     return predictor.fit(
         population, np.array([m.latency_ms for m in measured]), np.array([m.error_ms for m in measured])
     )
@@ -196,8 +208,9 @@ def _keep(context: StageContext, profile: TargetProfile) -> None:
 
 def describe(profile: TargetProfile) -> str:
     """One line for people."""
+    blocks = f", {profile.single_blocks} of them single blocks" if profile.single_blocks else ""
     return (
-        f"{profile.predictor} from {profile.measured} measurements: {profile.within_10:.0%} of "
+        f"{profile.predictor} from {profile.measured} measurements{blocks}: {profile.within_10:.0%} of "
         f"{profile.held_out} held-out within ±10%, mean error {profile.mape:.1%}, "
         f"Spearman {profile.spearman:.3f}"
     )

@@ -22,6 +22,12 @@ def space() -> SearchSpace:
 
 
 @pytest.fixture(scope="session")
+def deep_space(space: SearchSpace) -> SearchSpace:
+    """The same blocks, in models of which each takes as long as a dozen single blocks and more."""
+    return load_space({**space.spec.model_dump(), "name": "deep", "depth": list(range(12, 17))})
+
+
+@pytest.fixture(scope="session")
 def workload() -> Workload:
     return Workload(tokens=1024)
 
@@ -33,15 +39,18 @@ def design(space: SearchSpace, workload: Workload) -> SpaceDesign:
 
 @pytest.fixture(scope="session")
 def make_device(design: SpaceDesign) -> Callable[..., Device]:
-    """A device by seed: every block costs its counted work times a factor of its own."""
+    """A device by seed: every block costs its counted work times a factor of its own; of a space that has
+    single blocks beside its members, `alone` times that in those."""
 
-    def make(seed: int, noise: float = 0.0, apart: float = 0.3) -> Device:
+    def make(
+        seed: int, noise: float = 0.0, apart: float = 0.3, of: SpaceDesign = design, alone: float = 1.0
+    ) -> Device:
         rng = np.random.default_rng(seed)
         mean = counted_prior(design).mean
         cost = 1e-6 * mean * np.exp(apart * rng.standard_normal(len(mean)))
 
         def measure(population: Population) -> Vector:
-            exact = design.counts(population) @ cost
+            exact = of.counts(population) @ cost * np.where(of.single_blocks(population), alone, 1.0)
             return np.asarray(exact * np.exp(noise * rng.standard_normal(len(population))), float)
 
         return measure

@@ -33,8 +33,8 @@ def test_auto_says_what_it_chose_and_why(space, workload, make_device) -> None:
     latency = make_device(1, noise=0.01)(population)
     few = make_predictor("auto", space, workload).fit(population[:5], latency[:5])
     assert isinstance(few, Auto)
-    assert few.reason == "additive: 5 measurements are too few to compare"
+    assert few.reason == "additive: 5 whole models are too few to compare"
     many = make_predictor("auto", space, workload).fit(population, latency)
     assert isinstance(many, Auto)
     assert many.chosen is not None
-    assert many.reason.startswith(f"{many.chosen.name}: cross-validated error on 40 measurements: additive ")
+    assert many.reason.startswith(f"{many.chosen.name}: cross-validated error on 40 whole models: additive ")

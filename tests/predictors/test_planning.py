@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 from predictors import choose_next, make_predictor
+from predictors.design import SpaceDesign
 from predictors.planning import most_informative
 from predictors.prior import counted_prior
 from searchspaces.costs import CostModel
@@ -74,7 +78,7 @@ def test_greedy_choice_leaves_the_least_mean_variance(measured: int) -> None:
     rows = rng.random((measured, 4))
     candidates = rng.random((50, 4))
     covariance = np.diag([1.0, 2.0, 3.0, 4.0])
-    chosen = most_informative(candidates, rows, covariance, 3)
+    chosen = most_informative(candidates, candidates, rows, covariance, 3)
 
     def left(seen) -> float:
         precision = np.linalg.inv(covariance) + seen.T @ seen / 0.02**2
@@ -88,33 +92,88 @@ def test_greedy_choice_leaves_the_least_mean_variance(measured: int) -> None:
 
 def test_of_two_that_tell_the_same_the_quicker_is_measured() -> None:
     rows = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    assert most_informative(rows, rows[:0], np.diag([1.0, 0.9]), 1, np.array([2.0, 1.0, 1.5])) == [1]
-    assert most_informative(rows, rows[:0], np.diag([1.0, 0.9]), 1, np.array([9.0, 8.0, 1.0])) == [2]
+    assert most_informative(rows, rows, rows[:0], np.diag([1.0, 0.9]), 1, np.array([2.0, 1.0, 1.5])) == [1]
+    assert most_informative(rows, rows, rows[:0], np.diag([1.0, 0.9]), 1, np.array([9.0, 8.0, 1.0])) == [2]
 
 
-def test_information_a_second_saves_time_at_the_same_error(space, workload, make_device, monkeypatch) -> None:
-    """Against the same choice without the clock, at equal numbers of measurements."""
-    device, new = make_device(3, noise=0.01), space.sample(300, np.random.default_rng(9))
-    scale = 25 / np.median(device(new))  # 25 ms, where calls take as long as all else of a measurement
-    seconds = TimingProtocol().expected_seconds
+@dataclass
+class Profiled:
+    """What profiling in batches of 8 came to: seconds of measuring, the error on new members, and the share
+    of single blocks among what was measured; means over three runs."""
 
-    def profiled() -> tuple[float, float]:
-        """Seconds that 40 measurements took, and the error after them; means over three runs."""
-        spent, errors = [], []
-        for seed in range(3):
-            rng = np.random.default_rng(seed)
-            measured, predictor = space.sample(0, rng), None
-            while len(measured) < 40:
-                chosen = choose_next(space, workload, measured, 8, rng, predictor=predictor)
-                measured = np.concatenate([measured, chosen])
-                latency = scale * device(measured)
-                predictor = make_predictor("additive", space, workload).fit(measured, latency)
-            spent.append(seconds(latency).sum())
-            errors.append(np.abs(predictor.predict(new).mean_ms / (scale * device(new)) - 1).mean())
-        return float(np.mean(spent)), float(np.mean(errors))
+    spent: float
+    error: float
+    blocks: float
 
-    spent, error = profiled()
+
+def profile(of, workload, device, seconds: float = math.inf, n: int = 1000) -> Profiled:
+    """Until so many seconds of measuring are spent, or n measurements taken."""
+    pool = of.sample(600, np.random.default_rng(9))
+    new = pool[of.is_member(pool)][:300]
+    runs = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        measured, latency, spent, predictor = of.sample(0, rng), np.empty(0), 0.0, None
+        while spent < seconds and len(measured) < n:
+            chosen = choose_next(of, workload, measured, 8, rng, predictor=predictor)
+            measured, latency = np.concatenate([measured, chosen]), np.append(latency, device(chosen))
+            predictor = make_predictor("additive", of, workload).fit(measured, latency)
+            spent = EXPECTED_SECONDS(TimingProtocol(), latency).sum()
+        error = np.abs(predictor.predict(new).mean_ms / device(new) - 1).mean()
+        runs.append((spent, error, 1 - of.is_member(measured).mean()))
+    return Profiled(*np.mean(runs, axis=0).tolist())
+
+
+EXPECTED_SECONDS = TimingProtocol.expected_seconds
+
+
+@pytest.fixture
+def timed_device(make_device, workload):
+    """A device on which the space's median member takes so many milliseconds."""
+
+    def make(of, median_ms: float, **settings):
+        device = make_device(3, noise=0.01, of=SpaceDesign(of, workload), **settings)
+        pool = of.sample(300, np.random.default_rng(9))
+        scale = median_ms / np.median(device(pool[of.is_member(pool)]))
+        return lambda population: scale * device(population)
+
+    return make
+
+
+def test_information_a_second_saves_time_at_the_same_error(
+    space, workload, timed_device, monkeypatch
+) -> None:
+    """Against the same choice without the clock, at equal numbers of measurements, where calls take as long
+    as all else of a measurement."""
+    device = timed_device(space, 25)
+    by_second = profile(space, workload, device, n=40)
     monkeypatch.setattr(TimingProtocol, "expected_seconds", lambda self, latency: np.ones(len(latency)))
-    spent_without, error_without = profiled()
-    assert spent < 0.9 * spent_without
-    assert error < 1.2 * error_without
+    by_measurement = profile(space, workload, device, n=40)
+    assert by_second.spent < 0.9 * by_measurement.spent
+    assert by_second.error < 1.2 * by_measurement.error
+
+
+@pytest.mark.parametrize("alone", [0.9, 1.0, 1.1])
+def test_single_blocks_halve_the_time_of_deep_spaces(deep_space, workload, timed_device, alone) -> None:
+    """Whatever factor separates blocks alone from those in whole models: some of these are measured too."""
+    beside = deep_space.with_single_blocks
+    whole = profile(deep_space, workload, timed_device(deep_space, 110), seconds=60)
+    both = profile(beside, workload, timed_device(beside, 110, alone=alone), seconds=30)
+    assert both.spent < 0.6 * whole.spent
+    assert both.error < whole.error
+    assert 0.4 < both.blocks < 0.9
+
+
+def test_single_blocks_are_left_where_members_are_hardly_dearer(space, workload, timed_device) -> None:
+    """Of two to six layers at 2 ms most of a measurement is not the model's calls."""
+    beside = space.with_single_blocks
+    assert profile(beside, workload, timed_device(beside, 2), n=40).blocks < 0.1
+
+
+def test_nothing_is_left_to_measure_once_every_member_is(deep_space, workload) -> None:
+    beside = deep_space.with_single_blocks
+    members, rng = deep_space.sample(5, np.random.default_rng(0)), np.random.default_rng(1)
+    blocks = beside.sample(200, rng)
+    pool = np.concatenate([members, blocks[~beside.is_member(blocks)]])
+    assert len(choose_next(beside, workload, members[:4], 8, rng, candidates=pool)) == 8
+    assert len(choose_next(beside, workload, members, 8, rng, candidates=pool)) == 0

@@ -76,6 +76,27 @@ def test_what_never_varied_among_few_measurements_does_not_blow_up(
     assert (np.abs(np.log(mean / device(new))) < np.log(100)).all()
 
 
+@pytest.mark.parametrize("alone", [1.0, 0.9, 1.1])
+@pytest.mark.parametrize("name", [name for name, kind in predictors().items() if kind.learns_from_blocks])
+def test_learns_from_single_blocks_where_it_says_so(name, deep_space, workload, make_device, alone) -> None:
+    """Whatever factor separates them from blocks in whole models; the space itself is served."""
+    beside = deep_space.with_single_blocks
+    design = SpaceDesign(beside, workload)
+    rng = np.random.default_rng(1)
+    device = make_device(1, noise=0.01, of=design, alone=alone)
+    blocks = beside.sample(1000, rng)
+    blocks = np.unique(blocks[~beside.is_member(blocks)], axis=0)
+    members, new = deep_space.sample(6, rng), deep_space.sample(200, rng)
+    both = np.concatenate([members, rng.permutation(blocks)[:60]])
+    few = make_predictor(name, beside, workload).fit(members, device(members))
+    state = make_predictor(name, beside, workload).fit(both, device(both)).to_state()
+    restored = restore_predictor(deep_space, workload, state)
+    true = make_device(1, of=design)(new)
+    error = held_out_report(restored, new, true).mape
+    assert error < 0.02
+    assert error < 0.5 * held_out_report(few, new, true).mape
+
+
 def test_survives_json(unfitted, data, space, workload) -> None:
     population = space.sample(50, np.random.default_rng(4))
     expected = unfitted.fit(*data).predict(population)

@@ -13,3 +13,6 @@ def test_the_howto_runs() -> None:
         exec(text, names)
     (shift,) = names["drift"].shifts
     assert (shift.start, shift.stop, round(shift.factor, 2)) == (0, 30, 1.22)
+    beside, taught = names["beside"], names["taught"]
+    assert 0 < (~beside.is_member(taught)).sum() < len(taught)
+    assert names["report"].mape < 0.03

@@ -50,6 +50,24 @@ def codes(space: SearchSpace, seed: int, n: int = 20) -> Population:
 
 @given(space=spaces, seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
+def test_codes_mean_the_same_beside_single_blocks(space: SearchSpace, seed: int) -> None:
+    beside = space.with_single_blocks
+    population = codes(space, seed)
+    assert beside.decode(population) == space.decode(population)
+    assert np.array_equal(beside.canonical(population), space.canonical(population))
+    assert beside.is_member(population).all()
+    assert beside.with_single_blocks is beside
+    more = codes(beside, seed)
+    whole = beside.is_member(more)
+    assert beside.encode(beside.decode(more)).shape == more.shape
+    assert [space.contains(a) for a in beside.decode(more)] == whole.tolist()
+    assert all(a.depth == 1 for a in beside.decode(more[~whole]))
+    assert (beside is space) == (1 in space.spec.depth)
+    assert (beside.digest == space.digest) == (beside is space)
+
+
+@given(space=spaces, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
 def test_encoding_a_decoded_population_gives_its_canonical_form(space: SearchSpace, seed: int) -> None:
     population = codes(space, seed)
     before = population.copy()

@@ -343,7 +343,7 @@ class Extent(_message.Message):
     def __init__(self, lowest: _Optional[float] = ..., highest: _Optional[float] = ...) -> None: ...
 
 class TargetProfile(_message.Message):
-    __slots__ = ("target", "predictor", "measured", "held_out", "mape", "within_10", "within_5", "spearman", "coverage_90")
+    __slots__ = ("target", "predictor", "measured", "held_out", "mape", "within_10", "within_5", "spearman", "coverage_90", "single_blocks")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     PREDICTOR_FIELD_NUMBER: _ClassVar[int]
     MEASURED_FIELD_NUMBER: _ClassVar[int]
@@ -353,6 +353,7 @@ class TargetProfile(_message.Message):
     WITHIN_5_FIELD_NUMBER: _ClassVar[int]
     SPEARMAN_FIELD_NUMBER: _ClassVar[int]
     COVERAGE_90_FIELD_NUMBER: _ClassVar[int]
+    SINGLE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     target: Target
     predictor: str
     measured: int
@@ -362,7 +363,8 @@ class TargetProfile(_message.Message):
     within_5: float
     spearman: float
     coverage_90: float
-    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ..., predictor: _Optional[str] = ..., measured: _Optional[int] = ..., held_out: _Optional[int] = ..., mape: _Optional[float] = ..., within_10: _Optional[float] = ..., within_5: _Optional[float] = ..., spearman: _Optional[float] = ..., coverage_90: _Optional[float] = ...) -> None: ...
+    single_blocks: int
+    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ..., predictor: _Optional[str] = ..., measured: _Optional[int] = ..., held_out: _Optional[int] = ..., mape: _Optional[float] = ..., within_10: _Optional[float] = ..., within_5: _Optional[float] = ..., spearman: _Optional[float] = ..., coverage_90: _Optional[float] = ..., single_blocks: _Optional[int] = ...) -> None: ...
 
 class Problem(_message.Message):
     __slots__ = ("path", "message")

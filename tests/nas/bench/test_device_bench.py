@@ -13,7 +13,7 @@ from nas.service.api import Service
 from nas.stages.profile import holdout
 from predictors.design import SpaceDesign
 from predictors.prior import counted_prior
-from searchspaces import Architecture, load_space
+from searchspaces import Architecture, Population, load_space
 from workers.measurement import Measurement
 from workers.target import Target
 
@@ -33,22 +33,25 @@ TARGETS = [
 
 class Laboratory:
     """Stands for a service that has measured targets of one device: each block takes a factor of its own
-    over its counted work, most of which all targets share, and each measurement is 1% off."""
+    over its counted work, most of which all targets share, and each measurement is 1% off. `single` are
+    further rows, of single blocks."""
 
-    def __init__(self, learn: int, judges: int) -> None:
+    def __init__(self, learn: int, judges: int, single: Population | None = None) -> None:
         rng = np.random.default_rng(0)
         shared = np.exp(0.4 * rng.standard_normal(len(SpaceDesign(SPACE, TARGETS[0].workload).names)))
+        space = SPACE.with_single_blocks
         rows = np.concatenate([SPACE.sample(learn, rng), holdout(SPACE, judges, 0)])
+        rows = rows if single is None else np.concatenate([rows, single])
         self.measured = {}
         for number, target in enumerate(TARGETS):
-            design = SpaceDesign(SPACE, target.workload)
+            design = SpaceDesign(space, target.workload)
             own = np.exp(0.05 * rng.standard_normal(len(shared)))
             latency = design.counts(rows) @ (counted_prior(design).mean * shared * own) * (number + 1) / 1e6
             latency *= np.exp(0.01 * rng.standard_normal(len(rows)))
             taken = Measurement("", target, 1.0, 0.1, 0.01, 1.0, 2.0, 1.0, 0, 10, 0, False)
             self.measured[target] = [
                 (a, dataclasses.replace(taken, digest=a.digest, latency_ms=float(ms)))
-                for a, ms in zip(SPACE.decode(rows), latency, strict=True)
+                for a, ms in zip(space.decode(rows), latency, strict=True)
             ]
 
     def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
@@ -74,6 +77,24 @@ def test_length_batch_threads_and_runtime_of_one_device_teach_each_other() -> No
     assert [facts["held_out"] for facts in result["targets"]] == [40] * len(TARGETS)
 
 
+def test_single_blocks_teach_those_that_learn_from_them_and_judge_nobody() -> None:
+    """Of 30 learned measurements 20 are of one layer, where members have two and more."""
+    beside = SPACE.with_single_blocks
+    single = beside.sample(400, np.random.default_rng(5))
+    single = np.unique(single[~beside.is_member(single)], axis=0)[:20]
+    laboratory = Laboratory(10, 40, single)
+    bench = DeviceBench("hybrid-lm", TARGETS[:1], 30, 40, (10, 30), ("additive", "macs"), seeds=2)
+    result = bench.judge(laboratory)  # type: ignore[arg-type]
+    (facts,) = result["targets"]
+    assert (facts["learned"], facts["single_blocks"], facts["held_out"]) == (30, 20, 40)
+    assert {(row["predictor"], row["samples"]) for row in result["rows"]} == {
+        ("additive", 10),
+        ("additive", 30),
+        ("macs", 10),
+    }
+    assert any("macs: 30 samples left out, 10 that teach it were measured" in n for n in result["notes"])
+
+
 def test_what_was_not_measured_is_left_out_and_said() -> None:
     bench = DeviceBench("hybrid-lm", [TARGETS[0], Target("nobody")], learn=6, samples=(3, 6), seeds=1)
     laboratory: Service = Laboratory(5, 40)  # type: ignore[assignment]
@@ -81,7 +102,7 @@ def test_what_was_not_measured_is_left_out_and_said() -> None:
     assert {row["device"] for row in result["rows"]} == {str(TARGETS[0])}
     assert {row["samples"] for row in result["rows"]} == {3}
     assert any("nobody" in note and "nothing was measured" in note for note in result["notes"])
-    assert any("6 samples left out, 5 were measured" in note for note in result["notes"])
+    assert any("6 samples left out, 5 that teach it were measured" in note for note in result["notes"])
 
 
 def test_this_machine_is_asked_what_it_can() -> None:

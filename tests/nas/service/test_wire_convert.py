@@ -197,7 +197,7 @@ def test_optimum_round_trip(optimum: Optimum) -> None:
     assert Optimum.from_dict(json.loads(json.dumps(optimum.to_dict()))) == optimum
 
 
-@given(st.builds(TargetProfile, TARGETS, TEXT, COUNTS, COUNTS, *[NUMBERS] * 5))
+@given(st.builds(TargetProfile, TARGETS, TEXT, COUNTS, COUNTS, *[NUMBERS] * 5, COUNTS))
 def test_profile_round_trip(profile: TargetProfile) -> None:
     assert convert.profile_from_message(over_the_wire(convert.profile_to_message(profile))) == profile
     assert TargetProfile.from_dict(json.loads(json.dumps(profile.to_dict()))) == profile

@@ -1,0 +1,46 @@
+"""Single blocks measured by a real worker: SQLite, a process over gRPC, ONNX files that run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+import nas
+from nas.client import Client
+from nas.job import JobStatus, TargetProfile
+
+TINY = Path(__file__).parent / "tiny.yaml"
+
+
+def profiled(client: Client, depth: Sequence[int], **budget: float) -> TargetProfile:
+    """What a job that only profiles the tiny space of other depths says."""
+    spec = yaml.safe_load(TINY.read_text())
+    for name in ("task", "objectives"):
+        del spec[name]
+    spec |= {"until": "profile", "space": {**spec["space"], "depth": list(depth)}}
+    spec["budget"] = {"profile": {"holdout": 4, **budget}}
+    job = client.submit(spec)
+    client.resume(job.id)
+    list(client.watch(job.id))
+    assert client.job(job.id).status is JobStatus.SUCCEEDED
+    (profile,) = client.profile(job.id)
+    return profile
+
+
+def test_what_is_a_member_here_is_a_single_block_there(tmp_path):
+    """Models of one layer are members of the first job's space, and single blocks to one that begins at
+    four layers; its own judges are members."""
+    with nas.connect(home=tmp_path) as client:
+        of_one = profiled(client, [1], measurements=6, minimum=6, tolerance=1e-6)
+        assert of_one.single_blocks == 0
+        (target,) = client.targets()
+        known = {m.digest for _, m in client.measurements(target)}
+        of_four = profiled(client, [4], measurements=18, minimum=8, tolerance=0.2)
+        assert of_four.single_blocks >= len(known) == 10
+        assert of_four.measured > of_four.single_blocks
+        assert of_four.held_out == 4
+        assert 0.0 < of_four.mape < 0.3
+        measured = [m.digest for _, m in client.measurements(target)]
+        assert len(measured) == len(set(measured))
