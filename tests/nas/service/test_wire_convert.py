@@ -34,9 +34,9 @@ JSON = st.recursive(
 
 WORKLOADS = st.builds(Workload, st.sampled_from(Phase), SIZES, SIZES)
 TARGETS = st.builds(Target, NAMES, NAMES, NAMES, SIZES, WORKLOADS)
-LAYERS = st.builds(Layer, TEXT | st.just(NO_MIXER), COUNTS, TEXT, NUMBERS)
-ARCHITECTURES = st.builds(Architecture, SIZES, SIZES, st.lists(LAYERS, max_size=4).map(tuple))
 POSITIVE, NOT_NEGATIVE = st.floats(1e-300, 1e300), st.floats(0, 1e300)
+LAYERS = st.builds(Layer, TEXT | st.just(NO_MIXER), COUNTS, TEXT, POSITIVE)
+ARCHITECTURES = st.builds(Architecture, SIZES, SIZES, st.lists(LAYERS, max_size=4).map(tuple))
 LATENCIES = st.builds(Latency, NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS, POSITIVE)
 POINTS = st.builds(
     Point,
