@@ -27,6 +27,7 @@ from nas.store.store import Store
 from nas.strategies import Problem
 from nas.strategies.additive import Optimum as ModelOptimum
 from nas.strategies.belief import AdditiveBelief
+from nas.strategies.evolution import EvolutionStrategy
 from nas.strategies.feasibility import nearest_to_bounds
 from nas.strategies.positions import Positions
 from searchspaces.architecture import Architecture
@@ -36,8 +37,8 @@ __all__ = ["KnownJob", "find_optimum", "scored", "verify_architecture"]
 
 FEWEST = 8
 """Evaluations below which quality is not modelled."""
-ROUNDS = 6
-"""Times that bounds are tightened where a predictor that is no sum says more than its nearest sum."""
+GENERATIONS, CHILDREN = 40, 500
+"""Of the evolution where a predictor that is no sum says other than its nearest sum."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     except ValueError as error:
         raise NoSuchPoint(f"{plan.space.name} is too large for a proof: {error}") from error
     belief = AdditiveBelief(problem, positions, population, values, plan.spec.seed)
-    found = _within(belief, problem, plan.space.name)
+    found = _within(belief, problem, population, plan.space.name)
     predicted = quality.direction.sign * found.values[0]
     for objective in asked:
         if (
@@ -133,24 +134,48 @@ def scored(job: Known) -> tuple[Population, np.ndarray]:
     return rows, np.array([values[d] for d in inside])
 
 
-def _within(belief: AdditiveBelief, problem: Problem, space: str) -> ModelOptimum:
-    """The model's optimum that meets the bounds by what the model stands for, too."""
-    bounds = problem.bounds
-    tightened = bounds.copy()
-    for _ in range(ROUNDS):
-        found = belief.model.optimum(0, tightened)
-        if found is None:
+def _within(belief: AdditiveBelief, problem: Problem, evaluated: Population, space: str) -> ModelOptimum:
+    """The model's optimum that meets the bounds by what the model stands for, too: where the model is but the
+    nearest sum, and its optimum does not, the best of what an evolution finds."""
+    found = belief.model.optimum(0, problem.bounds)
+    if found is not None and (belief.exact or _meets(problem, found.row)):
+        return found
+    row = None if belief.exact else _evolved(belief, problem, evaluated)
+    if row is None:
+        nearest = nearest_to_bounds(problem)
+        said = ", ".join(
+            describe_miss(problem.objectives[i], nearest.free[problem.objectives[i].name])
+            for i in problem.free
+        )
+        raise NothingMeetsBounds(f"by its models nothing in {space} meets the bounds; the nearest has {said}")
+    best = found or belief.model.optimum(0, np.full(len(problem.bounds), np.inf))
+    values = belief.model.predict(row[None])[0]
+    least = -math.inf if best is None else best.values[0] - best.gap * abs(best.values[0])
+    return ModelOptimum(row, values, max(0.0, float(values[0] - least)) / max(abs(values[0]), 1e-300))
+
+
+def _evolved(belief: AdditiveBelief, problem: Problem, seeds: Population) -> Population | None:
+    """(genes,) the best quality believed of what is within the bounds; None where nothing was found to be."""
+    strategy = EvolutionStrategy(replace(problem, known=None, seeds=seeds), seed=0)
+    best, row = math.inf, None
+    for _ in range(GENERATIONS):
+        rows = strategy.ask(CHILDREN)
+        if not len(rows):
             break
-        over = _free(problem, found.row) / bounds
-        over[problem.dear] = 0.0
-        if belief.exact or (over <= 1.0).all():
-            return found
-        tightened /= np.maximum(over, 1.0)
-    nearest = nearest_to_bounds(problem)
-    said = ", ".join(
-        describe_miss(problem.objectives[i], nearest.free[problem.objectives[i].name]) for i in problem.free
-    )
-    raise NothingMeetsBounds(f"by its models nothing in {space} meets the bounds; the nearest has {said}")
+        values = problem.refreshed(rows, np.zeros((len(rows), len(problem.objectives))))
+        minimised = problem.minimised(values)
+        minimised[:, problem.dear] = belief.means(rows)
+        strategy.tell(rows, problem.minimised(minimised))
+        minimised[problem.violation(minimised) > 0] = math.inf
+        first = int(minimised[:, 0].argmin())
+        if minimised[first, 0] < best:
+            best, row = minimised[first, 0], rows[first]
+    return row
+
+
+def _meets(problem: Problem, row: Population) -> bool:
+    """Whether one row is within the bounds of the free objectives."""
+    return bool((_free(problem, row)[problem.free] <= problem.bounds[problem.free]).all())
 
 
 def _free(problem: Problem, row: Population) -> np.ndarray:

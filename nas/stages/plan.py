@@ -132,14 +132,11 @@ def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
         accepted = f"accepted: spaces of a vocabulary ≥ {task.vocabulary}; those that ship: {space_names()}"
         message = f"{space.name} has {space.spec.vocabulary}, task {task.name} needs {task.vocabulary}"
         problems.append(Problem("space.vocabulary", f"{message}; {accepted}"))
-    for path, parse, name in (
-        ("budget.search.strategy", parse_strategy, spec.budget.search.strategy),
-        ("budget.profile.predictor", parse_predictor, spec.budget.profile.predictor),
-    ):
-        try:
-            parse(name)
-        except ValueError as error:
-            problems.append(Problem(path, str(error)))
+    try:
+        parse_predictor(spec.budget.profile.predictor)
+    except ValueError as error:
+        problems.append(Problem("budget.profile.predictor", str(error)))
+    problems += _strategy_problems(spec, space)
     targets = []
     for number, item in enumerate(spec.targets):
         problems += _target_problems(item, f"targets.{number}")
@@ -227,6 +224,16 @@ def _objectives(
             yield Objective(name, "ms", Direction.MIN, Source.PREDICTED, bounds.get(name), latencies[name])
         else:
             yield Objective(name, COUNTED[name], Direction.MIN, Source.COUNTED, bounds.get(name))
+
+
+def _strategy_problems(spec: JobSpec, space: SearchSpace | None) -> Iterator[Problem]:
+    name = spec.budget.search.strategy
+    try:
+        strategy = parse_strategy(name)
+        if space is not None:
+            strategy.check(space)
+    except ValueError as error:
+        yield Problem("budget.search.strategy", str(error))
 
 
 def _target_problems(item: TargetSpec, path: str) -> Iterator[Problem]:

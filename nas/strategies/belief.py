@@ -71,6 +71,10 @@ class AdditiveBelief:
         blank = np.zeros((len(rows), len(self._problem.objectives)))
         return self._problem.minimised(self._problem.refreshed(rows, blank))[:, self._problem.free]
 
+    def means(self, population: Population) -> Values:
+        """(n, dear objectives) what is believed of the dear ones, minimised."""
+        return self._surrogate.mean(population)
+
     def deviations(self, population: Population) -> NDArray[np.float64]:
         """(n, dear objectives) standard deviations of what is believed of the dear ones."""
         _, covariances, _ = self._surrogate.posterior(population)

@@ -9,7 +9,7 @@ from nas.strategies.positions import Positions
 from nas.strategies.recorded import RecordedStrategy
 from nas.strategies.strategy import Problem, register_strategy
 from nas.strategies.variation import Variation
-from searchspaces.encoding import Population
+from searchspaces.encoding import Encoding, Population
 
 __all__ = ["ExactStrategy"]
 
@@ -34,6 +34,14 @@ class ExactStrategy(RecordedStrategy):
         super().__init__(problem, seed)
         self._variation = Variation(problem.encoding, crossover=0.0)
         self._positions = Positions(problem.encoding)
+
+    @classmethod
+    def check(cls, encoding: Encoding) -> None:
+        """See `Strategy.check`."""
+        try:
+            Positions(encoding)
+        except ValueError as error:
+            raise ValueError(f"strategy 'exact' enumerates, and this space has {error}") from error
 
     def _propose(self, n: int) -> Population:
         population, values = self.ledger.population, self.ledger.values

@@ -133,6 +133,15 @@ class Strategy(ABC):
         self.problem = problem
         self.seed = seed
 
+    @classmethod
+    def check(cls, encoding: Encoding) -> None:
+        """Refuse a space that it cannot search, before anything is spent on it.
+
+        Raises:
+            ValueError: it is too large for this strategy.
+        """
+        return
+
     @abstractmethod
     def ask(self, n: int) -> Population:
         """(m, genes), m ≤ n candidates to evaluate next; m = 0 where the space is exhausted.

@@ -45,6 +45,18 @@ def test_narrow_bounds_on_counts_that_something_meets_are_accepted(tmp_path: Pat
         assert client.submit(spec).status is JobStatus.QUEUED
 
 
+def test_a_space_too_large_for_the_strategy_is_refused_before_anything_is_stored(tmp_path: Path) -> None:
+    spec = simulated.spec("phone").model_dump(mode="json")
+    spec["space"]["layer"] |= {"heads": [1, 2], "ratio": [n / 16 for n in range(1, 1025)]}
+    with nas.connect(home=tmp_path) as client:
+        assert client.submit(spec).status is JobStatus.QUEUED
+        spec["budget"]["search"]["strategy"] = "exact"
+        with pytest.raises(InvalidSpec, match=r"exact.*6144 options of one layer; at most 4096") as refused:
+            client.submit(spec)
+        assert [problem.path for problem in refused.value.problems] == ["budget.search.strategy"]
+        assert len(client.jobs()) == 1
+
+
 def test_a_latency_that_nothing_reaches_ends_the_job_before_training(tmp_path: Path) -> None:
     with closing(open_store(tmp_path)) as store:
         job = store.create_job(simulated.spec("phone", bounds={"latency_ms": 0.1}))

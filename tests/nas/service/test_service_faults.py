@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from nas.front import Scope
 from nas.job import EventKind, JobStatus
 from nas.service.remote import RemoteService
 from nas.store import open_store
@@ -117,6 +118,9 @@ def test_a_job_outlives_the_kill_of_its_service_in_every_stage(tmp_path: Path) -
             job = client.jobs()[0]
             assert job.status is JobStatus.SUCCEEDED
             front = client.front(job.id)
+            optimum = client.optimum(job.id, verify=True)
+            assert optimum.point.verified
+            assert optimum.point in client.front(job.id, Scope.ALL).points
     assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
     assert any(point.on_front for point in front.points)
     store = open_store(home)
