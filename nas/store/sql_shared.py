@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
@@ -26,6 +27,8 @@ from workers.measurement import Measurement
 from workers.target import Target
 
 __all__ = ["SharedQueries"]
+
+_NUMBER = attrgetter("number")
 
 
 class SharedQueries(Store):
@@ -78,10 +81,8 @@ class SharedQueries(Store):
         number = select(TargetRow.number).where(TargetRow.text == str(target)).scalar_subquery()
         query = select(MeasurementRow.__table__).where(MeasurementRow.target == number)
         with self._database.read() as connection:
-            found = of_digests(
-                connection, query, MeasurementRow.digest, digests, in_order_of=MeasurementRow.number
-            )
-        return [rows.measurement_from(row, target) for row in found]
+            found = of_digests(connection, query, MeasurementRow.digest, digests)
+        return [rows.measurement_from(row, target) for row in sorted(found, key=_NUMBER)]
 
     def targets(self) -> list[Target]:
         """See `Store.targets`."""
@@ -111,10 +112,8 @@ class SharedQueries(Store):
         query = select(EvaluationRow.digest, EvaluationRow.value, EvaluationRow.seconds, EvaluationRow.number)
         query = query.where(EvaluationRow.supernet == supernet, EvaluationRow.split == str(split))
         with self._database.read() as connection:
-            found = of_digests(
-                connection, query, EvaluationRow.digest, digests, in_order_of=EvaluationRow.number
-            )
-        return [rows.evaluation_from(row, supernet, split) for row in found]
+            found = of_digests(connection, query, EvaluationRow.digest, digests)
+        return [rows.evaluation_from(row, supernet, split) for row in sorted(found, key=_NUMBER)]
 
     def put_supernet(self, record: SupernetRecord) -> None:
         """See `Store.put_supernet`."""

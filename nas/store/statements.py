@@ -92,17 +92,13 @@ def of_digests(
     query: Select[*tuple[Any, ...]],
     column: InstrumentedAttribute[str],
     digests: Iterable[str] | None,
-    in_order_of: InstrumentedAttribute[int] | None = None,
 ) -> list[Row[Any]]:
-    """The query's rows of those digests, of all where None; in the order of their `number`, where that
-    is the column that `in_order_of` gives."""
+    """The query's rows of those digests, of all where None; in no order."""
     if digests is None:
-        return list(connection.execute(query.order_by(in_order_of)))
+        return list(connection.execute(query))
     found: list[Row[Any]] = []
     for chunk in chunks(list(dict.fromkeys(digests))):
         found += connection.execute(query.where(column.in_(chunk)))
-    if in_order_of is not None:
-        found.sort(key=lambda row: row.number)
     return found
 
 

@@ -180,7 +180,7 @@ class MeasurementRow(Base):
     """What a device said of an architecture first; where it was disturbed then, what stands in for that."""
 
     __tablename__ = "measurements"
-    __table_args__ = (Unique("target", "digest"), Index(None, "target", "number"))
+    __table_args__ = (Unique("target", "digest"),)
 
     number: Mapped[Number]
     target: Mapped[OfTarget]
@@ -202,10 +202,15 @@ class MeasurementRow(Base):
 
 
 class EvaluationRow(Base):
-    """What a supernet scored for an architecture; no value where it failed."""
+    """What a supernet scored for an architecture; no value where it failed.
+
+    An index in the order of numbers would save a sort of what is read anyway. But PostgreSQL, until it has
+    counted the values of a table that has just grown, takes it for as good a way to a hundred digests, and
+    reads every evaluation of the supernet.
+    """
 
     __tablename__ = "evaluations"
-    __table_args__ = (Unique("supernet", "split", "digest"), Index(None, "supernet", "split", "number"))
+    __table_args__ = (Unique("supernet", "split", "digest"),)
 
     number: Mapped[Number]
     supernet: Mapped[Code]
