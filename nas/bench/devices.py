@@ -45,6 +45,13 @@ DEFAULT_TARGETS = tuple(
 FINEST = 1e-6
 """A tolerance that no predictor meets: every measurement of the budget is taken."""
 
+DRIFT = "controls"
+PROTOCOL = (
+    "every call timed between two of a reference model, their ratio kept; control models read between "
+    "batches: what a disturbed device measured is measured again, or divided by its slowdown"
+)
+"""How a device's drift is dealt with, as `predictors.handling` names and describes it for tables."""
+
 TIMED_ROWS = 10_000
 """Architectures on which the speed of predicting is timed."""
 
@@ -116,7 +123,8 @@ class DeviceBench:
 
         Returns:
             Plain data as `predictors.bench.run_table_bench` gives it; ``targets`` tells each target's range
-            of held-out latencies and how many measurements were noisy.
+            of held-out latencies, how many measurements were noisy, and for how many another number stands
+            in, since control models told that the device was disturbed.
 
         Raises:
             InvalidSpec: there is no such space.
@@ -138,7 +146,7 @@ class DeviceBench:
         rows = [row for target in found for row in self._rows(beside, target, found, notes)]
         return {
             "table": f"{space.name} on {len(found)} targets",
-            "protocol": {"reference": "every call timed between two of a reference model, their ratio kept"},
+            "protocol": {DRIFT: PROTOCOL},
             "notes": list(dict.fromkeys(notes)),
             "seeds": self.seeds,
             "targets": [profiled.facts() for profiled in found.values()],
@@ -173,7 +181,7 @@ class DeviceBench:
                 except PredictorError as error:
                     notes.append(f"{name} from {n}: {error}")
                     continue
-                key = {"drift": "reference", "predictor": name, "samples": n, "device": str(target)}
+                key = {"drift": DRIFT, "predictor": name, "samples": n, "device": str(target)}
                 yield {**key, **_mean(scores)}
 
 
@@ -189,6 +197,7 @@ class _Profiled:
     judged: Population
     judged_ms: Vector
     noisy: int
+    corrected: int
 
     @classmethod
     def read(
@@ -207,6 +216,7 @@ class _Profiled:
             space.encode(a for a, _ in judged),
             np.array([m.latency_ms for _, m in judged]),
             sum(m.noisy for _, m in (*learned, *judged)),
+            sum(m.first is not None for _, m in (*learned, *judged)),
         )
 
     def facts(self) -> dict[str, Any]:
@@ -217,6 +227,7 @@ class _Profiled:
             "single_blocks": int((~self.whole).sum()),
             "held_out": len(self.judged_ms),
             "noisy": self.noisy,
+            "corrected": self.corrected,
             "least_ms": float(self.judged_ms.min()),
             "most_ms": float(self.judged_ms.max()),
         }

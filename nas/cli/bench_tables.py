@@ -31,7 +31,7 @@ def predictor_table(result: Mapping[str, Any]) -> Table:
 
 def profiled_table(result: Mapping[str, Any]) -> Table:
     """One row a target: what was measured on it."""
-    numbers = ("learned", "of them blocks", "held out", "least ms", "most ms", "noisy")
+    numbers = ("learned", "of them blocks", "held out", "least ms", "most ms", "noisy", "corrected")
     table = plain_table("target", *numbers, right=numbers)
     for target in result["targets"]:
         table.add_row(
@@ -42,6 +42,7 @@ def profiled_table(result: Mapping[str, Any]) -> Table:
             f"{target['least_ms']:.2f}",
             f"{target['most_ms']:.2f}",
             str(target["noisy"]),
+            str(target["corrected"]),
         )
     return table
 

@@ -14,7 +14,7 @@ from nas.stages.profile import holdout
 from predictors.design import SpaceDesign
 from predictors.prior import counted_prior
 from searchspaces import Architecture, Population, load_space
-from workers.measurement import Measurement
+from workers.measurement import Measurement, Reading
 from workers.target import Target
 
 SPACE = load_space("hybrid-lm")
@@ -93,6 +93,29 @@ def test_single_blocks_teach_those_that_learn_from_them_and_judge_nobody() -> No
         ("macs", 10),
     }
     assert any("macs: 30 samples left out, 10 that teach it were measured" in n for n in result["notes"])
+
+
+def test_corrected_numbers_teach_and_judge() -> None:
+    """Half of the measurements are of a device 30% slower, which control models told: nothing is lost."""
+    bench = DeviceBench("hybrid-lm", TARGETS[:2], learn=30, holdout=40, samples=(30,), seeds=1)
+    laboratory = Laboratory(30, 40)
+    steady = bench.judge(laboratory)  # type: ignore[arg-type]
+    for target in TARGETS[:2]:
+        slow = [
+            (
+                a,
+                dataclasses.replace(m, latency_ms=1.3 * m.latency_ms).corrected(
+                    Reading(1.3 * m.latency_ms, 0.1), 1.3
+                ),
+            )
+            for a, m in laboratory.measured[target][::2]
+        ]
+        laboratory.measured[target][::2] = slow
+    disturbed = bench.judge(laboratory)  # type: ignore[arg-type]
+    for before, after in zip(steady["rows"], disturbed["rows"], strict=True):
+        assert after["mape"] == pytest.approx(before["mape"], rel=1e-6)
+    assert [facts["corrected"] for facts in steady["targets"]] == [0, 0]
+    assert [facts["corrected"] for facts in disturbed["targets"]] == [35, 35]
 
 
 def test_what_was_not_measured_is_left_out_and_said() -> None:
