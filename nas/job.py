@@ -137,14 +137,28 @@ class SearchBudget(_Spec):
     """How long to search.
 
     Attributes:
-        evaluations: candidates whose quality the supernet is asked for, presets included.
+        evaluations: candidates whose quality the supernet is asked for, presets included; with several
+            fidelities, what they may cost in whole evaluations.
         batch: candidates under evaluation at once.
         strategy: registered name.
+        fidelities: shares of the validation split that a candidate may be scored on, rising, the last one 1.
+            With more than one the strategy screens candidates cheaply; only those scored on all of it become
+            points.
     """
 
     evaluations: PositiveInt = 160
     batch: PositiveInt = 16
     strategy: str = "default"
+    fidelities: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
+
+    @field_validator("fidelities")
+    @classmethod
+    def _rise_to_one(cls, fidelities: tuple[float, ...]) -> tuple[float, ...]:
+        if fidelities[-1:] != (1.0,) or list(fidelities) != sorted(set(fidelities)):
+            raise ValueError(
+                f"{list(fidelities)}; accepted: rising shares, the last one 1, such as [0.25, 1]"
+            )
+        return fidelities
 
 
 class VerifyBudget(_Spec):

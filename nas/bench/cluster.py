@@ -42,8 +42,9 @@ class SimulatedEvaluator:
     Args:
         quality: of an architecture on a split, in the task's metric.
         workers: evaluations at once.
-        seconds: virtual duration of one evaluation, drawn for each; 1 s by default.
+        seconds: virtual duration of one whole evaluation, drawn for each; 1 s by default.
         failures: probability that an architecture cannot be scored.
+        noise: standard deviation by which half of a split answers otherwise than the whole one.
         seed: of the durations and failures.
     """
 
@@ -51,6 +52,7 @@ class SimulatedEvaluator:
     workers: int = 1
     seconds: Callable[[np.random.Generator], float] = field(default=lambda rng: 1.0)
     failures: float = 0.0
+    noise: float = 0.0
     seed: int = 0
     clock: float = field(default=0.0, init=False)
     """Virtual seconds that passed so far, over all pools."""
@@ -96,15 +98,16 @@ class _SimulatedPool:
         self._running: list[tuple[float, int, Evaluation]] = []
         self._submitted = 0
 
-    def submit(self, architecture: Architecture, split: Split) -> None:
+    def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
         """See `nas.stages.stage.EvaluationPool`."""
         of = self._of
         rng = _chance(of.seed, str(split), architecture.digest)
-        seconds = of.seconds(rng)
+        seconds = of.seconds(rng) * share
         value = math.nan if rng.random() < of.failures else of.quality(architecture, split)
+        value += of.noise * math.sqrt(1.0 / share - 1.0) * rng.standard_normal()
         ends = max(heapq.heappop(self._free), of.clock) + seconds
         heapq.heappush(self._free, ends)
-        evaluation = Evaluation(self._supernet, architecture.digest, split, value, seconds)
+        evaluation = Evaluation(self._supernet, architecture.digest, split, value, seconds, share)
         heapq.heappush(self._running, (ends, self._submitted, evaluation))
         self._submitted += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from nas.bench.simulation import Simulation
 from nas.errors import InvalidSpec
 from nas.strategies import parse_strategy
 from nas.strategies.archive import Archive
+from nas.strategies.ledger import PAID
 from searchspaces.errors import Problem as Mistake
 
 __all__ = ["run_search_bench"]
@@ -29,6 +31,7 @@ def run_search_bench(
     batch: int = 5,
     noise: float = 0.0,
     failures: float = 0.0,
+    fidelities: Sequence[float] = (1.0,),
     known: bool = True,
     use_reference: bool = True,
     on_run: Callable[[str, int, list[float]], None] | None = None,
@@ -37,11 +40,13 @@ def run_search_bench(
 
     Args:
         problem: see `load_problem`.
-        budgets: evaluations after which the hypervolume is taken; the largest ends a run.
+        budgets: evaluations after which the hypervolume is taken; the largest ends a run, or each a run of
+            its own where there are several fidelities.
         seeds: runs of each strategy, with seeds 0, 1, ….
         batch: candidates asked, and told, at a time.
         noise: standard deviation added to what strategies are told of dear objectives; hypervolume is always
-            that of the true values of what was evaluated.
+            that of the true values of what was evaluated in full. See `Simulation` for cheaper evaluations.
+        fidelities: what an evaluation may cost, see `nas.strategies.Problem`; budgets count whole ones.
         failures: probability that an evaluation fails.
         known, use_reference: see `load_problem`.
         on_run: called after each run with the strategy, the seed and its hypervolumes.
@@ -62,15 +67,23 @@ def run_search_bench(
         bench = load_problem(problem, known, use_reference) if isinstance(problem, str) else problem
     except InvalidSpec as error:
         mistakes += error.problems
+    if not mistakes:
+        try:
+            bench = replace(bench, problem=replace(bench.problem, fidelities=tuple(fidelities)))
+        except ValueError as error:
+            mistakes.append(Mistake("fidelities", str(error)))
     if mistakes:
         raise InvalidSpec(mistakes)
     marks = sorted(set(budgets))
     simulation = Simulation(bench, workers=batch, batch=batch, noise=noise, failures=failures)
+    # Whoever knows of an end spends differently before it.
+    courses = [marks] if len(fidelities) == 1 else [[mark] for mark in marks]
     results = {}
     for name in strategies:
         runs = []
         for seed in range(seeds):
-            runs.append(_run(simulation, name, marks, seed))
+            parts = [_run(simulation, name, course, seed) for course in courses]
+            runs.append(parts[-1] | {"hypervolume": [volume for p in parts for volume in p["hypervolume"]]})
             if on_run is not None:
                 on_run(name, seed, runs[-1]["hypervolume"])
         curves = np.array([run["hypervolume"] for run in runs])
@@ -88,6 +101,7 @@ def run_search_bench(
         "batch": batch,
         "noise": noise,
         "failures": failures,
+        "fidelities": list(fidelities),
         "latency_known": bench.problem.known is not None,
         "reference_told": bench.problem.reference is not None,
         "strategies": results,
@@ -100,14 +114,17 @@ def _run(simulation: Simulation, name: str, marks: list[int], seed: int) -> dict
     started = time.process_time()
     trace = simulation.run(strategy, marks[-1], seed)
     seconds = time.process_time() - started
+    costs = np.array(bench.problem.fidelities)
+    spent, whole = np.cumsum(costs[trace.levels]), costs[trace.levels] == 1.0
     values = bench.evaluate(trace.population)
-    values[~np.isfinite(trace.values).all(1)] = np.nan
+    values[~(np.isfinite(trace.values).all(1) & whole)] = np.nan
     archive, done = Archive(bench.problem), 0
     hypervolume, reached = [], dict.fromkeys(map(str, SHARES))
     stops = sorted({*marks, *range(simulation.batch, marks[-1], simulation.batch)})
     for stop in stops:
-        archive.add(trace.population[done:stop], values[done:stop])
-        done = stop
+        until = int(np.searchsorted(spent, stop + PAID, "right"))
+        archive.add(trace.population[done:until], values[done:until])
+        done = until
         volume = archive.hypervolume(bench.reference) / bench.volume
         if stop in marks:
             hypervolume.append(volume)
@@ -117,6 +134,7 @@ def _run(simulation: Simulation, name: str, marks: list[int], seed: int) -> dict
     return {
         "seed": seed,
         "evaluations": len(trace.population),
+        "whole": int(whole.sum()),
         "hypervolume": hypervolume,
         "evaluations_to_share": reached,
         "processor_seconds": seconds,

@@ -134,6 +134,9 @@ def search(
     batch: Annotated[int, typer.Option(min=1, help="Candidates evaluated at once.")] = 5,
     noise: Annotated[float, typer.Option(min=0, help="Standard deviation of the dear values told.")] = 0.0,
     failures: Annotated[float, typer.Option(min=0, max=1, help="Share of evaluations that fail.")] = 0.0,
+    fidelities: Annotated[
+        str, typer.Option(help="What evaluations may cost, by commas: 0.25,1 allows quarters of whole ones.")
+    ] = "1",
     known: Annotated[bool, typer.Option(help="Whether latency may be asked for nothing.")] = True,
     plot: Annotated[Path | None, typer.Option(help="Write the curves to this HTML file.")] = None,
     json: Out = None,
@@ -142,6 +145,7 @@ def search(
 
     [dim]nas bench search --strategies default,random --budgets 100,300 --json out.json[/dim]
     [dim]nas bench search --problem gpt_s.csv.gz:a100 --plot curves.html[/dim]
+    [dim]nas bench search --strategies default --noise 0.01 --fidelities 0.25,1 --budgets 100[/dim]
     """
     from nas.bench.search import run_search_bench
     from nas.cli.bench_tables import search_table
@@ -155,6 +159,7 @@ def search(
             batch,
             noise,
             failures,
+            _shares("--fidelities", fidelities),
             known,
             on_run=lambda name, seed, _: status.update(f"{name}, run {seed + 1} of {seeds} done"),
         )
@@ -182,6 +187,14 @@ def _write(result: dict[str, Any], out: Path | None) -> None:
 
 def _texts(listed: str | None) -> list[str] | None:
     return None if listed is None else [part.strip() for part in listed.split(",") if part.strip()]
+
+
+def _shares(option: str, listed: str) -> list[float]:
+    try:
+        return [float(part) for part in listed.split(",")]
+    except ValueError as error:
+        message = f"{listed!r}; accepted: rising shares by commas, the last one 1"
+        raise InvalidSpec([Problem(option, message)]) from error
 
 
 def _numbers(option: str, listed: str) -> list[int]:

@@ -60,14 +60,14 @@ class _Scorer:
     def ready(self) -> bool:
         return True
 
-    def score(self, architecture: dict[str, Any], split: str) -> tuple[float, float]:
+    def score(self, architecture: dict[str, Any], split: str, share: float) -> tuple[float, float]:
         """The task's metric and the seconds that it took."""
         import torch
 
         chosen = Architecture.from_dict(architecture)
         start = time.perf_counter()
         with torch.inference_mode():
-            value = self.task.evaluate(lambda tokens: self.supernet(tokens, chosen), Split(split))
+            value = self.task.evaluate(lambda tokens: self.supernet(tokens, chosen), Split(split), share)
         return float(value), time.perf_counter() - start
 
 
@@ -77,6 +77,7 @@ class _Request:
 
     architecture: Architecture
     split: Split
+    share: float
     deaths: int = 0
 
 
@@ -121,9 +122,9 @@ class _Pool:
         while not self._idle:
             self._wait()
 
-    def submit(self, architecture: Architecture, split: Split) -> None:
+    def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
         """See `nas.stages.stage.EvaluationPool`."""
-        self._queue.append(_Request(architecture, split))
+        self._queue.append(_Request(architecture, split, share))
         self._dispatch()
 
     def next(self) -> Evaluation:
@@ -214,12 +215,14 @@ class _Pool:
             self._idle.append(actor)  # this architecture cannot be scored: NaN says so
         else:
             self._idle.append(actor)
-        return Evaluation(self._supernet, request.architecture.digest, request.split, value, seconds)
+        digest = request.architecture.digest
+        return Evaluation(self._supernet, digest, request.split, value, seconds, request.share)
 
     def _dispatch(self) -> None:
         while self._idle and self._queue:
             actor, request = self._idle.popleft(), self._queue.popleft()
-            reference = actor.score.remote(request.architecture.to_dict(), str(request.split))
+            architecture = request.architecture.to_dict()
+            reference = actor.score.remote(architecture, str(request.split), request.share)
             self._running[reference] = (actor, request)
 
 

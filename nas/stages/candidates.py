@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from nas.job import StageName
 from nas.objective import Objective, Source
 from nas.stages.stage import EvaluationPool, Known, StageContext
 from nas.strategies import Problem, Strategy, parse_strategy
+from nas.strategies.ledger import PAID
+from nas.strategies.strategy import Levels
 from predictors import Prediction, Predictor
 from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
@@ -40,6 +43,7 @@ class Candidates:
             objectives=self.plan.objectives,
             known=self.known,
             seeds=self.plan.preset_population,
+            fidelities=self.plan.spec.budget.search.fidelities,
         )
 
     def known(self, population: Population, objectives: Sequence[Objective] | None = None) -> np.ndarray:
@@ -93,9 +97,9 @@ def search(
     pool: EvaluationPool,
     name: str,
     evaluations: int,
-    first_told: Mapping[str, float],
 ) -> None:
-    """Let the job's strategy spend `evaluations` evaluations of quality.
+    """Let the job's strategy spend `evaluations` whole evaluations of quality, or more cheaper ones. It hears
+    of all that were made of this supernet before it asks.
 
     Results are told in the order in which they were asked, half a batch at a time, whichever worker ends
     first: so the search is the same on any number of workers, yet none waits for a straggler until a
@@ -103,9 +107,8 @@ def search(
 
     Args:
         name: under which the search's state is kept with the job.
-        first_told: qualities by digest that the strategy hears before it asks (earlier rounds).
     """
-    run = _Run(context, stage, candidates, pool, name, evaluations, first_told)
+    run = _Run(context, stage, candidates, pool, name, evaluations)
     while run.fill():
         run.wait()
     run.save(over=True)
@@ -114,7 +117,15 @@ def search(
 def is_over(context: StageContext, name: str, evaluations: int) -> bool:
     """Whether the search of that name has spent its evaluations, or the space."""
     saved = context.store.state(context.job_id, name) or {}
-    return bool(saved.get("over")) or saved.get("told", 0) >= evaluations
+    return bool(saved.get("over")) or saved.get("told", 0) >= evaluations - PAID
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One evaluation that the strategy waits for."""
+
+    digest: str
+    level: int
 
 
 class _Run:
@@ -128,54 +139,65 @@ class _Run:
         pool: EvaluationPool,
         name: str,
         evaluations: int,
-        first_told: Mapping[str, float],
     ) -> None:
         plan = context.plan
         self.context, self.stage, self.candidates, self.pool = context, stage, candidates, pool
         self.space, self.supernet = plan.space, plan.supernet_digest
         self.name, self.budget = name, evaluations
         self.batch = plan.spec.budget.search.batch
+        self.shares = plan.spec.budget.search.fidelities
         make = parse_strategy(plan.spec.budget.search.strategy)
         self.strategy: Strategy = make(candidates.problem(), plan.spec.seed)
-        self.told = 0
+        self.told = 0.0
         self.pending = np.empty((0, self.space.genes), np.int64)
-        self.digests: list[str] = []
+        self.asked: list[_Asked] = []
         self.out: dict[str, Architecture] = {}
-        self.quality = {e.digest: e.value for e in context.store.evaluations(self.supernet, Split.VALIDATION)}
+        self.quality = {
+            _Asked(e.digest, level): e.value
+            for level, share in enumerate(self.shares)
+            for e in context.store.evaluations(self.supernet, Split.VALIDATION, share=share)
+        }
         self.best = math.nan
-        for value in self.quality.values():
-            self._improve(value)
+        for asked, value in self.quality.items():
+            self._improve(asked, value)
         saved = context.store.state(context.job_id, name)
         if saved is None:
-            self._tell_first(first_told)
+            self._tell_first()
         else:
             self.strategy.restore(saved["strategy"], context.store.journal(context.job_id, name))
-            self.told = int(saved["told"])
-            self._submit(np.array(saved["pending"], np.int64).reshape(-1, self.space.genes))
+            self.told = saved["told"]
+            pending = np.array(saved["pending"], np.int64).reshape(-1, self.space.genes)
+            self._submit(pending, np.array(saved.get("levels", [0] * len(pending)), np.int64))
 
-    def _tell_first(self, first_told: Mapping[str, float]) -> None:
-        architectures = self.context.store.architectures(first_told)
-        inside = [d for d in first_told if d in architectures and self.space.contains(architectures[d])]
+    def _tell_first(self) -> None:
+        """All that was scored with this supernet before, each candidate at each fidelity."""
+        architectures = self.context.store.architectures({asked.digest for asked in self.quality})
+        inside = [
+            asked
+            for asked in self.quality
+            if asked.digest in architectures and self.space.contains(architectures[asked.digest])
+        ]
         if inside:
-            population = self.space.encode(architectures[d] for d in inside)
-            quality = np.array([first_told[d] for d in inside])
-            self.strategy.tell(population, self.candidates.values(population, quality))
+            self._tell(self.space.encode(architectures[asked.digest] for asked in inside), inside)
 
     def fill(self) -> bool:
         """Tell what has arrived, ask for more, submit it; whether anything is still out."""
         half = max(1, self.batch // 2)
         while True:
             chunk = min(half, len(self.pending))
-            arrived = bool(chunk) and all(digest in self.quality for digest in self.digests[:chunk])
+            arrived = bool(chunk) and all(asked in self.quality for asked in self.asked[:chunk])
             if arrived:
-                self._tell(chunk)
-            room = min(self.batch - len(self.pending), self.budget - self.told - len(self.pending))
-            asked = self.pending[:0]
+                self._tell(self.pending[:chunk], self.asked[:chunk])
+                self.told += self._cost(self.asked[:chunk])
+                self.pending, self.asked = self.pending[chunk:], self.asked[chunk:]
+            left = self.budget - self.told - self._cost(self.asked)
+            room = min(self.batch - len(self.pending), int((left + PAID) / self.shares[0]))
+            more = self.pending[:0]
             if room > 0 and (room >= half or not len(self.pending)):
-                asked = self.strategy.ask(room)
-            if not arrived and not len(asked):
+                more = self.strategy.ask(room, left)
+            if not arrived and not len(more):
                 return bool(len(self.pending))
-            self._submit(asked)
+            self._submit(more, self.strategy.levels(more))
             self.save()
 
     def wait(self) -> None:
@@ -183,38 +205,42 @@ class _Run:
         evaluations = [self.pool.next(), *self.pool.drain()]
         self.context.store.add_evaluations(evaluations, [self.out.pop(e.digest) for e in evaluations])
         for evaluation in evaluations:
-            self.quality[evaluation.digest] = evaluation.value
-            self._improve(evaluation.value)
+            asked = _Asked(evaluation.digest, self.shares.index(evaluation.share))
+            self.quality[asked] = evaluation.value
+            self._improve(asked, evaluation.value)
             if not math.isfinite(evaluation.value):
                 self.context.note(self.stage, f"evaluation of {evaluation.digest} failed")
-        arrived = sum(digest in self.quality for digest in self.digests)
+        arrived = self._cost([asked for asked in self.asked if asked in self.quality])
         said = f"best {self.best:.3f} {self.context.plan.task.metric}"
         self.context.progress(self.stage, self.told + arrived, self.budget, said)
         self.context.check_stop()
 
-    def _improve(self, value: float) -> None:
-        """Note a quality scored with this supernet, unless it failed."""
-        if not math.isfinite(value):
+    def _cost(self, asked: Sequence[_Asked]) -> float:
+        """In whole evaluations."""
+        return sum(self.shares[each.level] for each in asked)
+
+    def _improve(self, asked: _Asked, value: float) -> None:
+        """Note a quality that was scored with this supernet in full, unless it failed."""
+        if self.shares[asked.level] < 1.0 or not math.isfinite(value):
             return
         sign = self.context.plan.task.direction.sign
         if math.isnan(self.best) or sign * value < sign * self.best:
             self.best = value
 
-    def _tell(self, chunk: int) -> None:
-        population, self.pending = self.pending[:chunk], self.pending[chunk:]
-        digests, self.digests = self.digests[:chunk], self.digests[chunk:]
-        quality = np.array([self.quality[digest] for digest in digests])
-        self.strategy.tell(population, self.candidates.values(population, quality, digests))
-        self.told += chunk
+    def _tell(self, population: Population, asked: Sequence[_Asked]) -> None:
+        quality = np.array([self.quality[each] for each in asked])
+        values = self.candidates.values(population, quality, [each.digest for each in asked])
+        self.strategy.tell(population, values, np.array([each.level for each in asked]))
 
-    def _submit(self, asked: Population) -> None:
+    def _submit(self, population: Population, levels: Levels) -> None:
         """Wait for these from now on; evaluate those that never were."""
-        self.pending = np.concatenate([self.pending, asked])
-        for architecture in self.space.decode(asked):
-            self.digests.append(architecture.digest)
-            if architecture.digest not in self.quality:
-                self.out[architecture.digest] = architecture
-                self.pool.submit(architecture, Split.VALIDATION)
+        self.pending = np.concatenate([self.pending, population])
+        for architecture, level in zip(self.space.decode(population), levels.tolist(), strict=True):
+            asked = _Asked(architecture.digest, level)
+            self.asked.append(asked)
+            if asked not in self.quality:
+                self.out[asked.digest] = architecture
+                self.pool.submit(architecture, Split.VALIDATION, self.shares[level])
 
     def save(self, over: bool = False) -> None:
         """Store where the search stands, and what is new of it."""
@@ -224,4 +250,6 @@ class _Run:
             "pending": self.pending.tolist(),
             "told": self.told,
         }
+        if len(self.shares) > 1:
+            state["levels"] = [asked.level for asked in self.asked]
         self.context.store.put_state(self.context.job_id, self.name, state, self.strategy.news())

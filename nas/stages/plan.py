@@ -14,7 +14,7 @@ import numpy as np
 from nas.errors import InvalidSpec, JobFailed
 from nas.job import JobSpec, TargetSpec
 from nas.objective import Direction, Objective, Source
-from nas.strategies import parse_strategy
+from nas.strategies import parse_strategy, strategies
 from nas.tasks import Task, make_task, tasks
 from predictors.predictor import parse_predictor
 from searchspaces.costs import CostModel
@@ -234,6 +234,11 @@ def _strategy_problems(spec: JobSpec, space: SearchSpace | None) -> Iterator[Pro
             strategy.check(space)
     except ValueError as error:
         yield Problem("budget.search.strategy", str(error))
+        return
+    if len(spec.budget.search.fidelities) > 1 and not strategy.fidelities:
+        accepted = ", ".join(other for other, known in strategies().items() if known.fidelities)
+        message = f"strategy {name} makes whole evaluations only; accepted: [1], or strategy {accepted}"
+        yield Problem("budget.search.fidelities", message)
 
 
 def _target_problems(item: TargetSpec, path: str) -> Iterator[Problem]:

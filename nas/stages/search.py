@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nas.errors import JobFailed
-from nas.evaluation import Split
 from nas.job import StageName
 from nas.stages.candidates import Candidates, is_over, search
 from nas.stages.points import evaluated_points
@@ -34,7 +33,6 @@ class Search(Stage):
 
     def _search(self, context: StageContext, candidates: Candidates) -> None:
         plan = context.plan
-        earlier = context.store.evaluations(plan.supernet_digest, Split.VALIDATION)
         with context.compute.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
             search(
                 context,
@@ -43,7 +41,6 @@ class Search(Stage):
                 pool,
                 name=str(self.name),
                 evaluations=plan.spec.budget.search.evaluations,
-                first_told={e.digest: e.value for e in earlier},
             )
 
 

@@ -50,8 +50,8 @@ class Fleet(Protocol):
 class EvaluationPool(Protocol):
     """Processes that hold one supernet and score architectures with it."""
 
-    def submit(self, architecture: Architecture, split: Split) -> None:
-        """Queue one evaluation."""
+    def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
+        """Queue one evaluation, on a share of the split's batches."""
 
     def next(self) -> Evaluation:
         """Wait for any queued evaluation to end; a failed one has the value NaN."""

@@ -105,7 +105,6 @@ class Verify(Stage):
             context.store.put_predictor(target, context.plan.space.digest, predictor.to_state())
 
     def _search_again(self, context: StageContext, pool: EvaluationPool, number: int) -> None:
-        known = context.store.evaluations(context.plan.supernet_digest, Split.VALIDATION)
         search(
             context,
             self.name,
@@ -113,7 +112,6 @@ class Verify(Stage):
             pool,
             name=f"{STATE}-{number}",
             evaluations=context.plan.spec.budget.verify.evaluations,
-            first_told={e.digest: e.value for e in known},
         )
 
     def _conclude(self, context: StageContext, pool: EvaluationPool) -> None:

@@ -61,7 +61,7 @@ class MemoryStore(Store):
         self._jobs: dict[str, _Kept] = {}
         self._architectures: dict[str, Architecture] = {}
         self._measurements: dict[Target, dict[str, Measurement]] = {}
-        self._evaluations: dict[tuple[str, Split], dict[str, Evaluation]] = {}
+        self._evaluations: dict[tuple[str, Split, float], dict[str, Evaluation]] = {}
         self._supernets: dict[str, SupernetRecord] = {}
         self._predictors: dict[tuple[Target, str], str] = {}
 
@@ -252,15 +252,17 @@ class MemoryStore(Store):
         with self._lock:
             self.put_architectures(architectures)
             for evaluation in evaluations:
-                known = self._evaluations.setdefault((evaluation.supernet, evaluation.split), {})
+                known = self._evaluations.setdefault(
+                    (evaluation.supernet, evaluation.split, evaluation.share), {}
+                )
                 known.setdefault(evaluation.digest, evaluation)
 
     def evaluations(
-        self, supernet: str, split: Split, digests: Iterable[str] | None = None
+        self, supernet: str, split: Split, digests: Iterable[str] | None = None, share: float = 1.0
     ) -> list[Evaluation]:
         """See `Store.evaluations`."""
         with self._lock:
-            return _chosen(self._evaluations.get((supernet, split), {}), digests)
+            return _chosen(self._evaluations.get((supernet, split, share), {}), digests)
 
     def put_supernet(self, record: SupernetRecord) -> None:
         """See `Store.put_supernet`."""

@@ -127,15 +127,16 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
         "supernet": evaluation.supernet,
         "digest": evaluation.digest,
         "split": str(evaluation.split),
+        "share": evaluation.share,
         "value": None if math.isnan(evaluation.value) else evaluation.value,
         "seconds": evaluation.seconds,
     }
 
 
-def evaluation_from(row: Row[Any], supernet: str, split: Split) -> Evaluation:
+def evaluation_from(row: Row[Any], supernet: str, split: Split, share: float) -> Evaluation:
     """Inverse of `evaluation_row`."""
     value = math.nan if row.value is None else row.value
-    return Evaluation(supernet, row.digest, split, value, row.seconds)
+    return Evaluation(supernet, row.digest, split, value, row.seconds, share)
 
 
 def supernet_row(record: SupernetRecord) -> dict[str, Any]:

@@ -102,18 +102,22 @@ class SharedQueries(Store):
             lock(connection, EvaluationRow)
             put_architectures(connection, {a.digest: a for a in architectures})
             new = insert(connection, EvaluationRow)
-            new = new.on_conflict_do_nothing(index_elements=["supernet", "split", "digest"])
+            new = new.on_conflict_do_nothing(index_elements=["supernet", "split", "share", "digest"])
             connection.execute(new, [rows.evaluation_row(evaluation) for evaluation in evaluations])
 
     def evaluations(
-        self, supernet: str, split: Split, digests: Iterable[str] | None = None
+        self, supernet: str, split: Split, digests: Iterable[str] | None = None, share: float = 1.0
     ) -> list[Evaluation]:
         """See `Store.evaluations`."""
         query = select(EvaluationRow.digest, EvaluationRow.value, EvaluationRow.seconds, EvaluationRow.number)
-        query = query.where(EvaluationRow.supernet == supernet, EvaluationRow.split == str(split))
+        query = query.where(
+            EvaluationRow.supernet == supernet,
+            EvaluationRow.split == str(split),
+            EvaluationRow.share == share,
+        )
         with self._database.read() as connection:
             found = of_digests(connection, query, EvaluationRow.digest, digests)
-        return [rows.evaluation_from(row, supernet, split) for row in sorted(found, key=_NUMBER)]
+        return [rows.evaluation_from(row, supernet, split, share) for row in sorted(found, key=_NUMBER)]
 
     def put_supernet(self, record: SupernetRecord) -> None:
         """See `Store.put_supernet`."""

@@ -165,7 +165,7 @@ class Store(ABC):
     def add_evaluations(
         self, evaluations: Sequence[Evaluation], architectures: Iterable[Architecture] = ()
     ) -> None:
-        """Keep evaluations; those of a known (supernet, digest, split) are left as they are.
+        """Keep evaluations; those of a known (supernet, digest, split, share) are left as they are.
 
         Args:
             architectures: what was evaluated, known by digest from then on.
@@ -173,9 +173,9 @@ class Store(ABC):
 
     @abstractmethod
     def evaluations(
-        self, supernet: str, split: Split, digests: Iterable[str] | None = None
+        self, supernet: str, split: Split, digests: Iterable[str] | None = None, share: float = 1.0
     ) -> list[Evaluation]:
-        """Of one supernet and split, in the order in which they were added."""
+        """Of one supernet and share of a split, in the order in which they were added."""
 
     @abstractmethod
     def put_supernet(self, record: SupernetRecord) -> None:

@@ -210,11 +210,12 @@ class EvaluationRow(Base):
     """
 
     __tablename__ = "evaluations"
-    __table_args__ = (Unique("supernet", "split", "digest"),)
+    __table_args__ = (Unique("supernet", "split", "share", "digest"),)
 
     number: Mapped[Number]
     supernet: Mapped[Code]
     split: Mapped[Code]
+    share: Mapped[Real]
     digest: Mapped[Code]
     value: Mapped[float | None] = mapped_column(Double)
     seconds: Mapped[Real]

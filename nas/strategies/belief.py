@@ -77,5 +77,5 @@ class AdditiveBelief:
 
     def deviations(self, population: Population) -> NDArray[np.float64]:
         """(n, dear objectives) standard deviations of what is believed of the dear ones."""
-        _, covariances, _ = self._surrogate.posterior(population)
-        return np.sqrt(np.maximum(np.stack([np.diag(c) for c in covariances], axis=1), 0.0))
+        _, beliefs = self._surrogate.posterior(population)
+        return np.sqrt(np.maximum(np.stack([np.diag(b.covariance) for b in beliefs], axis=1), 0.0))

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.strategies.dominance import best_first
-from nas.strategies.improvement import ExpectedImprovement
+from nas.strategies.ledger import Positions
+from nas.strategies.picking import Offers
 from nas.strategies.plain import pack, unpack
-from nas.strategies.recorded import RecordedStrategy
-from nas.strategies.strategy import Problem, Values, register_strategy
+from nas.strategies.recorded import LedgerStrategy
+from nas.strategies.strategy import Levels, Problem, Values, register_strategy
 from nas.strategies.surrogate import Surrogate
 from nas.strategies.variation import Variation, mates
 from searchspaces.encoding import Population
@@ -31,13 +32,15 @@ WAITING = 64
 
 
 @register_strategy("default")
-class SurrogateStrategy(RecordedStrategy):
+class SurrogateStrategy(LedgerStrategy):
     """Bayesian optimisation of the front, where only some objectives are dear.
 
     An inner evolution on what the surrogate believes, optimistically, gives a pool of candidates. From it a
-    batch is picked one by one by expected hypervolume improvement; each pick, and each candidate still
-    waited for, counts as attained at its mean and as evaluated, so that its like lose their
-    uncertainty (Ginsbourger et al., 2010, "kriging believer").
+    batch is picked by expected hypervolume improvement (`nas.strategies.picking`).
+
+    Where evaluations may be cheaper than whole ones, the next one is that which is expected to improve most,
+    for what it costs, on the front that is believed in: of a new candidate or of one evaluated before, at any
+    higher fidelity. In the end, what is left is spent on whole evaluations of that front's members.
 
     Args:
         initial: candidates evaluated before the surrogate speaks.
@@ -46,6 +49,8 @@ class SurrogateStrategy(RecordedStrategy):
         optimism: standard deviations by which the inner search takes dear objectives to be better than
             their means, so that the pool holds what is uncertain too.
     """
+
+    fidelities = True
 
     def __init__(
         self,
@@ -64,29 +69,48 @@ class SurrogateStrategy(RecordedStrategy):
         self._taught = 0
         self._pool = self._empty()
 
-    def _propose(self, n: int) -> Population:
-        population, values = self.ledger.population, self.ledger.values
-        values = self.problem.refreshed(population, values)
-        usable = np.isfinite(values).all(1)
-        if self.ledger.taken < self._initial or usable.sum() < min(self._initial, 4):
+    def _offer(self, n: int, left: float) -> tuple[Population, Levels]:
+        positions, levels = self._usable()
+        if self.ledger.taken < self._initial or len(positions) < min(self._initial, 4):
             return self._start(n)
-        population, values = population[usable], values[usable]
-        smaller = self.problem.minimised(values)
-        best = best_first(smaller, self.problem.violation(smaller), LARGEST)
+        population = self.ledger.rows(positions)
+        values = self.ledger.values_at(positions, levels)
+        values = self.problem.minimised(self.problem.refreshed(population, values))
+        best = best_first(values, self.problem.violation(values), LARGEST)
+        self._learn_from(positions[best])
+        self._pool = self._search(population[best[: self._size]])
+        whole = levels == self.ledger.full
+        screened = best[self.ledger.asked(population[best]) == levels[best]]
+        screened = screened[~whole[screened]][: self._size]
+        return self._pick(positions[screened], levels[screened], values[whole], n, left)
+
+    def _usable(self) -> tuple[Positions, Levels]:
+        """Positions of candidates whose dearest evaluation gave finite values, and its level."""
+        positions, levels = self.ledger.highest
+        usable = np.isfinite(self.ledger.values_at(positions, levels)).all(1)
+        return positions[usable], levels[usable]
+
+    def _learn_from(self, candidates: Positions) -> None:
+        """Fit the surrogate to all that was told of these candidates."""
+        positions, levels = self.ledger.heard
+        values = self.ledger.values_at(positions, levels)
+        taught = np.isin(positions, candidates) & np.isfinite(values).all(1)
+        positions, levels, values = positions[taught], levels[taught], values[taught]
+        population = self.ledger.rows(positions)
         # The parameters are learned again once there is a quarter more to learn from.
         learn = len(self.ledger) >= 1.25 * self._taught
-        taught = np.sort(best)
-        self._surrogate.fit(population[taught], values[taught], learn)
+        values = self.problem.refreshed(population, values)
+        self._surrogate.fit(population, values, learn, positions, levels)
         self._taught = len(self.ledger) if learn else self._taught
-        self._pool = self._search(population[best[: self._size]])
-        return self._pick(self.ledger.fresh(self._pool), n, smaller)
 
-    def _start(self, n: int) -> Population:
-        """Random candidates, of which those that meet the free objectives' bounds come first."""
+    def _start(self, n: int) -> tuple[Population, Levels]:
+        """Random candidates, of which those that meet the free objectives' bounds come first; every fourth is
+        evaluated in full, the others as cheaply as can be."""
         rows = self.problem.encoding.sample(n if not self.problem.free else DRAWS * n, self.rng)
         values = self.problem.refreshed(rows, np.zeros((len(rows), len(self.problem.objectives))))
         violation = self.problem.violation(self.problem.minimised(values), self.problem.free)
-        return rows[np.argsort(violation, kind="stable")]
+        whole = (self.ledger.taken + np.arange(len(rows))) % 4 == 0
+        return rows[np.argsort(violation, kind="stable")], np.where(whole, self.ledger.full, 0)
 
     def _search(self, elite: Population) -> Population:
         """(pool, genes) the inner evolution's survivors, best first by what is believed."""
@@ -113,34 +137,45 @@ class SurrogateStrategy(RecordedStrategy):
         order = best_first(values, self.problem.violation(values), self._size)
         return rows[order], values[order]
 
-    def _pick(self, pool: Population, n: int, attained: Values) -> Population:
-        """(min(n, pool), genes) of the pool, one by one by expected hypervolume improvement."""
+    def _pick(
+        self, screened: Positions, levels: Levels, told: Values, n: int, left: float
+    ) -> tuple[Population, Levels]:
+        """(≤ n, genes) candidates of the pool, or of those screened at these levels, and at which to evaluate
+        them.
+
+        Args:
+            told: (k, objectives) minimised values of whole evaluations.
+        """
+        fresh = self.ledger.fresh(self._pool)
+        pool = np.concatenate([fresh, self.ledger.rows(screened)])
+        levels = np.concatenate([np.full(len(fresh), -1), levels])
         free = self.problem.violation(self._surrogate.predict(pool, 0.0), self.problem.free)
         if not (free == 0).any():
-            return pool[np.argsort(free, kind="stable")[:n]]
-        pool = pool[free == 0]
+            order = np.argsort(free, kind="stable")[:n]
+            return pool[order], np.zeros(len(order), np.int64)
+        pool, levels = pool[free == 0], levels[free == 0]
         waiting = self.ledger.pending[-WAITING:]
-        mean, covariances, noises = self._surrogate.posterior(np.concatenate([waiting, pool]))
-        front, reference = self._attained(attained, mean)
-        improvement = ExpectedImprovement(front, reference, mean, (self.problem.dear or [0])[0])
-        chosen: list[int] = []
-        for step in range(len(waiting) + min(n, len(pool))):
-            if step < len(waiting):
-                best = step
-            else:
-                std = np.zeros_like(mean)
-                for column, covariance in zip(self.problem.dear, covariances, strict=True):
-                    std[:, column] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-                gain = improvement.of(std)
-                gain[: len(waiting)] = gain[chosen] = -1.0
-                best = int(np.argmax(gain))
-                chosen.append(best)
-            improvement.attain(mean[best])
-            covariances = [
-                covariance - np.outer(covariance[best], covariance[best]) / (covariance[best, best] + noise)
-                for covariance, noise in zip(covariances, noises, strict=True)
-            ]
-        return pool[np.array(chosen, np.int64) - len(waiting)]
+        rows = np.concatenate([waiting, pool])
+        mean, beliefs = self._surrogate.posterior(rows, self._observed(rows))
+        costs = np.array(self.problem.fidelities)
+        offers = Offers(rows, self.ledger.asked(waiting), levels, mean, beliefs, self.problem.dear, costs)
+        believed = np.concatenate([told, mean[len(waiting) :][levels >= 0]])
+        if self._is_over_soon(believed, len(told), n, left):
+            return offers.pick(n, *self._attained(told, mean), least=self.ledger.full)
+        return offers.pick(n, *self._attained(believed, mean))
+
+    def _observed(self, rows: Population) -> Positions:
+        """Positions of the rows of which something was told, -1 of the others."""
+        positions = self.ledger.find(rows)
+        return np.where(np.isin(positions, self.ledger.highest[0]), positions, -1)
+
+    def _is_over_soon(self, believed: Values, whole: int, n: int, left: float) -> bool:
+        """Whether what is left will be needed to evaluate in full what is believed to be on the front."""
+        feasible = self.problem.violation(believed) == 0
+        on_front = np.zeros(len(believed), bool)
+        if feasible.any():
+            on_front[feasible] = moocore.is_nondominated(believed[feasible])
+        return left - n * self.problem.fidelities[0] < on_front[whole:].sum()
 
     def _attained(self, told: Values, believed: Values) -> tuple[Values, NDArray[np.float64]]:
         """The feasible front so far (k, m), and the reference: the problem's, or a tenth beyond the worst of

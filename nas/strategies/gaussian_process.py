@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,14 @@ __all__ = ["GaussianProcess", "Posterior"]
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Blocks = Mapping[str, Matrix]
 
 NOISE_FLOOR = 1e-5
 NEWEST = 40
 """Observations by which the spread is calibrated."""
+OFFSET = 1.0
+"""Prior variance of the constant that a lower fidelity is off by, in variances of the targets."""
 SHRINKAGE = 10
 """Observations that the assumption of a right spread counts for."""
 
@@ -29,13 +32,26 @@ class Posterior:
 
     Attributes:
         mean: (n,).
-        covariance: (n, n) of the noise-free function.
-        noise: variance of one observation.
+        covariance: (n, n) of the noise-free function; of what was observed, with what is left of its noise.
+        noises: (n,) variance of an observation in full of each; 0 where the covariance counts it.
+        extra: (fidelities,) variance that an observation at each of them adds.
     """
 
     mean: Vector
     covariance: Matrix
-    noise: float
+    noises: Vector
+    extra: Vector
+
+    def learned(self, level: int) -> Vector:
+        """(n,) standard deviations by which an observation of each at this fidelity may change its mean."""
+        variance = np.maximum(np.diag(self.covariance), 0.0)
+        return variance / np.sqrt(np.maximum(variance + self.extra[level], 1e-300))
+
+    def after(self, which: int, level: int) -> Posterior:
+        """The belief once a candidate will have been observed at this fidelity, whatever is seen."""
+        column = self.covariance[which]
+        seen = column[which] + self.noises[which] + self.extra[level]
+        return replace(self, covariance=self.covariance - np.outer(column, column) / max(seen, 1e-300))
 
 
 class GaussianProcess:
@@ -43,25 +59,45 @@ class GaussianProcess:
 
     k(x, y) = Σ_b v_b ⟨x_b, y_b⟩ + s · exp(−½ Σ_b |x_b − y_b|² w_b) over blocks scaled to unit mean square
     distance; v, s, w and the noise maximise the marginal likelihood under weak log-normal priors
-    (Rasmussen and Williams, 2006, chapter 5).
+    (Rasmussen and Williams, 2006, chapter 5). What features do not explain, the noise, belongs to a
+    candidate: observations of lower fidelity share it, and answer a multiple of it all, with more noise of
+    their own and off by a constant (Kennedy and O'Hagan, 2000, turned round: the dearest fidelity is the
+    function itself).
 
     Args:
         smooth: names of the blocks of the squared-exponential part; absent ones are ignored. Without any
             the mean is a weighted sum of features, and that part is a constant's uncertainty.
+        fidelities: number of kinds of observations; the last one is exact but for its noise.
     """
 
-    def __init__(self, smooth: tuple[str, ...]) -> None:
-        self._smooth_names = smooth
+    def __init__(self, smooth: tuple[str, ...], fidelities: int = 1) -> None:
+        self._smooth_names, self._fidelities = smooth, fidelities
         self.parameters: Vector | None = None
 
-    def fit(self, blocks: Blocks, targets: Vector, learn: bool = True) -> GaussianProcess:
+    def fit(
+        self,
+        blocks: Blocks,
+        targets: Vector,
+        learn: bool = True,
+        candidates: Integers | None = None,
+        levels: Integers | None = None,
+    ) -> GaussianProcess:
         """Learn from blocks of (n, ·) features and (n,) targets, the newest last.
 
         Args:
             learn: whether to maximise the likelihood, from where the last fit ended; else its
                 parameters are kept.
+            candidates: (n,) a number for whatever each target was observed of; all different where None.
+            levels: (n,) fidelity of each target; the highest where None.
         """
         names = list(blocks)
+        highest = self._fidelities - 1
+        self._candidates = np.arange(len(targets)) if candidates is None else candidates
+        levels = np.full(len(targets), highest) if levels is None else levels
+        fidelity = _Fidelity(
+            (self._candidates == self._candidates[:, None]).astype(float),
+            levels == np.arange(highest)[:, None],
+        )
         smooth = [name for name in names if name in self._smooth_names]
         self._mean = float(targets.mean())
         self._scale = float(targets.std()) or 1.0
@@ -71,13 +107,13 @@ class GaussianProcess:
         unit = {
             name: 1.0 / np.sqrt(max(float(np.square(x).sum(1).mean()), 1e-12)) for name, x in centred.items()
         }
-        prior = _prior(len(names), len(smooth))
+        prior = _prior(len(names), len(smooth), highest)
         if self.parameters is None or len(self.parameters) != len(prior):
             self.parameters = prior.copy()
         if learn:
             scaled = {name: x * unit[name] for name, x in centred.items()}
             bounds = [(p - 7.0, p + 7.0) for p in prior]
-            bounds[-1] = (np.log(NOISE_FLOOR), np.log(1.0))
+            bounds[-self._fidelities :] = [(np.log(NOISE_FLOOR), np.log(1.0))] * self._fidelities
             found = minimize(
                 _negative_log_posterior,
                 self.parameters,
@@ -86,6 +122,7 @@ class GaussianProcess:
                     np.array([_distances(scaled[name], scaled[name]) for name in smooth]).reshape(
                         len(smooth), len(y), len(y)
                     ),
+                    fidelity,
                     y,
                     prior,
                 ),
@@ -95,15 +132,17 @@ class GaussianProcess:
                 options={"maxiter": 40},
             )
             self.parameters = found.x
-        v, self._amplitude, w, self._noise = _split(self.parameters, len(names))
+        v, self._amplitude, w, scales, self._extra, self._noise = _split(self.parameters, len(names), highest)
         self._linear = {name: unit[name] * np.sqrt(v[i]) for i, name in enumerate(names)}
         self._smooth = {name: unit[name] * np.sqrt(w[i]) for i, name in enumerate(smooth)}
         self._data = self._project(blocks)
-        kernel = self._kernel(self._data, self._data)
-        factor = cho_factor(kernel + self._noise * np.eye(len(y)), lower=True)
-        self._alpha = cho_solve(factor, y)
+        kernel = self._kernel(self._data, self._data) + self._noise * fidelity.same
+        kernel, multiples = fidelity.observed(kernel, scales, self._extra)
+        factor = cho_factor(kernel, lower=True)
+        # What follows is asked of the function itself: observations are multiples of it.
+        self._alpha = multiples * cho_solve(factor, y)
         # Many small predictions follow: a product with the inverse is twice as quick as solving.
-        self._inverse = solve_triangular(factor[0], np.eye(len(y)), lower=True)
+        self._inverse = multiples * solve_triangular(factor[0], np.eye(len(y)), lower=True)
         self._spread = self._scale * self._calibration()
         return self
 
@@ -133,15 +172,25 @@ class GaussianProcess:
             rest = self._amplitude * self._alpha.sum()
         return self._mean + self._scale * (linear @ weights + rest)
 
-    def posterior(self, blocks: Blocks) -> Posterior:
-        """The joint belief over these candidates; costs the square of their number."""
+    def posterior(self, blocks: Blocks, candidates: Integers | None = None) -> Posterior:
+        """The joint belief over these candidates; costs the square of their number.
+
+        Args:
+            candidates: (n,) as in `fit`, for what was observed already: what features do not explain of it
+                is partly known then, and counts. -1 for what was not.
+        """
         x = self._project(blocks)
-        cross = self._kernel(x, self._data)
+        cross, own = self._kernel(x, self._data), self._kernel(x, x)
+        observed = np.zeros(len(own), bool) if candidates is None else candidates >= 0
+        if candidates is not None:
+            cross += self._noise * (candidates[:, None] == self._candidates)
+            own[np.diag_indices_from(own)] += self._noise * observed
         half = cross @ self._inverse.T
         return Posterior(
             self._mean + self._scale * (cross @ self._alpha),
-            self._spread**2 * (self._kernel(x, x) - half @ half.T),
-            self._spread**2 * self._noise,
+            self._spread**2 * (own - half @ half.T),
+            np.where(observed, 0.0, self._spread**2 * self._noise),
+            self._spread**2 * np.append(self._extra, 0.0),
         )
 
     def _project(self, blocks: Blocks) -> tuple[Matrix, Matrix]:
@@ -163,17 +212,46 @@ class GaussianProcess:
         return x[0] @ other[0].T + self._amplitude * np.exp(-0.5 * _distances(x[1], other[1]))
 
 
-def _prior(blocks: int, smooth: int) -> Vector:
-    """Where the logarithms of v, s, w and the noise are expected: equal shares, a length near the typical
-    distance (which is √2 a block), 1% of noise."""
+@dataclass(frozen=True)
+class _Fidelity:
+    """How n observations stand to the function.
+
+    Attributes:
+        same: (n, n) 1 where two are of one candidate, else 0.
+        lower: (fidelities - 1, n) which are of each but the highest fidelity.
+    """
+
+    same: Matrix
+    lower: NDArray[np.bool_]
+
+    def observed(self, function: Matrix, scales: Vector, extra: Vector) -> tuple[Matrix, Vector]:
+        """(n, n) covariance of the observations from that of the function, and the (n,) multiples of it that
+        they answer."""
+        multiples = np.ones(len(function))
+        for level, scale in zip(self.lower, scales, strict=True):
+            multiples[level] = scale
+        covariance = function * multiples * multiples[:, None]
+        for level, variance in zip(self.lower, extra, strict=True):
+            covariance[np.ix_(level, level)] += OFFSET
+            covariance[np.diag_indices_from(covariance)] += variance * level
+        return covariance, multiples
+
+
+def _prior(blocks: int, smooth: int, lower: int) -> Vector:
+    """Where the logarithms of v, s, w, the scales, the extra noises and the noise are expected: equal shares,
+    a length near the typical distance (which is √2 a block), scales of 1, 1% of noise."""
     v = np.full(blocks, np.log(0.5 / blocks))
     w = np.full(smooth, np.log(0.5 / max(smooth, 1)))
-    return np.concatenate([v, [np.log(0.5)], w, [np.log(1e-2)]])
+    return np.concatenate([v, [np.log(0.5)], w, np.zeros(lower), np.full(lower + 1, np.log(1e-2))])
 
 
-def _split(parameters: Vector, blocks: int) -> tuple[Vector, float, Vector, float]:
+def _split(
+    parameters: Vector, blocks: int, lower: int
+) -> tuple[Vector, float, Vector, Vector, Vector, float]:
     values = np.exp(parameters)
-    return values[:blocks], float(values[blocks]), values[blocks + 1 : -1], float(values[-1])
+    ends = np.cumsum([blocks, 1, len(values) - blocks - 2 - 2 * lower, lower, lower])
+    v, s, w, scales, extra, noise = np.split(values, ends)
+    return v, float(s[0]), w, scales, extra, float(noise[0])
 
 
 def _distances(a: Matrix, b: Matrix) -> Matrix:
@@ -183,29 +261,38 @@ def _distances(a: Matrix, b: Matrix) -> Matrix:
 
 
 PRIOR_STD = 2.0
+SCALE_STD = 0.3
+"""Of the logarithms of scales: a cheaper evaluation is of the same quality, on other data."""
 
 
 def _negative_log_posterior(
-    parameters: Vector, grams: Matrix, distances: Matrix, y: Vector, prior: Vector
+    parameters: Vector, grams: Matrix, distances: Matrix, fidelity: _Fidelity, y: Vector, prior: Vector
 ) -> tuple[float, Vector]:
     """Minus the log marginal likelihood and log prior, with the gradient by the log parameters."""
-    v, s, w, noise = _split(parameters, len(grams))
+    lower = len(fidelity.lower)
+    v, s, w, scales, extra, noise = _split(parameters, len(grams), lower)
     smooth = s * np.exp(-0.5 * np.tensordot(w, distances, 1))
-    kernel = np.tensordot(v, grams, 1) + smooth
-    kernel[np.diag_indices_from(kernel)] += noise + 1e-8
+    function = np.tensordot(v, grams, 1) + smooth + noise * fidelity.same
+    kernel, multiples = fidelity.observed(function, scales, extra)
+    kernel[np.diag_indices_from(kernel)] += 1e-8
     factor = cho_factor(kernel, lower=True)
     alpha = cho_solve(factor, y)
     value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum()
     # d value / d K, so that every gradient is a sum over its element-wise product with d K.
-    slope = 0.5 * (cho_solve(factor, np.eye(len(y))) - np.outer(alpha, alpha))
+    by_kernel = 0.5 * (cho_solve(factor, np.eye(len(y))) - np.outer(alpha, alpha))
+    slope = by_kernel * multiples * multiples[:, None]
     weighted = slope * smooth
     gradient = np.concatenate(
         [
             v * np.tensordot(grams, slope, 2),
             [weighted.sum()],
             -0.5 * w * np.tensordot(distances, weighted, 2),
-            [noise * np.trace(slope)],
+            2.0 * fidelity.lower @ (slope * function).sum(1),
+            extra * (fidelity.lower @ np.diag(by_kernel)),
+            [noise * (slope * fidelity.same).sum()],
         ]
     )
-    away = (parameters - prior) / PRIOR_STD
-    return float(value + 0.5 * away @ away), gradient + away / PRIOR_STD
+    spread = np.full(len(prior), PRIOR_STD)
+    spread[len(prior) - 1 - 2 * lower : len(prior) - 1 - lower] = SCALE_STD
+    away = (parameters - prior) / spread
+    return float(value + 0.5 * away @ away), gradient + away / spread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -9,47 +10,57 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nas.strategies.ledger import Ledger
+from nas.strategies.ledger import PAID, Ledger
 from nas.strategies.plain import generator_from, generator_state
-from nas.strategies.strategy import Problem, Strategy
+from nas.strategies.strategy import Levels, Problem, Strategy
 from searchspaces.encoding import Population
 
-__all__ = ["RecordedStrategy"]
+__all__ = ["LedgerStrategy", "RecordedStrategy"]
 
 ENUMERABLE = 200_000
 """Spaces of at most this many codes are enumerated when random draws find nothing new."""
 
 
-class RecordedStrategy(Strategy):
-    """Keeps a ledger of candidates and one random generator; a subclass proposes.
+class LedgerStrategy(Strategy):
+    """Keeps a ledger of candidates and one random generator; a subclass offers.
 
-    Whatever `_propose` returns is reduced to candidates that are not taken, and topped up by random
-    ones; `ask` gives fewer than asked exactly where no candidate is left.
+    Of whatever `_offer` returns, what is open and can be paid is asked, topped up by random candidates;
+    `ask` gives fewer than asked exactly where no candidate is left, or too little to pay for one.
     """
 
     def __init__(self, problem: Problem, seed: int = 0) -> None:
         super().__init__(problem, seed)
-        self.ledger = Ledger(problem.encoding, len(problem.objectives))
+        self.ledger = Ledger(problem.encoding, len(problem.objectives), problem.fidelities)
         self.rng = np.random.Generator(np.random.PCG64(seed))
 
     @abstractmethod
-    def _propose(self, n: int) -> Population:
-        """(m, genes) canonical candidates, best first; any m, taken ones and duplicates allowed."""
+    def _offer(self, n: int, left: float) -> tuple[Population, Levels]:
+        """(m, genes) canonical candidates, best first, and the fidelities at which to evaluate them; any m,
+        taken ones and duplicates allowed."""
 
     def _learn(self, positions: NDArray[np.int64]) -> None:
-        """Take note of the values that were just entered into the ledger at these positions."""
+        """Take note of the values of whole evaluations that were just entered at these positions."""
 
-    def ask(self, n: int) -> Population:
+    def ask(self, n: int, left: float = math.inf) -> Population:
         """See `Strategy.ask`."""
-        chosen = self._empty() if self.problem.seeds is None else self.ledger.claim(self.problem.seeds, n)
-        if len(chosen) < n:
-            proposed = self._propose(n - len(chosen))
-            chosen = np.concatenate([chosen, self.ledger.claim(proposed, n - len(chosen))])
-        if len(chosen) < n:
-            chosen = np.concatenate([chosen, self._unexplored(n - len(chosen))])
+        chosen = self._empty()
+        if self.problem.seeds is not None:
+            chosen = self.ledger.claim(self.problem.seeds, n, left)
+        left -= self.ledger.cost(chosen)
+        if len(chosen) < n and left > PAID:
+            offered, levels = self._offer(n - len(chosen), left)
+            taken = self.ledger.claim(offered, n - len(chosen), left, levels)
+            left -= self.ledger.cost(taken)
+            chosen = np.concatenate([chosen, taken])
+        if len(chosen) < n and left > PAID:
+            chosen = np.concatenate([chosen, self._unexplored(n - len(chosen), left)])
         return chosen
 
-    def tell(self, population: ArrayLike, values: ArrayLike) -> None:
+    def levels(self, population: Population) -> Levels:
+        """See `Strategy.levels`."""
+        return self.ledger.asked(population)
+
+    def tell(self, population: ArrayLike, values: ArrayLike, levels: Levels | None = None) -> None:
         """See `Strategy.tell`.
 
         Raises:
@@ -65,7 +76,8 @@ class RecordedStrategy(Strategy):
                 f"population {rows.shape} and values {told.shape}; accepted: "
                 f"(n, {self.problem.encoding.genes}) and (n, {len(self.problem.objectives)})"
             )
-        self._learn(self.ledger.tell(rows, told))
+        positions = self.ledger.tell(rows, told, levels)
+        self._learn(positions if levels is None else positions[levels == self.ledger.full])
 
     def state(self) -> dict[str, Any]:
         """See `Strategy.state`."""
@@ -84,20 +96,21 @@ class RecordedStrategy(Strategy):
     def _empty(self) -> Population:
         return np.empty((0, self.problem.encoding.genes), np.int64)
 
-    def _unexplored(self, n: int) -> Population:
-        """Propose up to n random candidates that are not taken; fewer where the space has no more."""
+    def _unexplored(self, n: int, left: float) -> Population:
+        """Claim up to n random candidates that are open, in full; fewer where the space has no more, or not
+        enough is left."""
         encoding, found = self.problem.encoding, self._empty()
         for _ in range(8):
             missing = n - len(found)
-            drawn = self.ledger.claim(encoding.sample(max(2 * missing, 64), self.rng), missing)
-            found = np.concatenate([found, drawn])
-            if len(found) == n:
+            rows = encoding.sample(max(2 * missing, 64), self.rng)
+            found = np.concatenate([found, self.ledger.claim(rows, missing, left - len(found))])
+            if len(found) == n or left - len(found) < 1.0 - PAID:
                 return found
         # Random draws hit taken rows only: what is left is sought systematically.
-        rows = encoding.enumerate(ENUMERABLE)
-        left = self.ledger.fresh(self._neighbours() if rows is None else rows)
-        left = left[self.rng.permutation(len(left))]
-        return np.concatenate([found, self.ledger.claim(left, n - len(found))])
+        everything = encoding.enumerate(ENUMERABLE)
+        rows = self._neighbours() if everything is None else everything
+        rows = rows[self.rng.permutation(len(rows))]
+        return np.concatenate([found, self.ledger.claim(rows, n - len(found), left - len(found))])
 
     def _neighbours(self) -> Population:
         """Every row that differs in one gene's option from a taken row. Where all of them are taken, so is
@@ -110,3 +123,15 @@ class RecordedStrategy(Strategy):
                 rows[:, gene] = option
                 changed.append(self.ledger.fresh(self.problem.encoding.canonical(rows)))
         return np.concatenate([self._empty(), *changed])
+
+
+class RecordedStrategy(LedgerStrategy):
+    """Asks for whole evaluations alone; a subclass proposes candidates."""
+
+    @abstractmethod
+    def _propose(self, n: int) -> Population:
+        """(m, genes) canonical candidates, best first; any m, taken ones and duplicates allowed."""
+
+    def _offer(self, n: int, left: float) -> tuple[Population, Levels]:
+        proposed = self._propose(n)
+        return proposed, np.full(len(proposed), self.ledger.full)

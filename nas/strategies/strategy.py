@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +21,9 @@ __all__ = ["Problem", "Strategy", "parse_strategy", "register_strategy", "strate
 
 Values = NDArray[np.float64]
 """(n, objectives) in the objectives' own units and directions; NaN where an evaluation failed."""
+
+Levels = NDArray[np.int64]
+"""(n,) indices into `Problem.fidelities`."""
 
 _REGISTRY: Registry[Strategy] = Registry("nas.strategies", "strategy")
 register_strategy = _REGISTRY.register
@@ -38,6 +42,8 @@ class Problem:
         reference: (objectives,) the worst values of interest, from which hypervolume is counted; None to
             take them from the fronts that are found. Not a constraint: bounds are.
         seeds: (s, genes) canonical candidates to evaluate first (presets).
+        fidelities: what evaluations may cost, in whole ones: rising shares, the last one 1. A cheaper
+            evaluation answers the same with more noise, and off by what all of its kind are off by.
     """
 
     encoding: Encoding
@@ -45,6 +51,7 @@ class Problem:
     known: Callable[[Population], Values] | None = None
     reference: tuple[float, ...] | None = None
     seeds: Population | None = field(default=None, repr=False)
+    fidelities: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -60,6 +67,11 @@ class Problem:
             )
         if self.seeds is not None and not np.array_equal(self.seeds, self.encoding.canonical(self.seeds)):
             raise ValueError("seeds are not canonical; `Encoding.canonical` makes them so")
+        shares = (0.0, *self.fidelities)
+        if shares[-1] != 1.0 or any(b <= a for a, b in pairwise(shares)):
+            raise ValueError(
+                f"fidelities {self.fidelities}; accepted: rising shares in (0, 1], the last one 1"
+            )
 
     @property
     def dear(self) -> list[int]:
@@ -115,9 +127,10 @@ class Problem:
 class Strategy(ABC):
     """Proposes candidates and learns from their values.
 
-    Never proposes an invalid, non-canonical or already proposed candidate; is deterministic by seed;
-    restored from its state and its news, plain JSON data, it goes on identically, in the middle of a
-    batch too; honours bounds; copes with NaN values and with spaces smaller than the budget.
+    Never proposes an invalid or non-canonical candidate, nor one that was proposed before at the same
+    fidelity or a higher one; is deterministic by seed; restored from its state and its news, plain JSON
+    data, it goes on identically, in the middle of a batch too; honours bounds and what is left to spend;
+    copes with NaN values and with spaces smaller than the budget.
     Registering one enrols it in `tests/nas/strategies/test_contract.py`.
 
     Args:
@@ -128,6 +141,8 @@ class Strategy(ABC):
     name: ClassVar[str]
     package: ClassVar[str | None] = None
     """What it needs beside this project's own dependencies: a package of the extra `peers`."""
+    fidelities: ClassVar[bool] = False
+    """Whether it ever asks for less than whole evaluations."""
 
     def __init__(self, problem: Problem, seed: int = 0) -> None:
         self.problem = problem
@@ -143,15 +158,27 @@ class Strategy(ABC):
         return
 
     @abstractmethod
-    def ask(self, n: int) -> Population:
-        """(m, genes), m ≤ n candidates to evaluate next; m = 0 where the space is exhausted.
+    def ask(self, n: int, left: float = math.inf) -> Population:
+        """(m, genes), m ≤ n candidates to evaluate next; m = 0 where the space is exhausted, or nothing
+        can be had for what is left.
 
         May be called again before earlier candidates were told (asynchronous batches).
+
+        Args:
+            left: what may still be spent, in whole evaluations, on these candidates and all later ones.
         """
 
     @abstractmethod
-    def tell(self, population: Population, values: Values) -> None:
-        """Values of candidates, asked or not (evaluations reused from earlier jobs are told too)."""
+    def levels(self, population: Population) -> Levels:
+        """At which of the problem's fidelities candidates that were asked are to be evaluated."""
+
+    @abstractmethod
+    def tell(self, population: Population, values: Values, levels: Levels | None = None) -> None:
+        """Values of candidates, asked or not (evaluations reused from earlier jobs are told too).
+
+        Args:
+            levels: fidelity of each; the whole evaluation where None.
+        """
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

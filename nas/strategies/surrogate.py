@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.strategies.features import StructureFeatures
-from nas.strategies.gaussian_process import GaussianProcess
-from nas.strategies.strategy import Problem, Values
+from nas.strategies.gaussian_process import GaussianProcess, Posterior
+from nas.strategies.strategy import Levels, Problem, Values
 from searchspaces.encoding import Population
 
 __all__ = ["Surrogate"]
@@ -32,20 +32,28 @@ class Surrogate:
         self._problem = problem
         self._features = StructureFeatures(problem.encoding)
         self._seen = seen
-        self._models = [GaussianProcess(smooth) for _ in problem.dear]
+        self._models = [GaussianProcess(smooth, len(problem.fidelities)) for _ in problem.dear]
         self._positive: NDArray[np.bool_] = np.zeros(len(problem.free), bool)
 
-    def fit(self, population: Population, values: Values, learn: bool) -> None:
+    def fit(
+        self,
+        population: Population,
+        values: Values,
+        learn: bool,
+        candidates: NDArray[np.int64] | None = None,
+        levels: Levels | None = None,
+    ) -> None:
         """Learn from finite, fresh values, the newest last.
 
         Args:
             learn: whether to learn the models' own parameters too, or only the data.
+            candidates, levels: see `GaussianProcess.fit`.
         """
         self._positive = np.all(values[:, self._problem.free] > 0, axis=0)
         blocks = self._blocks(population, values)
         smaller = self._problem.minimised(values)
         for model, column in zip(self._models, self._problem.dear, strict=True):
-            model.fit(blocks, smaller[:, column], learn)
+            model.fit(blocks, smaller[:, column], learn, candidates, levels)
 
     def predict(self, population: Population, optimism: float) -> Values:
         """(n, objectives) minimised values, dear ones `optimism` standard deviations below their means."""
@@ -60,14 +68,19 @@ class Surrogate:
         blocks = self._free_values(population)[1]
         return np.stack([model.mean(blocks) for model in self._models], axis=1)
 
-    def posterior(self, population: Population) -> tuple[Values, list[NDArray[np.float64]], list[float]]:
-        """(n, objectives) expected minimised values; and of each dear objective the (n, n) covariance and
-        the variance of an evaluation's noise."""
+    def posterior(
+        self, population: Population, candidates: NDArray[np.int64] | None = None
+    ) -> tuple[Values, list[Posterior]]:
+        """(n, objectives) expected minimised values, and the joint belief of each dear objective.
+
+        Args:
+            candidates: see `GaussianProcess.posterior`.
+        """
         values, blocks = self._free_values(population)
-        posteriors = [model.posterior(blocks) for model in self._models]
+        posteriors = [model.posterior(blocks, candidates) for model in self._models]
         for posterior, column in zip(posteriors, self._problem.dear, strict=True):
             values[:, column] = posterior.mean
-        return values, [p.covariance for p in posteriors], [p.noise for p in posteriors]
+        return values, posteriors
 
     def _free_values(self, population: Population) -> tuple[Values, dict[str, NDArray[np.float64]]]:
         """Minimised values with the dear columns at 0, and the features."""

@@ -91,6 +91,15 @@ colour: red
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("fidelities", [[], [0.5], [1.0, 0.5], [0.5, 0.5, 1.0], [0.0, 1.0], [0.5, 2.0]])
+def test_fidelities_rise_to_whole_evaluations(fidelities: list[float]) -> None:
+    data = {"space": "hybrid-lm", "task": "text", "targets": [{}]}
+    with pytest.raises(InvalidSpec, match=r"budget\.search\.fidelities"):
+        load_job_spec({**data, "budget": {"search": {"fidelities": fidelities}}})
+    spec = load_job_spec({**data, "budget": {"search": {"fidelities": [0.5, 1]}}})
+    assert spec.budget.search.fidelities == (0.5, 1.0)
+
+
 def test_what_json_cannot_hold_is_told_with_its_path() -> None:
     told = problems(
         {

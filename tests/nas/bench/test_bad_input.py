@@ -104,3 +104,15 @@ def test_scores_that_are_no_numbers_are_failures_and_no_points(tmp_path: Path, v
         assert all(point.architecture.layers[0].mixer != "linear" for point in points)
         notes = [e.message for e in store.events(job.id) if e.kind is EventKind.NOTE]
         assert any("failed" in note for note in notes)
+
+
+def test_fidelities_with_a_strategy_that_would_not_use_them_are_refused(tmp_path: Path) -> None:
+    budget = simulated.spec("phone").budget.model_dump(mode="json")
+    budget["search"] |= {"fidelities": [0.25, 1.0], "strategy": "evolution"}
+    with nas.connect(home=tmp_path) as client, pytest.raises(InvalidSpec) as refused:
+        client.submit(simulated.spec("phone", budget=budget))
+    (problem,) = refused.value.problems
+    assert problem.path == "budget.search.fidelities"
+    assert "strategy evolution makes whole evaluations only; accepted: [1], or strategy default" in str(
+        problem
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -84,6 +85,37 @@ def test_any_number_of_workers_finds_the_same(trained, store, home):
     with closing(open_store(trained)) as one:
         (same,) = one.jobs()
         assert points(store, job) == points(one, same)
+
+
+def test_candidates_are_screened_cheaply_and_points_are_whole(store, home):
+    """Whoever has looked at quarters of the split goes on after stops as if nothing had happened, pays no
+    more than the budget, and reports only what was scored on all of it."""
+    budget = simulated.spec("phone").budget.model_dump(mode="json")
+    budget["search"] |= {"strategy": "default", "fidelities": [0.25, 1.0], "evaluations": 24}
+    of = simulated.spec("phone", budget=budget)
+    evaluator = SimulatedEvaluator(simulated.quality, workers=3, noise=0.02)
+    job, stops = store.create_job(of), 0
+    for stop_after in (5, 20, 30, None):
+        until = math.inf if stop_after is None else stop_after
+        try:
+            simulated.run(
+                store, home, job, evaluator, stopped=lambda until=until: evaluator.evaluated >= until
+            )
+        except JobInterrupted:
+            stops += 1
+    assert stops == 3
+    supernet = resolve(of).supernet_digest
+    cheap = store.evaluations(supernet, Split.VALIDATION, share=0.25)
+    whole = store.evaluations(supernet, Split.VALIDATION)
+    assert len(cheap) > 16
+    verified = store.state(job.id, "verify-1") or {"told": 0.0}
+    spent = (store.state(job.id, "search") or {})["told"] + verified["told"]
+    assert len(whole) + 0.25 * len(cheap) == pytest.approx(spent)
+    assert {p.digest for p in store.points(job.id)} == {e.digest for e in whole}
+    undisturbed = home / "undisturbed"
+    with closing(open_store(copied(home, undisturbed))) as other:
+        same = simulated.run(other, undisturbed, of, SimulatedEvaluator(simulated.quality, noise=0.02))
+        assert points(other, same) == points(store, job)
 
 
 def test_a_job_stopped_again_and_again_evaluates_and_measures_nothing_twice(trained, store, home):

@@ -89,6 +89,18 @@ def test_scores_are_those_of_the_supernet_whose_weights_are_put_once(
         assert scores[architecture.digest].supernet == "net"
 
 
+def test_a_share_of_the_split_is_scored_where_that_is_asked(plan, home, evaluator, record, architectures):
+    supernet = Supernet(plan.space)
+    supernet.load_state_dict(load_file(home / "net.safetensors"))
+    with evaluator.open(plan, record, go_on) as pool:
+        pool.submit(architectures[0], Split.VALIDATION, 0.25)
+        scored = pool.next()
+    with torch.inference_mode():
+        here = plan.task.evaluate(lambda x: supernet(x, architectures[0]), Split.VALIDATION, 0.25)
+    assert scored.share == 0.25
+    assert scored.value == pytest.approx(here, rel=1e-5)
+
+
 def scorers() -> set[int]:
     """Evaluation processes on this machine."""
     found = subprocess.run(["pgrep", "-f", "ray::_Scorer"], capture_output=True, text=True, check=False)

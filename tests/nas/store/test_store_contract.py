@@ -385,6 +385,10 @@ def test_the_first_evaluation_stays_and_order_is_kept(store: Store) -> None:
     assert [e.digest for e in store.evaluations("net", Split.VALIDATION, iter("bc"))] == ["c", "b"]
     assert [e.value for e in store.evaluations("net", Split.TEST)] == [5.0]
     assert store.evaluations("no net", Split.TEST) == []
+    cheap = replace(examples.evaluation("a", value=6.0), share=0.25)
+    store.add_evaluations([cheap, replace(cheap, value=7.0)])
+    assert store.evaluations("net", Split.VALIDATION, share=0.25) == [cheap]
+    assert store.evaluations("net", Split.VALIDATION) == kept
 
 
 def test_many_evaluations_at_once(store: Store) -> None:

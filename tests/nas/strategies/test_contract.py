@@ -113,23 +113,29 @@ class TestEveryStrategy:
         assert np.array_equal(first, again)
         assert not np.array_equal(first, other)
 
-    def test_goes_on_identically_after_a_restart_in_the_middle_of_a_batch(self, name):
-        strategy, news = make(name, problem()), []
-        drive(strategy, [8, 8])
+    @pytest.mark.parametrize("fidelities", [(1.0,), (0.25, 1.0)])
+    def test_goes_on_identically_after_a_restart_in_the_middle_of_a_batch(self, name, fidelities):
+        def told(one: Strategy, rows: Population) -> None:
+            one.tell(rows, values_of(rows), one.levels(rows))
+
+        strategy, news = make(name, problem(fidelities=fidelities)), []
+        for n in (8, 8):
+            told(strategy, strategy.ask(n))
         news.append(strategy.news())
         waiting = strategy.ask(6)
         news.append(strategy.news())
-        strategy.tell(waiting[:2], values_of(waiting[:2]))
+        told(strategy, waiting[:2])
         news.append(strategy.news())
         state, news = json.loads(json.dumps([strategy.state(), news], allow_nan=False))
-        restored = make(name, problem()).restore(state, news)
+        restored = make(name, problem(fidelities=fidelities)).restore(state, news)
         for one in (strategy, restored):
-            one.tell(waiting[2:4], values_of(waiting[2:4]))
+            told(one, waiting[2:4])
         for _ in range(2):
             rows, same = strategy.ask(5), restored.ask(5)
             assert np.array_equal(rows, same)
+            assert np.array_equal(strategy.levels(rows), restored.levels(same))
             for one in (strategy, restored):
-                one.tell(rows, values_of(rows))
+                told(one, rows)
         assert json.dumps(strategy.state()) == json.dumps(restored.state())
         assert json.dumps(strategy.news()) == json.dumps(restored.news())
 
@@ -203,6 +209,28 @@ class TestEveryStrategy:
         chance = float((latency(of.encoding.sample(4000, np.random.default_rng(0))) <= bound).mean())
         assert chance < 0.4
         assert np.mean(inside[-4:]) > chance + 0.2
+
+    def test_spends_no_more_than_is_left(self, name):
+        strategy = make(name, problem())
+        assert len(strategy.ask(5, 2.5)) == 2
+        assert len(strategy.ask(5, 0.5)) == 0
+        assert len(strategy.ask(5)) == 5
+
+    def test_buys_fidelities_that_it_says_it_knows(self, name):
+        """Never a candidate again at a fidelity that it had, nor more than is left; seeds in full."""
+        of = problem(seeds=layered().sample(3, np.random.default_rng(1)), fidelities=(0.125, 0.25, 1.0))
+        strategy, left, bought = make(name, of), 20.0, {}
+        while len(rows := strategy.ask(6, left)):
+            levels = strategy.levels(rows)
+            assert_distinct(rows, of.encoding)
+            assert len(bought) > 0 or (levels[:3] == 2).all()
+            for row, level in zip(map(bytes, rows), levels.tolist(), strict=True):
+                assert bought.get(row, -1) < level
+                bought[row] = level
+            left -= float(np.array(of.fidelities)[levels].sum())
+            strategy.tell(rows, values_of(rows), levels)
+        assert -1e-9 < left < 1.0
+        assert (set(bought.values()) != {2}) == strategies()[name].fidelities
 
     def test_maximises_where_asked(self, name):
         """The same problem with its quality turned round is searched in the same way."""

@@ -154,6 +154,26 @@ class TestLedger:
         assert ledger.values.tolist() == [[5.0], [2.0]]
         assert len(ledger) == 2
 
+    def test_a_row_is_open_until_it_is_asked_or_told_at_that_fidelity(self):
+        ledger = Ledger(Encoding([9], ["a"]), 1, (0.25, 0.5, 1.0))
+        rows = np.array([[1], [2], [3]])
+        assert len(ledger.claim(rows, 3, levels=np.array([0, 0, 1]))) == 3
+        ledger.tell(rows, np.array([[1.0], [2.0], [3.0]]), np.array([0, 0, 1]))
+        assert ledger.claim(rows, 3, levels=np.array([0, 1, 1])).tolist() == [[2]]
+        assert ledger.pending.tolist() == [[2]]
+        assert ledger.asked(rows).tolist() == [0, 1, 1]
+        assert ledger.claim(rows, 3).tolist() == [[1], [2], [3]]
+        ledger.tell(rows[:1], np.array([[9.0]]))
+        assert ledger.population.tolist() == [[1]]
+        assert ledger.values_at(np.array([0, 0]), np.array([0, 2])).tolist() == [[1.0], [9.0]]
+        assert [part.tolist() for part in ledger.highest] == [[0, 1, 2], [2, 0, 1]]
+
+    def test_claims_as_much_as_can_be_paid(self):
+        ledger = Ledger(Encoding([9], ["a"]), 1, (0.3, 1.0))
+        rows = np.arange(6)[:, None]
+        assert len(ledger.claim(rows, 6, left=0.9, levels=np.zeros(6, np.int64))) == 3
+        assert ledger.claim(rows, 6, left=1.0).tolist() == [[0]]
+
     def test_folds_told_rows_to_their_model(self):
         encoding = layered()
         ledger = Ledger(encoding, 1)

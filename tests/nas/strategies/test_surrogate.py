@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nas.strategies.features import StructureFeatures
-from nas.strategies.gaussian_process import GaussianProcess, _negative_log_posterior
+from nas.strategies.gaussian_process import GaussianProcess, _Fidelity, _negative_log_posterior
 from nas.strategies.improvement import ExpectedImprovement
 from searchspaces.encoding import Encoding, Population
 
@@ -24,12 +24,45 @@ class TestGaussianProcess:
         x = rng.random((12, 3))
         grams = np.stack([x @ x.T, np.eye(12)])
         distances = np.square(x[:, None] - x).sum(2)[None]
-        y, prior, at = rng.random(12), np.zeros(5), rng.normal(-1, 0.5, 5)
-        _, gradient = _negative_log_posterior(at, grams, distances, y, prior)
-        for i in range(5):
-            step = np.eye(5)[i] * 1e-6
-            up, down = (_negative_log_posterior(at + s, grams, distances, y, prior)[0] for s in (step, -step))
+        candidates = np.array([*range(9), 0, 1, 2])
+        lower = (np.arange(12) >= 9)[None]
+        fidelity = _Fidelity((candidates == candidates[:, None]).astype(float), lower)
+        y, prior, at = rng.random(12), np.zeros(7), rng.normal(-1, 0.5, 7)
+        _, gradient = _negative_log_posterior(at, grams, distances, fidelity, y, prior)
+        for i in range(7):
+            step = np.eye(7)[i] * 1e-6
+            up, down = (
+                _negative_log_posterior(at + s, grams, distances, fidelity, y, prior)[0]
+                for s in (step, -step)
+            )
             assert gradient[i] == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-6)
+
+    def test_cheap_observations_teach_though_they_are_scaled_shifted_and_noisy(self):
+        """Many that answer 0.8 y + 3, and few that answer y: better than those few alone, and unbiased."""
+        blocks, y = self.data(240)
+        rng, whole = np.random.default_rng(2), 30
+        levels = np.repeat([1, 0], [whole, len(y) - whole])
+        told = np.where(levels == 1, y, 0.8 * y + 3.0 + rng.normal(0.0, 0.1, len(y)))
+        both = GaussianProcess(("counts",), fidelities=2).fit(blocks, told, levels=levels)
+        few = GaussianProcess(("counts",)).fit({n: x[:whole] for n, x in blocks.items()}, y[:whole])
+        others, truth = self.data(300, seed=1)
+        errors = [np.sqrt(np.square(one.mean(others) - truth).mean()) for one in (both, few)]
+        assert errors[0] < 0.5 * errors[1]
+        assert abs((both.mean(others) - truth).mean()) < 0.1
+
+    def test_what_features_do_not_explain_belongs_to_a_candidate(self):
+        """A cheap look at an odd candidate tells of its whole evaluation what no feature could."""
+        blocks, y = self.data(120)
+        rng = np.random.default_rng(3)
+        odd = y + rng.normal(0.0, 1.0, len(y))
+        seen, levels = np.arange(60), np.repeat([1, 0], [60, 60])
+        candidates = np.concatenate([seen, np.arange(60, 120)])
+        model = GaussianProcess(("counts",), fidelities=2)
+        model.fit(blocks, odd, True, candidates, levels)
+        screened = {name: x[60:] for name, x in blocks.items()}
+        known = model.posterior(screened, candidates[60:])
+        unknown = model.posterior(screened)
+        assert np.abs(known.mean - odd[60:]).mean() < 0.7 * np.abs(unknown.mean - odd[60:]).mean()
 
     def test_learns_and_knows_what_it_does_not_know(self):
         blocks, y = self.data(120)

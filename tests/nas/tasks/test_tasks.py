@@ -13,8 +13,13 @@ from nas.tasks import Task, make_task, task_descriptions, tasks
 
 
 @pytest.fixture(params=sorted(tasks()))
-def task(request: pytest.FixtureRequest) -> Task:
-    return make_task(request.param, {"evaluation_tokens": 2048})
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def task(name: str) -> Task:
+    return make_task(name, {"evaluation_tokens": 2048})
 
 
 def oracle(task: Task, split: Split, shift: int = 0) -> float:
@@ -65,6 +70,21 @@ def test_evaluation_is_fixed_and_splits_differ(task: Task) -> None:
     assert not torch.equal(validation[0], test[0])
     tokens = sum(batch[:, 1:].numel() for batch in validation)
     assert tokens == pytest.approx(2048, abs=task.options.evaluation_context)
+
+
+@pytest.mark.parametrize(("share", "every"), [(1.0, 1), (0.5, 2), (0.25, 4), (0.01, 100)])
+def test_a_share_of_a_split_is_evenly_spaced_and_never_nothing(name, share, every) -> None:
+    task = make_task(name, {"evaluation_tokens": 4096, "evaluation_context": 64})
+    batches = list(task.evaluation_batches(Split.VALIDATION))
+    assert len(batches) > 4
+    seen = []
+
+    def model(tokens: torch.Tensor) -> torch.Tensor:
+        seen.append(next(n for n, batch in enumerate(batches) if torch.equal(batch[:, :-1], tokens)))
+        return torch.zeros(*tokens.shape, task.vocabulary)
+
+    task.evaluate(model, Split.VALIDATION, share)
+    assert seen == list(range(0, len(batches), every))
 
 
 def test_digest_follows_the_options(task: Task) -> None:
