@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,11 @@ __all__ = ["Board", "Capacity", "RayCluster", "last_line"]
 
 START_ATTEMPTS = 2
 """Ray's own processes are sometimes not up within Ray's own patience; a second start then is."""
+
+LISTEN_SECONDS = 5.0
+"""How long whoever listens at a cluster's address may take to take a call; Ray itself tries for minutes."""
+
+JOIN_FORMS = "accepted: ray://HOST:10001 from anywhere, HOST:6379 on a node of the cluster"
 
 ANSWER_SECONDS = 60.0
 """How long the cluster may take to say what it has: a task that needs no processor."""
@@ -74,6 +80,8 @@ class RayCluster:
         self._keeper.submit(self._start).result()
 
     def _start(self) -> None:
+        if self._address is not None and not (self._started or ray.is_initialized()):
+            _require_listener(self._address)
         for attempt in range(START_ATTEMPTS):
             if self._started or ray.is_initialized():
                 return
@@ -89,8 +97,9 @@ class RayCluster:
             except Exception as error:
                 ray.shutdown()
                 if attempt + 1 == START_ATTEMPTS:
-                    what = f"no Ray cluster at {self._address}" if self._address else "Ray did not start"
-                    raise JobFailed(f"{what}: {error}") from error
+                    if self._address is None:
+                        raise JobFailed(f"Ray did not start: {error}") from error
+                    raise JobFailed(f"no Ray cluster at {self._address}: {error}; {JOIN_FORMS}") from error
             else:
                 self._started = True
                 self._starts += 1
@@ -216,6 +225,16 @@ class _Posted:
 
     def stopped(self) -> bool:
         return self._stopped
+
+
+def _require_listener(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), LISTEN_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise JobFailed(
+            f"no Ray cluster at {address}: nobody answers there ({error}); {JOIN_FORMS}"
+        ) from error
 
 
 def _capacity() -> Capacity:
