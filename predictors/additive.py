@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from predictors.errors import PredictorError
-from predictors.posterior import Posterior, likeliest_posterior
+from predictors.posterior import Posterior, averaged_posterior
 from predictors.predictor import Prediction, Predictor, Vector, register_predictor, valid_measurements
 from predictors.prior import Prior, counted_prior
 from searchspaces.encoding import Population
@@ -28,7 +28,7 @@ class Additive(Predictor):
 
     @property
     def beliefs(self) -> Sequence[Prior]:
-        """What may be believed before the first measurement; the one that measurements bear out is."""
+        """What may be believed before the first measurement, each as far as measurements bear it out."""
         return [counted_prior(self.design)]
 
     def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
@@ -36,7 +36,7 @@ class Additive(Predictor):
         latency, relative = valid_measurements(population, latency_ms, error_ms)
         counts = self.design.counts(population)
         single = self.design.single_blocks(population)
-        self.posterior = likeliest_posterior(counts, latency, self.beliefs, relative, single)
+        self.posterior = averaged_posterior(counts, latency, self.beliefs, relative, single)
         return self
 
     def predict(self, population: Population) -> Prediction:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from predictors.design import Matrix
-from predictors.posterior import likeliest_posterior, spread_of
+from predictors.posterior import averaged_posterior, spread_of
 from predictors.prior import Prior
 
 __all__ = [
@@ -161,11 +161,11 @@ def drift_of(counts: Matrix, latency_ms: Vector, position: Vector, priors: Seque
         counts: (n, terms), in measured order.
         latency_ms: (n,) as measured.
         position: (n,) ascending.
-        priors: over the terms; the one that the measurements bear out serves.
+        priors: over the terms; averaged as the measurements bear them out.
     """
     factor = np.ones(len(latency_ms))
     for _ in range(ALTERNATIONS):
-        fitted = likeliest_posterior(counts, latency_ms / factor, priors)
+        fitted = averaged_posterior(counts, latency_ms / factor, priors)
         stretches = find_stretches(np.maximum(1 + fitted.residuals, 0.1) * factor)
         before, factor = factor, _factors(stretches)
         if np.allclose(before, factor, rtol=1e-3):

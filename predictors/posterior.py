@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag, cholesky, solve_triangular
 from scipy.optimize import nnls
-from scipy.special import ndtri
+from scipy.special import logsumexp, ndtri, softmax, stdtrit
 
 from predictors.design import Matrix
 from predictors.prior import Prior
 
-__all__ = ["SINGLE_DOUBT", "Mask", "Posterior", "fit_posterior", "likeliest_posterior", "spread_of"]
+__all__ = ["SINGLE_DOUBT", "TAIL", "Mask", "Posterior", "averaged_posterior", "fit_posterior", "spread_of"]
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -24,8 +24,6 @@ Mask = NDArray[np.bool_]
 # largest marginal likelihood is taken.
 TRUST = np.geomspace(0.25, 8.0, 11)
 NOISE = np.geomspace(0.002, 0.15, 14)
-FAVOUR = 1.0
-"""Logarithm of the odds, beforehand, that a device resembles known ones."""
 TRUST_DOUBT, NOISE_DOUBT = 0.5, 1.5
 """Standard deviations of their logarithms beforehand."""
 ROUNDS = 4
@@ -38,6 +36,8 @@ SINGLE_DOUBT = 0.1
 """Relative standard deviation, beforehand, of what blocks take alone from what they take in whole models."""
 COVERED = 0.9
 NORMAL_90 = 1.6448536269514722
+TAIL = float(stdtrit(DEGREES, 0.5 + COVERED / 2)) / NORMAL_90
+"""The normal standard deviation that covers 90% as a Student t of scale 1 does."""
 DECIDED = 2
 """Numbers, trust and noise, in whose choice a left-out measurement still had its say."""
 PSEUDO = 12
@@ -51,7 +51,7 @@ class Posterior:
     Attributes:
         mean: (terms,) ms a unit of each term, ≥ 0.
         covariance: (terms, terms), ms².
-        noise: relative standard deviation of one measurement.
+        noise: relative standard deviation of one measurement, of the normal that covers 90% as they do.
         spread: factor on standard deviations that makes ±1.645 of them cover 90% of left-out
             measurements of whole models.
         residuals: (n,) relative leave-one-out errors of the measurements that it learned from.
@@ -99,20 +99,39 @@ class Posterior:
         )
 
 
-def likeliest_posterior(
+def averaged_posterior(
     counts: Matrix,
     latency_ms: Vector,
     priors: Sequence[Prior],
     relative_error: Vector | None = None,
     single: Mask | None = None,
 ) -> Posterior:
-    """`fit_posterior` under the prior that the measurements bear out; one that was learned from devices is
-    favoured, since a new device mostly resembles known ones."""
-    fits = [
-        (fit_posterior(counts, latency_ms, prior, relative_error, single), prior.devices > 0)
-        for prior in priors
-    ]
-    return max(fits, key=lambda fit: fit[0].evidence + FAVOUR * fit[1])[0]
+    """`fit_posterior` under every prior, averaged by how likely each makes the measurements times its odds
+    (Bayesian model averaging; Hoeting et al., 1999), as one Gaussian with the mixture's mean and covariance.
+
+    So a few measurements do not decide alone which prior to believe, and where priors disagree, intervals
+    say so.
+    """
+    fits = [fit_posterior(counts, latency_ms, prior, relative_error, single) for prior in priors]
+    odds = np.log([prior.odds for prior in priors])
+    likely = np.array([fit.evidence for fit in fits]) + odds
+    weight = softmax(likely)
+
+    def average(values: Sequence[Any]) -> Any:
+        return np.tensordot(weight, np.asarray(values), 1)
+
+    mean, residuals = average([fit.mean for fit in fits]), average([fit.residuals for fit in fits])
+    apart = np.array([fit.mean - mean for fit in fits])
+    variance = average([fit.deviations**2 + (fit.residuals - residuals) ** 2 for fit in fits])
+    return Posterior(
+        mean,
+        average([fit.covariance for fit in fits]) + (apart.T * weight) @ apart,
+        float(np.sqrt(average([fit.noise**2 for fit in fits]))),
+        float(average([fit.spread for fit in fits])),
+        residuals,
+        np.sqrt(variance),
+        float(logsumexp(likely) - logsumexp(odds)),
+    )
 
 
 def fit_posterior(
@@ -140,6 +159,8 @@ def fit_posterior(
     trusted = np.ones(len(latency_ms))
     if relative_error is not None:
         trusted = 1 / (1 + (relative_error / CLEAN) ** 2)
+        # The noise is a usual measurement's: errors that are all alike tell nothing.
+        trusted = trusted / trusted.mean()
     guess, weight = latency_ms, trusted
     for _ in range(ROUNDS):
         # Errors are relative: rows are divided by what is predicted for them, not by what was measured,
@@ -148,7 +169,7 @@ def fit_posterior(
         rows = np.column_stack([counts / guess[:, None], apart])
         target = latency_ms / guess + apart
         whitened = _Whitened(rows @ factor, target - rows @ mean, weight)
-        trust, noise, score = whitened.most_likely(prior.noise)
+        trust, noise, score = whitened.most_likely(prior.noise / TAIL)
         # As a density of latencies: rows were divided by guesses, and scaled by weights.
         evidence = score + 0.5 * float(np.log(weight).sum()) - float(np.log(guess).sum())
         step, precision = whitened.solve(trust, noise)
@@ -167,13 +188,14 @@ def fit_posterior(
     variance = ((rows @ covariance) * rows).sum(1)
     without = variance / np.maximum(1 - curvature * variance / noise**2, 1e-3)
     left_out = residual * (1 + weight * without / noise**2)
-    deviation = np.sqrt(noise**2 + without)
+    usual = TAIL * noise
+    deviation = np.sqrt(usual**2 + without)
     n = len(latency_ms)
     optimism = np.sqrt(n / max(n - DECIDED, 1))
     spread = spread_of((optimism * left_out / deviation)[whole], prior.spread)
     terms = len(prior.mean)
     return Posterior(
-        coefficients[:terms], covariance[:terms, :terms], noise, spread, left_out, deviation, evidence
+        coefficients[:terms], covariance[:terms, :terms], usual, spread, left_out, deviation, evidence
     )
 
 
@@ -195,16 +217,17 @@ class _Whitened:
     def most_likely(self, guess: float) -> tuple[float, float, float]:
         """The pair of TRUST × NOISE with the largest marginal likelihood, drawn to a trust of 1 and the
         guessed noise: one sample, which set the scale and so has no error, decides nothing. Last comes the
-        logarithm of that likelihood."""
+        logarithm of the marginal likelihood over all pairs."""
         trust, noise = TRUST[:, None, None], NOISE[None, :, None]
         variance = trust**2 * self._size**2 + noise**2
         unseen = max(float(self._errors @ self._errors - self._seen @ self._seen), 0.0)
         score = -0.5 * (self._seen**2 / variance + np.log(variance)).sum(2)
         score -= 0.5 * unseen / NOISE**2 + (len(self._errors) - len(self._size)) * np.log(NOISE)
-        score -= 0.5 * (np.log(TRUST[:, None]) / TRUST_DOUBT) ** 2
-        score -= 0.5 * (np.log(NOISE / guess) / NOISE_DOUBT) ** 2
+        doubt = 0.5 * (np.log(TRUST[:, None]) / TRUST_DOUBT) ** 2
+        doubt = doubt + 0.5 * (np.log(NOISE / guess) / NOISE_DOUBT) ** 2
+        score -= doubt
         best = np.unravel_index(int(np.argmax(score)), score.shape)
-        return float(TRUST[best[0]]), float(NOISE[best[1]]), float(score[best])
+        return float(TRUST[best[0]]), float(NOISE[best[1]]), float(logsumexp(score) - logsumexp(-doubt))
 
     def solve(self, trust: float, noise: float) -> tuple[Vector, Matrix]:
         """(terms,) expected causes and their (terms, terms) precision."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -46,15 +46,16 @@ class Prior:
         noise: relative standard deviation of one measurement, a first guess.
         spread: factor by which ±1.645 standard deviations must grow to cover 90% of what is not yet
             measured, as devices known before showed; a first guess, soon outvoted by measurements.
-        devices: how many devices it was learned from; 0 for counted work alone.
+        odds: beforehand, that it tells a new device better than counted work alone does, whose are 1: each
+            known device is one vote.
     """
 
     names: tuple[str, ...]
     mean: NDArray[np.float64]
     covariance: Matrix
     noise: float = 0.02
-    spread: float = 1.2
-    devices: int = 0
+    spread: float = 1.0
+    odds: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -64,7 +65,7 @@ class Prior:
             "covariance": self.covariance.tolist(),
             "noise": self.noise,
             "spread": self.spread,
-            "devices": self.devices,
+            "odds": self.odds,
         }
 
     @classmethod
@@ -76,7 +77,18 @@ class Prior:
             np.asarray(data["covariance"], float),
             float(data["noise"]),
             float(data["spread"]),
-            int(data["devices"]),
+            float(data["odds"]),
+        )
+
+    def halfway(self, other: Self) -> Self:
+        """Geometrically between two priors of one device: half of what the other says is believed."""
+        mean = np.sqrt(self.mean * other.mean)
+        relative = [prior.covariance / np.outer(prior.mean, prior.mean) for prior in (self, other)]
+        return replace(
+            other,
+            mean=mean,
+            covariance=np.outer(mean, mean) * (relative[0] + relative[1]) / 2,
+            odds=float(np.sqrt(self.odds * other.odds)),
         )
 
     def check(self, design: Design) -> Self:

@@ -135,7 +135,7 @@ def _common(belief: Prior, excess: Matrix, noises: Vector) -> Prior:
     between = belief.covariance / outer - SCALE_DOUBT**2
     together = (1 + 1 / n) * (apart.T @ apart + IMAGINED * between) / (n - 1 + IMAGINED)
     covariance = SCALE_DOUBT**2 * np.outer(mean, mean) + together + np.diag((OWN * mean) ** 2)
-    return Prior(belief.names, belief.mean * mean, outer * covariance, float(np.median(noises)), devices=n)
+    return Prior(belief.names, belief.mean * mean, outer * covariance, float(np.median(noises)), odds=n)
 
 
 def _standardised_errors(prior: Prior, device: KnownDevice) -> Vector:
@@ -153,11 +153,13 @@ def _standardised_errors(prior: Prior, device: KnownDevice) -> Vector:
 
 @register_predictor("transfer")
 class Transfer(Additive):
-    """`additive`, drawn to what other devices taught, unless the measurements are likelier without: a device
-    unlike all known ones is not bent to them. Without a prior there is nothing to transfer.
+    """`additive`, drawn to what other devices taught, as far as the measurements bear it out: wholly, half or
+    not at all, averaged. A device unlike all known ones is not bent to them. Without a prior there is nothing
+    to transfer.
     """
 
     @property
     def beliefs(self) -> Sequence[Prior]:
         """See `Additive.beliefs`."""
-        return [*super().beliefs, *([] if self.prior is None else [self.prior])]
+        counted = super().beliefs
+        return counted if self.prior is None else [*counted, counted[0].halfway(self.prior), self.prior]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from predictors import choose_next, held_out_report, make_predictor
-from predictors.posterior import fit_posterior, spread_of
+from predictors.posterior import TAIL, averaged_posterior, fit_posterior, spread_of
 from predictors.prior import Prior, counted_prior
 from predictors.report import score
 from predictors.transfer import learn_prior, transfer_prior
@@ -89,11 +91,56 @@ def test_the_closed_form_is_the_textbook_s() -> None:
     posterior = fit_posterior(counts, latency, Prior(("a", "b", "c"), truth, covariance))
     rows = counts / (counts @ posterior.mean)[:, None]
     residual = latency / (counts @ posterior.mean) - 1
-    squared = (residual / posterior.noise) ** 2
+    scale = posterior.noise / TAIL
+    squared = (residual / scale) ** 2
     curvature = np.mean(5 * (4 - squared) / (4 + squared) ** 2)
-    data = curvature * rows.T @ rows / posterior.noise**2
+    data = curvature * rows.T @ rows / scale**2
     assert np.linalg.inv(posterior.covariance) == pytest.approx(data, rel=0.05, abs=0.02 * data.max())
     np.testing.assert_allclose(posterior.mean, truth, rtol=0.02)
+
+
+def test_errors_that_are_all_alike_tell_nothing(design, space, make_device) -> None:
+    population = space.sample(40, np.random.default_rng(6))
+    counts, latency = design.counts(population), make_device(6, noise=0.02)(population)
+    belief = counted_prior(design)
+    untold = fit_posterior(counts, latency, belief).predict(counts)
+    for error in (0.001, 0.05):
+        told = fit_posterior(counts, latency, belief, np.full(40, error)).predict(counts)
+        np.testing.assert_allclose(told, untold, rtol=1e-9)
+
+
+def test_priors_are_averaged_by_how_likely_they_make_the_measurements(design, space, make_device) -> None:
+    """One alone is itself; mean and variance of two are those of drawing a prior first; measurements outvote
+    a wrong one of a million to one."""
+    population, new = space.sample(6, np.random.default_rng(7)), space.sample(50, np.random.default_rng(8))
+    counts, latency = design.counts(population), make_device(7, noise=0.01)(population)
+    right = counted_prior(design)
+    astray = np.exp(np.random.default_rng(1).standard_normal(len(right.mean)))
+    wrong = replace(right, mean=right.mean * astray)
+    alone = fit_posterior(counts, latency, right)
+    np.testing.assert_allclose(averaged_posterior(counts, latency, [right]).mean, alone.mean)
+    fits = [alone, fit_posterior(counts, latency, wrong)]
+    # Odds that make both as likely.
+    even = replace(wrong, odds=float(np.exp(fits[0].evidence - fits[1].evidence)))
+    both = averaged_posterior(counts, latency, [right, even])
+    rows = design.counts(new)
+    means = [rows @ fit.mean for fit in fits]
+    np.testing.assert_allclose(rows @ both.mean, np.mean(means, 0))
+    variances = [((rows @ fit.covariance) * rows).sum(1) for fit in (*fits, both)]
+    np.testing.assert_allclose(variances[2], np.mean(variances[:2], 0) + np.var(means, 0))
+    many = space.sample(60, np.random.default_rng(9))
+    counts, latency = design.counts(many), make_device(7, noise=0.01)(many)
+    outvoted = averaged_posterior(counts, latency, [right, replace(wrong, odds=1e6)])
+    np.testing.assert_allclose(outvoted.mean, fit_posterior(counts, latency, right).mean, rtol=1e-3)
+
+
+def test_halfway_is_between(design) -> None:
+    counted = counted_prior(design)
+    learned = replace(counted, mean=4 * counted.mean, covariance=0.16 * counted.covariance, odds=9.0)
+    between = counted.halfway(learned)
+    np.testing.assert_allclose(between.mean, 2 * counted.mean)
+    np.testing.assert_allclose(np.diag(between.covariance), 4 * np.diag(counted.covariance) * (1 + 0.01) / 2)
+    assert between.odds == 3.0
 
 
 def test_left_out_errors_are_those_of_really_leaving_out(design, space, make_device) -> None:
@@ -140,7 +187,7 @@ def test_other_devices_teach(space, workload, design, make_device) -> None:
 
     known = space.sample(80, np.random.default_rng(0))
     prior = transfer_prior(space, workload, [(workload, known, device(seed, known)) for seed in range(1, 6)])
-    assert prior.devices == 5
+    assert prior.odds == 5
     few, new = space.sample(5, np.random.default_rng(1)), space.sample(300, np.random.default_rng(2))
     errors = {
         name: held_out_report(
