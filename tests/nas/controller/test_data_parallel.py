@@ -3,11 +3,15 @@ Ray Train takes 15 s and more; `tests/nas/training/test_ranks.py` is the quick f
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 
 from nas.controller.cluster import RayCluster
 from nas.controller.compute import RayCompute
@@ -17,6 +21,9 @@ from nas.stages.plan import Plan, resolve
 from nas.training import TrainingResult
 
 pytestmark = pytest.mark.slow
+
+LONG = 3000
+"""Steps that take longer than Ray Train takes to see that a worker is dead, and to start others."""
 
 TOLERANCE = 1e-4
 """Of a step's loss, relative: the order of sums alone differs, and grows with the steps (docs/results.md)."""
@@ -70,3 +77,35 @@ def test_what_a_worker_says_is_wrong_ends_the_job(compute: RayCompute, tmp_path:
 def test_more_workers_than_processors_is_said_first(compute: RayCompute, tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match=r"budget.train.workers: 3 needs 3 processors.*have 2"):
         train(compute, plan(workers=3), tmp_path)
+
+
+def workers() -> set[int]:
+    """Processes of the live workers of Ray Train."""
+    actors = ray._private.state.actors().values()
+    return {a["Pid"] for a in actors if a["State"] == "ALIVE" and "TrainWorker" in a["ActorClassName"]}
+
+
+def test_training_goes_on_from_its_checkpoint_when_a_worker_is_killed(
+    compute: RayCompute, tmp_path: Path
+) -> None:
+    """Stopped early, which leaves a checkpoint; then a worker killed as soon as both go on from there."""
+    both, begun = plan(steps=LONG, workers=2), threading.Event()
+    stopped = compute.train(both, tmp_path, lambda *_: begun.set(), begun.is_set)
+    assert 0 < stopped.steps < LONG
+    killed: set[int] = set()
+    later: list[tuple[int, set[int]]] = []
+
+    def kill_one(done: int, *_: object) -> None:
+        if not killed:
+            killed.add(min(workers()))
+            os.kill(min(killed), signal.SIGKILL)
+        else:
+            later.append((done, workers()))
+
+    result = compute.train(both, tmp_path, kill_one, lambda: False)
+    assert result.steps == len(result.losses) == LONG
+    assert result.losses[: stopped.steps] == stopped.losses, "what was done is not done again"
+    others = [done for done, pids in later if len(pids) == 2 and not pids & killed]
+    assert others, "two other workers took over"
+    assert stopped.steps <= min(others)
+    assert [file.name for file in tmp_path.iterdir()] == ["supernet.safetensors"]
