@@ -98,8 +98,12 @@ class _Agent:
     def run(self, once: bool) -> None:
         """See `run_worker`."""
         delay = FIRST_DELAY_SECONDS
-        while not self._stopping:
+        while True:
             self._inbox = SimpleQueue()
+            if (
+                self._stopping
+            ):  # asked after there is an inbox: a signal before it left its word in the last one
+                break
             connection = Connection(self._address, self._here, self._token, self._inbox, self._tls)
             try:
                 ended = self._serve(connection)
@@ -116,8 +120,9 @@ class _Agent:
                 return
             delay = FIRST_DELAY_SECONDS if connection.welcomed else min(2 * delay, LONGEST_DELAY_SECONDS)
             self._inbox = SimpleQueue()
-            with contextlib.suppress(Empty):
-                self._inbox.get(timeout=random.uniform(delay / 2, delay))
+            if not self._stopping:
+                with contextlib.suppress(Empty):
+                    self._inbox.get(timeout=random.uniform(delay / 2, delay))
         log.info("stopped")
 
     def _serve(self, connection: Connection) -> Disconnected:

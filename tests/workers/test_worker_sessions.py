@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
@@ -11,6 +13,7 @@ import grpc
 import pytest
 from raw_worker import HERE, SECONDS, RawWorker, measuring
 
+from workers.agent import run_worker
 from workers.capabilities import Capabilities
 from workers.connection import Connection, Disconnected
 from workers.errors import ListenFailed, NoWorkerServes, TransferFailed, WorkerError
@@ -330,3 +333,23 @@ def test_a_damaged_model_is_never_measured(make_request: MakeRequest) -> None:
     finally:
         connection.close()
         server.stop(0).wait()
+
+
+def test_a_signal_between_two_sessions_ends_a_worker(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inbox of the last session hears of it; the next session has another."""
+    server, made = make_server(), []
+
+    def inbox() -> SimpleQueue[object]:
+        made.append(time.monotonic())
+        if len(made) == 2:  # the agent's own is the first
+            signal.raise_signal(signal.SIGTERM)
+        return SimpleQueue()
+
+    monkeypatch.setattr("workers.agent.SimpleQueue", inbox)
+    otherwise = threading.Timer(5.0, server.stop)
+    otherwise.start()
+    run_worker(server.address, "stopped")
+    otherwise.cancel()
+    assert time.monotonic() - made[1] < 4
