@@ -89,7 +89,7 @@ class Serving:
         with ExitStack() as opened:
             opened.callback(self.service.close)
             self.workers_address = self.service.start()
-            self._metrics.watch_jobs(lambda: Counter(job.status for job in self.service.jobs()))
+            self._metrics.watch_jobs(lambda: {str(s): n for s, n in self.service.count_jobs().items()})
             self._metrics.watch_devices(lambda: Counter(d["name"] for d in self.service.devices()))
             if self._metrics_bind is not None:
                 self.metrics_address = opened.enter_context(

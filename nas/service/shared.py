@@ -111,6 +111,10 @@ class SharedService(LocalService):
             self._wake.set()
         return self._store.job(job.id)
 
+    def count_jobs(self) -> dict[JobStatus, int]:
+        """See `Store.count_jobs`: of all services that share the store."""
+        return self._store.count_jobs()
+
     def events(self, job_id: str, after: int = 0) -> EventBatch:
         """See `Service.events`; a queued job is not over, somebody will run it."""
         job = self.job(job_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -120,6 +121,11 @@ class MemoryStore(Store):
         """See `Store.unfinished`."""
         with self._lock:
             return sum(kept.owner == owner and kept.job.status in UNFINISHED for kept in self._jobs.values())
+
+    def count_jobs(self) -> dict[JobStatus, int]:
+        """See `Store.count_jobs`."""
+        with self._lock:
+            return dict(Counter(kept.job.status for kept in self._jobs.values()))
 
     def set_job(
         self, job_id: str, status: JobStatus, stage: StageName | None, error: NasError | None = None

@@ -76,6 +76,12 @@ class JobQueries(OfJob):
         with self._database.read() as connection:
             return connection.execute(_unfinished(owner)).scalar_one()
 
+    def count_jobs(self) -> dict[JobStatus, int]:
+        """See `Store.count_jobs`."""
+        query = select(JobRow.status, func.count()).group_by(JobRow.status)
+        with self._database.read() as connection:
+            return {JobStatus(status): count for status, count in connection.execute(query)}
+
     def set_job(
         self, job_id: str, status: JobStatus, stage: StageName | None, error: NasError | None = None
     ) -> None:

@@ -92,6 +92,10 @@ class Store(ABC):
         """How many jobs of an owner are queued or running."""
 
     @abstractmethod
+    def count_jobs(self) -> dict[JobStatus, int]:
+        """How many jobs there are of each status; a status that none has is absent. No spec is read."""
+
+    @abstractmethod
     def set_job(
         self, job_id: str, status: JobStatus, stage: StageName | None, error: NasError | None = None
     ) -> None:

@@ -175,6 +175,13 @@ def test_deaths_are_counted_until_the_job_gets_further(store: Store) -> None:
 
 
 # Leases
+def test_jobs_are_counted_by_status(store: Store) -> None:
+    assert store.count_jobs() == {}
+    first, *_ = [store.create_job(examples.spec()).id for _ in range(3)]
+    store.set_job(first, JobStatus.SUCCEEDED, None)
+    assert store.count_jobs() == {JobStatus.QUEUED: 2, JobStatus.SUCCEEDED: 1}
+
+
 def test_a_lease_has_one_owner(store: Store) -> None:
     job = store.create_job(examples.spec())
     assert store.lease_owner(job.id) is None
