@@ -174,8 +174,12 @@ class LocalService(Service):
         # Whether it is over is asked first: an event between the two questions is then not missed.
         over = not run.alive if run else self._store.job(job_id).status in {*ENDED, JobStatus.QUEUED}
         events = self._store.events(job_id, after)
-        if over and not events and run is not None and run.error is not None:
-            raise run.error
+        if over and not events:
+            if run is not None and run.error is not None:
+                raise run.error
+            job = self._store.job(job_id)
+            if job.status is JobStatus.FAILED:  # in whatever process it ran
+                raise job.failure()
         return EventBatch(tuple(events), over)
 
     def job(self, job_id: str) -> Job:

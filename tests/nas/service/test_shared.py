@@ -16,6 +16,7 @@ from nas.job import Event, EventKind, JobStatus, StageName
 from nas.service import shared
 from nas.service.auth import Identity, Limits, Role, Tokens
 from nas.service.door import WorkerDoor
+from nas.service.local import LocalService
 from nas.service.remote import RemoteService
 from nas.service.serving import Serving
 from nas.service.shared import SharedService
@@ -235,6 +236,15 @@ def test_a_failure_is_told_to_whoever_watches(two: Any) -> None:
     first.start()
     with pytest.raises(NoWorker, match="the device burned"):
         list(second.watch(job.id))
+
+
+def test_a_failure_is_told_by_an_embedded_service_too_that_did_not_run_the_job(tmp_path: Path) -> None:
+    with LocalService(tmp_path) as service:
+        job = service.submit(SPEC)
+        service._store.append_event(job.id, Event(EventKind.STATUS, None, "failed"))
+        service._store.set_job(job.id, JobStatus.FAILED, StageName.TRAIN, NoWorker("the device burned"))
+        with pytest.raises(NoWorker, match="the device burned"):
+            list(service.watch(job.id))
 
 
 def test_no_more_jobs_run_at_once_than_asked(tmp_path: Path) -> None:
