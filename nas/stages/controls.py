@@ -126,8 +126,8 @@ class Controls:
         """Keep what the two readings tell of a batch."""
         self._before, self._open = batch.after, None
         self._batches.append(batch)
+        self._correct()  # first: a batch that a kill leaves open is closed, and corrected, again
         self._keep(news=asdict(batch))
-        self._correct()
         factor, doubt = (values[-1] for values in self._speeds())
         if _unsteady(factor, doubt):
             device, number = self._target.device, len(batch.digests)
