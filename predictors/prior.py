@@ -80,15 +80,15 @@ class Prior:
             float(data["odds"]),
         )
 
-    def halfway(self, other: Self) -> Self:
-        """Geometrically between two priors of one device: half of what the other says is believed."""
-        mean = np.sqrt(self.mean * other.mean)
-        relative = [prior.covariance / np.outer(prior.mean, prior.mean) for prior in (self, other)]
+    def toward(self, other: Self, share: float) -> Self:
+        """Geometrically between two priors over the same terms: a share of the other's is believed."""
+        mean = self.mean ** (1 - share) * other.mean**share
+        own, others = (prior.covariance / np.outer(prior.mean, prior.mean) for prior in (self, other))
         return replace(
             other,
             mean=mean,
-            covariance=np.outer(mean, mean) * (relative[0] + relative[1]) / 2,
-            odds=float(np.sqrt(self.odds * other.odds)),
+            covariance=np.outer(mean, mean) * ((1 - share) * own + share * others),
+            odds=self.odds ** (1 - share) * other.odds**share,
         )
 
     def check(self, design: Design) -> Self:

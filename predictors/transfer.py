@@ -26,6 +26,8 @@ LEAST = 0.02
 """Of what its counted work suggests, what a term takes at least in the prior's mean."""
 IMAGINED = 1.0
 """Devices that what counted work leaves open counts as, among those that were measured."""
+SHARES = (0.25, 0.5, 0.75)
+"""How much of what known devices have in common is believed, besides none and all of it."""
 FEW, DRAWS = 10, 6
 """Measurements, and draws of them, with which the prior tries itself on a known device left out."""
 
@@ -153,13 +155,14 @@ def _standardised_errors(prior: Prior, device: KnownDevice) -> Vector:
 
 @register_predictor("transfer")
 class Transfer(Additive):
-    """`additive`, drawn to what other devices taught, as far as the measurements bear it out: wholly, half or
-    not at all, averaged. A device unlike all known ones is not bent to them. Without a prior there is nothing
-    to transfer.
+    """`additive`, drawn to what other devices taught as far as the measurements bear it out, from not at all to
+    wholly: a device unlike all known ones is not bent to them. Without a prior there is nothing to transfer.
     """
 
     @property
     def beliefs(self) -> Sequence[Prior]:
         """See `Additive.beliefs`."""
         counted = super().beliefs
-        return counted if self.prior is None else [*counted, counted[0].halfway(self.prior), self.prior]
+        if self.prior is None:
+            return counted
+        return [*counted, *(counted[0].toward(self.prior, share) for share in SHARES), self.prior]

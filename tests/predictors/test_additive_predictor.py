@@ -134,13 +134,18 @@ def test_priors_are_averaged_by_how_likely_they_make_the_measurements(design, sp
     np.testing.assert_allclose(outvoted.mean, fit_posterior(counts, latency, right).mean, rtol=1e-3)
 
 
-def test_halfway_is_between(design) -> None:
+def test_a_share_of_what_is_learned_is_between(design) -> None:
     counted = counted_prior(design)
     learned = replace(counted, mean=4 * counted.mean, covariance=0.16 * counted.covariance, odds=9.0)
-    between = counted.halfway(learned)
+    between = counted.toward(learned, 0.5)
     np.testing.assert_allclose(between.mean, 2 * counted.mean)
     np.testing.assert_allclose(np.diag(between.covariance), 4 * np.diag(counted.covariance) * (1 + 0.01) / 2)
     assert between.odds == 3.0
+    for share, end in ((0.0, counted), (1.0, learned)):
+        found = counted.toward(learned, share)
+        np.testing.assert_allclose(found.mean, end.mean)
+        np.testing.assert_allclose(found.covariance, end.covariance)
+        assert found.odds == end.odds
 
 
 def test_left_out_errors_are_those_of_really_leaving_out(design, space, make_device) -> None:
