@@ -155,8 +155,9 @@ def _standardised_errors(prior: Prior, device: KnownDevice) -> Vector:
 
 @register_predictor("transfer")
 class Transfer(Additive):
-    """`additive`, drawn to what other devices taught as far as the measurements bear it out, from not at all to
-    wholly: a device unlike all known ones is not bent to them. Without a prior there is nothing to transfer.
+    """`additive`, drawn to what other devices taught as far as the measurements bear it out, from not at all
+    to wholly: a device unlike all known ones is not bent to them. Without a prior there is nothing to
+    transfer.
     """
 
     @property
