@@ -21,7 +21,7 @@ from nas.strategies.strategy import Values
 from searchspaces.encoding import Encoding, Population
 from searchspaces.errors import Problem as Mistake
 
-__all__ = ["BenchProblem", "load_problem"]
+__all__ = ["BenchProblem", "Spared", "load_problem"]
 
 SYNTHETIC = Path("shared/benchmarks/search_problem.py")
 """Sought beside the working folder and its parents."""
@@ -52,6 +52,33 @@ class BenchProblem:
     def volume(self) -> float:
         """Of the box, in the objectives' units: what hypervolumes are divided by."""
         return float(np.prod(np.abs(np.subtract(self.reference, self.ideal))))
+
+
+class Spared:
+    """An evaluation that raises of some candidates, which are failures then rather than the end of all.
+
+    Attributes:
+        error: the first that was raised; None so far.
+
+    Args:
+        evaluate: (n, genes) → (n, m).
+        width: m.
+    """
+
+    def __init__(self, evaluate: Callable[[Population], Values], width: int) -> None:
+        self._evaluate, self._width = evaluate, width
+        self.error: Exception | None = None
+
+    def __call__(self, population: Population) -> Values:
+        """(n, m), NaN where it raised."""
+        try:
+            return self._evaluate(population)
+        except Exception as error:  # noqa: BLE001 (whatever a stranger's code raises is told)
+            self.error = self.error or error
+        if len(population) < 2:
+            return np.full((len(population), self._width), np.nan)
+        half = len(population) // 2
+        return np.concatenate([self(population[:half]), self(population[half:])])
 
 
 def load_problem(name: str, known: bool = True, use_reference: bool = True) -> BenchProblem:
@@ -85,11 +112,12 @@ def load_problem(name: str, known: bool = True, use_reference: bool = True) -> B
     if not isinstance(found, BenchProblem):
         raise InvalidSpec([Mistake("problem", f"{name!r} is a {type(found).__name__}; {ACCEPTED}")])
     problem = found.problem
+    asked = Spared(problem.known, len(problem.free)) if problem.known and known else None
     return replace(
         found,
         problem=replace(
             problem,
-            known=problem.known if known else None,
+            known=asked,
             reference=found.reference if use_reference else None,
         ),
     )
@@ -125,7 +153,7 @@ def _from_module(module: ModuleType, name: str) -> BenchProblem:
     missing = [attribute for attribute in INTERFACE if not hasattr(module, attribute)]
     if missing:
         raise AttributeError(f"lacks {', '.join(missing)}")
-    evaluate = module.evaluate
+    evaluate = Spared(module.evaluate, len(module.IDEAL))
     encoding = Encoding(module.CARD, module.NAMES, _layers(module.NAMES), module.canonical)
     probe = np.shape(evaluate(encoding.sample(2, np.random.default_rng(0))))
     if probe != (2, len(module.IDEAL)) or len(module.NADIR) != len(module.IDEAL):
@@ -133,8 +161,12 @@ def _from_module(module: ModuleType, name: str) -> BenchProblem:
         raise ValueError(f"{said} and NADIR {len(module.NADIR)}; accepted: (2, k), k and k")
     return BenchProblem(
         name,
-        Problem(encoding, _objectives("loss", "nats", len(module.IDEAL)), lambda rows: evaluate(rows)[:, 1:]),
-        evaluate,
+        Problem(
+            encoding,
+            _objectives("loss", "nats", len(module.IDEAL)),
+            lambda rows: module.evaluate(rows)[:, 1:],
+        ),
+        module.evaluate,
         tuple(map(float, module.IDEAL)),
         tuple(map(float, module.NADIR)),
         getattr(module, "BEST_HV", None),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.bench.problems import BenchProblem, load_problem
+from nas.bench.problems import BenchProblem, Spared, load_problem
 from nas.bench.simulation import Simulation
 from nas.errors import InvalidSpec
 from nas.strategies import parse_strategy
@@ -75,6 +75,8 @@ def run_search_bench(
     if mistakes:
         raise InvalidSpec(mistakes)
     marks = sorted(set(budgets))
+    evaluate = Spared(bench.evaluate, len(bench.reference))
+    bench = replace(bench, evaluate=evaluate)
     simulation = Simulation(bench, workers=batch, batch=batch, noise=noise, failures=failures)
     # Whoever knows of an end spends differently before it.
     courses = [marks] if len(fidelities) == 1 else [[mark] for mark in marks]
@@ -104,6 +106,7 @@ def run_search_bench(
         "fidelities": list(fidelities),
         "latency_known": bench.problem.known is not None,
         "reference_told": bench.problem.reference is not None,
+        "error": None if evaluate.error is None else repr(evaluate.error),
         "strategies": results,
     }
 
@@ -135,6 +138,7 @@ def _run(simulation: Simulation, name: str, marks: list[int], seed: int) -> dict
         "seed": seed,
         "evaluations": len(trace.population),
         "whole": int(whole.sum()),
+        "failed": int((~np.isfinite(trace.values).all(1)).sum()),
         "hypervolume": hypervolume,
         "evaluations_to_share": reached,
         "processor_seconds": seconds,

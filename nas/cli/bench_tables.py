@@ -7,6 +7,7 @@ from itertools import groupby
 from statistics import median
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from nas.cli.tables import plain_table
@@ -74,4 +75,8 @@ def search_table(result: Mapping[str, Any]) -> Table:
         cells = [f"{middle:.4f} [dim]({least:.4f} to {most:.4f})[/]" for middle, least, most in spread]
         cost = median(run["processor_ms_per_evaluation"] for run in found["runs"])
         table.add_row(name, *cells, f"{cost:.2f}")
+    runs = [run for found in result["strategies"].values() for run in found["runs"]]
+    if failed := sum(run["failed"] for run in runs):
+        raised = f", the first with {escape(result['error'])}" if result["error"] else ""
+        table.caption = f"{failed} of {sum(run['evaluations'] for run in runs)} evaluations failed{raised}"
     return table

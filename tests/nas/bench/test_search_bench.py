@@ -216,3 +216,16 @@ class TestBench:
         volume = {name: found["median"][0] for name, found in result["strategies"].items()}
         assert volume["default"] > volume["random"] + 0.06
         assert volume["default"] > volume["evolution"] + 0.04
+
+
+def test_an_objective_that_raises_is_a_failed_evaluation(tmp_path):
+    path = tmp_path / "raising.py"
+    raising = MODULE + '    if (cost % 4 == 1).any():\n        raise RuntimeError("no such thing")\n'
+    path.write_text(
+        raising.replace("    return np.stack([8.0", "    values = np.stack([8.0") + "    return values\n"
+    )
+    result = run_search_bench(str(path), ["random", "default", "evolution"], budgets=(20,), seeds=1)
+    (run,) = result["strategies"]["random"]["runs"]
+    assert 0 < run["failed"] < run["evaluations"] == 20
+    assert run["hypervolume"][0] > 0
+    assert result["error"] == "RuntimeError('no such thing')"

@@ -1,7 +1,8 @@
-"""pymoo's NSGA-II as a strategy: a peer to compare with, behind the same interface (extra `peers`)."""
+"""pymoo's genetic algorithms as strategies, to compare with (extra `peers`)."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -12,24 +13,23 @@ from nas.strategies.recorded import RecordedStrategy
 from nas.strategies.strategy import Problem, register_strategy
 from searchspaces.encoding import Population
 
-__all__ = ["PymooNSGA2"]
+__all__ = ["PymooStrategy"]
 
 SIZE = 20
 """Parents: few evaluations want few of them, as with the other peers."""
 
 
-@register_strategy("pymoo-nsga2")
-class PymooNSGA2(RecordedStrategy):
-    """NSGA-II (Deb et al., 2002) on pymoo's operators for integers: SBX and polynomial mutation, rounded.
+class PymooStrategy(RecordedStrategy):
+    """A genetic algorithm on pymoo's operators for integers: SBX and polynomial mutation, rounded.
 
-    pymoo's objects hold nothing between batches but the parents, so that the state is plain data.
+    pymoo's objects hold nothing between batches but the parents, so that the state is plain data: survival
+    is asked of an algorithm made afresh.
     """
 
     package = "pymoo"
 
     def __init__(self, problem: Problem, seed: int = 0) -> None:
         super().__init__(problem, seed)
-        from pymoo.algorithms.moo.nsga2 import NSGA2
         from pymoo.core.population import Population as Individuals
         from pymoo.core.problem import Problem as PymooProblem
         from pymoo.operators.crossover.sbx import SBX
@@ -37,11 +37,11 @@ class PymooNSGA2(RecordedStrategy):
         from pymoo.operators.repair.rounding import RoundingRepair
 
         self._individuals = Individuals
-        self._algorithm = NSGA2(
-            SIZE,
-            crossover=SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
-            mutation=PM(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
-        )
+        self._operators = {
+            "crossover": SBX(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+            "mutation": PM(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair()),
+        }
+        self._algorithm = self._made(**self._operators)
         self._bounded = np.flatnonzero(np.isfinite(problem.bounds))
         self._pymoo_problem = PymooProblem(
             n_var=problem.encoding.genes,
@@ -52,13 +52,17 @@ class PymooNSGA2(RecordedStrategy):
         )
         self._parents = np.empty(0, np.int64)
 
+    @abstractmethod
+    def _made(self, **operators: Any) -> Any:
+        """pymoo's algorithm, with SIZE parents."""
+
     def _propose(self, n: int) -> Population:
         if self.ledger.taken < SIZE or len(self._parents) < 2:
             return self.problem.encoding.sample(n, self.rng)
-        # The tournament draws from the algorithm's own generator.
-        self._algorithm.random_state = self.rng
         # Survival once more, since the tournament goes by the ranks that it leaves.
         parents = self._surviving(self._parents)
+        # The tournament draws from the algorithm's own generator.
+        self._algorithm.random_state = self.rng
         # As many again as asked make up for children that are there already.
         children = self._algorithm.mating.do(
             self._pymoo_problem, parents, 2 * n, algorithm=self._algorithm, random_state=self.rng
@@ -80,6 +84,8 @@ class PymooNSGA2(RecordedStrategy):
             G=smaller[:, self._bounded] - self.problem.bounds[self._bounded],
             position=positions,
         )
+        # Some survivals remember ideal points: one made afresh knows what is told again alone.
+        self._algorithm = self._made(**self._operators)
         return self._algorithm.survival.do(
             self._pymoo_problem,
             individuals,
@@ -96,3 +102,35 @@ class PymooNSGA2(RecordedStrategy):
         """See `Strategy.restore`."""
         self._parents = np.array(state["parents"], np.int64)
         return super().restore(state, news)
+
+
+@register_strategy("pymoo-nsga2")
+class PymooNSGA2(PymooStrategy):
+    """NSGA-II (Deb et al., 2002)."""
+
+    def _made(self, **operators: Any) -> Any:
+        from pymoo.algorithms.moo.nsga2 import NSGA2
+
+        return NSGA2(SIZE, **operators)
+
+
+@register_strategy("pymoo-agemoea")
+class PymooAGEMOEA(PymooStrategy):
+    """AGE-MOEA (Panichella, 2019): survival by the geometry that the front is estimated to have."""
+
+    package = "numba"  # pymoo's own form of it does not load without
+
+    def _made(self, **operators: Any) -> Any:
+        from pymoo.algorithms.moo.age import AGEMOEA
+
+        return AGEMOEA(SIZE, **operators)
+
+
+@register_strategy("pymoo-sms")
+class PymooSMS(PymooStrategy):
+    """SMS-EMOA (Beume et al., 2007): survival by contributed hypervolume."""
+
+    def _made(self, **operators: Any) -> Any:
+        from pymoo.algorithms.moo.sms import SMSEMOA
+
+        return SMSEMOA(SIZE, **operators)
