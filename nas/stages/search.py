@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nas.errors import JobFailed
+from nas.evaluation import Split
 from nas.job import StageName
 from nas.stages.candidates import Candidates, is_over, search
 from nas.stages.points import evaluated_points
@@ -29,7 +30,11 @@ class Search(Stage):
         points = evaluated_points(context, candidates)
         context.store.put_points(context.job_id, points)
         on_front = sum(point.on_front for point in points)
-        context.note(self.name, f"{len(points)} candidates evaluated, {on_front} on the front by prediction")
+        said = f"{len(points)} candidates evaluated, {on_front} on the front by prediction"
+        screened = _screened(context) - {point.digest for point in points}
+        if screened:
+            said += f"; {len(screened)} more were screened on a share of the split"
+        context.note(self.name, said)
 
     def _search(self, context: StageContext, candidates: Candidates) -> None:
         plan = context.plan
@@ -42,6 +47,16 @@ class Search(Stage):
                 name=str(self.name),
                 evaluations=plan.spec.budget.search.evaluations,
             )
+
+
+def _screened(context: StageContext) -> set[str]:
+    """Digests of what was scored on less than the whole validation split, at the job's fidelities."""
+    plan = context.plan
+    lower = plan.spec.budget.search.fidelities[:-1]
+    scored = (
+        context.store.evaluations(plan.supernet_digest, Split.VALIDATION, share=share) for share in lower
+    )
+    return {evaluation.digest for evaluations in scored for evaluation in evaluations}
 
 
 def stored_predictors(context: Known) -> dict[Target, Predictor]:

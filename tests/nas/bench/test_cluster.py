@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -112,6 +113,10 @@ def test_candidates_are_screened_cheaply_and_points_are_whole(store, home):
     spent = (store.state(job.id, "search") or {})["told"] + verified["told"]
     assert len(whole) + 0.25 * len(cheap) == pytest.approx(spent)
     assert {p.digest for p in store.points(job.id)} == {e.digest for e in whole}
+    only_screened = {e.digest for e in cheap} - {e.digest for e in whole}
+    (said,) = (e.message for e in store.events(job.id) if "candidates evaluated" in e.message)
+    assert re.search(r"; (\d+) more were screened", said)
+    assert only_screened
     undisturbed = home / "undisturbed"
     with closing(open_store(copied(home, undisturbed))) as other:
         same = simulated.run(other, undisturbed, of, SimulatedEvaluator(simulated.quality, noise=0.02))
