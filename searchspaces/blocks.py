@@ -97,9 +97,10 @@ def _rotary_block(head_size: int) -> int:
 
 
 def _turn(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    """Turns are single precision, for half would confuse distant positions; the result is of x's type."""
     cosine, sine = turns
     halves = torch.unflatten(x, -1, (-1, 2, _rotary_block(int(x.shape[-1])) // 2))
-    return x * cosine + halves.flip(-2).flatten(-3) * sine
+    return (x * cosine + halves.flip(-2).flatten(-3) * sine).to(x.dtype)
 
 
 def mix_tokens(

@@ -75,13 +75,14 @@ class Submodel(nn.Module):
         return forward(tokens, self.architecture, self.weights)
 
     def init_state(self, batch: int) -> DecodeState:
-        """The state before the first token."""
+        """The state before the first token, of the weights' type and on their device."""
         width, dtype = self.architecture.width, self.embedding.dtype
         states: list[State] = []
         for layer in self.architecture.layers:
-            mixed = layer.mixer != NO_MIXER
-            mixer = parse_mixer(layer.mixer)
-            states.append(mixer.init_state(batch, layer.heads, width // layer.heads, dtype) if mixed else {})
+            state: State = {}
+            if layer.mixer != NO_MIXER:
+                state = parse_mixer(layer.mixer).init_state(batch, layer.heads, width // layer.heads, dtype)
+            states.append({name: kept.to(self.embedding.device) for name, kept in state.items()})
         return DecodeState(0, tuple(states))
 
     def step(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:

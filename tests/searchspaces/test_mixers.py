@@ -192,6 +192,12 @@ def test_sparse_sees_globals_its_block_and_the_one_before() -> None:
         assert changed.tolist() == list(seen_by)
 
 
+def test_sparse_globals_keep_no_more_memory_than_they_count() -> None:
+    _, states = stepped(parse_mixer("sparse:8,2"), *projected(1, 2, 30, 4))
+    kept = states[-1]["global_k"]
+    assert kept.untyped_storage().nbytes() == kept.nbytes
+
+
 def test_taylor_weights_are_the_series_of_exp() -> None:
     taylor = parse_mixer("taylor")
     q, k, _ = projected(1, 1, 30, 16)

@@ -234,3 +234,33 @@ def test_options_of_one_channel_share_weights_as_large_as_the_largest(
     assert supernet.layers[0]["narrowed_up"].shape == (16, 8)
     for option in space.spec.layer.channel:
         supernet(tokens_of(0), Architecture(256, 8, (Layer("none", 0, option, 2),)))
+
+
+@pytest.mark.parametrize("option", SPACE.spec.layer.mixer)
+def test_a_model_runs_where_its_weights_are(option: str) -> None:
+    """On torch's device without data, which takes no tensor of the processor's beside its own."""
+    model = Submodel(Architecture(17, 24, (Layer(option, 2),))).to("meta")
+    tokens = torch.zeros(2, 30, dtype=torch.long, device="meta")
+    assert model(tokens).device.type == "meta"
+    state = model.init_state(2)
+    for i in range(12):
+        logits, state = model.step(tokens[:, i], state)
+    assert logits.device.type == "meta"
+    assert {kept.device.type for layer in state.layers for kept in layer.values()} <= {"meta"}
+
+
+@pytest.mark.parametrize("option", SPACE.spec.layer.mixer)
+def test_a_model_of_half_precision_runs_in_it(option: str) -> None:
+    torch.manual_seed(0)
+    model = Submodel(Architecture(17, 24, (Layer(option, 2),)))
+    tokens = tokens_of(0, batch=2, length=30)
+    with torch.inference_mode():
+        whole = model(tokens)
+        halved = model.bfloat16()(tokens)
+        assert halved.dtype == torch.bfloat16
+        torch.testing.assert_close(halved.float(), whole, rtol=0, atol=0.1)
+        state = model.init_state(2)
+        for i in range(30):
+            logits, state = model.step(tokens[:, i], state)
+            torch.testing.assert_close(logits.float(), halved[:, i].float(), rtol=0, atol=0.05)
+    assert {kept.dtype for layer in state.layers for kept in layer.values()} <= {torch.bfloat16}
