@@ -271,6 +271,7 @@ class Job:
         error: why it failed, for its user.
         created_at, updated_at: seconds since the epoch.
         error_kind: name of the class of `nas.errors` that the failure was.
+        last_event: sequence number of the newest event; 0 where nothing has happened yet.
     """
 
     id: str
@@ -281,6 +282,7 @@ class Job:
     created_at: float
     updated_at: float
     error_kind: str | None = None
+    last_event: int = 0
 
     def failure(self) -> NasError:
         """What a job that failed raises wherever it is asked about: the error that ended it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nas.cli import access, bench, catalogue, demo, fronts, jobs, measurements, profile, serve, worker
+from nas.cli.ending import Commands, heed_interrupts
 from nas.cli.output import print_error
 from nas.cli.settings import Settings, settings_of
 from nas.errors import NasError, as_nas_error
@@ -21,6 +21,7 @@ SERVE = "Work with a service that others share"
 
 app = typer.Typer(
     name="nas",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -97,12 +98,9 @@ app.command(rich_help_panel=KNOW)(catalogue.version)
 def main() -> None:
     """Run the command line that `sys.argv` holds; exits with the error's own code."""
     settings = Settings()
+    heed_interrupts()
     try:
         app(obj=settings, prog_name="nas")
-    except BrokenPipeError:
-        # The reader went away (`nas front JOB | head`): not an error; nothing more can be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         if settings.debug:
             raise

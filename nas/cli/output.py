@@ -15,16 +15,24 @@ from nas.errors import InvalidSpec, NasError
 __all__ = ["error_console", "print_error", "print_json", "result_console", "write_or_print"]
 
 
+class _Console(Console):
+    """Says that its reader has gone rather than end the process by itself; see `nas.cli.ending`."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while the error is handled."""
+        raise
+
+
 def result_console() -> Console:
     """For answers that people read. Without a terminal lines are as long as they need to be, so that
     `nas front JOB | less -S` and grep see whole rows."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    console = _Console(highlight=False)
+    return console if console.is_terminal else _Console(highlight=False, width=200)
 
 
 def error_console() -> Console:
     """For progress, notes and errors."""
-    return Console(stderr=True, highlight=False)
+    return _Console(stderr=True, highlight=False)
 
 
 def print_json(answer: Any) -> None:

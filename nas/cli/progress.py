@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from nas.job import Event, EventKind, StageName
+from nas.job import Event, EventKind, Job, StageName
 
 __all__ = ["JobProgress", "LiveView", "PlainView", "StageProgress", "View", "open_view"]
 
@@ -100,11 +100,11 @@ class View(Protocol):
     ) -> None: ...
 
 
-def open_view(console: Console, stages: Sequence[StageName] = tuple(StageName)) -> View:
-    """Bars where `console` is a terminal, lines elsewhere. What happened before now (a resumed job's
-    past) moves the bars, but is not told again."""
-    since = time.time()
-    return LiveView(console, since, stages=stages) if console.is_terminal else PlainView(console, since)
+def open_view(console: Console, job: Job) -> View:
+    """Bars where `console` is a terminal, lines elsewhere. What had happened when `job` was asked for (a
+    resumed job's past) moves the bars, but is not told again."""
+    past, stages = job.last_event, job.spec.stages
+    return LiveView(console, past, stages=stages) if console.is_terminal else PlainView(console, past)
 
 
 class LiveView:
@@ -114,13 +114,16 @@ class LiveView:
     def __init__(
         self,
         console: Console,
-        since: float = 0.0,
-        clock: Callable[[], float] = time.time,
+        past: int = 0,
+        clock: Callable[[], float] = time.monotonic,
         stages: Sequence[StageName] = tuple(StageName),
     ) -> None:
         self._progress = JobProgress(stages)
-        self._since = since
+        self._past = past
         self._clock = clock
+        # The service's clock may differ from this machine's: its time is that of the latest event, and
+        # since then as much has passed there as here.
+        self._told_at, self._heard_at = 0.0, clock()
         self._spinner = Spinner("dots", style="cyan")
         self._live = Live(get_renderable=self.render, console=console, refresh_per_second=8)
 
@@ -136,12 +139,13 @@ class LiveView:
     def show(self, event: Event) -> None:
         """Move the bars; print a note above them."""
         self._progress.update(event)
-        if event.kind is EventKind.NOTE and event.time >= self._since:
+        self._told_at, self._heard_at = event.time, self._clock()
+        if event.kind is EventKind.NOTE and event.sequence > self._past:
             self._live.console.print(f"[dim]{event.stage or 'job'}[/]  {escape(event.message)}")
 
     def render(self) -> Table:
         """The bars as they stand."""
-        now = self._clock()
+        now = self._told_at + self._clock() - self._heard_at
         table = Table.grid(padding=(0, 1))
         for column in range(7):
             table.add_column(justify="right" if column in (3, 4) else "left", no_wrap=True)
@@ -173,10 +177,10 @@ class LiveView:
 class PlainView:
     """One line when a stage begins and ends, one every few seconds between, and one a note."""
 
-    def __init__(self, console: Console, since: float = 0.0) -> None:
+    def __init__(self, console: Console, past: int = 0) -> None:
         self._progress = JobProgress()
         self._console = console
-        self._since = since
+        self._past = past
         self._last_line = 0.0
 
     def __enter__(self) -> Self:
@@ -190,7 +194,7 @@ class PlainView:
     def show(self, event: Event) -> None:
         """Print what is worth a line."""
         stage = self._progress.update(event)
-        if event.time < self._since:
+        if event.sequence <= self._past:
             return
         if event.kind is EventKind.NOTE:
             self._print(f"{event.stage or 'job'}: {event.message}", event.time)

@@ -19,19 +19,24 @@ __all__ = ["run_to_end"]
 def run_to_end(client: Client, job_id: str) -> Job:
     """Start a job, or go on with it, and show its progress until it ends.
 
-    Ctrl-C stops it at its last completed unit of work; a second one does not wait for that.
+    Ctrl-C stops it at its last completed unit of work.
 
     Raises:
         JobInterrupted: it was stopped, here or elsewhere.
         NasError: what a stage of it failed with.
     """
-    job = client.resume(job_id)
+    job = client.job(job_id)
     try:
-        with open_view(error_console(), job.spec.stages) as view:
+        client.resume(job.id)
+        with open_view(error_console(), job) as view:
             for event in client.watch(job.id):
                 view.show(event)
     except KeyboardInterrupt:
-        error_console().print(f"Stopping {job.id} at its last completed unit of work…")
+        error_console().print(
+            f"stopping {job.id} at its last completed unit of work… Ctrl-C again ends this at once; "
+            f"go on with: nas resume {job.id}",
+            soft_wrap=True,
+        )
         client.interrupt(job.id)
     job = client.job(job.id)
     if job.status is JobStatus.SUCCEEDED:

@@ -151,7 +151,7 @@ def watch(context: typer.Context, job: Job, json: Json = False) -> None:
     with open_client(context) as client:
         found = client.job(job)
         try:
-            with open_view(error_console(), found.spec.stages) as view:
+            with open_view(error_console(), found) as view:
                 for event in client.watch(found.id):
                     view.show(event)
         except KeyboardInterrupt:

@@ -133,6 +133,7 @@ def job_to_message(job: Job) -> pb.Job:
         created_at=job.created_at,
         updated_at=job.updated_at,
         error_kind=job.error_kind,
+        last_event=job.last_event,
     )
 
 
@@ -147,6 +148,7 @@ def job_from_message(message: pb.Job) -> Job:
         created_at=message.created_at,
         updated_at=message.updated_at,
         error_kind=message.error_kind if message.HasField("error_kind") else None,
+        last_event=message.last_event,
     )
 
 

@@ -191,11 +191,12 @@ class MemoryStore(Store):
     def append_event(self, job_id: str, event: Event) -> Event:
         """See `Store.append_event`."""
         with self._lock:
-            events = self._of(job_id).events
+            kept = self._of(job_id)
             message = storable(event.message)
-            stored = replace(event, message=message, sequence=len(events) + 1, time=time.time())
-            events.append((stored, _plain(event.data)))
-            return replace(stored, data=json.loads(events[-1][1]))
+            stored = replace(event, message=message, sequence=len(kept.events) + 1, time=time.time())
+            kept.events.append((stored, _plain(event.data)))
+            kept.job = replace(kept.job, last_event=stored.sequence)
+            return replace(stored, data=json.loads(kept.events[-1][1]))
 
     def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
         """See `Store.events`."""

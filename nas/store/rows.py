@@ -50,6 +50,7 @@ def job_from(row: Row[Any]) -> Job:
         created_at=row.created_at,
         updated_at=row.updated_at,
         error_kind=row.error_kind,
+        last_event=row.last_event,
     )
 
 

@@ -94,7 +94,7 @@ SCOPE_SHOWN: Scope
 SCOPE_ALL: Scope
 
 class Job(_message.Message):
-    __slots__ = ("id", "spec_json", "status", "stage", "error", "created_at", "updated_at", "error_kind")
+    __slots__ = ("id", "spec_json", "status", "stage", "error", "created_at", "updated_at", "error_kind", "last_event")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,7 @@ class Job(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     ERROR_KIND_FIELD_NUMBER: _ClassVar[int]
+    LAST_EVENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     spec_json: str
     status: JobStatus
@@ -111,7 +112,8 @@ class Job(_message.Message):
     created_at: float
     updated_at: float
     error_kind: str
-    def __init__(self, id: _Optional[str] = ..., spec_json: _Optional[str] = ..., status: _Optional[_Union[JobStatus, str]] = ..., stage: _Optional[_Union[StageName, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., error_kind: _Optional[str] = ...) -> None: ...
+    last_event: int
+    def __init__(self, id: _Optional[str] = ..., spec_json: _Optional[str] = ..., status: _Optional[_Union[JobStatus, str]] = ..., stage: _Optional[_Union[StageName, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., error_kind: _Optional[str] = ..., last_event: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("kind", "stage", "message", "done", "total", "data_json", "sequence", "time")

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -64,11 +65,11 @@ def test_an_ended_stage_keeps_what_it_took_and_has_nothing_left():
     assert stage.done == stage.total
 
 
-def plain(*events: Event, since: float = 0.0) -> list[str]:
+def plain(*events: Event, past: int = 0) -> list[str]:
     console = Console(file=io.StringIO(), width=200)
-    with PlainView(console, since) as view:
-        for event in events:
-            view.show(event)
+    with PlainView(console, past) as view:
+        for number, event in enumerate(events, 1):
+            view.show(replace(event, sequence=number))
     return console.file.getvalue().splitlines()
 
 
@@ -87,7 +88,21 @@ def test_plain_lines_tell_beginnings_ends_and_notes_and_are_rare_between():
 
 def test_a_resumed_jobs_past_is_not_told_again():
     past = [started(TRAIN, 1.0), ended(TRAIN, 5.0)]
-    assert plain(*past, started(SEARCH, 100.0), since=50.0) == ["search: started"]
+    assert plain(*past, started(SEARCH, 100.0), past=2) == ["search: started"]
+
+
+def test_a_service_whose_clock_is_behind_is_told_like_any_other():
+    """It began at 0 s by the service's clock, which is far from this machine's, and spoke 5 s ago."""
+    here = [1e9]
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+    view = LiveView(console, past=1, clock=lambda: here[0])
+    view.show(replace(started(TRAIN, 0.0), sequence=1))
+    view.show(Event(EventKind.NOTE, TRAIN, "a note", sequence=2, time=20.0))
+    here[0] += 5
+    shown = Console(file=io.StringIO(), width=120)
+    shown.print(view.render())
+    assert "0:25" in shown.file.getvalue()
+    assert "a note" in console.file.getvalue()
 
 
 def test_bars_show_every_stage_and_its_latest_message():

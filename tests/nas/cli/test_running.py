@@ -1,6 +1,5 @@
 """A job in the foreground: its end, its failure, and Ctrl-C."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -26,10 +25,10 @@ class Script:
         return Job(job_id, SPEC, self.end, None, self.error, 0.0, 0.0)
 
     def watch(self, job_id: str) -> Iterator[Event]:
-        yield Event(EventKind.STAGE, StageName.PROFILE, "started", time=time.time())
+        yield Event(EventKind.STAGE, StageName.PROFILE, "started", sequence=1, time=1.0)
         if self.raises is not None:
             raise self.raises
-        yield Event(EventKind.STAGE, StageName.PROFILE, "ended", time=time.time())
+        yield Event(EventKind.STAGE, StageName.PROFILE, "ended", sequence=2, time=1.0)
 
     def interrupt(self, job_id: str) -> Job:
         self.interrupted.append(job_id)
@@ -50,6 +49,17 @@ def test_control_c_stops_the_job_and_says_how_to_go_on():
         run_to_end(script, "demo-1")
     assert script.interrupted == ["demo-1"]
     assert caught.value.exit_code == 130
+
+
+def test_control_c_while_a_job_starts_stops_it_as_well():
+    class Slow(Script):
+        def resume(self, job_id: str) -> Job:
+            raise KeyboardInterrupt
+
+    script = Slow(JobStatus.INTERRUPTED)
+    with pytest.raises(JobInterrupted, match="nas resume demo-1"):
+        run_to_end(script, "demo-1")
+    assert script.interrupted == ["demo-1"]
 
 
 def test_a_job_that_ended_just_before_control_c_has_succeeded():

@@ -78,6 +78,7 @@ class MemoryService(Service):
         with self.lock:
             log = self.logs[job_id]
             log.append(replace(event, sequence=len(log) + 1, time=1.5))
+            self.stored[job_id] = replace(self.stored[job_id], last_event=len(log))
 
     def set_status(self, job_id: str, status: JobStatus) -> Job:
         with self.lock:

@@ -87,6 +87,7 @@ JOBS = st.builds(
     st.none() | TEXT,
     NUMBERS,
     NUMBERS,
+    last_event=st.integers(0, 2**62),
 )
 MEASUREMENTS = st.builds(
     Measurement,

@@ -243,6 +243,7 @@ def test_events_are_numbered_and_stamped(store: Store) -> None:
     assert store.events(job.id, after=3) == stored[3:]
     assert store.events(job.id, after=1, limit=2) == stored[1:3]
     assert store.events(job.id, after=99) == []
+    assert [found.last_event for found in (job, store.job(job.id), store.job(other.id))] == [0, 5, 1]
 
 
 @ARBITRARY

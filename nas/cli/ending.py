@@ -1,0 +1,52 @@
+"""How an invocation ends that its user, or its reader, ends: by Ctrl-C, or by closing the pipe."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from nas.cli.output import error_console
+from nas.errors import JobInterrupted
+
+__all__ = ["Commands", "heed_interrupts"]
+
+READER_WENT_AWAY, INTERRUPTED = 128 + signal.SIGPIPE, JobInterrupted.exit_code
+"""Exit codes, as shells know them."""
+
+
+class Commands(TyperGroup):
+    """Commands whose answer may be cut short: `nas front JOB | head -1` ends quietly."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command and hand over all that it wrote."""
+        try:
+            answer = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            # What is still to be written has nowhere to go, and must not fail again as Python ends.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(nowhere, stream.fileno())
+            raise typer.Exit(READER_WENT_AWAY) from error
+        except KeyboardInterrupt as error:
+            error_console().print("interrupted")
+            raise typer.Exit(INTERRUPTED) from error
+        return answer
+
+
+def heed_interrupts() -> None:
+    """From now on Ctrl-C raises KeyboardInterrupt, so that all ends in good order, and a second one ends this
+    process at once: its children see that and end too, and its jobs go on from their last completed unit of
+    work."""
+    signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt

@@ -1,0 +1,56 @@
+"""Real processes that are interrupted, or whose reader goes away."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+NAS = (sys.executable, "-c", "from nas.cli.main import main; main()")
+
+
+@pytest.mark.parametrize("arguments", [["spaces", "--json"], ["spaces"]], ids=" ".join)
+def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path, arguments):
+    nobody, pipe = os.pipe()
+    os.close(nobody)
+    try:
+        run = [*NAS, "--home", str(tmp_path), *arguments]
+        ended = subprocess.run(run, stdout=pipe, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(pipe)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+WAITING = """
+    import sys, threading
+    import typer
+    from nas.cli import main as command_line
+
+    def wait():
+        try:
+            print("waiting", flush=True)
+            threading.Event().wait(60)
+        finally:
+            print("closing", flush=True)
+            threading.Event().wait(float(sys.argv[2]))
+
+    passing = {"allow_extra_args": True}
+    command_line.app.command("wait", context_settings=passing)(wait)
+    command_line.main()
+"""
+
+
+@pytest.mark.parametrize(("closing_seconds", "code"), [("0", 130), ("60", -signal.SIGINT)])
+def test_one_interrupt_ends_in_good_order_and_a_second_at_once(closing_seconds, code):
+    run = [sys.executable, "-c", textwrap.dedent(WAITING), "wait", closing_seconds]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for said in ("waiting", "closing"):
+            assert process.stdout.readline().strip() == said
+            process.send_signal(signal.SIGINT)
+            if closing_seconds == "0":
+                break
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert errors == ("interrupted\n" if code == 130 else "")
