@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -76,9 +77,14 @@ def serve(
         parallel=parallel,
         ray_address=ray_address,
     ) as serving:
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            signal.signal(number, signal.SIG_DFL)  # a second one ends this at once
+            stopped.set()
+
         # Only now: Ray, which has started, handles SIGTERM in a way that aborts.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
+            signal.signal(number, stop)
         console = error_console()
         console.print(
             f"users connect to [bold]{serving.address}[/], workers to [bold]{serving.workers_address}[/]"

@@ -110,7 +110,11 @@ class RayCluster:
         return self._starts
 
     def close(self) -> None:
-        """Stop the local Ray, or leave the cluster, where this object started or joined it."""
+        """Stop the local Ray, or leave the cluster, where this object started or joined it. One that is just
+        being started, which cannot be broken off without Ray ending this process later, is waited for."""
+        self._keeper.submit(self._stop).result()
+
+    def _stop(self) -> None:
         if self._started:
             ray.shutdown()
             self._started = False
@@ -129,7 +133,7 @@ class RayCluster:
                 return ray.get(task.remote(), timeout=ANSWER_SECONDS)
             except RayError as error:
                 if isinstance(error, LocalRayletDiedError) and attempt + 1 < START_ATTEMPTS:
-                    self._keeper.submit(self.close).result()
+                    self.close()
                     continue
                 raise JobFailed(f"the Ray cluster does not say what it has: {last_line(error)}") from error
         raise AssertionError("every attempt returns or raises")

@@ -108,3 +108,25 @@ def test_a_local_ray_that_died_is_started_anew():
     """In a process of its own: Ray may end the whole process when it sees its own is gone."""
     answer = subprocess.run([sys.executable, "-c", DEATH], capture_output=True, text=True, timeout=200)
     assert "1 processor after 2 starts" in answer.stdout, answer.stderr
+
+
+BROKEN_OFF = """
+import threading, ray
+from nas.controller.cluster import RayCluster
+
+cluster = RayCluster(processors=1)
+beginning = threading.Event()
+init = ray.init
+ray.init = lambda **options: (beginning.set(), init(**options))
+threading.Thread(target=cluster.start).start()
+beginning.wait()
+cluster.close()
+print("started", cluster.starts, "and", "left" if ray.is_initialized() else "ended")
+"""
+
+
+def test_a_ray_that_is_just_being_started_is_ended_too():
+    """In a process of its own: of a Ray that is left half started the process hears a minute later."""
+    answer = subprocess.run([sys.executable, "-c", BROKEN_OFF], capture_output=True, text=True, timeout=200)
+    assert answer.stdout.split("\n")[0] == "started 1 and ended", answer.stderr
+    assert answer.returncode == 0
