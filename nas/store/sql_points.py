@@ -12,7 +12,7 @@ from nas.front import Latency, Point, Scope
 from nas.store import rows, statements
 from nas.store.identity import is_beginning
 from nas.store.sql_of_job import OfJob
-from nas.store.statements import begins, chunks, of_digests, put, put_architectures, target_numbers
+from nas.store.statements import begins, chunks, put, put_architectures, target_numbers
 from nas.store.tables import ArchitectureRow, ExtentRow, JobRow, LatencyRow, PointRow, TargetRow
 
 __all__ = ["PointQueries"]
@@ -31,9 +31,9 @@ class PointQueries(OfJob):
             numbers = target_numbers(connection, texts)
             put_architectures(connection, {d: point.architecture for d, point in by_digest.items()})
             point_rows = [{**rows.point_row(point), "job": job} for point in by_digest.values()]
-            put(connection, PointRow, ["job", "digest"], point_rows)
-            mine = select(PointRow.number, PointRow.digest).where(PointRow.job == job)
-            stored = of_digests(connection, mine, PointRow.digest, by_digest)
+            stored = put(
+                connection, PointRow, ["job", "digest"], point_rows, PointRow.number, PointRow.digest
+            )
             for chunk in chunks([row.number for row in stored]):
                 connection.execute(delete(LatencyRow).where(LatencyRow.point.in_(chunk)))
             latency_rows = [

@@ -57,11 +57,26 @@ def begins(column: InstrumentedAttribute[str], beginning: str) -> ColumnElement[
     return (column >= beginning) & (column <= beginning + LAST_CHARACTER)
 
 
-def put(connection: Connection, table: type[Base], key: Sequence[str], new: Sequence[dict[str, Any]]) -> None:
-    """Insert rows, or replace what those of the same key hold; a row's number stays."""
+def put(
+    connection: Connection,
+    table: type[Base],
+    key: Sequence[str],
+    new: Sequence[dict[str, Any]],
+    *returned: InstrumentedAttribute[Any],
+) -> list[Row[Any]]:
+    """Insert rows, or replace what those of the same key hold; a row's number stays.
+
+    Returns:
+        The columns `returned` of each row, in no order. Asking for them afterwards would be another search,
+        which a database without statistics of a table that has just grown may do badly.
+    """
     statement = insert(connection, table)
     replaced = {name: statement.excluded[name] for name in new[0] if name not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=replaced), new)
+    putting = statement.on_conflict_do_update(index_elements=key, set_=replaced)
+    if returned:
+        return list(connection.execute(putting.returning(*returned), new))
+    connection.execute(putting, new)
+    return []
 
 
 def put_architectures(connection: Connection, architectures: Mapping[str, Architecture]) -> None:

@@ -128,6 +128,16 @@ def test_a_few_digests_are_found_before_the_server_has_counted(sql_store: Store,
     assert "Filter" not in told, "the index is searched for each digest"
 
 
+def test_points_are_put_without_reading_those_of_the_job(sql_store: Store) -> None:
+    """But for their count, which an index holds."""
+    job = sql_store.create_job(examples.spec()).id
+    with statements(sql_store) as seen:
+        sql_store.put_points(job, [examples.point(number) for number in range(3)])
+    assert not [
+        statement for statement, _ in seen if "FROM points" in statement and "count(" not in statement
+    ]
+
+
 def test_the_newest_jobs_are_read_from_the_end(sql_store: Store) -> None:
     """A page of jobs, and the ids that an error names, are the last rows of the table: no sort."""
     with statements(sql_store) as seen:
