@@ -41,6 +41,16 @@ ONE_STATE: dict[str, dict[str, Any]] = {
 AGAIN_SECONDS = 0.2
 """Between two attempts to reach a server that is away."""
 
+LIVELINESS = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""Of connections over TCP, for libpq: a host that vanishes without a word (its power, its network) is noticed
+within 30 s, whether an answer is waited for or a question is on its way. Left to itself Linux takes hours."""
+
 POOL = 10
 """Connections that one process keeps open; as many again may join for a moment."""
 
@@ -165,6 +175,7 @@ def _postgresql_engine(url: URL, patience: float) -> Engine:
             pool_timeout=patience,
             pool_pre_ping=True,
             connect_args={
+                **LIVELINESS,
                 "connect_timeout": max(2, round(patience)),
                 "options": f"-c lock_timeout={round(patience * 1000)}",
             },

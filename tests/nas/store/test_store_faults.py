@@ -233,6 +233,15 @@ def test_broken_connections_are_replaced(postgresql: str) -> None:
         assert store.job(job.id) == job
 
 
+def test_a_server_that_vanishes_is_noticed_within_a_minute(postgresql: str) -> None:
+    """What every connection was opened with; the kernel does the rest."""
+    with closing(open_store(postgresql)) as store, store._database.read() as connection:
+        asked = connection.connection.driver_connection.info.get_parameters()
+    idle, interval, count = (int(asked[f"keepalives_{name}"]) for name in ("idle", "interval", "count"))
+    assert idle + interval * count <= 30
+    assert int(asked["tcp_user_timeout"]) <= 30_000
+
+
 @pytest.mark.parametrize(
     "address", ["mysql://host/nas", "sqlite://", "sqlite:///:memory:", "://", "http://x/"]
 )
