@@ -31,7 +31,13 @@ __all__ = [
     "load_job_spec",
 ]
 
-PositiveInt = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""What a database keeps and every generator takes."""
+
+PositiveInt = Annotated[int, Field(gt=0, lt=2**31)]
+Size = Annotated[int, Field(gt=0, le=2**20)]
+"""Of a workload. What is counted over it is a product of several such, kept as 64 bits."""
+
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 MOST_VALUES = 100_000
@@ -62,8 +68,8 @@ class TargetSpec(_Spec):
     dtype: str = Field(default="fp32", pattern=r"^[\w.-]+$")
     threads: PositiveInt = 1
     phase: Phase = Phase.PREFILL
-    batch: PositiveInt = 1
-    tokens: PositiveInt = 1024
+    batch: Size = 1
+    tokens: Size = 1024
 
     def target(self) -> Target:
         """As the workers know it."""
@@ -72,10 +78,17 @@ class TargetSpec(_Spec):
 
     @classmethod
     def of(cls, target: Target) -> TargetSpec:
-        """Inverse of `target`."""
+        """Inverse of `target`.
+
+        Raises:
+            InvalidSpec: the target can be none of a job.
+        """
         of, workload = asdict(target), asdict(target.workload)
         del of["workload"]
-        return cls.model_validate({**of, **workload})
+        try:
+            return cls.model_validate({**of, **workload})
+        except ValidationError as error:
+            raise InvalidSpec([Problem(f"target.{p.path}", p.message) for p in problems_of(error)]) from error
 
 
 class ProfileBudget(_Spec):
@@ -116,7 +129,7 @@ class TrainBudget(_Spec):
     batch: PositiveInt = 16
     learning_rate: PositiveFloat = 0.03
     sandwich: bool = False
-    seed: int | None = Field(default=None, ge=0)
+    seed: Seed | None = None
     workers: PositiveInt = 1
 
     @field_validator("workers")
@@ -185,7 +198,7 @@ class FinalistBudget(_Spec):
         learning_rate: peak, see `TrainBudget`.
     """
 
-    count: int = Field(default=0, ge=0)
+    count: int = Field(default=0, ge=0, lt=2**31)
     steps: PositiveInt = 500
     batch: PositiveInt = 4
     learning_rate: PositiveFloat = 0.01
@@ -231,7 +244,7 @@ class JobSpec(_Spec):
     objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
     bounds: dict[str, PositiveFloat] = {}
     budget: Budget = Budget()
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
     @field_validator("task")
     @classmethod

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import InvalidSpec
-from nas.job import JobSpec, load_job_spec
+from nas.job import JobSpec, TargetSpec, load_job_spec
 from workers.target import Phase, Target, Workload
 
 SMALLEST = {"space": "hybrid-lm", "task": "text", "targets": [{}]}
@@ -187,3 +187,33 @@ def test_whatever_is_written_is_a_spec_or_a_list_of_problems(changed: dict, begi
     else:
         told = [] if JobSpec.model_validate_json(spec.model_dump_json()) == spec else None
     assert told or (told == [] and begin_valid)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "seed",
+        "budget.train.seed",
+        "budget.train.steps",
+        "budget.search.evaluations",
+        "budget.finalists.count",
+        "targets.0.batch",
+        "targets.0.tokens",
+    ],
+)
+def test_a_number_that_no_machine_holds_is_told(path: str) -> None:
+    value: object = 2**63
+    for key in reversed(path.split(".")):
+        value = [value] if key == "0" else {key: value}
+    with pytest.raises(InvalidSpec) as refused:
+        load_job_spec({"space": "hybrid-lm", "task": "text", "targets": [{}], **value})
+    (problem,) = refused.value.problems
+    assert problem.path == path
+    assert "less than" in problem.message
+    assert load_job_spec({"space": "s", "task": "text", "targets": [{}], "seed": 2**63 - 1}).seed == 2**63 - 1
+
+
+def test_a_target_that_no_job_can_have_is_told() -> None:
+    vast = Target("d", "onnxruntime", "fp32", 1, Workload(Phase.PREFILL, 1, 2**40))
+    with pytest.raises(InvalidSpec, match=r"target\.tokens: .*1048576"):
+        TargetSpec.of(vast)

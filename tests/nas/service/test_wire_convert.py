@@ -75,7 +75,7 @@ SPECS = st.builds(
     st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,10}", fullmatch=True),
     TEXT | st.dictionaries(TEXT, JSON, max_size=3),
     st.dictionaries(TEXT.filter(lambda key: key not in ("name", "model_config")), JSON, max_size=3),
-    st.integers(0, 2**70),
+    st.integers(0, 2**63 - 1),
     st.dictionaries(TEXT, st.floats(1e-300, 1e300), max_size=2),
 )
 JOBS = st.builds(
