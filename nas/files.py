@@ -14,7 +14,7 @@ from pathlib import Path
 from nas.errors import InvalidSpec, StoreUnavailable
 from searchspaces.errors import Problem
 
-__all__ = ["alone_in", "sync_folder", "write_folder_whole", "write_whole"]
+__all__ = ["alone_in", "own_folder", "sync_folder", "write_folder_whole", "write_whole"]
 
 
 def sync_folder(folder: Path) -> None:
@@ -42,6 +42,45 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def own_folder(within: Path) -> Iterator[Path]:
+    """Give a folder of this block's own in `within`, and remove it at the end. What blocks left there whose
+    process was killed is removed at the beginning.
+
+    Raises:
+        StoreUnavailable: there can be no such folder.
+    """
+    with alone_in(within):
+        for folder in within.iterdir():
+            _remove_unowned(folder)
+        try:
+            own = Path(tempfile.mkdtemp(dir=within))
+            descriptor = os.open(own, os.O_RDONLY)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot write to {within}: {error.strerror}") from error
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _remove_unowned(folder: Path) -> None:
+    """Unless a living process holds its lock, which ends with the process."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except (NotADirectoryError, FileNotFoundError):  # not one of ours, or just removed by its owner
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        pass
     finally:
         os.close(descriptor)
 

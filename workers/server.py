@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,8 +20,6 @@ from workers.tls import ServerTls
 
 __all__ = ["WorkerServer"]
 
-log = logging.getLogger(__name__)
-
 MAX_RECEIVE_BYTES = 1 << 16
 """Nothing that a worker says is larger: 64 KiB."""
 
@@ -40,8 +36,8 @@ class WorkerServer:
         local_address: where workers of this same machine connect, once started.
 
     Args:
-        bind: ``HOST:PORT``; port 0 picks a free one. Anything but loopback should come with a token.
-        token: secret that workers must show; None lets any in.
+        bind: ``HOST:PORT``; port 0 picks a free one.
+        token: secret that workers must show; None lets any in, which is for the caller to judge.
         admits: judges what a worker shows (``Bearer TOKEN``) in place of one `token`.
         tls: of `bind`; None for plain text. With it, workers of this same machine may connect to
             `local_address`, which is not encrypted.
@@ -80,8 +76,6 @@ class WorkerServer:
             ListenFailed: the address is not one of this machine, or taken.
         """
         host, _, _ = self._bind.rpartition(":")
-        if self._admits is None and not _is_loopback(host):
-            log.warning("workers may connect to %s without a token", self._bind)
         # A worker holds one thread for its stream and may need another to fetch.
         calls = 2 * self._max_sessions
         server = grpc.server(
@@ -189,10 +183,3 @@ class WorkerServer:
 
 def _shows(token: str, shown: str) -> bool:
     return hmac.compare_digest(shown.encode(), f"Bearer {token}".encode())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.startswith("unix")

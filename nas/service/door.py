@@ -10,7 +10,7 @@ from nas.service.auth import SCHEME, Role, Tokens
 from searchspaces.errors import Problem
 from workers.tls import ServerTls
 
-__all__ = ["WorkerDoor", "is_loopback"]
+__all__ = ["WorkerDoor", "refuse_strangers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,8 @@ class WorkerDoor:
     tls: ServerTls | None = None
 
     def __post_init__(self) -> None:
-        if self.secret is None and self.tokens is None and not is_loopback(self.bind):
-            accepted = "accepted without tokens or $NAS_TOKEN: 127.0.0.1, [::1] or localhost"
-            raise InvalidSpec([Problem("workers", f"{self.bind} can be reached from elsewhere; {accepted}")])
+        if self.secret is None and self.tokens is None:
+            refuse_strangers(workers=self.bind)
 
     def admits(self, shown: str) -> bool:
         """Whether a worker comes in that shows this ``authorization``."""
@@ -52,6 +51,23 @@ class WorkerDoor:
             return False
 
 
-def is_loopback(bind: str) -> bool:
-    """Whether only this machine can reach ``HOST:PORT``."""
-    return bind.rpartition(":")[0] in ("127.0.0.1", "[::1]", "localhost")
+def refuse_strangers(**binds: str) -> None:
+    """Where nothing is asked of who connects, only this machine may.
+
+    Args:
+        binds: ``HOST:PORT`` to listen on, by the name of the option.
+
+    Raises:
+        InvalidSpec: other machines can reach one; every such one is named.
+    """
+    accepted = (
+        "accepted without tokens: 127.0.0.1, [::1] or localhost; "
+        "others with nas serve --tokens, or an embedded service's $NAS_TOKEN"
+    )
+    problems = [
+        Problem(name, f"{bind} can be reached from elsewhere; {accepted}")
+        for name, bind in binds.items()
+        if bind.rpartition(":")[0] not in ("127.0.0.1", "[::1]", "localhost")
+    ]
+    if problems:
+        raise InvalidSpec(problems)

@@ -13,16 +13,16 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from nas.errors import InvalidSpec, NasError, ServiceUnavailable, as_nas_error
+from nas.errors import NasError, ServiceUnavailable, as_nas_error
+from nas.files import own_folder
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.api import Service
 from nas.service.auth import Tokens
-from nas.service.door import is_loopback
+from nas.service.door import refuse_strangers
 from nas.service.guard import Guard
 from nas.service.metrics import Metrics
 from nas.service.servicer import Servicer
-from searchspaces.errors import Problem
 from workers.tls import ServerTls, TlsFileError
 
 __all__ = ["SearchServer"]
@@ -52,7 +52,7 @@ class SearchServer:
     Args:
         service: what answers; it is not closed.
         bind: ``HOST:PORT`` to listen on; port 0 for an unused one.
-        scratch: folder in which extractions are prepared.
+        scratch: folder in which extractions are prepared, each server's in a folder of its own.
         tokens: who may call; None for anyone, which only a loopback address allows.
         tls: None for plain text.
         data_root: the only folder that jobs may read data from; None for none.
@@ -69,11 +69,8 @@ class SearchServer:
         data_root: Path | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        if tokens is None and not is_loopback(bind):
-            message = (
-                f"{bind} is reached from elsewhere; accepted without tokens: 127.0.0.1, [::1] or localhost"
-            )
-            raise InvalidSpec([Problem("bind", message)])
+        if tokens is None:
+            refuse_strangers(bind=bind)
         self._service, self._bind, self._scratch = service, bind, scratch
         self._tokens, self._tls, self._data_root = tokens, tls, data_root
         self._metrics = metrics or Metrics()
@@ -92,7 +89,6 @@ class SearchServer:
         Raises:
             ServiceUnavailable: the address cannot be listened on.
         """
-        self._scratch.mkdir(parents=True, exist_ok=True)
         self._thread.start()
         self.address = self._started.result()
         return self.address
@@ -114,19 +110,20 @@ class SearchServer:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            with own_folder(self._scratch) as scratch:
+                asyncio.run(self._serve(scratch))
         except Exception as error:
             if self._started.done():
                 raise
             self._started.set_exception(error)
 
-    async def _serve(self) -> None:
+    async def _serve(self, scratch: Path) -> None:
         server = grpc.aio.server(
             interceptors=(Guard(self._tokens, self._metrics),),
             options=SERVER_OPTIONS,
             maximum_concurrent_rpcs=MOST_CALLS,
         )
-        servicer = Servicer(self._service, self._scratch, self._data_root)
+        servicer = Servicer(self._service, scratch, self._data_root)
         rpc.add_SearchServiceServicer_to_server(servicer, server)
         name = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
         checks = health.aio.HealthServicer()

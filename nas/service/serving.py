@@ -9,13 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nas.errors import InvalidSpec
 from nas.service.auth import Tokens
-from nas.service.door import WorkerDoor, is_loopback
+from nas.service.door import WorkerDoor, refuse_strangers
 from nas.service.metrics import Metrics, MetricsServer
 from nas.service.server import SearchServer
 from nas.service.shared import SharedService
-from searchspaces.errors import Problem
 from workers.tls import ServerTls
 
 __all__ = ["Serving"]
@@ -56,12 +54,8 @@ class Serving:
         ray_address: str | None = None,
     ) -> None:
         known = Tokens(tokens) if tokens is not None else None
-        outside = [(n, b) for n, b in (("bind", bind), ("workers", workers)) if not is_loopback(b)]
-        if known is None and outside:
-            accepted = "accepted without tokens: 127.0.0.1, [::1] or localhost"
-            raise InvalidSpec(
-                [Problem(n, f"{b} can be reached from elsewhere; {accepted}") for n, b in outside]
-            )
+        if known is None:
+            refuse_strangers(bind=bind, workers=workers)
         self._metrics, self._metrics_bind = Metrics(), metrics
         self._opened = ExitStack()
         # This machine's own worker shows a secret made afresh: tokens are known by their hashes only.

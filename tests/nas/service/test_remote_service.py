@@ -294,7 +294,8 @@ def test_extraction_brings_every_byte(served, tmp_path: Path) -> None:
     assert manifest == {"job": job.id, "digest": "ab", "größe": [1, 2.5, None]}
     for name, content in served.service.files.items():
         assert (tmp_path / "deep" / "out" / name).read_bytes() == content
-    assert list((tmp_path / "scratch").iterdir()) == []
+    (scratch,) = (tmp_path / "scratch").iterdir()
+    assert list(scratch.iterdir()) == []
     with pytest.raises(InvalidSpec, match="has something in it"):
         served.client.extract(job.id, "ab", tmp_path / "deep" / "out")
     with pytest.raises(NoSuchJob):
