@@ -88,7 +88,7 @@ class TargetSpec(_Spec):
         try:
             return cls.model_validate({**of, **workload})
         except ValidationError as error:
-            raise InvalidSpec([Problem(f"target.{p.path}", p.message) for p in problems_of(error)]) from error
+            raise InvalidSpec(problems_of(error, "target")) from error
 
 
 class ProfileBudget(_Spec):

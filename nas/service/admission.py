@@ -31,7 +31,6 @@ LARGEST = {
     "space.layer.ratio": 64,
     "targets.threads": 1 << 10,
     "targets.batch": 1 << 12,
-    "targets.tokens": 1 << 20,
     "budget.profile.measurements": 1 << 20,
     "budget.profile.minimum": 1 << 20,
     "budget.profile.holdout": 1 << 14,

@@ -101,7 +101,7 @@ def test_no_other_option_smuggles_a_path(root: Path, value: Any) -> None:
         ({"space": {**SPACE, "vocabulary": 10**10}}, "space.vocabulary"),
         ({"space": {**SPACE, "width": list(range(1, 1000))}}, "space.width"),
         ({"space": {**SPACE, "layer": {**SPACE["layer"], "ratio": [1e300]}}}, "space.layer.ratio.0"),
-        ({"targets": [{"tokens": 10**9}]}, "targets.0.tokens"),
+        ({"targets": [{"batch": 10**6}]}, "targets.0.batch"),
         ({"budget": {"train": {"batch": 10**9}}}, "budget.train.batch"),
         ({"budget": {"profile": {"holdout": 10**9}}}, "budget.profile.holdout"),
         ({"task": {"name": "text", "evaluation_tokens": 10**15}}, "task.evaluation_tokens"),

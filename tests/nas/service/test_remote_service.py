@@ -60,7 +60,7 @@ def test_a_target_is_added_from_afar(served) -> None:
     wider = served.client.add_target(job.id, target)
     assert [item.target() for item in wider.spec.targets] == [Target("local-cpu"), target]
     assert wider == served.service.job(job.id)
-    with pytest.raises(InvalidSpec, match=r"targets.tokens.*accepted: at most"):
+    with pytest.raises(InvalidSpec, match=r"target.tokens.*equal to 1048576"):
         served.client.add_target(job.id, Target("phone", workload=Workload(tokens=10**9)))
 
 
