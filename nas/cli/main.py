@@ -10,7 +10,7 @@ import typer
 
 from nas.cli import access, bench, catalogue, demo, fronts, jobs, measurements, profile, serve, worker
 from nas.cli.ending import Commands, heed_interrupts
-from nas.cli.output import print_error
+from nas.cli.output import print_error, replace_unknown_characters
 from nas.cli.settings import Settings, settings_of
 from nas.errors import NasError, as_nas_error
 
@@ -99,6 +99,7 @@ def main() -> None:
     """Run the command line that `sys.argv` holds; exits with the error's own code."""
     settings = Settings()
     heed_interrupts()
+    replace_unknown_characters()
     try:
         app(obj=settings, prog_name="nas")
     except Exception as error:

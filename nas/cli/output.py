@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
 
 from nas.errors import InvalidSpec, NasError
 
-__all__ = ["error_console", "print_error", "print_json", "result_console", "write_or_print"]
+__all__ = [
+    "error_console",
+    "print_error",
+    "print_json",
+    "replace_unknown_characters",
+    "result_console",
+    "write_or_print",
+]
 
 
 class _Console(Console):
@@ -37,7 +45,7 @@ def error_console() -> Console:
 
 def print_json(answer: Any) -> None:
     """One JSON document on standard output; NaN and infinities are refused, for JSON has none."""
-    sys.stdout.write(_json(answer))
+    sys.stdout.write(_json(answer, ascii_only=not _takes(sys.stdout, "★")))
 
 
 def print_error(error: NasError, *, as_json: bool) -> None:
@@ -50,7 +58,8 @@ def print_error(error: NasError, *, as_json: bool) -> None:
         }
         if isinstance(error, InvalidSpec):
             document["problems"] = [{"path": p.path, "message": p.message} for p in error.problems]
-        sys.stderr.write(json.dumps(document, ensure_ascii=False) + "\n")
+        ascii_only = not _takes(sys.stderr, "★")
+        sys.stderr.write(json.dumps(document, ensure_ascii=ascii_only) + "\n")
         return
     lines = str(error).splitlines() or [type(error).__name__]
     console = error_console()
@@ -64,6 +73,9 @@ def print_error(error: NasError, *, as_json: bool) -> None:
 
 def write_or_print(content: str | dict[str, Any], out: Path | None) -> None:
     """Text, or data as JSON, to a file (whole or not at all) or to standard output."""
+    if out is None and not isinstance(content, str):
+        print_json(content)
+        return
     text = content if isinstance(content, str) else _json(content)
     if out is None:
         sys.stdout.write(text)
@@ -75,5 +87,20 @@ def write_or_print(content: str | dict[str, Any], out: Path | None) -> None:
     error_console().print(f"written to {out}", markup=False, soft_wrap=True)
 
 
-def _json(answer: Any) -> str:
-    return json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def replace_unknown_characters() -> None:
+    """From now on what the locale's encoding lacks is shown as a question mark rather than an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _takes(stream: TextIO, character: str) -> bool:
+    try:
+        character.encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _json(answer: Any, *, ascii_only: bool = False) -> str:
+    return json.dumps(answer, indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"

@@ -1,5 +1,6 @@
-"""Real processes that are interrupted, or whose reader goes away."""
+"""Real processes that are interrupted, whose reader goes away, or knows few characters."""
 
+import json
 import os
 import signal
 import subprocess
@@ -54,3 +55,17 @@ def test_one_interrupt_ends_in_good_order_and_a_second_at_once(closing_seconds, 
         _, errors = process.communicate(timeout=30)
     assert process.returncode == code
     assert errors == ("interrupted\n" if code == 130 else "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["presets", "hybrid-lm", "--json"], ["presets", "hybrid-lm"]], ids=" ".join
+)
+def test_a_locale_of_few_characters_is_no_error(tmp_path, arguments):
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    run = [*NAS, "--home", str(tmp_path), *arguments]
+    ended = subprocess.run(run, env=plain, capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.isascii()
+    if "--json" in arguments:
+        fully = subprocess.run(run, env={**os.environ, "PYTHONUTF8": "1"}, capture_output=True, check=True)
+        assert json.loads(ended.stdout) == json.loads(fully.stdout)
