@@ -151,7 +151,7 @@ class _Run:
         self.told = 0.0
         self.pending = np.empty((0, self.space.genes), np.int64)
         self.asked: list[_Asked] = []
-        self.out: dict[str, Architecture] = {}
+        self.out: dict[_Asked, Architecture] = {}
         self.quality = {
             _Asked(e.digest, level): e.value
             for level, share in enumerate(self.shares)
@@ -203,9 +203,9 @@ class _Run:
     def wait(self) -> None:
         """Take what has been evaluated, one at least, and store it."""
         evaluations = [self.pool.next(), *self.pool.drain()]
-        self.context.store.add_evaluations(evaluations, [self.out.pop(e.digest) for e in evaluations])
-        for evaluation in evaluations:
-            asked = _Asked(evaluation.digest, self.shares.index(evaluation.share))
+        answered = [_Asked(e.digest, self.shares.index(e.share)) for e in evaluations]
+        self.context.store.add_evaluations(evaluations, [self.out.pop(asked) for asked in answered])
+        for asked, evaluation in zip(answered, evaluations, strict=True):
             self.quality[asked] = evaluation.value
             self._improve(asked, evaluation.value)
             if not math.isfinite(evaluation.value):
@@ -239,7 +239,7 @@ class _Run:
             asked = _Asked(architecture.digest, level)
             self.asked.append(asked)
             if asked not in self.quality:
-                self.out[asked.digest] = architecture
+                self.out[asked] = architecture
                 self.pool.submit(architecture, Split.VALIDATION, self.shares[level])
 
     def save(self, over: bool = False) -> None:

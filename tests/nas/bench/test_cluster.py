@@ -8,6 +8,7 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import simulated
 
@@ -17,11 +18,14 @@ from nas.evaluation import Split
 from nas.front import Front, Scope
 from nas.job import Job, JobStatus, StageName
 from nas.service.local import LocalService
+from nas.stages import candidates
 from nas.stages.controls import control_architectures
 from nas.stages.plan import resolve, with_target
 from nas.store import open_store
 from nas.store.store import Store
+from nas.strategies.default import SurrogateStrategy
 from nas.views import front_of_target, robust_front
+from searchspaces.encoding import Population
 from workers.target import Target
 
 
@@ -121,6 +125,30 @@ def test_candidates_are_screened_cheaply_and_points_are_whole(store, home):
     with closing(open_store(copied(home, undisturbed))) as other:
         same = simulated.run(other, undisturbed, of, SimulatedEvaluator(simulated.quality, noise=0.02))
         assert points(other, same) == points(store, job)
+
+
+class Impatient(SurrogateStrategy):
+    """Asks for the whole of what it has asked for a share of, before it hears of that."""
+
+    def ask(self, n: int, left: float = math.inf) -> Population:
+        if len(self.ledger.pending):
+            return self.ledger.claim(self.ledger.pending, n, left)
+        rows = self.problem.encoding.sample(n // 2, self.rng)
+        return self.ledger.claim(rows, n, left, np.zeros(len(rows), np.int64))
+
+
+def test_one_candidate_may_be_out_at_two_fidelities(store, home, monkeypatch):
+    monkeypatch.setattr(candidates, "parse_strategy", lambda name: Impatient)
+    budget = simulated.spec("phone").budget.model_dump(mode="json")
+    budget["search"] |= {"strategy": "default", "fidelities": [0.25, 1.0]}
+    of = simulated.spec("phone", budget=budget, until="search")
+    job = simulated.run(store, home, of, SimulatedEvaluator(simulated.quality, workers=3, noise=0.02))
+    assert job.status is JobStatus.SUCCEEDED
+    supernet = resolve(of).supernet_digest
+    cheap, whole = (
+        {e.digest for e in store.evaluations(supernet, Split.VALIDATION, share=s)} for s in (0.25, 1)
+    )
+    assert len(cheap & whole) > 8
 
 
 def test_a_job_stopped_again_and_again_evaluates_and_measures_nothing_twice(trained, store, home):
