@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -21,8 +20,6 @@ from searchspaces.architecture import Architecture
 from workers.target import Target
 
 __all__ = ["Engine", "Run"]
-
-_LOG = logging.getLogger("nas.run")
 
 LOOK_SECONDS = 1.0
 """How often a run looks whether it was asked to stop from elsewhere."""
@@ -85,7 +82,7 @@ class Run:
     """One job in a thread.
 
     Attributes:
-        error: why it ended, where it failed.
+        error: why it ended, where it failed; to be told by whoever started it.
     """
 
     def __init__(self, controller: Controller, store: Store, job_id: str) -> None:
@@ -117,7 +114,6 @@ class Run:
             pass  # whoever watches sees the status that is stored
         except NasError as error:
             self.error = error
-            _LOG.warning("%s: %s", type(error).__name__, error, extra={"job": self._job_id})
 
     def _asked_to_stop(self) -> bool:
         """Here, or by another process through the store."""

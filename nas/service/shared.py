@@ -143,7 +143,11 @@ class SharedService(LocalService):
             self._wake.clear()
 
     def _take_jobs(self) -> None:
-        self._running = {job_id: run for job_id, run in self._running.items() if run.alive}
+        for job_id, run in list(self._running.items()):
+            if not run.alive:
+                del self._running[job_id]
+                if run.error is not None:
+                    _LOG.warning("%s: %s", type(run.error).__name__, run.error, extra={"job": job_id})
         if len(self._running) >= self._parallel:
             return
         waiting = [job for job in self._store.runnable(MOST_WAITING) if job.id not in self._running]

@@ -67,7 +67,7 @@ class Runs:
 
 
 class Run:
-    error = None
+    error: NoWorker | None = None
 
     def __init__(self, runs: Runs, job_id: str) -> None:
         self._runs, self._job_id = runs, job_id
@@ -99,7 +99,7 @@ class Run:
             time.sleep(0.02)
         asked = was_asked_to_stop(store, self._job_id)
         status = runs.outcome or (JobStatus.INTERRUPTED if asked else JobStatus.QUEUED)
-        cause = NoWorker("the device burned") if status is JobStatus.FAILED else None
+        cause = self.error = NoWorker("the device burned") if status is JobStatus.FAILED else None
         store.append_event(self._job_id, Event(EventKind.STATUS, StageName.TRAIN, str(status)))
         store.set_job(self._job_id, status, StageName.TRAIN, cause)
         store.release(self._job_id, runs.owner)
@@ -229,13 +229,16 @@ def test_one_look_for_jobs_that_fails_is_not_the_last(two: Any, monkeypatch: pyt
     until(lambda: runs.started == [job.id])
 
 
-def test_a_failure_is_told_to_whoever_watches(two: Any) -> None:
+def test_a_failure_is_told_to_whoever_watches_and_to_the_log(
+    two: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     (first, runs), (second, _) = two
     runs.outcome = JobStatus.FAILED
     job = first.submit(SPEC)
     first.start()
     with pytest.raises(NoWorker, match="the device burned"):
         list(second.watch(job.id))
+    until(lambda: "NoWorker: the device burned" in caplog.messages)
 
 
 def test_a_failure_is_told_by_an_embedded_service_too_that_did_not_run_the_job(tmp_path: Path) -> None:
