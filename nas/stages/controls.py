@@ -60,6 +60,10 @@ class Controls:
     One control is read after each batch of measurements, in turns; the other too, where it says that the
     device has changed: both must say so. What they tell of a measurement is kept beside it in the store, and
     is what everybody uses from then on; what the device said first stays there.
+
+    Attributes:
+        refused: by digest, what the device could not measure since this object is there. It is not asked
+            again.
     """
 
     def __init__(self, context: StageContext, stage: StageName, target: Target) -> None:
@@ -70,20 +74,21 @@ class Controls:
         state = context.store.state(context.job_id, _name(target)) or {}
         self._open: dict[str, Any] | None = state.get("open")
         self._before: float | None = None
+        self.refused: dict[str, Architecture] = {}
 
     @property
     def unmeasured(self) -> list[Architecture]:
-        """Controls that were never measured."""
+        """Controls that were never measured, nor refused."""
         return self.missing(self._architectures)
 
     def missing(self, architectures: Sequence[Architecture]) -> list[Architecture]:
-        """Those that the store has no measurement of."""
-        measured = self._measured([a.digest for a in architectures])
-        return [a for a in architectures if a.digest not in measured]
+        """Those that the store has no measurement of, but for what was refused."""
+        known = self._measured([a.digest for a in architectures]).keys() | self.refused.keys()
+        return [a for a in architectures if a.digest not in known]
 
     def measure(self, architectures: Sequence[Architecture]) -> Iterator[Measurement]:
-        """Measure those that the store has no measurement of, between two readings of the controls. Controls
-        that were never measured come first.
+        """Measure what is `missing` of these, between two readings of the controls. Controls that were never
+        measured come first.
 
         Raises:
             NoWorker, JobFailed, JobInterrupted: see `measure_missing`.
@@ -96,6 +101,7 @@ class Controls:
         self._open = {"digests": [a.digest for a in missing], "before": self._read_before()}
         self._keep()
         yield from measure_missing(self._context, self._stage, self._target, missing)
+        self.refused |= {a.digest: a for a in self.missing(missing)}
         self._close()
 
     def measure_again(self) -> None:

@@ -64,7 +64,7 @@ class Profile(Stage):
         while True:
             controls.measure_again()
             population, measured = known_measurements(context, target, exclude=judge_digests)
-            judged = len(judges) - len(unmeasured)
+            judged = int(_measured(context, target, judges).sum())
             done = number * per_target + min(len(measured), budget.measurements) + judged
             if len(measured) >= FEWEST and judged:
                 predictor = fit_predictor(context, target, population, measured, prior)
@@ -73,7 +73,8 @@ class Profile(Stage):
                 if learned_enough and not len(unmeasured) and profile.mape <= budget.tolerance:
                     break
             room = max(0, budget.measurements - len(measured))
-            taken = np.concatenate([population, judges])
+            refused = plan.profiled_space.encode(controls.refused.values())
+            taken = np.concatenate([population, judges, refused])
             rng = np.random.default_rng([plan.spec.seed, len(population)])
             first = controls.unmeasured[:room]
             wanted = min(BATCH, room) - len(first)
@@ -86,8 +87,8 @@ class Profile(Stage):
             unmeasured = unmeasured[len(share) :]
             chosen = [*first, *plan.profiled_space.decode(in_turns(batch, share))]
             self._measure(context, target, controls, chosen, done, per_target * len(plan.targets))
-            if not len(known_measurements(context, target)[1]) > len(measured):
-                break  # the device refuses all that is left: noted one by one
+            if len(known_measurements(context, target)[1]) == len(measured) + judged:
+                break  # the device refused all of it: noted one by one
         if predictor is None and measured:
             # The space has too few architectures to hold any out, or to need more.
             predictor = fit_predictor(context, target, population, measured, prior)

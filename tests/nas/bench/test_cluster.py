@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import re
 import shutil
+from collections import Counter
+from collections.abc import Set
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,7 @@ from nas.store.store import Store
 from nas.strategies.default import SurrogateStrategy
 from nas.views import front_of_target, robust_front
 from searchspaces.encoding import Population
+from workers.request import MeasurementFailure, Outcome
 from workers.target import Target
 
 
@@ -188,6 +192,32 @@ def test_failed_evaluations_and_measurements_are_noted_and_left_out(store, home)
     front = [p for p in store.points(job.id) if p.on_front]
     assert front
     assert all(latency.measured is not None for p in front for latency in p.latency_ms.values())
+
+
+@dataclass
+class Picky(SimulatedFleet):
+    """Simulated devices that cannot run some architectures, whenever they are asked."""
+
+    refuses: Set[str] = frozenset()
+
+    def _measure(self, digest: str, target: Target) -> Outcome:
+        outcome = super()._measure(digest, target)
+        if digest in self.refuses:
+            return MeasurementFailure(digest, target, "it is too large, as simulated", retryable=False)
+        return outcome
+
+
+def test_what_a_device_refuses_is_asked_for_once_while_profiling(store, home):
+    """Both control models among it: profiling ends, and takes its whole budget of others."""
+    budget = {"profile": {"measurements": 16, "minimum": 16, "holdout": 6, "tolerance": 1e-6}}
+    spec = simulated.spec("phone", budget=budget, until="profile")
+    refused = {a.digest for a in control_architectures(resolve(spec))}
+    fleet = Picky(store, simulated.DEVICES, refuses=refused)
+    job = simulated.run(store, home, spec, fleet=fleet, stopped=lambda: len(fleet.measured) > 200)
+    assert job.status is JobStatus.SUCCEEDED
+    asked = Counter(digest for _, digest in fleet.measured)
+    assert {digest: asked[digest] for digest in refused} == dict.fromkeys(refused, 1)
+    assert len(asked) == 16 + 6 + len(refused)
 
 
 def test_a_device_that_refuses_everything_fails_the_job(store, home):
