@@ -187,12 +187,13 @@ class DeviceBench:
 
 @dataclass(frozen=True)
 class _Profiled:
-    """One target's measurements: (n, genes) and (n,) in ms, in the order in which they were taken; `whole`
-    are those of members, not of single blocks."""
+    """One target's measurements: (n, genes) and (n,) in ms, in the order in which they were taken, and the
+    standard errors of those that teach; `whole` are those of members, not of single blocks."""
 
     target: Target
     learned: Population
     learned_ms: Vector
+    error_ms: Vector
     whole: Mask
     judged: Population
     judged_ms: Vector
@@ -212,6 +213,7 @@ class _Profiled:
             target,
             rows,
             np.array([m.latency_ms for _, m in learned]),
+            np.array([m.error_ms for _, m in learned]),
             space.is_member(rows),
             space.encode(a for a, _ in judged),
             np.array([m.latency_ms for _, m in judged]),
@@ -239,11 +241,12 @@ class _Profiled:
     def score(
         self, space: SearchSpace, name: str, n: int, seed: int, prior: Prior | None, timed: Population
     ) -> dict[str, float]:
-        """Learn from n, drawn at random, and be judged on the held-out ones."""
+        """Learn from n and what is known of their errors, as profiling does, but drawn at random; be judged
+        on the held-out ones."""
         drawn = np.random.default_rng(seed).permutation(self.usable(name))[:n]
         start = time.perf_counter()
         predictor = make_predictor(name, space, self.target.workload, prior)
-        predictor.fit(self.learned[drawn], self.learned_ms[drawn])
+        predictor.fit(self.learned[drawn], self.learned_ms[drawn], self.error_ms[drawn])
         fitted = time.perf_counter()
         predictor.predict(timed)
         predicted = time.perf_counter()

@@ -11,7 +11,9 @@ from nas.bench.devices import DEFAULT_TARGETS, DeviceBench, targets_here
 from nas.errors import InvalidSpec
 from nas.service.api import Service
 from nas.stages.profile import holdout
+from predictors import make_predictor
 from predictors.design import SpaceDesign
+from predictors.predictor import Vector
 from predictors.prior import counted_prior
 from searchspaces import Architecture, Population, load_space
 from workers.measurement import Measurement, Reading
@@ -50,7 +52,12 @@ class Laboratory:
             latency *= np.exp(0.01 * rng.standard_normal(len(rows)))
             taken = Measurement("", target, 1.0, 0.1, 0.01, 1.0, 2.0, 1.0, 0, 10, 0, False)
             self.measured[target] = [
-                (a, dataclasses.replace(taken, digest=a.digest, latency_ms=float(ms)))
+                (
+                    a,
+                    dataclasses.replace(
+                        taken, digest=a.digest, latency_ms=float(ms), error_ms=0.01 * float(ms)
+                    ),
+                )
                 for a, ms in zip(space.decode(rows), latency, strict=True)
             ]
 
@@ -105,7 +112,7 @@ def test_corrected_numbers_teach_and_judge() -> None:
             (
                 a,
                 dataclasses.replace(m, latency_ms=1.3 * m.latency_ms).corrected(
-                    Reading(1.3 * m.latency_ms, 0.1), 1.3
+                    Reading(1.3 * m.latency_ms, 1.3 * m.error_ms), 1.3
                 ),
             )
             for a, m in laboratory.measured[target][::2]
@@ -116,6 +123,31 @@ def test_corrected_numbers_teach_and_judge() -> None:
         assert after["mape"] == pytest.approx(before["mape"], rel=1e-6)
     assert [facts["corrected"] for facts in steady["targets"]] == [0, 0]
     assert [facts["corrected"] for facts in disturbed["targets"]] == [35, 35]
+
+
+def test_what_measurements_state_of_their_errors_counts_as_while_profiling() -> None:
+    """Every other measurement that teaches is up to 50% off, and says so."""
+    laboratory, (target, *_) = Laboratory(30, 40), TARGETS
+    measured = laboratory.measured[target]
+    off = np.exp(np.random.default_rng(1).uniform(-0.4, 0.4, 30))
+    for number in range(0, 30, 2):
+        a, m = measured[number]
+        latency_ms = m.latency_ms * float(off[number])
+        measured[number] = a, dataclasses.replace(m, latency_ms=latency_ms, error_ms=0.4 * latency_ms)
+    bench = DeviceBench("hybrid-lm", [target], 30, 40, (30,), ("additive",), seeds=1)
+    (row,) = bench.judge(laboratory)["rows"]  # type: ignore[arg-type]
+
+    space = SPACE.with_single_blocks
+    population = space.encode(a for a, _ in measured)
+    latency, error = (np.array([getattr(m, of) for _, m in measured]) for of in ("latency_ms", "error_ms"))
+    predictor = make_predictor("additive", space, target.workload)
+
+    def mape(error_ms: Vector | None) -> float:
+        predictor.fit(population[:30], latency[:30], error_ms)
+        return float(np.abs(predictor.predict(population[30:]).mean_ms / latency[30:] - 1).mean())
+
+    assert row["mape"] == pytest.approx(mape(error[:30]), rel=1e-6)
+    assert row["mape"] != pytest.approx(mape(None), rel=0.01)
 
 
 def test_what_was_not_measured_is_left_out_and_said() -> None:
