@@ -156,13 +156,14 @@ class SearchBudget(_Spec):
         strategy: registered name.
         fidelities: shares of the validation split that a candidate may be scored on, rising, the last one 1.
             With more than one the strategy screens candidates cheaply; only those scored on all of it become
-            points.
+            points. Whole batches of it are scored, one at least (`Task.evaluate`): a share that is finer than
+            a batch takes longer than it counts.
     """
 
     evaluations: PositiveInt = 160
     batch: PositiveInt = 16
     strategy: str = "default"
-    fidelities: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
+    fidelities: tuple[Annotated[float, Field(ge=0.001, le=1)], ...] = Field(default=(1.0,), max_length=8)
 
     @field_validator("fidelities")
     @classmethod

@@ -151,8 +151,9 @@ class SurrogateStrategy(LedgerStrategy):
         levels = np.concatenate([np.full(len(fresh), -1), levels])
         free = self.problem.violation(self._surrogate.predict(pool, 0.0), self.problem.free)
         if not (free == 0).any():
+            # Only what is evaluated in full is ever reported; a glance would tell nothing of the bounds.
             order = np.argsort(free, kind="stable")[:n]
-            return pool[order], np.zeros(len(order), np.int64)
+            return pool[order], np.full(len(order), self.ledger.full)
         pool, levels = pool[free == 0], levels[free == 0]
         waiting = self.ledger.pending[-WAITING:]
         rows = np.concatenate([waiting, pool])

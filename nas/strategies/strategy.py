@@ -68,7 +68,7 @@ class Problem:
         if self.seeds is not None and not np.array_equal(self.seeds, self.encoding.canonical(self.seeds)):
             raise ValueError("seeds are not canonical; `Encoding.canonical` makes them so")
         shares = (0.0, *self.fidelities)
-        if shares[-1] != 1.0 or any(b <= a for a, b in pairwise(shares)):
+        if shares[-1] != 1.0 or not all(a < b for a, b in pairwise(shares)):
             raise ValueError(
                 f"fidelities {self.fidelities}; accepted: rising shares in (0, 1], the last one 1"
             )

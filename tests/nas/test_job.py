@@ -91,7 +91,10 @@ colour: red
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("fidelities", [[], [0.5], [1.0, 0.5], [0.5, 0.5, 1.0], [0.0, 1.0], [0.5, 2.0]])
+@pytest.mark.parametrize(
+    "fidelities",
+    [[], [0.5], [1.0, 0.5], [0.5, 0.5, 1.0], [1e-9, 1.0], [0.5, 2.0], [n / 9 for n in range(1, 9)] + [1.0]],
+)
 def test_fidelities_rise_to_whole_evaluations(fidelities: list[float]) -> None:
     data = {"space": "hybrid-lm", "task": "text", "targets": [{}]}
     with pytest.raises(InvalidSpec, match=r"budget\.search\.fidelities"):

@@ -41,6 +41,14 @@ def test_spends_no_evaluation_outside_a_free_bound():
     assert (cost(rows) <= 11.0).all()
 
 
+def test_what_is_outside_all_bounds_is_evaluated_in_full():
+    """Its distance from them is free to know, and only whole evaluations are ever reported."""
+    strategy = parse_strategy("default")(replace(problem(bound=-1.0), fidelities=(0.25, 1.0)), 0)
+    start = strategy.ask(16)
+    strategy.tell(start, evaluate(start), strategy.levels(start))
+    assert (strategy.levels(strategy.ask(8)) == 1).all()
+
+
 def test_a_refitted_predictor_is_heard():
     """Latencies turn out to be a third of what was predicted: candidates change at once."""
     factor = [1.0]

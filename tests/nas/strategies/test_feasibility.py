@@ -45,6 +45,12 @@ def test_a_bound_that_is_no_number_is_refused(bound):
         problem(bound, None)
 
 
+@pytest.mark.parametrize("fidelities", [(), (0.5,), (1.0, 0.5), (0.5, 0.5, 1.0), (0.0, 1.0), (math.nan, 1.0)])
+def test_fidelities_that_do_not_rise_to_one_are_refused(fidelities):
+    with pytest.raises(ValueError, match="rising shares"):
+        Problem(Encoding([2, 2], ["a", "b"]), (Objective("x", ""),), fidelities=fidelities)
+
+
 def test_seeds_must_be_canonical_and_fit():
     encoding = Encoding([2, 2], ["a", "b"], canonical=lambda rows: rows * 0)
     with pytest.raises(ValueError, match="canonical"):
