@@ -291,10 +291,8 @@ def load_space(source: str | Path | Mapping[str, Any]) -> SearchSpace:
         except OSError as error:
             accepted = f"accepted: one of {space_names()}, a path to a YAML file, or the declaration itself"
             raise SpaceError([Problem("space", f"no space {str(source)!r:.80}; {accepted}")]) from error
-        except (
-            yaml.YAMLError,
-            ValueError,
-        ) as error:  # YAML's dates and numbers raise ValueError, as text does
+        # Dates and numbers that cannot be raise ValueError, as does what is not text.
+        except (yaml.YAMLError, ValueError) as error:
             raise SpaceError([Problem("space", f"{str(path)!r:.80} is not YAML: {error}")]) from error
         except RecursionError as error:
             raise SpaceError([Problem("space", f"{str(path)!r:.80} is nested too deeply")]) from error

@@ -100,9 +100,8 @@ class _Agent:
         delay = FIRST_DELAY_SECONDS
         while True:
             self._inbox = SimpleQueue()
-            if (
-                self._stopping
-            ):  # asked after there is an inbox: a signal before it left its word in the last one
+            # Asked after there is an inbox: a signal before it left its word in the last one.
+            if self._stopping:
                 break
             connection = Connection(self._address, self._here, self._token, self._inbox, self._tls)
             try:

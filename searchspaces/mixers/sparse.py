@@ -100,9 +100,8 @@ class Sparse(Mixer):
         if state["k"].shape[2] == 2 * self.block:  # this token begins a block
             for name in ("k", "v"):
                 if state[f"global_{name}"].shape[2] == 0:
-                    state[f"global_{name}"] = state[name][
-                        :, :, : self.globals
-                    ].clone()  # not all of both blocks
+                    # A copy: a view would keep all of both blocks.
+                    state[f"global_{name}"] = state[name][:, :, : self.globals].clone()
                 state[name] = state[name][:, :, self.block :]
         state |= append(state, k, v)
         keys, values = (torch.cat([state[f"global_{name}"], state[name]], dim=2) for name in ("k", "v"))
