@@ -20,7 +20,8 @@ from nas.evaluation import Evaluation, Split
 from nas.stages.plan import Plan
 from nas.stages.stage import Finalist, FinalistNews, TrainingProgress
 from nas.store.store import Store, SupernetRecord
-from nas.training import TrainingResult, train_supernet
+from nas.training import TrainingResult
+from nas.training.checkpoint import save_checkpoint
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
 from workers.request import MeasurementFailure, MeasurementRequest, Outcome
@@ -59,6 +60,10 @@ class SimulatedEvaluator:
     evaluated: int = field(default=0, init=False)
     """Evaluations done so far."""
 
+    def model_files(self, folder: Path) -> _NoFiles:
+        """See `nas.stages.stage.Compute.model_files`."""
+        return _NoFiles()
+
     @contextmanager
     def evaluations(
         self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
@@ -69,9 +74,11 @@ class SimulatedEvaluator:
     def train(
         self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]
     ) -> TrainingResult:
-        """See `nas.stages.stage.Compute.train`; in this process and in real time."""
-        budget = plan.spec.budget.train
-        return train_supernet(plan.space, plan.task, budget, plan.train_seed, folder, progress, stopped)
+        """See `nas.stages.stage.Compute.train`; the supernet's file holds no weights, since nobody asks for
+        them."""
+        path = folder / "supernet.safetensors"
+        save_checkpoint(path, {}, {"simulated": True})
+        return TrainingResult(path, plan.spec.budget.train.steps, 0.0, ())
 
     def finetune(
         self,
@@ -87,6 +94,18 @@ class SimulatedEvaluator:
             JobFailed: always: qualities are computed here, there are no weights to go on with.
         """
         raise JobFailed("a simulation has no finalists; accepted: budget.finalists.count 0")
+
+
+class _NoFiles:
+    """See `nas.stages.stage.ModelFiles`; a simulated device looks at no file."""
+
+    def model(self, architecture: Architecture, target: Target) -> bytes:
+        """See `nas.stages.stage.ModelFiles`."""
+        return b""
+
+    def reference(self, target: Target) -> bytes:
+        """See `nas.stages.stage.ModelFiles`."""
+        return b""
 
 
 class _SimulatedPool:

@@ -23,7 +23,8 @@ DEPTH = "n_layer"
 class PoolEncoding(Encoding):
     """A space of which only the rows of a pool exist: every other code stands for the nearest of them.
 
-    Nearest is the one that differs in the fewest genes, the first of those.
+    Nearest is the one that differs in the fewest genes, the first of those. A gene that is no layer's (a
+    width, the depth) counts more than the genes of all layers together: it decides what a model costs.
 
     Args:
         pool: (n, genes) distinct rows.
@@ -38,6 +39,9 @@ class PoolEncoding(Encoding):
     ) -> None:
         super().__init__(cardinalities, names, layer_genes, self._nearest)
         self.pool = pool
+        weights = np.ones(self.genes, np.float32)
+        weights[self.global_genes] = 1 + self.layer_genes.size
+        self._weights = np.repeat(weights, self.cardinalities)
         self._one_hot = self._spread(pool).T.copy()
         self._position = {key: i for i, key in enumerate(map(bytes, self.keys(pool)))}
 
@@ -64,7 +68,9 @@ class PoolEncoding(Encoding):
         positions = np.array(keys, np.int64)
         strange = positions < 0
         if strange.any():
-            positions[strange] = np.argmax(self._spread(rows[strange]) @ self._one_hot, axis=1)
+            positions[strange] = np.argmax(
+                (self._spread(rows[strange]) * self._weights) @ self._one_hot, axis=1
+            )
         return self.pool[positions]
 
 

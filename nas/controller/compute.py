@@ -10,6 +10,7 @@ from nas.controller.cluster import RayCluster
 from nas.controller.data_parallel import train_together
 from nas.controller.evaluator import RayEvaluator
 from nas.controller.tuning import tune_finalists
+from nas.export import TimedModels
 from nas.stages.plan import Plan
 from nas.stages.stage import EvaluationPool, Finalist, FinalistNews, TrainingProgress
 from nas.store.store import SupernetRecord
@@ -40,6 +41,10 @@ class RayCompute:
         """Stop what was started."""
         self._evaluator.close()
         self.cluster.close()
+
+    def model_files(self, folder: Path) -> TimedModels:
+        """See `Compute.model_files`."""
+        return TimedModels(folder)
 
     def evaluations(
         self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]

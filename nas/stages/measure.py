@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from nas.errors import JobFailed
-from nas.export import TimedModels
 from nas.job import StageName
 from nas.stages.stage import StageContext
 from searchspaces.architecture import Architecture
@@ -81,7 +80,7 @@ def _requests(
     context: StageContext, target: Target, architectures: Iterable[Architecture], reference_ms: float | None
 ) -> Iterator[MeasurementRequest]:
     """Model files are made only as workers come free: they are large and there may be many."""
-    models = TimedModels(context.home / "blocks")
+    models = context.compute.model_files(context.home / "blocks")
     reference = models.reference(target)
     for architecture in architectures:
         if context.stopped():

@@ -26,6 +26,7 @@ __all__ = [
     "FinalistNews",
     "Fleet",
     "Known",
+    "ModelFiles",
     "Stage",
     "StageContext",
     "TrainingProgress",
@@ -45,6 +46,16 @@ class Fleet(Protocol):
         self, requests: Iterable[MeasurementRequest], cancelled: Callable[[], bool] | None = None
     ) -> Iterator[Outcome]:
         """Outcomes as they complete, in any order; requests are drawn as workers come free."""
+
+
+class ModelFiles(Protocol):
+    """The files that targets are timed with (`nas.export.TimedModels`)."""
+
+    def model(self, architecture: Architecture, target: Target) -> bytes:
+        """The file that does the target's workload."""
+
+    def reference(self, target: Target) -> bytes:
+        """The fixed file that is timed in between, the same for every architecture."""
 
 
 class EvaluationPool(Protocol):
@@ -93,7 +104,10 @@ class FinalistNews:
 
 
 class Compute(Protocol):
-    """The processors that train and score (`nas.controller.compute.RayCompute`)."""
+    """The processors that train, score and export (`nas.controller.compute.RayCompute`)."""
+
+    def model_files(self, folder: Path) -> ModelFiles:
+        """Makes the files that targets are timed with; what models share is kept in `folder`."""
 
     def evaluations(
         self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]

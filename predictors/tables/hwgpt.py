@@ -7,6 +7,7 @@ projections.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace, SpaceSpec, problems_of
 from workers.target import Workload
 
-__all__ = ["REQUIRED", "CovariateDesign", "TableSpaceSpec", "table"]
+__all__ = ["LATENCY", "REQUIRED", "CovariateDesign", "Rows", "TableSpaceSpec", "readable_rows", "table"]
 
 REQUIRED = ("embed_dim", "n_layer", "n_head", "mlp_ratio")
 RESULTS = ("flops", "params", "perplexity", "accuracy")
@@ -88,32 +89,61 @@ class CovariateDesign(SpaceDesign):
         return np.concatenate([super().flat(population[:, :genes]), *added], axis=1)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table whose architecture can be read.
+
+    Attributes:
+        space: that the architectures span, in the project's own format.
+        covariates: values of each further column that describes architectures.
+        population: (n, genes + covariates), see `CovariateDesign`.
+        columns: what else the table says of these rows.
+        notes: what was left out, and why.
+    """
+
+    space: SearchSpace
+    covariates: dict[str, tuple[float, ...]]
+    population: Population
+    columns: Columns
+    notes: tuple[str, ...]
+
+
+def readable_rows(name: str, columns: Columns) -> Rows:
+    """The architectures of one file, in the order of its lines.
+
+    Raises:
+        PredictorError: no usable row, or a space that the columns cannot mean.
+    """
+    notes: list[str] = []
+    kept, layers = _readable(name, columns, notes)
+    columns = {key: [cells[i] for i in kept] for key, cells in columns.items()}
+    covariates = _covariates(columns, notes)
+    space = _space(name, columns, layers)
+    return Rows(space, covariates, _population(space, columns, layers, covariates), columns, tuple(notes))
+
+
 def table(name: str, columns: Columns) -> Table:
     """The table of one file.
 
     Raises:
         PredictorError: no device, no usable row, or a space that the columns cannot mean.
     """
-    notes: list[str] = []
     devices = [column.removesuffix(LATENCY) for column in columns if column.endswith(LATENCY)]
     if not all(devices) or not devices:
         raise PredictorError(f"{name}: no column DEVICE{LATENCY}, or one that names no device")
-    kept, layers = _readable(name, columns, notes)
-    columns = {key: [cells[i] for i in kept] for key, cells in columns.items()}
-    covariates = _covariates(columns, notes)
-    space = _space(name, columns, layers)
-    population = _population(space, columns, layers, covariates)
+    readable = readable_rows(name, columns)
+    columns, notes = readable.columns, list(readable.notes)
     rows = {}
     for device in devices:
         order = numbers(columns, device + ORDER) if device + ORDER in columns else None
         if order is not None and np.isnan(order).all():
             order = None
-        found = device_rows(device, population, numbers(columns, device + LATENCY), order, notes)
+        found = device_rows(device, readable.population, numbers(columns, device + LATENCY), order, notes)
         if found is not None:
             rows[device] = found
     if not rows:
         raise PredictorError(f"{name}: no device is usable: {'; '.join(notes)}")
-    return Table(name, CovariateDesign(space, covariates), rows, tuple(notes))
+    return Table(name, CovariateDesign(readable.space, readable.covariates), rows, tuple(notes))
 
 
 _Layers = list[tuple[list[int], list[float]]]

@@ -35,7 +35,7 @@ from workers.target import Target
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A home whose supernet is trained and whose blocks are exported, for tests to copy."""
+    """A home whose supernet is there, for tests to copy."""
     home = tmp_path_factory.mktemp("trained")
     with closing(open_store(home)) as store:
         job = simulated.run(store, home, simulated.spec("phone"))
@@ -44,9 +44,8 @@ def trained(tmp_path_factory) -> Path:
 
 
 def copied(trained: Path, to: Path) -> Path:
-    """A home with the supernet and the blocks of another, and nothing evaluated or measured."""
-    for folder in ("blocks", "supernets"):
-        shutil.copytree(trained / folder, to / folder)
+    """A home with the supernet of another, and nothing evaluated or measured."""
+    shutil.copytree(trained / "supernets", to / "supernets")
     with closing(open_store(trained)) as finished, closing(open_store(to)) as store:
         record = finished.supernet(resolve(simulated.spec("phone")).supernet_digest)
         assert record is not None
