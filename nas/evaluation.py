@@ -27,7 +27,8 @@ class Evaluation:
         split: validation or test.
         value: the task's metric on the whole split (or its stated, fixed part); NaN where it failed.
         seconds: wall time that it took.
-        share: of the split's batches that it was scored on: 1 for a whole evaluation, less for a cheaper one.
+        share: of the split's sequences that it was scored on: 1 for a whole evaluation, less for a cheaper
+            one.
     """
 
     supernet: str

@@ -156,8 +156,7 @@ class SearchBudget(_Spec):
         strategy: registered name.
         fidelities: shares of the validation split that a candidate may be scored on, rising, the last one 1.
             With more than one the strategy screens candidates cheaply; only those scored on all of it become
-            points. Whole batches of it are scored, one at least (`Task.evaluate`): a share that is finer than
-            a batch takes longer than it counts.
+            points. At least one sequence is scored: a share that is finer costs more than it counts.
     """
 
     evaluations: PositiveInt = 160

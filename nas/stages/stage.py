@@ -62,7 +62,7 @@ class EvaluationPool(Protocol):
     """Processes that hold one supernet and score architectures with it."""
 
     def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
-        """Queue one evaluation, on a share of the split's batches."""
+        """Queue one evaluation, on a share of the split's sequences."""
 
     def next(self) -> Evaluation:
         """Wait for any queued evaluation to end; a failed one has the value NaN."""

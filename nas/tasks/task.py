@@ -107,19 +107,39 @@ class Task(ABC):
         """The metric of a model, tokens (b, N) → logits (b, N, V), over `evaluation_batches(split)`.
 
         Args:
-            share: of the batches, evenly spaced, the first one always among them; the same for every model.
+            share: of the sequences, evenly spaced, the first one always among them; the same for every model.
         """
         import torch
 
         total, count = 0.0, 0
         with torch.inference_mode():
-            for number, batch in enumerate(self.evaluation_batches(split)):
-                if math.ceil((number + 1) * share) == math.ceil(number * share):
-                    continue
+            for batch in _shared(self.evaluation_batches(split), share):
                 value, tokens = self.score(model(batch[:, :-1]), batch)
                 total += value
                 count += tokens
         return total / count
+
+
+def _shared(batches: Iterator[Tensor], share: float) -> Iterator[Tensor]:
+    """Every so many sequences of these batches, in batches as large as the first: few sequences at a time are
+    scored more slowly."""
+    import torch
+
+    taken, size, seen = [], 0, 0
+    for batch in batches:
+        size = size or len(batch)
+        kept = [
+            row
+            for row, number in enumerate(range(seen, seen + len(batch)))
+            if math.ceil((number + 1) * share) > math.ceil(number * share)
+        ]
+        seen += len(batch)
+        taken += list(batch[kept].unbind())
+        while len(taken) >= size:
+            yield torch.stack(taken[:size])
+            taken = taken[size:]
+    if taken:
+        yield torch.stack(taken)
 
 
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:

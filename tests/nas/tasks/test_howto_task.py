@@ -21,4 +21,4 @@ def test_the_howtos_task_passes_the_contract_suite(tmp_path: Path) -> None:
         [*command, "-k", "parity"], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert re.search(r"\b5 passed", ran.stdout), ran.stdout
+    assert re.search(r"\b[1-9]\d* passed", ran.stdout), ran.stdout
