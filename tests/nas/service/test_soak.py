@@ -162,6 +162,7 @@ def soak(folder: Path, undisturbed: Any, seeds: int, chance: random.Random, mome
     return f"{seeds} jobs in {time.monotonic() - began:.0f} s, each as undisturbed; {killer}"
 
 
+@pytest.mark.slow
 def test_kills_in_every_stage_change_nothing(tmp_path: Path, undisturbed: Any, capsys: Any) -> None:
     moments = [
         Moment("worker", "profile", 3),
