@@ -30,8 +30,9 @@ from rich.table import Table
 from nas.errors import LimitExceeded, ServiceUnavailable
 from nas.front import Latency, Point, Scope, mark_front
 from nas.job import Event, EventKind, JobStatus, StageName, load_job_spec
-from nas.service.auth import Limits, Role, Tokens
-from nas.service.remote import RemoteService
+from nas.service.client.remote import RemoteService
+from nas.service.identity import Limits, Role
+from nas.service.server.tokens import Tokens
 from nas.stages.plan import compared_by
 from nas.store import open_store
 from searchspaces.space import load_space

@@ -53,10 +53,10 @@ def connect(
         if ray_address is not None:
             message = f"{server} runs the jobs: start it with nas serve --ray-address {ray_address}"
             raise InvalidSpec([Problem("ray_address", message)])
-        from nas.service.remote import RemoteService
+        from nas.service.client.remote import RemoteService
 
         return RemoteService(server, token or os.environ.get("NAS_TOKEN"), tls)
-    from nas.service.local import LocalService
+    from nas.service.running.embedded import EmbeddedService
 
     home = Path(home or os.environ.get("NAS_HOME") or ".nas")
-    return LocalService(home, ray_address=ray_address)
+    return EmbeddedService(home, ray_address=ray_address)

@@ -41,7 +41,8 @@ def add(
     from pydantic import ValidationError
 
     from nas.errors import InvalidSpec
-    from nas.service.auth import Limits, Role, Tokens
+    from nas.service.identity import Limits, Role
+    from nas.service.server.tokens import Tokens
     from searchspaces.errors import Problem
     from searchspaces.space import problems_of
 
@@ -61,7 +62,7 @@ def list_tokens(file: TokenFile = DEFAULT, json: Json = False) -> None:
     """List who has a token."""
     from rich.table import Table
 
-    from nas.service.auth import Tokens
+    from nas.service.server.tokens import Tokens
 
     identities = Tokens(file).identities()
     if json:
@@ -87,7 +88,7 @@ def remove(
     file: TokenFile = DEFAULT,
 ) -> None:
     """Take a token back; it stops working at once, without a restart of the service."""
-    from nas.service.auth import Tokens
+    from nas.service.server.tokens import Tokens
 
     Tokens(file).remove(name)
     error_console().print(f"the token of [bold]{name}[/] is gone from {file}")
@@ -110,7 +111,7 @@ def certs(
     [dim]nas serve --certificate certs/server.pem --key certs/server.key[/dim]
     [dim]nas --server nas.example.org:7070 --authority certs/authority.pem jobs[/dim]
     """
-    from nas.service.certificates import make_certificates
+    from nas.service.server.certificates import make_certificates
 
     for path in make_certificates(folder, host or ["localhost", "127.0.0.1"], days).values():
         result_console().print(str(path), soft_wrap=True)

@@ -60,12 +60,12 @@ def serve(
     [dim]nas serve --bind 0.0.0.0:7070 --workers 0.0.0.0:7071 --tokens tokens.json \\
       --certificate certs/server.pem --key certs/server.key[/dim]
     """
-    from nas.service.logs import log_as_json
-    from nas.service.serving import Serving
+    from nas.service.server.host import ServiceHost
+    from nas.service.server.logs import log_as_json
 
     log_as_json(level.upper())
     stopped = threading.Event()
-    with Serving(
+    with ServiceHost(
         settings_of(context).home or Path(".nas"),
         bind=bind,
         workers=workers,
@@ -113,7 +113,7 @@ def health(context: typer.Context) -> None:
     [dim]nas --server 127.0.0.1:7070 health[/dim]
     """
     from nas.errors import InvalidSpec
-    from nas.service.remote import RemoteService
+    from nas.service.client.remote import RemoteService
     from searchspaces.errors import Problem
 
     settings = settings_of(context)

@@ -30,7 +30,7 @@ def worker(
     [dim]nas worker --connect 192.168.0.10:7071 --device kitchen-laptop[/dim]
     """
     from nas.errors import InvalidSpec
-    from nas.service.auth import authorization
+    from nas.service.identity import authorization
     from searchspaces.errors import Problem
     from workers.agent import run_worker
     from workers.target import Target

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nas.controller.lease import Lease
+from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import was_asked_to_stop
 from nas.errors import Busy, JobFailed, JobInterrupted, NasError, StoreUnavailable, as_nas_error
 from nas.front import Point
@@ -16,15 +17,10 @@ from nas.stages.optimum import verify_architecture
 from nas.stages.pipeline import STAGES
 from nas.stages.plan import resolve
 from nas.stages.stage import Compute, Fleet, StageContext
-from nas.store.store import UNFINISHED, Store
+from nas.store.store import Store
 from searchspaces.architecture import Architecture
 
 __all__ = ["Controller"]
-
-MOST_DEATHS = 3
-"""Processes that may die in a row with a job in the same place before it is taken to kill them."""
-
-OVER = (JobStatus.SUCCEEDED, JobStatus.CANCELLED)
 
 PROGRESS_SECONDS = 0.2
 """Progress is stored at most this often: a step of training is quicker than a transaction."""
@@ -37,19 +33,22 @@ class Controller:
         home: folder beside the database for supernets and exported blocks.
         fleet: the devices that measure.
         compute: the processors that train and score.
-        by_itself: whether jobs are run without anyone asking for each: one whose process dies again and
-            again is then failed, and an outage of the store, or the end of this process, leaves it to be
-            taken up again.
+        restarts: what becomes of a job whose run ends before the job does.
     """
 
     def __init__(
-        self, store: Store, home: Path, fleet: Fleet, compute: Compute, by_itself: bool = False
+        self,
+        store: Store,
+        home: Path,
+        fleet: Fleet,
+        compute: Compute,
+        restarts: RestartPolicy = ON_REQUEST,
     ) -> None:
         self._store = store
         self._home = home
         self._fleet = fleet
         self._compute = compute
-        self._by_itself = by_itself
+        self._restarts = restarts
 
     def run(self, job_id: str, stopped: Callable[[], bool]) -> Job:
         """Take the job from its first stage that has not ended to its end.
@@ -62,7 +61,7 @@ class Controller:
         """
         with Lease(self._store, self._store.job(job_id).id) as lease:
             job = self._store.job(job_id)  # only now does nobody else change where it stands
-            if job.status in OVER or (self._by_itself and job.status not in UNFINISHED):
+            if not self._restarts.starts(job.status):
                 return job
             try:
                 self._refuse_a_killer(job)
@@ -71,10 +70,11 @@ class Controller:
                 if lease.lost:
                     raise Busy(f"the lease of job {job.id} was lost: another process may run it") from error
                 if isinstance(error, JobInterrupted):
-                    self._end(job.id, self._status_of_stopped(job.id))
+                    asked = was_asked_to_stop(self._store, job.id)
+                    self._end(job.id, self._restarts.status_of_stopped(asked))
                     raise
                 mapped = error if isinstance(error, NasError) else as_nas_error(error)
-                if self._by_itself and isinstance(mapped, StoreUnavailable):
+                if self._restarts.retries(mapped):
                     self._leave(job.id, mapped)
                 else:
                     self._end(job.id, JobStatus.FAILED, mapped)
@@ -83,22 +83,18 @@ class Controller:
                 raise mapped from error
         return self._store.job(job.id)
 
-    def _status_of_stopped(self, job_id: str) -> JobStatus:
-        asked = was_asked_to_stop(self._store, job_id)
-        return JobStatus.QUEUED if self._by_itself and not asked else JobStatus.INTERRUPTED
-
     def _refuse_a_killer(self, job: Job) -> None:
         """A job that is found running was left so by a process that died."""
         if job.status is not JobStatus.RUNNING:
             return
         deaths = self._store.count_death(job.id)
-        if self._by_itself and deaths >= MOST_DEATHS:
+        if self._restarts.gives_up_after(deaths):
             raise JobFailed(
                 f"its process died {deaths} times in stage {job.stage} without getting any further (its "
                 f"notes, the service's log and its host's tell more); go on with: nas resume {job.id}"
             )
 
-    def _leave(self, job_id: str, error: StoreUnavailable) -> None:
+    def _leave(self, job_id: str, error: NasError) -> None:
         """As a process that died leaves a job: running, for whoever takes it up."""
         with suppress(StoreUnavailable):
             self._store.append_event(

@@ -1,1 +1,1 @@
-"""The service: what a client may ask for."""
+"""The service: what a client may ask for (`api`), answered in this process or elsewhere."""

@@ -1,7 +1,8 @@
 """What can be asked of the service, wherever it runs.
 
-`nas.service.local.LocalService` answers in this process; a remote one answers the same calls with the
-same values and the same errors, so that nothing above needs a second code path.
+`nas.service.running.embedded.EmbeddedService` answers in this process, and
+`nas.service.client.remote.RemoteService` asks one elsewhere: the same calls, values and errors, so that
+nothing above needs a second code path.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Self
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, JobSpec, TargetProfile
 from nas.optimum import Optimum
-from nas.service.auth import Identity
+from nas.service.identity import Identity
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
 from workers.target import Target

@@ -20,7 +20,7 @@ from nas.errors import InvalidSpec, JobFailed, JobInterrupted, NoWorker
 from nas.evaluation import Split
 from nas.front import Front, Scope
 from nas.job import Job, JobStatus, StageName
-from nas.service.local import LocalService
+from nas.service.running.embedded import EmbeddedService
 from nas.stages import candidates
 from nas.stages.controls import control_architectures
 from nas.stages.plan import resolve, with_target
@@ -235,7 +235,7 @@ class TestManyDevices:
 
     @staticmethod
     def front(home: Path) -> Front:
-        with closing(LocalService(home)) as service:
+        with closing(EmbeddedService(home)) as service:
             return service.front("latest", Scope.ALL)
 
     def test_the_front_of_each_target_is_what_it_alone_would_have(self, of_two):
@@ -288,7 +288,7 @@ class TestManyDevices:
         (several,) = store.jobs()
         digest = resolve(several.spec).supernet_digest
         before = store.evaluations(digest, Split.VALIDATION)
-        with closing(LocalService(home)) as service:
+        with closing(EmbeddedService(home)) as service:
             joint = service.front(several.id, Scope.ALL)
             added = Target("board", workload=joint.targets[0].workload)
             job = service.add_target(several.id, added)
@@ -313,7 +313,7 @@ class TestManyDevices:
 
     def test_a_target_is_added_to_a_job_that_has_succeeded_only(self, store, home):
         job = store.create_job(simulated.spec("phone"))
-        with closing(LocalService(home)) as service, pytest.raises(InvalidSpec, match="has succeeded"):
+        with closing(EmbeddedService(home)) as service, pytest.raises(InvalidSpec, match="has succeeded"):
             service.add_target(job.id, Target("board"))
         assert store.job(job.id) == job
 

@@ -15,7 +15,7 @@ from nas.bench.cluster import SimulatedFleet
 from nas.cli.main import main
 from nas.evaluation import Split
 from nas.front import Scope
-from nas.service.local import LocalService
+from nas.service.running.embedded import EmbeddedService
 from nas.stages.candidates import Candidates
 from nas.stages.optimum import KnownJob, find_optimum
 from nas.stages.plan import resolve
@@ -44,7 +44,7 @@ def home(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("bound", [2.5, 4.0, 8.0])
 def test_the_optimum_meets_its_bounds_by_the_predictor_itself(home, bound):
-    with closing(LocalService(home)) as service:
+    with closing(EmbeddedService(home)) as service:
         found = service.optimum("latest", {"latency_ms": bound})
         assert not found.exact
         (latency,) = found.point.latency_ms.values()

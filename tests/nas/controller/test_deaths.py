@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.controller.controller import MOST_DEATHS, Controller
+from nas.controller.controller import Controller
 from nas.controller.lease import Lease
+from nas.controller.restarts import AUTOMATIC, ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop
 from nas.errors import Busy, JobFailed, JobInterrupted, StoreUnavailable
 from nas.job import JobStatus, StageName, load_job_spec
 from nas.stages.plan import resolve
-from nas.store.memory import MemoryStore
+from tests.nas.store.memory_store import MemoryStore
 from workers.measurement import Measurement
 from workers.request import MeasurementRequest, Outcome
 from workers.target import Target
@@ -33,6 +34,10 @@ SPEC = load_job_spec(
         "targets": [{"device": "somewhere", "tokens": 32}],
     }
 )
+
+
+MOST_DEATHS = AUTOMATIC.most_deaths
+assert MOST_DEATHS is not None
 
 
 class Killed(BaseException):
@@ -61,8 +66,10 @@ class NoCompute:
         raise AssertionError(name)
 
 
-def controller(store: MemoryStore, home: Path, end: BaseException, by_itself: bool = True) -> Controller:
-    return Controller(store, home, Deadly(end), NoCompute(), by_itself)  # type: ignore[arg-type]
+def controller(
+    store: MemoryStore, home: Path, end: BaseException, restarts: RestartPolicy = AUTOMATIC
+) -> Controller:
+    return Controller(store, home, Deadly(end), NoCompute(), restarts)  # type: ignore[arg-type]
 
 
 def get_further(store: MemoryStore, job_id: str, seed: int) -> None:
@@ -74,9 +81,9 @@ def get_further(store: MemoryStore, job_id: str, seed: int) -> None:
     assert store.add_measurement(Measurement(architecture.digest, plan.targets[0], 1.0 + seed, *rest))
 
 
-def die(store: MemoryStore, home: Path, job_id: str, by_itself: bool = True) -> None:
+def die(store: MemoryStore, home: Path, job_id: str, restarts: RestartPolicy = AUTOMATIC) -> None:
     with pytest.raises(Killed):
-        controller(store, home, Killed(), by_itself).run(job_id, lambda: False)
+        controller(store, home, Killed(), restarts).run(job_id, lambda: False)
     assert store.job(job_id).status is JobStatus.RUNNING
 
 
@@ -110,7 +117,7 @@ def test_who_resumes_by_hand_may_do_so_for_ever(tmp_path: Path) -> None:
     store = MemoryStore()
     job = store.create_job(SPEC).id
     for _ in range(2 * MOST_DEATHS):
-        die(store, tmp_path, job, by_itself=False)
+        die(store, tmp_path, job, restarts=ON_REQUEST)
 
 
 def test_an_outage_of_the_store_leaves_a_job_to_be_taken_up_again(tmp_path: Path) -> None:
@@ -128,7 +135,7 @@ def test_an_outage_of_the_store_leaves_a_job_to_be_taken_up_again(tmp_path: Path
     # Whoever asked for it is told at once.
     other = store.create_job(SPEC).id
     with pytest.raises(StoreUnavailable):
-        controller(store, tmp_path, outage, by_itself=False).run(other, lambda: False)
+        controller(store, tmp_path, outage, restarts=ON_REQUEST).run(other, lambda: False)
     assert store.job(other).status is JobStatus.FAILED
     assert isinstance(store.job(other).failure(), StoreUnavailable)
 
@@ -141,22 +148,22 @@ def test_a_cancelled_job_is_not_begun(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by_itself", "asked", "left"),
+    ("restarts", "asked", "left"),
     [
-        (True, False, JobStatus.QUEUED),
-        (True, True, JobStatus.INTERRUPTED),
-        (False, False, JobStatus.INTERRUPTED),
+        (AUTOMATIC, False, JobStatus.QUEUED),
+        (AUTOMATIC, True, JobStatus.INTERRUPTED),
+        (ON_REQUEST, False, JobStatus.INTERRUPTED),
     ],
 )
 def test_who_wanted_it_to_stop_says_how_a_job_is_left(
-    tmp_path: Path, by_itself: bool, asked: bool, left: JobStatus
+    tmp_path: Path, restarts: RestartPolicy, asked: bool, left: JobStatus
 ) -> None:
     store = MemoryStore()
     job = store.create_job(SPEC).id
     if asked:
         ask_to_stop(store, job)
     with pytest.raises(JobInterrupted):
-        controller(store, tmp_path, Killed(), by_itself).run(job, lambda: True)
+        controller(store, tmp_path, Killed(), restarts).run(job, lambda: True)
     assert store.job(job).status is left
     assert store.events(job)[-1].message == left
 
@@ -167,7 +174,7 @@ def test_a_job_that_was_interrupted_meanwhile_waits_for_its_user(tmp_path: Path)
     store.set_job(job, JobStatus.INTERRUPTED, StageName.PROFILE)
     assert controller(store, tmp_path, Killed()).run(job, lambda: False).status is JobStatus.INTERRUPTED
     with pytest.raises(Killed):
-        controller(store, tmp_path, Killed(), by_itself=False).run(job, lambda: False)
+        controller(store, tmp_path, Killed(), restarts=ON_REQUEST).run(job, lambda: False)
 
 
 def test_verifying_does_not_take_a_running_job_from_its_own_process(

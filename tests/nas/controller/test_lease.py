@@ -12,7 +12,7 @@ from nas.controller import lease
 from nas.controller.lease import Lease
 from nas.errors import Busy
 from nas.job import load_job_spec
-from nas.store.memory import MemoryStore
+from tests.nas.store.memory_store import MemoryStore
 
 SPEC = load_job_spec({"space": "hybrid-lm", "until": "profile", "targets": [{"device": "somewhere"}]})
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from nas.errors import NasError
-from nas.service.remote import RemoteService
+from nas.service.client.remote import RemoteService
 from nas.store import open_store
 
 MARK = "NAS_TEST_HOME"

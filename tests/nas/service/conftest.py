@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from memory_service import MemoryService
 
-from nas.service.remote import RemoteService
-from nas.service.server import SearchServer
+from nas.service.client.remote import RemoteService
+from nas.service.server.grpc_server import GrpcServer
 
 
 @dataclass
@@ -26,7 +26,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     service = MemoryService()
     data = tmp_path / "data"
     data.mkdir()
-    server = SearchServer(service, "127.0.0.1:0", tmp_path / "scratch", data_root=data)
+    server = GrpcServer(service, "127.0.0.1:0", tmp_path / "scratch", data_root=data)
     address = server.start()
     with RemoteService(address) as client:
         yield Served(service, client, address, data)

@@ -26,7 +26,7 @@ from nas.job import (
 from nas.objective import Direction, Objective, Source
 from nas.optimum import Optimum
 from nas.service.api import EventBatch, Service
-from nas.service.auth import Identity
+from nas.service.identity import Identity
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.errors import Problem
 from workers.measurement import Measurement

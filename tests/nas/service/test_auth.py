@@ -15,11 +15,12 @@ from prometheus_client import generate_latest
 from nas.errors import Forbidden, InvalidSpec, LimitExceeded, NoSuchJob, StoreUnavailable, Unauthenticated
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
-from nas.service.auth import Limits, Role, Tokens
-from nas.service.logs import log_as_json
-from nas.service.metrics import Metrics, MetricsServer
-from nas.service.remote import RemoteService
-from nas.service.server import SearchServer
+from nas.service.client.remote import RemoteService
+from nas.service.identity import Limits, Role
+from nas.service.server.grpc_server import GrpcServer
+from nas.service.server.logs import log_as_json
+from nas.service.server.metrics import Metrics, MetricsServer
+from nas.service.server.tokens import Tokens
 
 
 @pytest.fixture
@@ -92,8 +93,8 @@ def test_a_broken_file_lets_nobody_in_and_tells_strangers_nothing(
 def test_without_tokens_only_loopback_is_served(tmp_path: Path, tokens: Tokens) -> None:
     for bind in ("0.0.0.0:0", "[::]:0", "192.0.2.1:7070", ":0", "127.0.0.1.example.org:0"):
         with pytest.raises(InvalidSpec, match="accepted without tokens"):
-            SearchServer(MemoryService(), bind, tmp_path)
-    with SearchServer(MemoryService(), "0.0.0.0:0", tmp_path, tokens=tokens):
+            GrpcServer(MemoryService(), bind, tmp_path)
+    with GrpcServer(MemoryService(), "0.0.0.0:0", tmp_path, tokens=tokens):
         pass
 
 
@@ -101,7 +102,7 @@ def test_roles_and_owners_over_the_wire(tmp_path: Path, tokens: Tokens) -> None:
     user, worker = tokens.add("ada", Role.USER), tokens.add("phone", Role.WORKER)
     bob = tokens.add("bob", Role.ADMIN)
     service = MemoryService()
-    server = SearchServer(service, "127.0.0.1:0", tmp_path / "scratch", tokens=tokens)
+    server = GrpcServer(service, "127.0.0.1:0", tmp_path / "scratch", tokens=tokens)
     address = server.start()
     with RemoteService(address, user) as client:
         client.submit(SPEC, key="same")
@@ -120,7 +121,7 @@ def test_roles_and_owners_over_the_wire(tmp_path: Path, tokens: Tokens) -> None:
 def test_every_method_wants_a_token(tmp_path: Path, tokens: Tokens) -> None:
     service = pb.DESCRIPTOR.services_by_name["SearchService"]
     with (
-        SearchServer(MemoryService(), "127.0.0.1:0", tmp_path / "s", tokens=tokens) as server,
+        GrpcServer(MemoryService(), "127.0.0.1:0", tmp_path / "s", tokens=tokens) as server,
         grpc.insecure_channel(server.address) as channel,
     ):
         stub = rpc.SearchServiceStub(channel)
@@ -137,7 +138,7 @@ def test_limits_of_one_token_leave_others_alone(tmp_path: Path, tokens: Tokens) 
     calm = tokens.add("calm", Role.USER)
     service = MemoryService()
     with (
-        SearchServer(service, "127.0.0.1:0", tmp_path / "s", tokens=tokens) as server,
+        GrpcServer(service, "127.0.0.1:0", tmp_path / "s", tokens=tokens) as server,
         RemoteService(server.address, calm) as other,
         RemoteService(server.address, greedy) as client,
         grpc.insecure_channel(server.address) as channel,
@@ -165,7 +166,7 @@ def test_metrics_count_calls_by_status(tmp_path: Path) -> None:
     metrics = Metrics()
     metrics.watch_jobs(lambda: {"queued": 2})
     with (
-        SearchServer(MemoryService(), "127.0.0.1:0", tmp_path, metrics=metrics) as server,
+        GrpcServer(MemoryService(), "127.0.0.1:0", tmp_path, metrics=metrics) as server,
         RemoteService(server.address) as client,
     ):
         client.submit(SPEC)
@@ -198,7 +199,7 @@ def test_a_log_line_is_json_with_its_job(tmp_path: Path, capsys: pytest.CaptureF
     try:
         log_as_json()
         with (
-            SearchServer(MemoryService(), "127.0.0.1:0", tmp_path) as server,
+            GrpcServer(MemoryService(), "127.0.0.1:0", tmp_path) as server,
             RemoteService(server.address) as client,
             pytest.raises(NoSuchJob),
         ):

@@ -14,7 +14,7 @@ import pytest
 from cluster import until, unused_port
 
 from nas.errors import NasError
-from nas.service.remote import RemoteService
+from nas.service.client.remote import RemoteService
 from workers.target import Target
 
 TARGETS = [

@@ -18,9 +18,9 @@ from nas.front import Scope
 from nas.job import JobStatus, load_job_spec
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
-from nas.service.remote import RemoteService
-from nas.service.server import SearchServer
-from nas.service.transfer import receive_folder, send_folder
+from nas.service.client.remote import RemoteService
+from nas.service.server.grpc_server import GrpcServer
+from nas.service.wire.transfer import receive_folder, send_folder
 from workers.measurement import Measurement
 from workers.target import Phase, Target, Workload
 
@@ -257,7 +257,7 @@ def test_watch_reconnects_and_misses_no_event(served) -> None:
 
 def test_watch_outlives_a_restart_of_the_service(tmp_path: Path) -> None:
     service = MemoryService()
-    first = SearchServer(service, "127.0.0.1:0", tmp_path)
+    first = GrpcServer(service, "127.0.0.1:0", tmp_path)
     address = first.start()
     with RemoteService(address) as client:
         job = client.submit(SPEC)
@@ -268,13 +268,13 @@ def test_watch_outlives_a_restart_of_the_service(tmp_path: Path) -> None:
         first.stop()
         service.report(job.id, progress(1))
         service.set_status(job.id, JobStatus.SUCCEEDED)
-        with SearchServer(service, address, tmp_path):
+        with GrpcServer(service, address, tmp_path):
             assert [event.sequence for event in events] == [2]
 
 
 def test_watch_gives_up_after_its_patience(tmp_path: Path) -> None:
     service = MemoryService()
-    server = SearchServer(service, "127.0.0.1:0", tmp_path)
+    server = GrpcServer(service, "127.0.0.1:0", tmp_path)
     address = server.start()
     with RemoteService(address, patience=0.5) as client:
         job = client.submit(SPEC)
@@ -362,7 +362,7 @@ def test_health_and_reflection(served) -> None:
 
 def test_an_address_in_use_is_said(served, tmp_path: Path) -> None:
     with pytest.raises(ServiceUnavailable, match="cannot listen on"):
-        SearchServer(served.service, served.address, tmp_path).start()
+        GrpcServer(served.service, served.address, tmp_path).start()
 
 
 def test_a_request_beyond_the_limit_is_refused(served) -> None:

@@ -13,7 +13,7 @@ from memory_service import SPEC, progress
 
 from nas.cli import main as command_line
 from nas.job import JobStatus
-from nas.service.auth import Tokens
+from nas.service.server.tokens import Tokens
 
 
 @pytest.fixture

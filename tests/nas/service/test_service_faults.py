@@ -17,7 +17,7 @@ import pytest
 
 from nas.front import Scope
 from nas.job import EventKind, JobStatus
-from nas.service.remote import RemoteService
+from nas.service.client.remote import RemoteService
 from nas.store import open_store
 
 SPEC = {

@@ -13,13 +13,14 @@ import pytest
 from nas.controller.stopping import was_asked_to_stop
 from nas.errors import InvalidSpec, LimitExceeded, NoSuchJob, NoWorker
 from nas.job import Event, EventKind, JobStatus, StageName
-from nas.service import shared
-from nas.service.auth import Identity, Limits, Role, Tokens
-from nas.service.door import WorkerDoor
-from nas.service.local import LocalService
-from nas.service.remote import RemoteService
-from nas.service.serving import Serving
-from nas.service.shared import SharedService
+from nas.service.client.remote import RemoteService
+from nas.service.identity import Identity, Limits, Role
+from nas.service.running import shared
+from nas.service.running.embedded import EmbeddedService
+from nas.service.running.shared import SharedService
+from nas.service.running.worker_endpoint import WorkerEndpoint
+from nas.service.server.host import ServiceHost
+from nas.service.server.tokens import Tokens
 from nas.store import Store, open_store
 from workers.target import Target
 
@@ -242,7 +243,7 @@ def test_a_failure_is_told_to_whoever_watches_and_to_the_log(
 
 
 def test_a_failure_is_told_by_an_embedded_service_too_that_did_not_run_the_job(tmp_path: Path) -> None:
-    with LocalService(tmp_path) as service:
+    with EmbeddedService(tmp_path) as service:
         job = service.submit(SPEC)
         service._store.append_event(job.id, Event(EventKind.STATUS, None, "failed"))
         service._store.set_job(job.id, JobStatus.FAILED, StageName.TRAIN, NoWorker("the device burned"))
@@ -318,7 +319,7 @@ def test_a_real_service_answers_over_the_wire_as_it_does_here(tmp_path: Path) ->
     tokens = tmp_path / "tokens.json"
     token = Tokens(tokens).add("ada", Role.USER)
     with (
-        Serving(tmp_path / "home", tokens=tokens, metrics="127.0.0.1:0", parallel=0) as serving,
+        ServiceHost(tmp_path / "home", tokens=tokens, metrics="127.0.0.1:0", parallel=0) as serving,
         RemoteService(serving.address, token) as client,
     ):
         near = serving.service
@@ -344,19 +345,19 @@ def test_a_real_service_answers_over_the_wire_as_it_does_here(tmp_path: Path) ->
 
 def test_without_tokens_workers_and_users_come_from_this_machine(tmp_path: Path) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        Serving(tmp_path, bind="0.0.0.0:0", workers="[::]:0")
+        ServiceHost(tmp_path, bind="0.0.0.0:0", workers="[::]:0")
     assert [problem.path for problem in caught.value.problems] == ["bind", "workers"]
 
 
-def test_a_door_knows_who_comes_in(tmp_path: Path) -> None:
+def test_a_worker_endpoint_knows_whom_it_admits(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path / "tokens.json")
     shown = {role: f"Bearer {tokens.add(role, role)}" for role in Role}
-    door = WorkerDoor(secret="own", tokens=tokens)
-    assert {role for role in Role if door.admits(shown[role])} == {Role.WORKER, Role.ADMIN}
-    assert door.admits("Bearer own")
-    assert not any(map(door.admits, ("", "own", "Bearer ", "Bearer other")))
-    assert WorkerDoor().admits("")
-    assert not WorkerDoor(secret="own").admits("")
+    endpoint = WorkerEndpoint(secret="own", admits_token=tokens.admits_worker)
+    assert {role for role in Role if endpoint.admits(shown[role])} == {Role.WORKER, Role.ADMIN}
+    assert endpoint.admits("Bearer own")
+    assert not any(map(endpoint.admits, ("", "own", "Bearer ", "Bearer other")))
+    assert WorkerEndpoint().admits("")
+    assert not WorkerEndpoint(secret="own").admits("")
     with pytest.raises(InvalidSpec, match="NAS_TOKEN"):
-        WorkerDoor("0.0.0.0:0")
-    assert WorkerDoor("0.0.0.0:0", secret="own").admits("Bearer own")
+        WorkerEndpoint("0.0.0.0:0")
+    assert WorkerEndpoint("0.0.0.0:0", secret="own").admits("Bearer own")

@@ -15,7 +15,7 @@ from cluster import Cluster, Postgres, running
 import nas
 from nas.evaluation import Split
 from nas.job import Event, EventKind, Job, JobStatus
-from nas.service.remote import RemoteService
+from nas.service.client.remote import RemoteService
 from nas.stages.plan import resolve
 from nas.store import Store, open_store
 

@@ -8,9 +8,9 @@ from cryptography import x509
 from memory_service import SPEC, MemoryService
 
 from nas.errors import InvalidSpec, ServiceUnavailable
-from nas.service.certificates import make_certificates
-from nas.service.remote import RemoteService
-from nas.service.server import SearchServer
+from nas.service.client.remote import RemoteService
+from nas.service.server.certificates import make_certificates
+from nas.service.server.grpc_server import GrpcServer
 from workers.tls import ClientTls, ServerTls
 
 
@@ -22,10 +22,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def server(folder: Path, scratch: Path, mutual: bool = False) -> SearchServer:
+def server(folder: Path, scratch: Path, mutual: bool = False) -> GrpcServer:
     authority = folder / "authority.pem" if mutual else None
     tls = ServerTls(folder / "server.pem", folder / "server.key", authority)
-    return SearchServer(MemoryService(), "127.0.0.1:0", scratch, tls=tls)
+    return GrpcServer(MemoryService(), "127.0.0.1:0", scratch, tls=tls)
 
 
 def test_keys_are_their_owners_alone(folder: Path) -> None:
@@ -72,6 +72,6 @@ def test_bad_files_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidSpec, match="given together"):
         RemoteService("127.0.0.1:1", tls=ClientTls(certificate=folder / "client.pem"))
     with pytest.raises(InvalidSpec, match="cannot read"):
-        SearchServer(
+        GrpcServer(
             MemoryService(), "127.0.0.1:0", tmp_path, tls=ServerTls(tmp_path / "a", tmp_path / "b")
         ).start()

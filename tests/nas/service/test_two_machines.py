@@ -18,8 +18,9 @@ from cluster import until, unused_port
 import nas
 from nas.errors import NasError
 from nas.job import EventKind, JobStatus
-from nas.service.auth import Role, Tokens
-from nas.service.certificates import make_certificates
+from nas.service.identity import Role
+from nas.service.server.certificates import make_certificates
+from nas.service.server.tokens import Tokens
 from workers.tls import ClientTls
 
 HERE, THERE = "10.203.77.1", "10.203.77.2"

@@ -16,7 +16,7 @@ from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, Target
 from nas.objective import Direction, Objective, Source
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
-from nas.service import convert
+from nas.service.wire import convert
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from workers.measurement import Measurement, Reading
 from workers.target import Phase, Target, Workload

@@ -6,8 +6,8 @@ import pytest
 from nas.errors import InvalidSpec, NasError, NoWorker, ServiceFault, ServiceUnavailable, leaves
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
-from nas.service.faults import DETAIL_KEY, DETAIL_LIMIT
-from nas.service.remote import RemoteService
+from nas.service.client.remote import RemoteService
+from nas.service.wire.faults import DETAIL_KEY, DETAIL_LIMIT
 from searchspaces.errors import Problem
 
 MESSAGE = "what was wrong, where: Zürich ≤ 3\nand a second line"

@@ -15,7 +15,7 @@ from nas.evaluation import Split
 from nas.export import load_model_folder
 from nas.front import Point, Scope
 from nas.job import EventKind, load_job_spec
-from nas.service.extract import extract_point
+from nas.service.running.extract import extract_point
 from nas.stages.finalists import Finalists
 from nas.stages.plan import Plan, resolve
 from nas.stages.stage import Finalist, FinalistNews, StageContext

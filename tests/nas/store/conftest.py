@@ -14,9 +14,9 @@ from sqlalchemy.engine import URL, create_engine, make_url
 
 from nas.store import open_store
 from nas.store.address import url_of
-from nas.store.memory import MemoryStore
 from nas.store.store import Store
 from nas.store.tables import Base
+from tests.nas.store.memory_store import MemoryStore
 
 # Examples share the database of their test: each makes keys of its own.
 settings.register_profile(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.controller.lease import Lease
+from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop, forget_stop
 from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
 from nas.front import Front, Point, Scope
@@ -18,8 +19,8 @@ from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, Target
 from nas.objective import Objective, Source
 from nas.optimum import Optimum
 from nas.service.api import EventBatch, Service
-from nas.service.auth import Identity, Role
-from nas.service.door import WorkerDoor
+from nas.service.identity import Identity, Role
+from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.stages.plan import compared_by, resolve, with_target
 from nas.store import open_store
 from nas.tasks import task_descriptions
@@ -31,10 +32,10 @@ from workers.measurement import Measurement
 from workers.target import Target
 
 if TYPE_CHECKING:
-    from nas.service.engine import Engine, Run
+    from nas.service.running.engine import Engine, Run
     from nas.stages.optimum import KnownJob
 
-__all__ = ["ENDED", "LocalService"]
+__all__ = ["ENDED", "EmbeddedService"]
 
 STOP_SECONDS = 60.0
 """How long a job may take to stop: it does so between two units of its work."""
@@ -42,30 +43,29 @@ STOP_SECONDS = 60.0
 ENDED = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.INTERRUPTED}
 
 
-class LocalService(Service):
+class EmbeddedService(Service):
     """Answers from `home` and runs jobs in threads of this process.
 
     Args:
         home: folder of the database, the supernets and the exported blocks.
-        door: how workers come in; where None, at `$NAS_BIND` (else an unused loopback port), showing
+        endpoint: where workers connect; where None, at `$NAS_BIND` (else an unused loopback port), showing
             `$NAS_TOKEN` where there is one, as workers do, and as they must where others can reach it.
         store: URL of a database elsewhere; None for one in `home`.
         ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
     """
 
-    _by_itself: ClassVar[bool] = False
-    """Whether jobs are run without anyone asking for each."""
+    _restarts: ClassVar[RestartPolicy] = ON_REQUEST
 
     def __init__(
         self,
         home: Path,
-        door: WorkerDoor | None = None,
+        endpoint: WorkerEndpoint | None = None,
         store: str | None = None,
         ray_address: str | None = None,
     ) -> None:
         self.home = home.resolve()
         self._store = open_store(store or self.home)
-        self._door = door or WorkerDoor(
+        self._endpoint = endpoint or WorkerEndpoint(
             os.environ.get("NAS_BIND", "127.0.0.1:0"), secret=os.environ.get("NAS_TOKEN")
         )
         self._ray_address = ray_address
@@ -76,9 +76,9 @@ class LocalService(Service):
         """Made by the first job: listing jobs or fronts should not wait for torch and ray."""
         # gRPC reports every fork of a process that uses it, and Ray forks: nothing a user could act on.
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-        from nas.service.engine import Engine
+        from nas.service.running.engine import Engine
 
-        return Engine(self._store, self.home, self._door, self._ray_address, self._by_itself)
+        return Engine(self._store, self.home, self._endpoint, self._ray_address, self._restarts)
 
     # Jobs
     def submit(
@@ -260,7 +260,7 @@ class LocalService(Service):
 
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
         """See `Service.extract`."""
-        from nas.service.extract import extract_point
+        from nas.service.running.extract import extract_point
 
         return extract_point(self._store, self.home, self.job(job_id), digest, Path(out))
 

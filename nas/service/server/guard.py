@@ -15,9 +15,10 @@ from typing import Any
 import grpc
 
 from nas.errors import DeadlineExceeded, Forbidden, LimitExceeded, NasError, ServiceFault, ServiceUnavailable
-from nas.service.auth import ANYONE, Identity, Role, Tokens
-from nas.service.faults import DETAIL_KEY, detail_of, status_of
-from nas.service.metrics import Metrics
+from nas.service.identity import ANYONE, Identity, Role
+from nas.service.server.metrics import Metrics
+from nas.service.server.tokens import Tokens
+from nas.service.wire.faults import DETAIL_KEY, detail_of, status_of
 
 __all__ = ["CALLER", "Guard"]
 

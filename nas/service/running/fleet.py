@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NoWorker, as_nas_error
-from nas.service.door import WorkerDoor
+from nas.service.running.worker_endpoint import WorkerEndpoint
 from workers.errors import WorkerError
 from workers.request import MeasurementRequest, Outcome
 from workers.server import WorkerServer
@@ -45,13 +45,15 @@ class EmbeddedFleet:
 
     Args:
         home: folder for the worker process's log.
-        door: where it listens, and whom it lets in.
+        endpoint: where it listens, and whom it admits.
     """
 
-    def __init__(self, home: Path, door: WorkerDoor) -> None:
+    def __init__(self, home: Path, endpoint: WorkerEndpoint) -> None:
         self._home = home
-        self._secret = door.secret
-        self._server = WorkerServer(door.bind, admits=door.admits, tls=door.tls, max_sessions=MOST_WORKERS)
+        self._secret = endpoint.secret
+        self._server = WorkerServer(
+            endpoint.bind, admits=endpoint.admits, tls=endpoint.tls, max_sessions=MOST_WORKERS
+        )
         self._lock = threading.Lock()
         self._address: str | None = None
         self._worker: _LocalWorker | None = None

@@ -21,15 +21,15 @@ from nas.front import Scope
 from nas.job import Job, load_job_spec
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
-from nas.service import convert
-from nas.service.admission import SPEC_LIMIT, admit_space, admit_spec, admit_target
 from nas.service.api import WATCH_SECONDS, Service
-from nas.service.auth import Identity
-from nas.service.guard import CALLER
-from nas.service.transfer import send_folder
+from nas.service.identity import Identity
+from nas.service.server.admission import SPEC_LIMIT, admit_space, admit_spec, admit_target
+from nas.service.server.guard import CALLER
+from nas.service.wire import convert
+from nas.service.wire.transfer import send_folder
 from searchspaces.errors import Problem
 
-__all__ = ["Servicer"]
+__all__ = ["SearchServicer"]
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -42,7 +42,7 @@ IDLE_SECONDS = 1.0
 """A watcher of a job in which nothing happens looks this seldom."""
 
 
-class Servicer(rpc.SearchServiceServicer):
+class SearchServicer(rpc.SearchServiceServicer):
     """Answers from a service whose calls block: quick ones and slow ones have threads of their own, so
     that nobody who asks for a job waits behind an extraction."""
 

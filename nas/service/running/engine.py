@@ -10,11 +10,12 @@ from typing import Any
 
 from nas.controller.compute import RayCompute
 from nas.controller.controller import Controller
+from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import was_asked_to_stop
 from nas.errors import JobInterrupted, NasError
 from nas.front import Point
-from nas.service.door import WorkerDoor
-from nas.service.fleet import EmbeddedFleet
+from nas.service.running.fleet import EmbeddedFleet
+from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.store.store import Store
 from searchspaces.architecture import Architecture
 from workers.target import Target
@@ -30,23 +31,23 @@ class Engine:
 
     Args:
         home: folder beside the database.
-        door: how workers come in.
+        endpoint: where workers connect.
         ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
-        by_itself: whether jobs are run without anyone asking for each.
+        restarts: what becomes of a job whose run ends before the job does.
     """
 
     def __init__(
         self,
         store: Store,
         home: Path,
-        door: WorkerDoor,
+        endpoint: WorkerEndpoint,
         ray_address: str | None = None,
-        by_itself: bool = False,
+        restarts: RestartPolicy = ON_REQUEST,
     ) -> None:
         self._store = store
-        self._fleet = EmbeddedFleet(home, door)
+        self._fleet = EmbeddedFleet(home, endpoint)
         self._compute = RayCompute(home, ray_address)
-        self._controller = Controller(store, home, self._fleet, self._compute, by_itself)
+        self._controller = Controller(store, home, self._fleet, self._compute, restarts)
 
     def start(self, job_id: str) -> Run:
         """Run a job in a thread of its own."""

@@ -9,17 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nas.service.auth import Tokens
-from nas.service.door import WorkerDoor, refuse_strangers
-from nas.service.metrics import Metrics, MetricsServer
-from nas.service.server import SearchServer
-from nas.service.shared import SharedService
+from nas.service.running.shared import SharedService
+from nas.service.running.worker_endpoint import WorkerEndpoint, require_loopback
+from nas.service.server.grpc_server import GrpcServer
+from nas.service.server.metrics import Metrics, MetricsServer
+from nas.service.server.tokens import Tokens
 from workers.tls import ServerTls
 
-__all__ = ["Serving"]
+__all__ = ["ServiceHost"]
 
 
-class Serving:
+class ServiceHost:
     """A shared service, its port for users, its port for workers, and its metrics.
 
     Workers have a port of their own, so that it can be exposed, limited and encrypted apart.
@@ -55,15 +55,14 @@ class Serving:
     ) -> None:
         known = Tokens(tokens) if tokens is not None else None
         if known is None:
-            refuse_strangers(bind=bind, workers=workers)
+            require_loopback(bind=bind, workers=workers)
         self._metrics, self._metrics_bind = Metrics(), metrics
         self._opened = ExitStack()
         # This machine's own worker shows a secret made afresh: tokens are known by their hashes only.
         secret = None if known is None else secrets.token_urlsafe(32)
-        self.service = SharedService(
-            home, WorkerDoor(workers, secret, known, tls), store, parallel, ray_address
-        )
-        self._server = SearchServer(
+        endpoint = WorkerEndpoint(workers, secret, known.admits_worker if known else None, tls)
+        self.service = SharedService(home, endpoint, store, parallel, ray_address)
+        self._server = GrpcServer(
             self.service,
             bind,
             home / "outgoing",

@@ -1,4 +1,4 @@
-"""The store in this process's memory: same answers, nothing kept. For tests."""
+"""The store in memory: the same answers, kept nowhere; what the store contract is checked against."""
 
 from __future__ import annotations
 

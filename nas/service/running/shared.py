@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from nas.controller.restarts import AUTOMATIC, RestartPolicy
 from nas.controller.stopping import forget_stop
 from nas.errors import NasError
 from nas.job import Event, EventKind, Job, JobSpec, JobStatus
 from nas.service.api import EventBatch
-from nas.service.auth import Identity
-from nas.service.door import WorkerDoor
-from nas.service.local import ENDED, LocalService
+from nas.service.identity import Identity
+from nas.service.running.embedded import ENDED, EmbeddedService
+from nas.service.running.worker_endpoint import WorkerEndpoint
 from workers.target import Target
 
 __all__ = ["SharedService"]
@@ -34,7 +35,7 @@ DEVICE_SECONDS = 10.0
 _LOG = logging.getLogger("nas.dispatch")
 
 
-class SharedService(LocalService):
+class SharedService(EmbeddedService):
     """Queues what is asked of it, and runs what is queued in its store, whoever queued it.
 
     A job runs under a lease; that of a process that died is taken over once its lease has expired, and one
@@ -43,23 +44,23 @@ class SharedService(LocalService):
 
     Args:
         home: folder of the supernets and exported blocks, and of the database where `store` is None.
-        door: how workers come in.
+        endpoint: where workers connect.
         store: URL of a database that several services share; None for one in `home`.
         parallel: jobs that this process runs at once; 0 for none.
         ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
     """
 
-    _by_itself: ClassVar[bool] = True
+    _restarts: ClassVar[RestartPolicy] = AUTOMATIC
 
     def __init__(
         self,
         home: Path,
-        door: WorkerDoor | None = None,
+        endpoint: WorkerEndpoint | None = None,
         store: str | None = None,
         parallel: int = 1,
         ray_address: str | None = None,
     ) -> None:
-        super().__init__(home, door, store, ray_address)
+        super().__init__(home, endpoint, store, ray_address)
         self._parallel = parallel
         self._closing = threading.Event()
         self._wake = threading.Event()

@@ -20,11 +20,11 @@ from nas.job import Event, Job, JobSpec, JobStatus, TargetProfile, load_job_spec
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
-from nas.service import convert
 from nas.service.api import EventBatch, Service
-from nas.service.auth import Identity, authorization
-from nas.service.faults import error_of_call
-from nas.service.transfer import receive_folder
+from nas.service.identity import Identity, authorization
+from nas.service.wire import convert
+from nas.service.wire.faults import error_of_call
+from nas.service.wire.transfer import receive_folder
 from searchspaces.architecture import Architecture
 from searchspaces.errors import SpaceError
 from searchspaces.space import load_space, space_names

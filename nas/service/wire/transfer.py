@@ -12,7 +12,7 @@ from typing import Any
 from nas.errors import ModelRejected
 from nas.files import write_folder_whole
 from nas.rpc.v1 import service_pb2 as pb
-from nas.service.convert import document, text
+from nas.service.wire.convert import document, text
 
 __all__ = ["receive_folder", "send_folder"]
 

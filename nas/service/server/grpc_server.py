@@ -18,14 +18,14 @@ from nas.files import own_folder
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.api import Service
-from nas.service.auth import Tokens
-from nas.service.door import refuse_strangers
-from nas.service.guard import Guard
-from nas.service.metrics import Metrics
-from nas.service.servicer import Servicer
+from nas.service.running.worker_endpoint import require_loopback
+from nas.service.server.guard import Guard
+from nas.service.server.metrics import Metrics
+from nas.service.server.servicer import SearchServicer
+from nas.service.server.tokens import Tokens
 from workers.tls import ServerTls, TlsFileError
 
-__all__ = ["SearchServer"]
+__all__ = ["GrpcServer"]
 
 REQUEST_LIMIT = 1 << 20
 """Bytes of one request; the largest holds a job file."""
@@ -43,7 +43,7 @@ SERVER_OPTIONS = (
 )
 
 
-class SearchServer:
+class GrpcServer:
     """A service's gRPC server, with health and reflection, in a thread of its own.
 
     Attributes:
@@ -70,7 +70,7 @@ class SearchServer:
         metrics: Metrics | None = None,
     ) -> None:
         if tokens is None:
-            refuse_strangers(bind=bind)
+            require_loopback(bind=bind)
         self._service, self._bind, self._scratch = service, bind, scratch
         self._tokens, self._tls, self._data_root = tokens, tls, data_root
         self._metrics = metrics or Metrics()
@@ -123,7 +123,7 @@ class SearchServer:
             options=SERVER_OPTIONS,
             maximum_concurrent_rpcs=MOST_CALLS,
         )
-        servicer = Servicer(self._service, scratch, self._data_root)
+        servicer = SearchServicer(self._service, scratch, self._data_root)
         rpc.add_SearchServiceServicer_to_server(servicer, server)
         name = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
         checks = health.aio.HealthServicer()
@@ -152,7 +152,7 @@ class SearchServer:
             raise ServiceUnavailable(f"cannot listen on {self._bind}: {error}") from error
         return f"{self._bind.rpartition(':')[0]}:{port}"
 
-    async def _watch_health(self, checks: Any, servicer: Servicer, name: str) -> None:
+    async def _watch_health(self, checks: Any, servicer: SearchServicer, name: str) -> None:
         """Serving is to be able to ask the store."""
         while True:
             try:

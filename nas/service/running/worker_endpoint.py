@@ -1,27 +1,28 @@
-"""How devices come in to a service."""
+"""Where workers connect to a service, and which of them are admitted."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from nas.errors import InvalidSpec, Unauthenticated
-from nas.service.auth import SCHEME, Role, Tokens
+from nas.errors import InvalidSpec
+from nas.service.identity import SCHEME
 from searchspaces.errors import Problem
 from workers.tls import ServerTls
 
-__all__ = ["WorkerDoor", "refuse_strangers"]
+__all__ = ["WorkerEndpoint", "require_loopback"]
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerDoor:
-    """Where workers connect, and what lets them in: anyone of this machine where there is neither secret nor
-    tokens.
+class WorkerEndpoint:
+    """Where workers connect, and which are admitted: any of this machine where there is neither a secret nor
+    a check of tokens.
 
     Attributes:
         bind: ``HOST:PORT`` to listen on; port 0 for an unused one.
-        secret: who shows it comes in; this machine's own worker does.
-        tokens: who has one for a worker, or an admin's, comes in.
+        secret: admits whoever shows it; this machine's own worker does.
+        admits_token: whether an ``authorization`` with a token admits a worker.
         tls: None for plain text.
 
     Raises:
@@ -30,28 +31,27 @@ class WorkerDoor:
 
     bind: str = "127.0.0.1:0"
     secret: str | None = None
-    tokens: Tokens | None = None
+    admits_token: Callable[[str], bool] | None = None
     tls: ServerTls | None = None
 
     def __post_init__(self) -> None:
-        if self.secret is None and self.tokens is None:
-            refuse_strangers(workers=self.bind)
+        if self._admits_anyone:
+            require_loopback(workers=self.bind)
 
     def admits(self, shown: str) -> bool:
-        """Whether a worker comes in that shows this ``authorization``."""
-        if self.secret is None and self.tokens is None:
+        """Whether a worker that shows this ``authorization`` is admitted."""
+        if self._admits_anyone:
             return True
         if self.secret is not None and hmac.compare_digest(shown.encode(), f"{SCHEME}{self.secret}".encode()):
             return True
-        if self.tokens is None:
-            return False
-        try:
-            return self.tokens.identify(shown).role in (Role.WORKER, Role.ADMIN)
-        except Unauthenticated:
-            return False
+        return self.admits_token is not None and self.admits_token(shown)
+
+    @property
+    def _admits_anyone(self) -> bool:
+        return self.secret is None and self.admits_token is None
 
 
-def refuse_strangers(**binds: str) -> None:
+def require_loopback(**binds: str) -> None:
     """Where nothing is asked of who connects, only this machine may.
 
     Args:

@@ -12,87 +12,29 @@ import logging
 import secrets
 import threading
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nas.errors import InvalidSpec, StoreUnavailable, Unauthenticated
 from nas.files import alone_in, write_whole
+from nas.service.identity import SCHEME, Identity, Limits, Role
 from searchspaces.errors import Problem
 from searchspaces.space import problems_of
 
-__all__ = ["ANYONE", "SCHEME", "Identity", "Limits", "Role", "Tokens", "authorization"]
-
-SCHEME = "Bearer "
+__all__ = ["Tokens"]
 
 _LOG = logging.getLogger(__name__)
-
-
-class Role(StrEnum):
-    """What a token is for."""
-
-    USER = "user"
-    """Submits jobs, reads fronts, extracts models."""
-    WORKER = "worker"
-    """Connects a device."""
-    ADMIN = "admin"
-    """Everything, without limits on jobs."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Limits(_Frozen):
-    """How much one token may ask for.
-
-    Attributes:
-        jobs: that have not ended, at once.
-        requests_per_second: on average; twice as many in a burst.
-        streams: watches, fronts and extractions open at once.
-    """
-
-    jobs: int = Field(default=20, ge=0)
-    requests_per_second: float = Field(default=200.0, gt=0, allow_inf_nan=False)
-    streams: int = Field(default=64, ge=0)
-
-
-class Identity(_Frozen):
-    """Whose token a call came with.
-
-    Attributes:
-        name: what the token was made for; unique.
-    """
-
-    name: str = Field(pattern=r"^[\w.@-]{1,64}$")
-    role: Role
-    limits: Limits = Limits()
-
-
-ANYONE = Identity(name="anyone", role=Role.ADMIN, limits=Limits(requests_per_second=10_000, streams=1_000))
-"""Who calls where the service has no tokens: it listens on loopback only."""
 
 
 class _Entry(Identity):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class _Document(_Frozen):
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     tokens: tuple[_Entry, ...] = ()
-
-
-def authorization(token: str) -> str:
-    """How a token is shown: the ``authorization`` metadata of a call.
-
-    Raises:
-        InvalidSpec: it has characters that no token has, and that no call can carry.
-    """
-    if not (token.isascii() and token.isprintable()):
-        raise InvalidSpec(
-            [Problem("token", "it has other characters than a token; accepted: as nas token add printed it")]
-        )
-    return f"{SCHEME}{token}"
 
 
 class Tokens:
@@ -128,6 +70,13 @@ class Tokens:
         if found is None:
             raise Unauthenticated("the token is not known to this service")
         return found
+
+    def admits_worker(self, authorization: str) -> bool:
+        """Whether who shows this may connect a device: it is a worker's token, or an admin's."""
+        try:
+            return self.identify(authorization).role in (Role.WORKER, Role.ADMIN)
+        except Unauthenticated:
+            return False
 
     def identities(self) -> list[Identity]:
         """Everyone with a token, by name."""

@@ -1,0 +1,1 @@
+"""The client's side: a service elsewhere, asked over gRPC."""

@@ -1,0 +1,72 @@
+"""Who asks: a role, a name and limits; and how a bearer token is shown with a call."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nas.errors import InvalidSpec
+from searchspaces.errors import Problem
+
+__all__ = ["ANYONE", "SCHEME", "Identity", "Limits", "Role", "authorization"]
+
+SCHEME = "Bearer "
+
+
+class Role(StrEnum):
+    """What a token is for."""
+
+    USER = "user"
+    """Submits jobs, reads fronts, extracts models."""
+    WORKER = "worker"
+    """Connects a device."""
+    ADMIN = "admin"
+    """Everything, without limits on jobs."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(_Frozen):
+    """How much one token may ask for.
+
+    Attributes:
+        jobs: that have not ended, at once.
+        requests_per_second: on average; twice as many in a burst.
+        streams: watches, fronts and extractions open at once.
+    """
+
+    jobs: int = Field(default=20, ge=0)
+    requests_per_second: float = Field(default=200.0, gt=0, allow_inf_nan=False)
+    streams: int = Field(default=64, ge=0)
+
+
+class Identity(_Frozen):
+    """Whose token a call came with.
+
+    Attributes:
+        name: what the token was made for; unique.
+    """
+
+    name: str = Field(pattern=r"^[\w.@-]{1,64}$")
+    role: Role
+    limits: Limits = Limits()
+
+
+ANYONE = Identity(name="anyone", role=Role.ADMIN, limits=Limits(requests_per_second=10_000, streams=1_000))
+"""Who calls where the service has no tokens: it listens on loopback only."""
+
+
+def authorization(token: str) -> str:
+    """How a token is shown: the ``authorization`` metadata of a call.
+
+    Raises:
+        InvalidSpec: it has characters that no token has, and that no call can carry.
+    """
+    if not (token.isascii() and token.isprintable()):
+        raise InvalidSpec(
+            [Problem("token", "it has other characters than a token; accepted: as nas token add printed it")]
+        )
+    return f"{SCHEME}{token}"

@@ -1,0 +1,1 @@
+"""The running of jobs in this process: on a store of its own, or on one that several services share."""

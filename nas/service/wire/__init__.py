@@ -1,0 +1,1 @@
+"""What both sides of the wire agree on: messages, errors, and folders of files."""
