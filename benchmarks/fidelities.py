@@ -21,7 +21,8 @@ from scipy.stats import spearmanr
 
 from nas.evaluation import Split
 from nas.objective import Objective, Source
-from nas.strategies import Problem, parse_strategy
+from nas.problem import SearchProblem
+from nas.strategies import parse_strategy
 from nas.tasks import make_task
 from searchspaces.costs import CostModel
 from searchspaces.encoding import Population
@@ -78,7 +79,7 @@ def spend(scored: Scored, fidelities: tuple[float, ...], budget: float, seed: in
         Objective("quality", scored.task.metric, source=Source.EVALUATED),
         Objective("macs", "1e6", source=Source.COUNTED),
     )
-    problem = Problem(scored.space, objectives, scored.macs, fidelities=fidelities)
+    problem = SearchProblem(scored.space, objectives, scored.macs, fidelities=fidelities)
     strategy, left, made, found = parse_strategy("default")(problem, seed), budget, 0, []
     while len(rows := strategy.ask(BATCH, left)):
         levels = strategy.levels(rows)

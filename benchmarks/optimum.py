@@ -12,8 +12,8 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import block_diag
 
-from nas.strategies.chains import Chain
-from nas.strategies.constrained import solve
+from nas.exact.chains import Chain
+from nas.exact.solver import solve
 
 KINDS = ("unrelated", "traded", "alike")
 

@@ -16,8 +16,7 @@ import numpy as np
 from nas.bench.tables import read_table
 from nas.errors import InvalidSpec
 from nas.objective import Objective, Source
-from nas.strategies import Problem
-from nas.strategies.strategy import Values
+from nas.problem import SearchProblem, Values
 from searchspaces.encoding import Encoding, Population
 from searchspaces.errors import Problem as Mistake
 
@@ -42,7 +41,7 @@ class BenchProblem:
     """
 
     name: str
-    problem: Problem
+    problem: SearchProblem
     evaluate: Callable[[Population], Values]
     ideal: tuple[float, ...]
     reference: tuple[float, ...]
@@ -136,7 +135,7 @@ def _from_table(path: Path, device: str) -> BenchProblem:
     exact = moocore.filter_dominated(table.values)
     ideal, reference = table.values.min(0), table.values.max(0)
     box = float(np.prod(reference - ideal))
-    problem = Problem(
+    problem = SearchProblem(
         table.encoding, _objectives("perplexity", "perplexity"), lambda rows: table.evaluate(rows)[:, 1:]
     )
     return BenchProblem(
@@ -161,7 +160,7 @@ def _from_module(module: ModuleType, name: str) -> BenchProblem:
         raise ValueError(f"{said} and NADIR {len(module.NADIR)}; accepted: (2, k), k and k")
     return BenchProblem(
         name,
-        Problem(
+        SearchProblem(
             encoding,
             _objectives("loss", "nats", len(module.IDEAL)),
             lambda rows: module.evaluate(rows)[:, 1:],

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nas.bench.tables import PoolEncoding
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
-from nas.strategies.strategy import Values
+from nas.problem import Values
 from predictors.errors import PredictorError
 from predictors.tables.columns import numbers, read_columns
 from predictors.tables.hwgpt import LATENCY, REQUIRED, readable_rows

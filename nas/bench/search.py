@@ -14,7 +14,7 @@ from nas.bench.simulation import Simulation
 from nas.errors import InvalidSpec
 from nas.strategies import parse_strategy
 from nas.strategies.archive import Archive
-from nas.strategies.ledger import PAID
+from nas.strategies.history import PAID
 from searchspaces.errors import Problem as Mistake
 
 __all__ = ["run_search_bench"]
@@ -46,7 +46,7 @@ def run_search_bench(
         batch: candidates asked, and told, at a time.
         noise: standard deviation added to what strategies are told of dear objectives; hypervolume is always
             that of the true values of what was evaluated in full. See `Simulation` for cheaper evaluations.
-        fidelities: what an evaluation may cost, see `nas.strategies.Problem`; budgets count whole ones.
+        fidelities: what an evaluation may cost, see `nas.problem.SearchProblem`; budgets count whole ones.
         failures: probability that an evaluation fails.
         known, use_reference: see `load_problem`.
         on_run: called after each run with the strategy, the seed and its hypervolumes.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.bench.problems import BenchProblem
+from nas.problem import Levels, Values
 from nas.strategies import Strategy
-from nas.strategies.strategy import Levels, Values
 from searchspaces.encoding import Population
 
 __all__ = ["Simulation", "Trace"]

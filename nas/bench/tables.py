@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.strategy import Values
+from nas.problem import Values
 from searchspaces.encoding import Encoding, Population
 
 __all__ = ["PoolEncoding", "Table", "read_table"]

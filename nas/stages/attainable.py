@@ -6,16 +6,16 @@ import numpy as np
 
 from nas.bounds import describe_miss
 from nas.errors import InvalidSpec, NothingMeetsBounds
+from nas.exact.additive import AdditiveModel
+from nas.exact.decomposition import Decomposition
 from nas.job import StageName
 from nas.objective import Source
+from nas.problem import SearchProblem
 from nas.stages.candidates import Candidates
 from nas.stages.plan import Plan
 from nas.stages.search import stored_predictors
 from nas.stages.stage import StageContext
-from nas.strategies import Problem
-from nas.strategies.additive import AdditiveModel
 from nas.strategies.feasibility import Nearest, nearest_to_bounds
-from nas.strategies.positions import Positions
 from searchspaces.encoding import Population
 from searchspaces.errors import Problem as Mistake
 
@@ -39,15 +39,15 @@ def check_counted_bounds(plan: Plan) -> None:
         counts = plan.counts(rows)
         return np.stack([counts[o.name].astype(float) for o in bounded], axis=1)
 
-    problem = Problem(plan.space, tuple(bounded), counted)
+    problem = SearchProblem(plan.space, tuple(bounded), counted)
     nearest = nearest_to_bounds(problem)
     if nearest.violation == 0:
         return
     try:
-        positions = Positions(plan.space)
+        decomposition = Decomposition(plan.space)
     except ValueError:
         return  # too many options of a layer: not found among some thousands, and not to be proved
-    model = AdditiveModel(positions, counted)
+    model = AdditiveModel(decomposition, counted)
     if not model.exact.all() or model.optimum(0, problem.bounds) is not None:
         return  # not found among some thousands, and yet not impossible
     path = f"bounds.{bounded[0].name}" if len(bounded) == 1 else "bounds"
@@ -66,7 +66,7 @@ def check_predicted_bounds(context: StageContext) -> None:
     if not any(o.source is Source.PREDICTED for o in bounded):
         return
     candidates = Candidates(context, stored_predictors(context))
-    problem = Problem(plan.space, tuple(bounded), lambda rows: candidates.known(rows, bounded))
+    problem = SearchProblem(plan.space, tuple(bounded), lambda rows: candidates.known(rows, bounded))
     nearest = nearest_to_bounds(problem)
     if nearest.violation == 0:
         return
@@ -81,5 +81,5 @@ def check_predicted_bounds(context: StageContext) -> None:
     raise NothingMeetsBounds(f"no {said}")
 
 
-def _miss(problem: Problem, nearest: Nearest) -> str:
+def _miss(problem: SearchProblem, nearest: Nearest) -> str:
     return ", ".join(describe_miss(o, nearest.free[o.name]) for o in problem.objectives)

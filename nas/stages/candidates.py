@@ -12,10 +12,10 @@ import numpy as np
 from nas.evaluation import Split
 from nas.job import StageName
 from nas.objective import Objective, Source
+from nas.problem import Levels, SearchProblem
 from nas.stages.stage import EvaluationPool, Known, StageContext
-from nas.strategies import Problem, Strategy, parse_strategy
-from nas.strategies.ledger import PAID
-from nas.strategies.strategy import Levels
+from nas.strategies import Strategy, parse_strategy
+from nas.strategies.history import PAID
 from predictors import Prediction, Predictor
 from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
@@ -36,9 +36,9 @@ class Candidates:
         self.plan = context.plan
         self.predictors = predictors
 
-    def problem(self) -> Problem:
+    def problem(self) -> SearchProblem:
         """As strategies see it."""
-        return Problem(
+        return SearchProblem(
             encoding=self.plan.space,
             objectives=self.plan.objectives,
             known=self.known,

@@ -12,10 +12,13 @@ import numpy as np
 from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import JobFailed, NoSuchPoint, NothingMeetsBounds
 from nas.evaluation import Split
+from nas.exact.additive import Optimum as ModelOptimum
+from nas.exact.decomposition import Decomposition
 from nas.front import Latency, Point
 from nas.job import StageName
 from nas.objective import Objective, Source
 from nas.optimum import Optimum
+from nas.problem import SearchProblem
 from nas.stages.candidates import Candidates
 from nas.stages.controls import measure_between_controls
 from nas.stages.plan import Plan
@@ -24,12 +27,9 @@ from nas.stages.search import stored_predictors, trained_supernet
 from nas.stages.stage import Known, StageContext
 from nas.stages.verify import trusted
 from nas.store.store import Store
-from nas.strategies import Problem
-from nas.strategies.additive import Optimum as ModelOptimum
-from nas.strategies.belief import AdditiveBelief
 from nas.strategies.evolution import EvolutionStrategy
 from nas.strategies.feasibility import nearest_to_bounds
-from nas.strategies.positions import Positions
+from nas.surrogates.additive import AdditiveBelief
 from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 
@@ -85,13 +85,13 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     def known(rows: Population) -> np.ndarray:
         return candidates.known(rows, free)
 
-    problem = Problem(plan.space, (replace(quality, bound=None), *free), known if free else None)
+    problem = SearchProblem(plan.space, (replace(quality, bound=None), *free), known if free else None)
     values = np.concatenate([scores[:, None], known(population)], axis=1)
     try:
-        positions = Positions(plan.space)
+        decomposition = Decomposition(plan.space)
     except ValueError as error:
         raise NoSuchPoint(f"{plan.space.name} is too large for a proof: {error}") from error
-    belief = AdditiveBelief(problem, positions, population, values, plan.spec.seed)
+    belief = AdditiveBelief(problem, decomposition, population, values, plan.spec.seed)
     found = _within(belief, problem, population, plan.space.name)
     predicted = quality.direction.sign * found.values[0]
     for objective in asked:
@@ -134,7 +134,9 @@ def scored(job: Known) -> tuple[Population, np.ndarray]:
     return rows, np.array([values[d] for d in inside])
 
 
-def _within(belief: AdditiveBelief, problem: Problem, evaluated: Population, space: str) -> ModelOptimum:
+def _within(
+    belief: AdditiveBelief, problem: SearchProblem, evaluated: Population, space: str
+) -> ModelOptimum:
     """The model's optimum that meets the bounds by what the model stands for, too: where the model is but the
     nearest sum, and its optimum does not, the best of what an evolution finds."""
     found = belief.model.optimum(0, problem.bounds)
@@ -154,7 +156,7 @@ def _within(belief: AdditiveBelief, problem: Problem, evaluated: Population, spa
     return ModelOptimum(row, values, max(0.0, float(values[0] - least)) / max(abs(values[0]), 1e-300))
 
 
-def _evolved(belief: AdditiveBelief, problem: Problem, seeds: Population) -> Population | None:
+def _evolved(belief: AdditiveBelief, problem: SearchProblem, seeds: Population) -> Population | None:
     """(genes,) the best quality believed of what is within the bounds; None where nothing was found to be."""
     strategy = EvolutionStrategy(replace(problem, known=None, seeds=seeds), seed=0)
     best, row = math.inf, None
@@ -173,12 +175,12 @@ def _evolved(belief: AdditiveBelief, problem: Problem, seeds: Population) -> Pop
     return row
 
 
-def _meets(problem: Problem, row: Population) -> bool:
+def _meets(problem: SearchProblem, row: Population) -> bool:
     """Whether one row is within the bounds of the free objectives."""
     return bool((_free(problem, row)[problem.free] <= problem.bounds[problem.free]).all())
 
 
-def _free(problem: Problem, row: Population) -> np.ndarray:
+def _free(problem: SearchProblem, row: Population) -> np.ndarray:
     """(objectives,) values of the free objectives of one row, NaN of the dear one."""
     blank = np.full((1, len(problem.objectives)), np.nan)
     return problem.refreshed(row[None], blank)[0]

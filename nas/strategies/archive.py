@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nas.strategies.strategy import Problem, Values
+from nas.problem import SearchProblem, Values
 from searchspaces.encoding import Population
 
 __all__ = ["Archive"]
@@ -18,7 +18,7 @@ class Archive:
     Adding costs the size of the front, however many candidates went before.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         self._problem = problem
         self.population: Population = np.empty((0, problem.encoding.genes), np.int64)
         self.values: Values = np.empty((0, len(problem.objectives)))

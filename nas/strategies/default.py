@@ -9,14 +9,15 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.problem import Levels, SearchProblem, Values
 from nas.strategies.dominance import best_first
-from nas.strategies.ledger import Positions
-from nas.strategies.picking import Offers
+from nas.strategies.history import Indices
 from nas.strategies.plain import pack, unpack
-from nas.strategies.recorded import LedgerStrategy
-from nas.strategies.strategy import Levels, Problem, Values, register_strategy
-from nas.strategies.surrogate import Surrogate
+from nas.strategies.recorded import HistoryStrategy
+from nas.strategies.strategy import register_strategy
 from nas.strategies.variation import Variation, mates
+from nas.surrogates.acquisition import Offers
+from nas.surrogates.surrogate import Surrogate
 from searchspaces.encoding import Population
 
 __all__ = ["SurrogateStrategy"]
@@ -32,11 +33,11 @@ WAITING = 64
 
 
 @register_strategy("default")
-class SurrogateStrategy(LedgerStrategy):
+class SurrogateStrategy(HistoryStrategy):
     """Bayesian optimisation of the front, where only some objectives are dear.
 
     An inner evolution on what the surrogate believes, optimistically, gives a pool of candidates. From it a
-    batch is picked by expected hypervolume improvement (`nas.strategies.picking`).
+    batch is picked by expected hypervolume improvement (`nas.surrogates.acquisition`).
 
     Where evaluations may be cheaper than whole ones, the next one is that which is expected to improve most,
     for what it costs, on the front that is believed in: of a new candidate or of one evaluated before, at any
@@ -54,7 +55,7 @@ class SurrogateStrategy(LedgerStrategy):
 
     def __init__(
         self,
-        problem: Problem,
+        problem: SearchProblem,
         seed: int = 0,
         initial: int = 16,
         pool: int = 200,
@@ -71,37 +72,37 @@ class SurrogateStrategy(LedgerStrategy):
 
     def _offer(self, n: int, left: float) -> tuple[Population, Levels]:
         positions, levels = self._usable()
-        if self.ledger.taken < self._initial or len(positions) < min(self._initial, 4):
+        if self.history.taken < self._initial or len(positions) < min(self._initial, 4):
             return self._start(n)
-        population = self.ledger.rows(positions)
-        values = self.ledger.values_at(positions, levels)
+        population = self.history.rows(positions)
+        values = self.history.values_at(positions, levels)
         values = self.problem.minimised(self.problem.refreshed(population, values))
         best = best_first(values, self.problem.violation(values), LARGEST)
         self._learn_from(positions[best])
         self._pool = self._search(population[best[: self._size]])
-        whole = levels == self.ledger.full
-        screened = best[self.ledger.asked(population[best]) == levels[best]]
+        whole = levels == self.history.full
+        screened = best[self.history.asked(population[best]) == levels[best]]
         screened = screened[~whole[screened]][: self._size]
         return self._pick(positions[screened], levels[screened], values[whole], n, left)
 
-    def _usable(self) -> tuple[Positions, Levels]:
-        """Positions of candidates whose dearest evaluation gave finite values, and its level."""
-        positions, levels = self.ledger.highest
-        usable = np.isfinite(self.ledger.values_at(positions, levels)).all(1)
+    def _usable(self) -> tuple[Indices, Levels]:
+        """Indices of candidates whose dearest evaluation gave finite values, and its level."""
+        positions, levels = self.history.highest
+        usable = np.isfinite(self.history.values_at(positions, levels)).all(1)
         return positions[usable], levels[usable]
 
-    def _learn_from(self, candidates: Positions) -> None:
+    def _learn_from(self, candidates: Indices) -> None:
         """Fit the surrogate to all that was told of these candidates."""
-        positions, levels = self.ledger.heard
-        values = self.ledger.values_at(positions, levels)
+        positions, levels = self.history.heard
+        values = self.history.values_at(positions, levels)
         taught = np.isin(positions, candidates) & np.isfinite(values).all(1)
         positions, levels, values = positions[taught], levels[taught], values[taught]
-        population = self.ledger.rows(positions)
+        population = self.history.rows(positions)
         # The parameters are learned again once there is a quarter more to learn from.
-        learn = len(self.ledger) >= 1.25 * self._taught
+        learn = len(self.history) >= 1.25 * self._taught
         values = self.problem.refreshed(population, values)
         self._surrogate.fit(population, values, learn, positions, levels)
-        self._taught = len(self.ledger) if learn else self._taught
+        self._taught = len(self.history) if learn else self._taught
 
     def _start(self, n: int) -> tuple[Population, Levels]:
         """Random candidates, of which those that meet the free objectives' bounds come first; every fourth is
@@ -109,14 +110,14 @@ class SurrogateStrategy(LedgerStrategy):
         rows = self.problem.encoding.sample(n if not self.problem.free else DRAWS * n, self.rng)
         values = self.problem.refreshed(rows, np.zeros((len(rows), len(self.problem.objectives))))
         violation = self.problem.violation(self.problem.minimised(values), self.problem.free)
-        whole = (self.ledger.taken + np.arange(len(rows))) % 4 == 0
-        return rows[np.argsort(violation, kind="stable")], np.where(whole, self.ledger.full, 0)
+        whole = (self.history.taken + np.arange(len(rows))) % 4 == 0
+        return rows[np.argsort(violation, kind="stable")], np.where(whole, self.history.full, 0)
 
     def _search(self, elite: Population) -> Population:
         """(pool, genes) the inner evolution's survivors, best first by what is believed."""
         everything = self.problem.encoding.enumerate(ENUMERABLE)
         if everything is not None:
-            return self._survivors(self.ledger.fresh(everything))[0]
+            return self._survivors(self.history.fresh(everything))[0]
         start = [elite, self._pool, self.problem.encoding.sample(self._size, self.rng)]
         parents, believed = self._survivors(np.concatenate(start))
         for _ in range(self._generations):
@@ -138,7 +139,7 @@ class SurrogateStrategy(LedgerStrategy):
         return rows[order], values[order]
 
     def _pick(
-        self, screened: Positions, levels: Levels, told: Values, n: int, left: float
+        self, screened: Indices, levels: Levels, told: Values, n: int, left: float
     ) -> tuple[Population, Levels]:
         """(≤ n, genes) candidates of the pool, or of those screened at these levels, and at which to evaluate
         them.
@@ -146,29 +147,29 @@ class SurrogateStrategy(LedgerStrategy):
         Args:
             told: (k, objectives) minimised values of whole evaluations.
         """
-        fresh = self.ledger.fresh(self._pool)
-        pool = np.concatenate([fresh, self.ledger.rows(screened)])
+        fresh = self.history.fresh(self._pool)
+        pool = np.concatenate([fresh, self.history.rows(screened)])
         levels = np.concatenate([np.full(len(fresh), -1), levels])
         free = self.problem.violation(self._surrogate.predict(pool, 0.0), self.problem.free)
         if not (free == 0).any():
             # Only what is evaluated in full is ever reported; a glance would tell nothing of the bounds.
             order = np.argsort(free, kind="stable")[:n]
-            return pool[order], np.full(len(order), self.ledger.full)
+            return pool[order], np.full(len(order), self.history.full)
         pool, levels = pool[free == 0], levels[free == 0]
-        waiting = self.ledger.pending[-WAITING:]
+        waiting = self.history.pending[-WAITING:]
         rows = np.concatenate([waiting, pool])
         mean, beliefs = self._surrogate.posterior(rows, self._observed(rows))
         costs = np.array(self.problem.fidelities)
-        offers = Offers(rows, self.ledger.asked(waiting), levels, mean, beliefs, self.problem.dear, costs)
+        offers = Offers(rows, self.history.asked(waiting), levels, mean, beliefs, self.problem.dear, costs)
         believed = np.concatenate([told, mean[len(waiting) :][levels >= 0]])
         if self._is_over_soon(believed, len(told), n, left):
-            return offers.pick(n, *self._attained(told, mean), least=self.ledger.full)
+            return offers.pick(n, *self._attained(told, mean), least=self.history.full)
         return offers.pick(n, *self._attained(believed, mean))
 
-    def _observed(self, rows: Population) -> Positions:
-        """Positions of the rows of which something was told, -1 of the others."""
-        positions = self.ledger.find(rows)
-        return np.where(np.isin(positions, self.ledger.highest[0]), positions, -1)
+    def _observed(self, rows: Population) -> Indices:
+        """Indices of the rows of which something was told, -1 of the others."""
+        positions = self.history.find(rows)
+        return np.where(np.isin(positions, self.history.highest[0]), positions, -1)
 
     def _is_over_soon(self, believed: Values, whole: int, n: int, left: float) -> bool:
         """Whether what is left will be needed to evaluate in full what is believed to be on the front."""

@@ -9,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.problem import SearchProblem, Values
 from nas.strategies.dominance import best_first
 from nas.strategies.recorded import RecordedStrategy
-from nas.strategies.strategy import Problem, Values, register_strategy
+from nas.strategies.strategy import register_strategy
 from nas.strategies.variation import Variation, mates
 from searchspaces.encoding import Population
 
@@ -32,7 +33,7 @@ class EvolutionStrategy(RecordedStrategy):
             from 20: few evaluations want a small, eager population, many a wide one.
     """
 
-    def __init__(self, problem: Problem, seed: int = 0, population: int | None = None) -> None:
+    def __init__(self, problem: SearchProblem, seed: int = 0, population: int | None = None) -> None:
         super().__init__(problem, seed)
         self._fixed = population
         self._variation = Variation(problem.encoding)
@@ -41,20 +42,20 @@ class EvolutionStrategy(RecordedStrategy):
     @property
     def population_size(self) -> int:
         """Parents that survive now."""
-        return self._fixed or max(SMALLEST, math.isqrt(len(self.ledger)))
+        return self._fixed or max(SMALLEST, math.isqrt(len(self.history)))
 
     def parents_values(self) -> Values:
         """(parents, objectives) what was told of the present parents, the best first."""
-        return self.ledger.values_at(self._parents)
+        return self.history.values_at(self._parents)
 
     def _propose(self, n: int) -> Population:
-        if self.ledger.taken < self.population_size or not len(self._parents):
+        if self.history.taken < self.population_size or not len(self._parents):
             return self.problem.encoding.sample(n, self.rng)
         if self.problem.known is not None:
             self._survive(self._parents)  # their known values may have changed
-        parents = self.ledger.rows(self._parents)
+        parents = self.history.rows(self._parents)
         # A third more than asked makes up for children that are there already.
-        pairs = mates(self.ledger.values_at(self._parents), n + n // 3 + 1, self.rng)
+        pairs = mates(self.history.values_at(self._parents), n + n // 3 + 1, self.rng)
         return self._variation.children(parents, pairs, self.rng)
 
     def _learn(self, positions: NDArray[np.int64]) -> None:
@@ -62,10 +63,10 @@ class EvolutionStrategy(RecordedStrategy):
         self._survive(np.concatenate([parents, positions]))
 
     def _survive(self, positions: NDArray[np.int64]) -> None:
-        """Keep the best of the candidates at these positions of the ledger as parents, best first."""
-        values = self.ledger.values_at(positions)
+        """Keep the best of the candidates at these positions of the history as parents, best first."""
+        values = self.history.values_at(positions)
         if self.problem.known is not None:
-            values = self.problem.refreshed(self.ledger.rows(positions), values)
+            values = self.problem.refreshed(self.history.rows(positions), values)
         smaller = self.problem.minimised(values)
         order = best_first(smaller, self.problem.violation(smaller), self.population_size)
         self._parents = positions[order]

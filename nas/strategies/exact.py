@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.strategies.belief import AdditiveBelief
-from nas.strategies.positions import Positions
+from nas.exact.decomposition import Decomposition
+from nas.problem import SearchProblem
 from nas.strategies.recorded import RecordedStrategy
-from nas.strategies.strategy import Problem, register_strategy
+from nas.strategies.strategy import register_strategy
 from nas.strategies.variation import Variation
+from nas.surrogates.additive import AdditiveBelief
 from searchspaces.encoding import Encoding, Population
 
 __all__ = ["ExactStrategy"]
@@ -30,25 +31,25 @@ class ExactStrategy(RecordedStrategy):
         ValueError: the space has too many settings of global genes, or options of a layer, to enumerate.
     """
 
-    def __init__(self, problem: Problem, seed: int = 0) -> None:
+    def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
         super().__init__(problem, seed)
         self._variation = Variation(problem.encoding, crossover=0.0)
-        self._positions = Positions(problem.encoding)
+        self._decomposition = Decomposition(problem.encoding)
 
     @classmethod
     def check(cls, encoding: Encoding) -> None:
         """See `Strategy.check`."""
         try:
-            Positions(encoding)
+            Decomposition(encoding)
         except ValueError as error:
             raise ValueError(f"strategy 'exact' enumerates, and this space has {error}") from error
 
     def _propose(self, n: int) -> Population:
-        population, values = self.ledger.population, self.ledger.values
+        population, values = self.history.population, self.history.values
         usable = np.isfinite(values).all(1)
-        if self.ledger.taken < START or usable.sum() < 2:
+        if self.history.taken < START or usable.sum() < 2:
             return self.problem.encoding.sample(n, self.rng)
-        belief = AdditiveBelief(self.problem, self._positions, population, values, self.seed)
+        belief = AdditiveBelief(self.problem, self._decomposition, population, values, self.seed)
         smaller = self.problem.minimised(self.problem.refreshed(population[usable], values[usable]))
         least, most = smaller.min(0), smaller.max(0)
         optima = []

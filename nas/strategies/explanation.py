@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.problem import SearchProblem, Values
 from nas.strategies.archive import Archive
-from nas.strategies.strategy import Problem, Values
-from nas.strategies.surrogate import Surrogate
+from nas.surrogates.surrogate import Surrogate
 from searchspaces.encoding import Population
 
 __all__ = ["explain"]
@@ -20,7 +20,7 @@ LARGEST = 600
 """Evaluations that the surrogate learns from."""
 
 
-def explain(problem: Problem, population: Population, values: Values, seed: int = 0) -> dict[str, Any]:
+def explain(problem: SearchProblem, population: Population, values: Values, seed: int = 0) -> dict[str, Any]:
     """Explain evaluated candidates, as plain JSON data.
 
     Importance is by permutation (Breiman, 2001): how much an objective, as the surrogate believes it or as
@@ -56,7 +56,7 @@ def explain(problem: Problem, population: Population, values: Values, seed: int 
 
 
 def _importance(
-    problem: Problem,
+    problem: SearchProblem,
     population: Population,
     values: Values,
     front: Population,
@@ -95,7 +95,7 @@ def _kinds(names: tuple[str, ...]) -> dict[str, list[int]]:
     return kinds
 
 
-def _shared(problem: Problem, front: Population, anywhere: Population) -> list[dict[str, Any]]:
+def _shared(problem: SearchProblem, front: Population, anywhere: Population) -> list[dict[str, Any]]:
     found = []
     for column, name in enumerate(problem.encoding.names):
         here, elsewhere = (_shares(rows, column, problem) for rows in (front, anywhere))
@@ -107,7 +107,7 @@ def _shared(problem: Problem, front: Population, anywhere: Population) -> list[d
     return sorted(found, key=lambda item: item["elsewhere"] - item["on_front"])
 
 
-def _shares(population: Population, column: int, problem: Problem) -> NDArray[np.float64]:
+def _shares(population: Population, column: int, problem: SearchProblem) -> NDArray[np.float64]:
     """(options,) share of the candidates that have the gene, in a layer that is there, at each option."""
     encoding = problem.encoding
     layer = np.flatnonzero((encoding.layer_genes == column).any(axis=1))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.problem import SearchProblem, Values
 from nas.strategies.evolution import EvolutionStrategy
-from nas.strategies.strategy import Problem, Values
 from searchspaces.encoding import Population
 
 __all__ = ["Nearest", "nearest_to_bounds"]
@@ -31,7 +31,7 @@ class Nearest:
     violation: float
 
 
-def nearest_to_bounds(problem: Problem, seed: int = 0, candidates: int = 20_000) -> Nearest:
+def nearest_to_bounds(problem: SearchProblem, seed: int = 0, candidates: int = 20_000) -> Nearest:
     """Search the free objectives alone for a candidate within their bounds; the first such ends it.
 
     With a violation above 0, nothing within the bounds was found among `candidates`: no proof, but

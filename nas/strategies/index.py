@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["ABSENT", "KeyIndex"]
 
 Keys = NDArray[np.int64]
-Positions = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 ABSENT = -1
 """The number of a key that is not there."""
@@ -29,7 +29,7 @@ class KeyIndex:
     def __len__(self) -> int:
         return self._count
 
-    def find(self, keys: Keys) -> Positions:
+    def find(self, keys: Keys) -> Indices:
         """(n,) the number of each key; `ABSENT` where it has none."""
         slot = self._first_slots(keys)
         found = self._slots.take(slot)
@@ -53,7 +53,7 @@ class KeyIndex:
             start = 0
         self._place(np.arange(start, self._count))
 
-    def _place(self, numbers: Positions) -> None:
+    def _place(self, numbers: Indices) -> None:
         slot = self._first_slots(self._keys[numbers])
         while len(numbers):
             free = np.flatnonzero(self._slots.take(slot) == ABSENT)

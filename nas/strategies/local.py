@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.problem import SearchProblem
 from nas.strategies.archive import Archive
 from nas.strategies.recorded import RecordedStrategy
-from nas.strategies.strategy import Problem, register_strategy
+from nas.strategies.strategy import register_strategy
 from nas.strategies.variation import Variation
 from searchspaces.encoding import Population
 
@@ -20,15 +21,15 @@ START = 10
 class LocalSearchStrategy(RecordedStrategy):
     """Neighbours of the front: one gene changed, or one layer moved, of a random member."""
 
-    def __init__(self, problem: Problem, seed: int = 0) -> None:
+    def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
         super().__init__(problem, seed)
         self._variation = Variation(problem.encoding, crossover=0.0, structural=0.3, mutations=1.0)
 
     def _propose(self, n: int) -> Population:
-        population, values = self.ledger.population, self.ledger.values
+        population, values = self.history.population, self.history.values
         front = Archive(self.problem)
         front.add(population, self.problem.refreshed(population, values))
-        if self.ledger.taken < START or not len(front):
+        if self.history.taken < START or not len(front):
             return self.problem.encoding.sample(n, self.rng)
         # Many steps lead to where the search has been.
         chosen: NDArray[np.int64] = self.rng.integers(0, len(front), 4 * n)

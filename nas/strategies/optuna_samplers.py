@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.problem import SearchProblem
 from nas.strategies.recorded import RecordedStrategy
-from nas.strategies.strategy import Problem, register_strategy
+from nas.strategies.strategy import register_strategy
 from searchspaces.encoding import Population
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class OptunaStrategy(RecordedStrategy):
     everything else that it knows stands in the study's trials, so that the state is plain data.
     """
 
-    def __init__(self, problem: Problem, seed: int = 0) -> None:
+    def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
         super().__init__(problem, seed)
         import optuna
 
@@ -66,7 +67,7 @@ class OptunaStrategy(RecordedStrategy):
             trial = self._study.ask(self._distributions)
             row = self.problem.encoding.canonical([self._codes(trial.params)])
             key = row.tobytes()
-            if key not in rows and len(self.ledger.fresh(row)):
+            if key not in rows and len(self.history.fresh(row)):
                 rows[key] = row[0].tolist()
                 self._numbers[key] = trial.number
             else:
@@ -88,7 +89,7 @@ class OptunaStrategy(RecordedStrategy):
         optuna = self._optuna
         # Entering and answering trials draws nothing: a sampler without a model keeps it cheap.
         self._study.sampler = optuna.samplers.RandomSampler(seed=0)
-        population, values = self.ledger.rows(positions), self.ledger.values_at(positions)
+        population, values = self.history.rows(positions), self.history.values_at(positions)
         smaller = self.problem.minimised(values)
         for row, told in zip(population, smaller, strict=True):
             key = row.tobytes()

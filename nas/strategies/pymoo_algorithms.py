@@ -9,8 +9,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.problem import SearchProblem
 from nas.strategies.recorded import RecordedStrategy
-from nas.strategies.strategy import Problem, register_strategy
+from nas.strategies.strategy import register_strategy
 from searchspaces.encoding import Population
 
 __all__ = ["PymooStrategy"]
@@ -28,7 +29,7 @@ class PymooStrategy(RecordedStrategy):
 
     package = "pymoo"
 
-    def __init__(self, problem: Problem, seed: int = 0) -> None:
+    def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
         super().__init__(problem, seed)
         from pymoo.core.population import Population as Individuals
         from pymoo.core.problem import Problem as PymooProblem
@@ -57,7 +58,7 @@ class PymooStrategy(RecordedStrategy):
         """pymoo's algorithm, with SIZE parents."""
 
     def _propose(self, n: int) -> Population:
-        if self.ledger.taken < SIZE or len(self._parents) < 2:
+        if self.history.taken < SIZE or len(self._parents) < 2:
             return self.problem.encoding.sample(n, self.rng)
         # Survival once more, since the tournament goes by the ranks that it leaves.
         parents = self._surviving(self._parents)
@@ -71,15 +72,15 @@ class PymooStrategy(RecordedStrategy):
 
     def _learn(self, positions: NDArray[np.int64]) -> None:
         candidates = np.union1d(self._parents, positions)
-        candidates = candidates[np.isfinite(self.ledger.values_at(candidates)).all(1)]
+        candidates = candidates[np.isfinite(self.history.values_at(candidates)).all(1)]
         if len(candidates):
             self._parents = np.sort(self._surviving(candidates).get("position").astype(np.int64))
 
     def _surviving(self, positions: NDArray[np.int64]) -> Any:
-        """pymoo's population of the survivors among told candidates at these positions of the ledger."""
-        smaller = self.problem.minimised(self.ledger.values_at(positions))
+        """pymoo's population of the survivors among told candidates at these positions of the history."""
+        smaller = self.problem.minimised(self.history.values_at(positions))
         individuals = self._individuals.new(
-            X=self.ledger.rows(positions).astype(float),
+            X=self.history.rows(positions).astype(float),
             F=smaller,
             G=smaller[:, self._bounded] - self.problem.bounds[self._bounded],
             position=positions,

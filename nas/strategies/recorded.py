@@ -10,27 +10,28 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nas.strategies.ledger import PAID, Ledger
+from nas.problem import Levels, SearchProblem
+from nas.strategies.history import PAID, History
 from nas.strategies.plain import generator_from, generator_state
-from nas.strategies.strategy import Levels, Problem, Strategy
+from nas.strategies.strategy import Strategy
 from searchspaces.encoding import Population
 
-__all__ = ["LedgerStrategy", "RecordedStrategy"]
+__all__ = ["HistoryStrategy", "RecordedStrategy"]
 
 ENUMERABLE = 200_000
 """Spaces of at most this many codes are enumerated when random draws find nothing new."""
 
 
-class LedgerStrategy(Strategy):
-    """Keeps a ledger of candidates and one random generator; a subclass offers.
+class HistoryStrategy(Strategy):
+    """Keeps a history of candidates and one random generator; a subclass offers.
 
     Of whatever `_offer` returns, what is open and can be paid is asked, topped up by random candidates;
     `ask` gives fewer than asked exactly where no candidate is left, or too little to pay for one.
     """
 
-    def __init__(self, problem: Problem, seed: int = 0) -> None:
+    def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
         super().__init__(problem, seed)
-        self.ledger = Ledger(problem.encoding, len(problem.objectives), problem.fidelities)
+        self.history = History(problem.encoding, len(problem.objectives), problem.fidelities)
         self.rng = np.random.Generator(np.random.PCG64(seed))
 
     @abstractmethod
@@ -45,12 +46,12 @@ class LedgerStrategy(Strategy):
         """See `Strategy.ask`."""
         chosen = self._empty()
         if self.problem.seeds is not None:
-            chosen = self.ledger.claim(self.problem.seeds, n, left)
-        left -= self.ledger.cost(chosen)
+            chosen = self.history.claim(self.problem.seeds, n, left)
+        left -= self.history.cost(chosen)
         if len(chosen) < n and left > PAID:
             offered, levels = self._offer(n - len(chosen), left)
-            taken = self.ledger.claim(offered, n - len(chosen), left, levels)
-            left -= self.ledger.cost(taken)
+            taken = self.history.claim(offered, n - len(chosen), left, levels)
+            left -= self.history.cost(taken)
             chosen = np.concatenate([chosen, taken])
         if len(chosen) < n and left > PAID:
             chosen = np.concatenate([chosen, self._unexplored(n - len(chosen), left)])
@@ -58,7 +59,7 @@ class LedgerStrategy(Strategy):
 
     def levels(self, population: Population) -> Levels:
         """See `Strategy.levels`."""
-        return self.ledger.asked(population)
+        return self.history.asked(population)
 
     def tell(self, population: ArrayLike, values: ArrayLike, levels: Levels | None = None) -> None:
         """See `Strategy.tell`.
@@ -76,8 +77,8 @@ class LedgerStrategy(Strategy):
                 f"population {rows.shape} and values {told.shape}; accepted: "
                 f"(n, {self.problem.encoding.genes}) and (n, {len(self.problem.objectives)})"
             )
-        positions = self.ledger.tell(rows, told, levels)
-        self._learn(positions if levels is None else positions[levels == self.ledger.full])
+        positions = self.history.tell(rows, told, levels)
+        self._learn(positions if levels is None else positions[levels == self.history.full])
 
     def state(self) -> dict[str, Any]:
         """See `Strategy.state`."""
@@ -85,11 +86,11 @@ class LedgerStrategy(Strategy):
 
     def news(self) -> dict[str, Any]:
         """See `Strategy.news`."""
-        return self.ledger.news()
+        return self.history.news()
 
     def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
-        self.ledger.restore(news)
+        self.history.restore(news)
         self.rng = generator_from(state["rng"])
         return self
 
@@ -103,29 +104,29 @@ class LedgerStrategy(Strategy):
         for _ in range(8):
             missing = n - len(found)
             rows = encoding.sample(max(2 * missing, 64), self.rng)
-            found = np.concatenate([found, self.ledger.claim(rows, missing, left - len(found))])
+            found = np.concatenate([found, self.history.claim(rows, missing, left - len(found))])
             if len(found) == n or left - len(found) < 1.0 - PAID:
                 return found
         # Random draws hit taken rows only: what is left is sought systematically.
         everything = encoding.enumerate(ENUMERABLE)
         rows = self._neighbours() if everything is None else everything
         rows = rows[self.rng.permutation(len(rows))]
-        return np.concatenate([found, self.ledger.claim(rows, n - len(found), left - len(found))])
+        return np.concatenate([found, self.history.claim(rows, n - len(found), left - len(found))])
 
     def _neighbours(self) -> Population:
         """Every row that differs in one gene's option from a taken row. Where all of them are taken, so is
         all of a space in which any model is reached from any other by changing genes one by one."""
-        taken = np.concatenate([self.ledger.population, self.ledger.pending])
+        taken = np.concatenate([self.history.population, self.history.pending])
         changed = []
         for gene, cardinality in enumerate(self.problem.encoding.cardinalities.tolist()):
             for option in range(cardinality):
                 rows = taken.copy()
                 rows[:, gene] = option
-                changed.append(self.ledger.fresh(self.problem.encoding.canonical(rows)))
+                changed.append(self.history.fresh(self.problem.encoding.canonical(rows)))
         return np.concatenate([self._empty(), *changed])
 
 
-class RecordedStrategy(LedgerStrategy):
+class RecordedStrategy(HistoryStrategy):
     """Asks for whole evaluations alone; a subclass proposes candidates."""
 
     @abstractmethod
@@ -134,4 +135,4 @@ class RecordedStrategy(LedgerStrategy):
 
     def _offer(self, n: int, left: float) -> tuple[Population, Levels]:
         proposed = self._propose(n)
-        return proposed, np.full(len(proposed), self.ledger.full)
+        return proposed, np.full(len(proposed), self.history.full)

@@ -134,10 +134,10 @@ class Impatient(SurrogateStrategy):
     """Asks for the whole of what it has asked for a share of, before it hears of that."""
 
     def ask(self, n: int, left: float = math.inf) -> Population:
-        if len(self.ledger.pending):
-            return self.ledger.claim(self.ledger.pending, n, left)
+        if len(self.history.pending):
+            return self.history.claim(self.history.pending, n, left)
         rows = self.problem.encoding.sample(n // 2, self.rng)
-        return self.ledger.claim(rows, n, left, np.zeros(len(rows), np.int64))
+        return self.history.claim(rows, n, left, np.zeros(len(rows), np.int64))
 
 
 def test_one_candidate_may_be_out_at_two_fidelities(store, home, monkeypatch):

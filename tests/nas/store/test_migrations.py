@@ -21,7 +21,7 @@ from nas.store import open_store
 from nas.store.address import url_of
 from nas.store.migrate import migrate, revisions
 from nas.store.tables import Base
-from nas.strategies.ledger import Ledger
+from nas.strategies.history import History
 from searchspaces.encoding import Encoding
 
 REVISIONS = Path(__file__).parent / "revisions"
@@ -56,11 +56,11 @@ def test_data_of_every_revision_is_read_after_the_upgrade(empty_address: str, re
         assert (event.sequence, event.kind, event.message) == (1, EventKind.NOTE, "begun")
         assert store.state(job.id, "search") == {"told": 3}
         assert store.state(job.id, "verify-1")["strategy"] == {"pool": []}
-        ledger = Ledger(Encoding([3, 3], ["a", "b"]), 1)
-        ledger.restore(store.journal(job.id, "verify-1"))
-        assert ledger.population.tolist() == [[1, 2], [2, 0]]
-        assert ledger.values.tolist() == [[0.5], [0.25]]
-        assert ledger.pending.tolist() == [[0, 1]]
+        history = History(Encoding([3, 3], ["a", "b"]), 1)
+        history.restore(store.journal(job.id, "verify-1"))
+        assert history.population.tolist() == [[1, 2], [2, 0]]
+        assert history.values.tolist() == [[0.5], [0.25]]
+        assert history.pending.tolist() == [[0, 1]]
         (measurement,) = store.measurements(examples.TARGET)
         assert replace(measurement, measured_at=0.0) == examples.measurement("a")
         (evaluation,) = store.evaluations("net", Split.VALIDATION)

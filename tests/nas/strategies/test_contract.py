@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from nas.objective import Direction, Objective, Source
-from nas.strategies import Problem, Strategy, parse_strategy, strategies
+from nas.problem import SearchProblem
+from nas.strategies import Strategy, parse_strategy, strategies
 from searchspaces.encoding import Encoding, Population
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:optuna", "ignore:NSGAIIISampler is experimental")
@@ -73,12 +74,12 @@ def values_of(population: Population) -> np.ndarray:
     return np.stack([quality, cost], 1)
 
 
-def problem(encoding: Encoding | None = None, **changes: object) -> Problem:
+def problem(encoding: Encoding | None = None, **changes: object) -> SearchProblem:
     fields: dict = {"encoding": encoding or layered(), "objectives": (QUALITY, LATENCY), "known": latency}
-    return Problem(**(fields | changes))
+    return SearchProblem(**(fields | changes))
 
 
-def make(name: str, of: Problem, seed: int = 0) -> Strategy:
+def make(name: str, of: SearchProblem, seed: int = 0) -> Strategy:
     return parse_strategy(name)(of, seed)
 
 
@@ -255,7 +256,7 @@ def test_any_number_of_objectives(name, columns):
         return np.concatenate([values_of(rows), (rows % 2).sum(1, keepdims=True)], axis=1)[:, columns]
 
     free = [c for c in columns if c > 0]
-    of = Problem(
+    of = SearchProblem(
         layered(),
         tuple(objectives[c] for c in columns),
         known=(lambda rows: three(rows)[:, [columns.index(c) for c in free]]) if free else None,

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from nas.objective import Objective, Source
-from nas.strategies import Problem, parse_strategy
+from nas.problem import SearchProblem
+from nas.strategies import parse_strategy
 from nas.strategies.archive import Archive
 from searchspaces.encoding import Encoding, Population
 
@@ -22,13 +23,13 @@ def evaluate(rows: Population) -> np.ndarray:
     return np.stack([20.0 / (1.0 + rows @ worth), cost(rows)], 1)
 
 
-def problem(bound: float | None = None) -> Problem:
+def problem(bound: float | None = None) -> SearchProblem:
     objectives = (
         Objective("quality", "nats", source=Source.EVALUATED),
         Objective("latency_ms", "ms", source=Source.PREDICTED, bound=bound),
     )
     encoding = Encoding([4] * 12, [f"gene_{i}" for i in range(12)])
-    return Problem(encoding, objectives, lambda rows: cost(rows)[:, None])
+    return SearchProblem(encoding, objectives, lambda rows: cost(rows)[:, None])
 
 
 def test_spends_no_evaluation_outside_a_free_bound():
@@ -53,7 +54,7 @@ def test_a_refitted_predictor_is_heard():
     """Latencies turn out to be a third of what was predicted: candidates change at once."""
     factor = [1.0]
     bounded = problem(bound=8.0)
-    told = Problem(bounded.encoding, bounded.objectives, lambda rows: factor[0] * cost(rows)[:, None])
+    told = SearchProblem(bounded.encoding, bounded.objectives, lambda rows: factor[0] * cost(rows)[:, None])
     strategy = parse_strategy("default")(told, 0)
     for _ in range(4):
         rows = strategy.ask(8)
@@ -108,7 +109,7 @@ def test_ends_with_whole_evaluations_of_the_front_it_believes_in():
 
 def test_finds_the_whole_front_of_a_small_space():
     encoding = Encoding([3] * 5, list("abcde"))
-    small = Problem(encoding, problem().objectives, lambda rows: cost(rows)[:, None])
+    small = SearchProblem(encoding, problem().objectives, lambda rows: cost(rows)[:, None])
     strategy = parse_strategy("default")(small, 0)
     found, best = Archive(small), Archive(small)
     everything = encoding.enumerate(1000)

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from nas.objective import Objective, Source
-from nas.strategies import Problem
+from nas.problem import SearchProblem
 from nas.strategies.explanation import explain
 from searchspaces.encoding import Encoding, Population
 
 
-def problem() -> Problem:
+def problem() -> SearchProblem:
     names = ["depth", *(f"{gene}_{i}" for i in range(3) for gene in ("mixer", "ratio"))]
     encoding = Encoding([3] + [4, 3] * 3, names, 1 + np.arange(6).reshape(3, 2))
     objectives = (
         Objective("quality", "nats", source=Source.EVALUATED),
         Objective("latency_ms", "ms", source=Source.PREDICTED),
     )
-    return Problem(encoding, objectives, lambda rows: evaluate(rows)[:, 1:])
+    return SearchProblem(encoding, objectives, lambda rows: evaluate(rows)[:, 1:])
 
 
 def evaluate(rows: Population) -> np.ndarray:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from nas.objective import Objective, Source
-from nas.strategies import Problem
+from nas.problem import SearchProblem
 from nas.strategies.feasibility import nearest_to_bounds
 from searchspaces.encoding import Encoding, Population
 
 
-def problem(latency_bound: float | None, memory_bound: float | None) -> Problem:
+def problem(latency_bound: float | None, memory_bound: float | None) -> SearchProblem:
     """Latency falls where memory rises: both low is contradictory."""
 
     def known(rows: Population) -> np.ndarray:
@@ -24,7 +24,7 @@ def problem(latency_bound: float | None, memory_bound: float | None) -> Problem:
         Objective("latency_ms", "ms", source=Source.PREDICTED, bound=latency_bound),
         Objective("state_bytes", "bytes", source=Source.COUNTED, bound=memory_bound),
     )
-    return Problem(Encoding([4] * 15, [f"gene_{i}" for i in range(15)]), objectives, known)
+    return SearchProblem(Encoding([4] * 15, [f"gene_{i}" for i in range(15)]), objectives, known)
 
 
 def test_finds_a_candidate_within_a_narrow_bound():
@@ -48,10 +48,10 @@ def test_a_bound_that_is_no_number_is_refused(bound):
 @pytest.mark.parametrize("fidelities", [(), (0.5,), (1.0, 0.5), (0.5, 0.5, 1.0), (0.0, 1.0), (math.nan, 1.0)])
 def test_fidelities_that_do_not_rise_to_one_are_refused(fidelities):
     with pytest.raises(ValueError, match="rising shares"):
-        Problem(Encoding([2, 2], ["a", "b"]), (Objective("x", ""),), fidelities=fidelities)
+        SearchProblem(Encoding([2, 2], ["a", "b"]), (Objective("x", ""),), fidelities=fidelities)
 
 
 def test_seeds_must_be_canonical_and_fit():
     encoding = Encoding([2, 2], ["a", "b"], canonical=lambda rows: rows * 0)
     with pytest.raises(ValueError, match="canonical"):
-        Problem(encoding, (Objective("x", ""),), seeds=np.ones((1, 2), np.int64))
+        SearchProblem(encoding, (Objective("x", ""),), seeds=np.ones((1, 2), np.int64))

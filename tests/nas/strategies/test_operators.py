@@ -1,4 +1,4 @@
-"""What strategies are built of: ranking, variation, the ledger, the archive."""
+"""What strategies are built of: ranking, variation, the history, the archive."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nas.objective import Direction, Objective, Source
-from nas.strategies import Problem
+from nas.problem import SearchProblem
 from nas.strategies.archive import Archive
 from nas.strategies.dominance import best_first, constrained_rank, crowding
-from nas.strategies.ledger import Ledger
+from nas.strategies.history import History
 from nas.strategies.plain import generator_from, generator_state, pack, unpack
 from nas.strategies.variation import Variation, mates
 from searchspaces.encoding import Encoding, Population
@@ -36,12 +36,12 @@ def layered() -> Encoding:
     return Encoding([2, 3] + [5, 1, 4] * 4, names, 2 + np.arange(12).reshape(4, 3), canonical)
 
 
-def two(bound: float | None = None, direction: Direction = Direction.MIN) -> Problem:
+def two(bound: float | None = None, direction: Direction = Direction.MIN) -> SearchProblem:
     objectives = (
         Objective("quality", "nats", direction, Source.EVALUATED),
         Objective("latency_ms", "ms", source=Source.PREDICTED, bound=bound),
     )
-    return Problem(layered(), objectives)
+    return SearchProblem(layered(), objectives)
 
 
 tables = arrays(
@@ -134,51 +134,51 @@ class TestVariation:
         assert np.median(first) < 400
 
 
-class TestLedger:
+class TestHistory:
     def test_finds_rows_exactly_however_many(self):
         encoding, rng = Encoding([300] * 6, list("abcdef")), np.random.default_rng(0)
         rows = np.unique(encoding.sample(5000, rng), axis=0)
-        ledger = Ledger(encoding, 1)
-        assert len(ledger.claim(np.concatenate([rows, rows]), 10**6)) == len(rows)
-        assert len(ledger.fresh(rows)) == 0
-        positions = ledger.tell(rows[::-1], np.arange(len(rows))[:, None])
-        assert np.array_equal(ledger.rows(positions), rows[::-1])
-        assert np.array_equal(ledger.values_at(positions)[:, 0], np.arange(len(rows)))
-        assert len(ledger.pending) == 0
+        history = History(encoding, 1)
+        assert len(history.claim(np.concatenate([rows, rows]), 10**6)) == len(rows)
+        assert len(history.fresh(rows)) == 0
+        positions = history.tell(rows[::-1], np.arange(len(rows))[:, None])
+        assert np.array_equal(history.rows(positions), rows[::-1])
+        assert np.array_equal(history.values_at(positions)[:, 0], np.arange(len(rows)))
+        assert len(history.pending) == 0
 
     def test_telling_again_replaces(self):
-        ledger = Ledger(Encoding([3], ["a"]), 1)
-        ledger.tell(np.array([[1], [2]]), np.array([[1.0], [2.0]]))
-        ledger.tell(np.array([[1]]), np.array([[5.0]]))
-        assert ledger.population.tolist() == [[1], [2]]
-        assert ledger.values.tolist() == [[5.0], [2.0]]
-        assert len(ledger) == 2
+        history = History(Encoding([3], ["a"]), 1)
+        history.tell(np.array([[1], [2]]), np.array([[1.0], [2.0]]))
+        history.tell(np.array([[1]]), np.array([[5.0]]))
+        assert history.population.tolist() == [[1], [2]]
+        assert history.values.tolist() == [[5.0], [2.0]]
+        assert len(history) == 2
 
     def test_a_row_is_open_until_it_is_asked_or_told_at_that_fidelity(self):
-        ledger = Ledger(Encoding([9], ["a"]), 1, (0.25, 0.5, 1.0))
+        history = History(Encoding([9], ["a"]), 1, (0.25, 0.5, 1.0))
         rows = np.array([[1], [2], [3]])
-        assert len(ledger.claim(rows, 3, levels=np.array([0, 0, 1]))) == 3
-        ledger.tell(rows, np.array([[1.0], [2.0], [3.0]]), np.array([0, 0, 1]))
-        assert ledger.claim(rows, 3, levels=np.array([0, 1, 1])).tolist() == [[2]]
-        assert ledger.pending.tolist() == [[2]]
-        assert ledger.asked(rows).tolist() == [0, 1, 1]
-        assert ledger.claim(rows, 3).tolist() == [[1], [2], [3]]
-        ledger.tell(rows[:1], np.array([[9.0]]))
-        assert ledger.population.tolist() == [[1]]
-        assert ledger.values_at(np.array([0, 0]), np.array([0, 2])).tolist() == [[1.0], [9.0]]
-        assert [part.tolist() for part in ledger.highest] == [[0, 1, 2], [2, 0, 1]]
+        assert len(history.claim(rows, 3, levels=np.array([0, 0, 1]))) == 3
+        history.tell(rows, np.array([[1.0], [2.0], [3.0]]), np.array([0, 0, 1]))
+        assert history.claim(rows, 3, levels=np.array([0, 1, 1])).tolist() == [[2]]
+        assert history.pending.tolist() == [[2]]
+        assert history.asked(rows).tolist() == [0, 1, 1]
+        assert history.claim(rows, 3).tolist() == [[1], [2], [3]]
+        history.tell(rows[:1], np.array([[9.0]]))
+        assert history.population.tolist() == [[1]]
+        assert history.values_at(np.array([0, 0]), np.array([0, 2])).tolist() == [[1.0], [9.0]]
+        assert [part.tolist() for part in history.highest] == [[0, 1, 2], [2, 0, 1]]
 
     def test_claims_as_much_as_can_be_paid(self):
-        ledger = Ledger(Encoding([9], ["a"]), 1, (0.3, 1.0))
+        history = History(Encoding([9], ["a"]), 1, (0.3, 1.0))
         rows = np.arange(6)[:, None]
-        assert len(ledger.claim(rows, 6, left=0.9, levels=np.zeros(6, np.int64))) == 3
-        assert ledger.claim(rows, 6, left=1.0).tolist() == [[0]]
+        assert len(history.claim(rows, 6, left=0.9, levels=np.zeros(6, np.int64))) == 3
+        assert history.claim(rows, 6, left=1.0).tolist() == [[0]]
 
     def test_folds_told_rows_to_their_model(self):
         encoding = layered()
-        ledger = Ledger(encoding, 1)
-        ledger.tell(np.array([[0, 0, *[3, 0, 3] * 4]]), np.zeros((1, 1)))
-        assert len(ledger.fresh(encoding.canonical([[0, 0, *[3, 0, 3] * 4]]))) == 0
+        history = History(encoding, 1)
+        history.tell(np.array([[0, 0, *[3, 0, 3] * 4]]), np.zeros((1, 1)))
+        assert len(history.fresh(encoding.canonical([[0, 0, *[3, 0, 3] * 4]]))) == 0
 
 
 class TestArchive:

@@ -7,9 +7,9 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.features import StructureFeatures
-from nas.strategies.gaussian_process import GaussianProcess, Posterior
-from nas.strategies.strategy import Levels, Problem, Values
+from nas.problem import Levels, SearchProblem, Values
+from nas.surrogates.features import StructureFeatures
+from nas.surrogates.gaussian_process import GaussianProcess, Posterior
 from searchspaces.encoding import Population
 
 __all__ = ["Surrogate"]
@@ -27,7 +27,7 @@ class Surrogate:
     """
 
     def __init__(
-        self, problem: Problem, smooth: tuple[str, ...] = SMOOTH, seen: Collection[str] | None = None
+        self, problem: SearchProblem, smooth: tuple[str, ...] = SMOOTH, seen: Collection[str] | None = None
     ) -> None:
         self._problem = problem
         self._features = StructureFeatures(problem.encoding)

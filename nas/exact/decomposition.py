@@ -1,4 +1,4 @@
-"""An encoding as chains: which positions it has, what may stand there, and how functions add up over them."""
+"""An encoding as chains: its layers, their options, and how functions add up over them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.chains import Chain
+from nas.exact.chains import Chain
 from searchspaces.encoding import Encoding, Population
 
-__all__ = ["Positions"]
+__all__ = ["Decomposition"]
 
 Array = NDArray[np.float64]
 Function = Callable[[Population], Array]
@@ -28,7 +28,7 @@ AT_ONCE = 8192
 """Rows that a function is asked for in one call."""
 
 
-class Positions:
+class Decomposition:
     """The settings of an encoding's global genes, each with a chain of the layers that it leaves.
 
     Global genes may change what a layer is worth (width) or whether it is there (depth), so each of their

@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.additive import ADDITIVE, AdditiveModel, least_squares
-from nas.strategies.positions import Function, Positions
-from nas.strategies.strategy import Problem, Values
-from nas.strategies.surrogate import Surrogate
-from searchspaces.encoding import Population
+from nas.exact.additive import AdditiveModel
+from nas.exact.decomposition import Decomposition, Function
+from nas.problem import SearchProblem, Values
+from nas.surrogates.features import StructureFeatures
+from nas.surrogates.surrogate import Surrogate
+from searchspaces.encoding import Encoding, Population
 
-__all__ = ["AdditiveBelief"]
+__all__ = ["AdditiveBelief", "least_squares"]
 
+ADDITIVE = ("globals", "counts", "layers", "blocks", "neighbours")
+"""Blocks of `StructureFeatures` of which any weighted sum is one over layers and neighbouring layers."""
+RIDGE = 1e-6
 FEWEST = 2
 """Finite evaluations that a belief can be learned from."""
 LARGEST = 600
@@ -37,7 +41,12 @@ class AdditiveBelief:
     """
 
     def __init__(
-        self, problem: Problem, positions: Positions, population: Population, values: Values, seed: int = 0
+        self,
+        problem: SearchProblem,
+        decomposition: Decomposition,
+        population: Population,
+        values: Values,
+        seed: int = 0,
     ) -> None:
         self._problem = problem
         usable = np.isfinite(values).all(1)
@@ -51,7 +60,7 @@ class AdditiveBelief:
         known: Function = self._minimised_known
         self.exact = True
         if problem.free:
-            alone = AdditiveModel(positions, known, seed)
+            alone = AdditiveModel(decomposition, known, seed)
             self.exact = bool(alone.exact.all())
             if not self.exact:
                 probes = problem.encoding.sample(PROBES, np.random.default_rng(seed))
@@ -64,7 +73,7 @@ class AdditiveBelief:
                 found[:, problem.free] = known(rows)
             return found
 
-        self.model = AdditiveModel(positions, believed, seed)
+        self.model = AdditiveModel(decomposition, believed, seed)
 
     def _minimised_known(self, rows: Population) -> Values:
         """(n, free objectives)."""
@@ -79,3 +88,24 @@ class AdditiveBelief:
         """(n, dear objectives) standard deviations of what is believed of the dear ones."""
         _, beliefs = self._surrogate.posterior(population)
         return np.sqrt(np.maximum(np.stack([np.diag(b.covariance) for b in beliefs], axis=1), 0.0))
+
+
+def least_squares(encoding: Encoding, population: Population, values: Values) -> Function:
+    """The sum over layers and neighbouring layers that is nearest to (n, m) values, by ridge regression:
+    for functions that are not such sums, given many random candidates."""
+    features = StructureFeatures(encoding)
+
+    def described(rows: Population) -> Values:
+        blocks = features.blocks(rows)
+        return np.concatenate([blocks[name] for name in ADDITIVE if name in blocks], axis=1)
+
+    x = described(population)
+    centre, constant = x.mean(0), values.mean(0)
+    x = x - centre
+    gram = x.T @ x + RIDGE * len(x) * np.eye(x.shape[1])
+    weights = np.linalg.solve(gram, x.T @ (values - constant))
+
+    def predicted(rows: Population) -> Values:
+        return constant + (described(rows) - centre) @ weights
+
+    return predicted

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nas.exact.additive import AdditiveModel
+from nas.exact.decomposition import Decomposition
 from nas.objective import Direction, Objective, Source
-from nas.strategies import Problem
-from nas.strategies.additive import AdditiveModel, least_squares
-from nas.strategies.belief import AdditiveBelief
-from nas.strategies.positions import Positions
+from nas.problem import SearchProblem
+from nas.surrogates.additive import AdditiveBelief, least_squares
 from searchspaces.costs import CostModel
 from searchspaces.encoding import Encoding, Population
 from searchspaces.space import load_space
@@ -49,7 +49,7 @@ def values_of(rows: Population, seed: int, pairs: bool) -> np.ndarray:
 def test_a_sum_is_found_exactly_and_so_is_its_optimum(seed, pairs, share):
     space = encoding()
     everything = space.enumerate(10_000)
-    model = AdditiveModel(Positions(space), lambda rows: values_of(rows, seed, pairs))
+    model = AdditiveModel(Decomposition(space), lambda rows: values_of(rows, seed, pairs))
     values = values_of(everything, seed, pairs)
     assert model.exact.all()
     assert np.allclose(model.predict(everything), values)
@@ -62,9 +62,9 @@ def test_a_sum_is_found_exactly_and_so_is_its_optimum(seed, pairs, share):
 
 
 def test_rows_and_choices_are_each_others_inverse():
-    positions = Positions(encoding())
+    decomposition = Decomposition(encoding())
     rows = encoding().enumerate(10_000)
-    assert np.array_equal([positions.row(*choice) for choice in positions.choices(rows)], rows)
+    assert np.array_equal([decomposition.row(*choice) for choice in decomposition.choices(rows)], rows)
 
 
 WIDE = {
@@ -85,7 +85,7 @@ def test_counted_costs_of_a_space_are_sums(source):
             np.stack([costs.parameters(rows), costs.macs(rows, 256), costs.state_bytes(rows, 256)], 1) * 1.0
         )
 
-    model = AdditiveModel(Positions(space), counted)
+    model = AdditiveModel(Decomposition(space), counted)
     assert model.exact.all()
     rows = space.sample(2000, np.random.default_rng(0))
     smallest = model.optimum(0, np.full(3, np.inf))
@@ -94,7 +94,7 @@ def test_counted_costs_of_a_space_are_sums(source):
 
 def test_a_space_without_layers_has_its_genes_for_positions():
     space = Encoding([3, 2, 4], ["a", "b", "c"])
-    model = AdditiveModel(Positions(space), lambda rows: rows @ np.array([[1.0], [-2.0], [0.5]]))
+    model = AdditiveModel(Decomposition(space), lambda rows: rows @ np.array([[1.0], [-2.0], [0.5]]))
     assert model.exact.all()
     assert model.optimum(0, np.array([np.inf])).row.tolist() == [0, 1, 0]
 
@@ -105,20 +105,20 @@ def test_what_is_no_sum_is_said_and_approximated():
     def product(rows: Population) -> np.ndarray:
         return np.exp(values_of(rows, 0, False) / 4)
 
-    positions = Positions(space)
-    assert not AdditiveModel(positions, product).exact.any()
+    decomposition = Decomposition(space)
+    assert not AdditiveModel(decomposition, product).exact.any()
     everything = space.enumerate(10_000)
     nearest = least_squares(space, everything, product(everything))
-    assert AdditiveModel(positions, nearest).exact.all()
+    assert AdditiveModel(decomposition, nearest).exact.all()
     left = product(everything) - nearest(everything)
     assert (left.std(0) < 0.6 * product(everything).std(0)).all()
 
 
 def test_too_many_options_to_enumerate_are_said():
     with pytest.raises(ValueError, match=r"40000 options of one layer; at most"):
-        Positions(Encoding([200, 200], ["a_0", "b_0"], [[0, 1]]))
+        Decomposition(Encoding([200, 200], ["a_0", "b_0"], [[0, 1]]))
     with pytest.raises(ValueError, match="settings of the global genes"):
-        Positions(Encoding([9] * 5, [*"abcd", "e_0"], [[4]]))
+        Decomposition(Encoding([9] * 5, [*"abcd", "e_0"], [[4]]))
 
 
 @pytest.mark.parametrize("direction", list(Direction))
@@ -129,9 +129,9 @@ def test_a_belief_takes_free_objectives_as_they_are_and_learns_the_dear(directio
     )
     space = encoding()
     sign = np.array([direction.sign, 1.0])
-    problem = Problem(space, objectives, lambda rows: values_of(rows, 3, True)[:, 1:])
+    problem = SearchProblem(space, objectives, lambda rows: values_of(rows, 3, True)[:, 1:])
     rows = space.sample(120, np.random.default_rng(0))
-    belief = AdditiveBelief(problem, Positions(space), rows, values_of(rows, 3, True) * sign)
+    belief = AdditiveBelief(problem, Decomposition(space), rows, values_of(rows, 3, True) * sign)
     everything = space.enumerate(10_000)
     true, believed = values_of(everything, 3, True), belief.model.predict(everything)
     assert np.allclose(believed[:, 1], true[:, 1])
@@ -141,11 +141,11 @@ def test_a_belief_takes_free_objectives_as_they_are_and_learns_the_dear(directio
 
 def test_a_belief_needs_two_evaluations():
     space = encoding()
-    problem = Problem(space, (Objective("quality", "nats", source=Source.EVALUATED),))
+    problem = SearchProblem(space, (Objective("quality", "nats", source=Source.EVALUATED),))
     with pytest.raises(ValueError, match="1 candidates with finite values"):
         AdditiveBelief(
             problem,
-            Positions(space),
+            Decomposition(space),
             space.sample(3, np.random.default_rng(0)),
             np.array([[np.nan], [1.0], [np.inf]]),
         )

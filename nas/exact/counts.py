@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
 from scipy.sparse import coo_array
 
-from nas.strategies.chains import TOLERANCE, Chain
-from nas.strategies.labels import LabelSearch, slack
+from nas.exact.chains import TOLERANCE, Chain
+from nas.exact.labels import LabelSearch, slack
 
 __all__ = ["CountSearch", "are_alike"]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.chains import TOLERANCE, Chain
-from nas.strategies.counts import CountSearch, are_alike
-from nas.strategies.labels import LabelSearch, slack
+from nas.exact.chains import TOLERANCE, Chain
+from nas.exact.counts import CountSearch, are_alike
+from nas.exact.labels import LabelSearch, slack
 
 __all__ = ["WORK", "Solution", "solve"]
 

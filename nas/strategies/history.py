@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.problem import Levels, Values
 from nas.strategies.index import ABSENT, KeyIndex
 from nas.strategies.plain import pack, unpack
-from nas.strategies.strategy import Levels, Values
 from searchspaces.encoding import Encoding, Population
 
-__all__ = ["Ledger"]
+__all__ = ["History"]
 
-Positions = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 PAID = 1e-9
 """Sums of fractions of an evaluation may be off by this."""
 
 
-class Ledger:
+class History:
     """Candidates in the order in which they became known, and the values of those told, at each fidelity.
 
     A position is for ever: candidates are never removed, and telling one again replaces its values of that
@@ -37,7 +37,7 @@ class Ledger:
     Args:
         encoding: of the rows, canonical unless said otherwise.
         objectives: number of values of a candidate.
-        fidelities: see `Problem.fidelities`.
+        fidelities: see `SearchProblem.fidelities`.
     """
 
     def __init__(self, encoding: Encoding, objectives: int, fidelities: tuple[float, ...] = (1.0,)) -> None:
@@ -56,8 +56,8 @@ class Ledger:
         self._index = KeyIndex()
         self._count = 0
         self._said = 0
-        self._unsaid: list[tuple[Positions, int]] = []
-        self._raised: list[Positions] = []
+        self._unsaid: list[tuple[Indices, int]] = []
+        self._raised: list[Indices] = []
 
     def __len__(self) -> int:
         """Evaluations told."""
@@ -84,23 +84,23 @@ class Ledger:
         return self.rows(np.flatnonzero(self._asked[: self.taken] > self._highest()))
 
     @property
-    def heard(self) -> tuple[Positions, Levels]:
+    def heard(self) -> tuple[Indices, Levels]:
         """The (k,) positions and levels of all that was told, in the order of the positions."""
         positions, levels = np.nonzero(self._told[:, : self.taken].T)
         return positions.astype(np.int64), levels.astype(np.int64)
 
     @property
-    def highest(self) -> tuple[Positions, Levels]:
+    def highest(self) -> tuple[Indices, Levels]:
         """The (k,) positions of all candidates of which anything was told, and the highest level of each."""
         levels = self._highest()
         positions = np.flatnonzero(levels >= 0)
         return positions, levels[positions].astype(np.int64)
 
-    def rows(self, positions: Positions) -> Population:
+    def rows(self, positions: Indices) -> Population:
         """(n, genes) of the candidates at these positions."""
         return self._rows.take(positions, axis=0).astype(np.int64)
 
-    def values_at(self, positions: Positions, levels: Levels | None = None) -> Values:
+    def values_at(self, positions: Indices, levels: Levels | None = None) -> Values:
         """(n, objectives) of the candidates at these positions, told at these levels, or else in full."""
         if levels is None:
             return self._values[self.full].take(positions, axis=0)
@@ -114,7 +114,7 @@ class Ledger:
         """(n,) the highest level at which each of these taken candidates was asked or told."""
         return self._asked.take(self.find(population)).astype(np.int64)
 
-    def find(self, population: Population) -> Positions:
+    def find(self, population: Population) -> Indices:
         """(n,) positions of these rows; `ABSENT` where one is not taken."""
         return self._index.find(self._hash(population))
 
@@ -146,7 +146,7 @@ class Ledger:
         self._raised.append(positions[~new])
         return rows
 
-    def tell(self, population: Population, values: Values, levels: Levels | None = None) -> Positions:
+    def tell(self, population: Population, values: Values, levels: Levels | None = None) -> Indices:
         """Keep values, of these levels or else in full; returns the (n,) positions of the rows. Rows never
         seen may be non-canonical."""
         found = self._index.find(self._hash(population))
@@ -184,7 +184,7 @@ class Ledger:
         return news
 
     def restore(self, news: Iterable[Mapping[str, Any]]) -> None:
-        """Take over everything that another ledger had to tell."""
+        """Take over everything that another history had to tell."""
         self._clear()
         for part in news:
             rows = unpack(part["rows"]).astype(np.int64)
@@ -202,7 +202,7 @@ class Ledger:
         hashes: NDArray[np.int64] = population @ self._factors
         return hashes
 
-    def _new(self, hashes: NDArray[np.int64]) -> Positions:
+    def _new(self, hashes: NDArray[np.int64]) -> Indices:
         """Where the hashes that are not taken are, the first of each, in order."""
         return _first_of_each(hashes, np.flatnonzero(self._index.find(hashes) == ABSENT))
 
@@ -213,7 +213,7 @@ class Ledger:
             highest[told] = level
         return highest
 
-    def _keep(self, positions: Positions, values: Values, level: int) -> None:
+    def _keep(self, positions: Indices, values: Values, level: int) -> None:
         self._values[level, positions] = values
         self._told[level, positions] = True
         self._asked[positions] = np.maximum(self._asked[positions], level)
@@ -234,7 +234,7 @@ class Ledger:
         self._index.add(hashes)
 
 
-def _first_of_each(hashes: NDArray[np.int64], places: Positions) -> Positions:
+def _first_of_each(hashes: NDArray[np.int64], places: Indices) -> Indices:
     """Of these places those where a hash occurs for the first time, in order."""
     _, first = np.unique(hashes.take(places), return_index=True)
     first.sort()

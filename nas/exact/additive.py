@@ -7,18 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.constrained import WORK, solve
-from nas.strategies.features import StructureFeatures
-from nas.strategies.positions import Function, Positions
-from searchspaces.encoding import Encoding, Population
+from nas.exact.decomposition import Decomposition, Function
+from nas.exact.solver import WORK, solve
+from searchspaces.encoding import Population
 
-__all__ = ["ADDITIVE", "AdditiveModel", "Optimum", "least_squares"]
+__all__ = ["AdditiveModel", "Optimum"]
 
 Array = NDArray[np.float64]
 
-ADDITIVE = ("globals", "counts", "layers", "blocks", "neighbours")
-"""Blocks of `StructureFeatures` of which any weighted sum is one over layers and neighbouring layers."""
-RIDGE = 1e-6
 JUDGES = 256
 """Random candidates that tell how far from additive a function is."""
 EXACT = 1e-6
@@ -50,10 +46,10 @@ class AdditiveModel:
         function: (n, genes) → (n, m).
     """
 
-    def __init__(self, positions: Positions, function: Function, seed: int = 0) -> None:
-        self._positions = positions
-        self._chains = positions.chains(function)
-        rows = positions.encoding.sample(JUDGES, np.random.default_rng(seed))
+    def __init__(self, decomposition: Decomposition, function: Function, seed: int = 0) -> None:
+        self._decomposition = decomposition
+        self._chains = decomposition.chains(function)
+        rows = decomposition.encoding.sample(JUDGES, np.random.default_rng(seed))
         values = function(rows)
         missed = np.sqrt(np.square(self.predict(rows) - values).mean(0))
         self.deviation: Array = missed / np.maximum(values.std(0), np.abs(values).mean(0) * EXACT + 1e-300)
@@ -65,7 +61,7 @@ class AdditiveModel:
 
     def predict(self, population: Population) -> Array:
         """(n, m) of canonical rows."""
-        choices = self._positions.choices(population)
+        choices = self._decomposition.choices(population)
         return np.array([self._chains[setting].values(options) for setting, options in choices])
 
     def optimum(self, objective: int, bounds: Array, work: int = WORK) -> Optimum | None:
@@ -73,30 +69,9 @@ class AdditiveModel:
         (m,), infinite for none. None where nothing meets them by the model, or was found to.
 
         Args:
-            work: see `nas.strategies.constrained.solve`.
+            work: see `nas.exact.solver.solve`.
         """
         found = solve(self._chains, objective, bounds, work)
         if found is None:
             return None
-        return Optimum(self._positions.row(found.chain, found.options), found.values, found.gap)
-
-
-def least_squares(encoding: Encoding, population: Population, values: Array) -> Function:
-    """The sum over layers and neighbouring layers that is nearest to (n, m) values, by ridge regression:
-    for functions that are not such sums, given many random candidates."""
-    features = StructureFeatures(encoding)
-
-    def described(rows: Population) -> Array:
-        blocks = features.blocks(rows)
-        return np.concatenate([blocks[name] for name in ADDITIVE if name in blocks], axis=1)
-
-    x = described(population)
-    centre, constant = x.mean(0), values.mean(0)
-    x = x - centre
-    gram = x.T @ x + RIDGE * len(x) * np.eye(x.shape[1])
-    weights = np.linalg.solve(gram, x.T @ (values - constant))
-
-    def predicted(rows: Population) -> Array:
-        return constant + (described(rows) - centre) @ weights
-
-    return predicted
+        return Optimum(self._decomposition.row(found.chain, found.options), found.values, found.gap)

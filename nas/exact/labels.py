@@ -18,8 +18,8 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.strategies.chains import TOLERANCE, Chain, Completions
-from nas.strategies.prices import best_prices
+from nas.exact.chains import TOLERANCE, Chain, Completions
+from nas.exact.prices import best_prices
 
 __all__ = ["LabelSearch", "slack"]
 

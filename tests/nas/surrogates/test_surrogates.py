@@ -6,9 +6,9 @@ import moocore
 import numpy as np
 import pytest
 
-from nas.strategies.features import StructureFeatures
-from nas.strategies.gaussian_process import GaussianProcess, _Fidelity, _negative_log_posterior
-from nas.strategies.improvement import ExpectedImprovement
+from nas.surrogates.acquisition import ExpectedImprovement
+from nas.surrogates.features import StructureFeatures
+from nas.surrogates.gaussian_process import GaussianProcess, _Fidelity, _negative_log_posterior
 from searchspaces.encoding import Encoding, Population
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.strategies.chains import Chain
-from nas.strategies.constrained import solve
-from nas.strategies.counts import CountSearch, are_alike
+from nas.exact.chains import Chain
+from nas.exact.counts import CountSearch, are_alike
+from nas.exact.solver import solve
 
 SEEDS = st.integers(0, 10**6)
 

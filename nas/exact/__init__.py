@@ -1,0 +1,1 @@
+"""Exact optimisation of sums over layers and neighbouring layers, under bounds."""

@@ -1,0 +1,1 @@
+"""What is learned of expensive objectives from few evaluations, and which to evaluate next."""
