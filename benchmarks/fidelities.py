@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 from nas.evaluation import Split
 from nas.objective import Objective, Source
 from nas.problem import SearchProblem
-from nas.strategies import parse_strategy
+from nas.strategies import get_strategy
 from nas.tasks import make_task
 from searchspaces.costs import CostModel
 from searchspaces.encoding import Population
@@ -80,7 +80,7 @@ def spend(scored: Scored, fidelities: tuple[float, ...], budget: float, seed: in
         Objective("macs", "1e6", source=Source.COUNTED),
     )
     problem = SearchProblem(scored.space, objectives, scored.macs, fidelities=fidelities)
-    strategy, left, made, found = parse_strategy("default")(problem, seed), budget, 0, []
+    strategy, left, made, found = get_strategy("default")(problem, seed), budget, 0, []
     while len(rows := strategy.ask(BATCH, left)):
         levels = strategy.levels(rows)
         shares = np.array(fidelities)[levels]

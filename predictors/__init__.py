@@ -3,7 +3,7 @@
 from predictors.errors import PredictorError
 from predictors.factory import make_predictor, restore_predictor
 from predictors.planning import choose_next
-from predictors.predictor import Prediction, Predictor, parse_predictor, predictors, register_predictor
+from predictors.predictor import Prediction, Predictor, get_predictor, predictors, register_predictor
 from predictors.prior import Prior
 from predictors.report import HeldOut, held_out_report
 from predictors.transfer import transfer_prior
@@ -15,9 +15,9 @@ __all__ = [
     "PredictorError",
     "Prior",
     "choose_next",
+    "get_predictor",
     "held_out_report",
     "make_predictor",
-    "parse_predictor",
     "predictors",
     "register_predictor",
     "restore_predictor",

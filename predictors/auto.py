@@ -12,7 +12,7 @@ from predictors.predictor import (
     Prediction,
     Predictor,
     Vector,
-    parse_predictor,
+    get_predictor,
     register_predictor,
     valid_measurements,
 )
@@ -75,7 +75,7 @@ class Auto(Predictor):
         self.chosen, self.reason = chosen.load_state(state["chosen"]), str(state["reason"])
 
     def _make(self, name: str) -> Predictor:
-        return parse_predictor(name)(self.design, self.prior)
+        return get_predictor(name)(self.design, self.prior)
 
     def _fitted(self) -> Predictor:
         if self.chosen is None:

@@ -16,7 +16,7 @@ from predictors.design import Design, Matrix
 from predictors.drift import Drift, drift_of
 from predictors.errors import ArgumentError, PredictorError
 from predictors.handling import DriftHandling, control_rows
-from predictors.predictor import Prediction, Vector, parse_predictor
+from predictors.predictor import Prediction, Vector, get_predictor
 from predictors.prior import Prior, counted_prior
 from predictors.report import score
 from predictors.tables import Table, read_table
@@ -97,7 +97,7 @@ def run_table_bench(
     if not samples or min(samples) < 1:
         raise ArgumentError("samples", f"{list(samples)}; accepted are whole numbers from 1")
     for name in predictors:
-        parse_predictor(name)
+        get_predictor(name)
     table = read_table(*tables)
     judged = _chosen(table, "devices", devices)
     teachers = _chosen(table, "prior_devices", prior_devices)
@@ -255,7 +255,7 @@ class _Judged:
     def score(self, name: str, learn: _Rows, judge: _Rows, speeds: _Speeds) -> _Scores:
         """Learn from some rows, be judged on others."""
         start = time.perf_counter()
-        predictor = parse_predictor(name)(self.design, self.prior)
+        predictor = get_predictor(name)(self.design, self.prior)
         predictor.fit(self.population[learn], self.latency_ms[learn] / speeds.learn)
         fitted = time.perf_counter()
         prediction = predictor.predict(self.population[judge])

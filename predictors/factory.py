@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from predictors.design import SpaceDesign
-from predictors.predictor import Predictor, parse_predictor
+from predictors.predictor import Predictor, get_predictor
 from predictors.prior import Prior
 from searchspaces.space import SearchSpace
 from workers.target import Workload
@@ -29,7 +29,7 @@ def make_predictor(
         ValueError: no predictor of that name, or the prior belongs to another space.
     """
     design = SpaceDesign(space, workload)
-    return parse_predictor(name)(design, None if prior is None else prior.check(design))
+    return get_predictor(name)(design, None if prior is None else prior.check(design))
 
 
 def restore_predictor(space: SearchSpace, workload: Workload, state: Mapping[str, Any]) -> Predictor:

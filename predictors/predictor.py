@@ -19,7 +19,7 @@ from searchspaces.registry import Registry
 __all__ = [
     "Prediction",
     "Predictor",
-    "parse_predictor",
+    "get_predictor",
     "predictors",
     "register_predictor",
     "valid_measurements",
@@ -124,7 +124,7 @@ register_predictor = _REGISTRY.register
 predictors = _REGISTRY.classes
 
 
-def parse_predictor(name: str) -> type[Predictor]:
+def get_predictor(name: str) -> type[Predictor]:
     """The registered class.
 
     Raises:

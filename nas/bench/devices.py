@@ -15,7 +15,7 @@ from nas.errors import InvalidSpec
 from nas.job import Budget, JobSpec, ProfileBudget, StageName, TargetSpec
 from nas.service.api import Service
 from nas.stages.profile import holdout
-from predictors import PredictorError, Prior, make_predictor, parse_predictor, transfer_prior
+from predictors import PredictorError, Prior, get_predictor, make_predictor, transfer_prior
 from predictors.posterior import Mask
 from predictors.predictor import Vector
 from predictors.report import score
@@ -94,7 +94,7 @@ class DeviceBench:
         problems = []
         for name in self.predictors:
             try:
-                parse_predictor(name)
+                get_predictor(name)
             except ValueError as error:
                 problems.append(Problem("predictors", str(error)))
         if not self.samples or not all(1 <= n <= self.learn for n in self.samples):
@@ -236,7 +236,7 @@ class _Profiled:
 
     def usable(self, name: str) -> NDArray[np.int64]:
         """Indices of what a predictor can learn from."""
-        return np.flatnonzero(self.whole | parse_predictor(name).learns_from_blocks)
+        return np.flatnonzero(self.whole | get_predictor(name).learns_from_blocks)
 
     def score(
         self, space: SearchSpace, name: str, n: int, seed: int, prior: Prior | None, timed: Population

@@ -12,7 +12,7 @@ import numpy as np
 from nas.bench.problems import BenchProblem, Spared, load_problem
 from nas.bench.simulation import Simulation
 from nas.errors import InvalidSpec
-from nas.strategies import parse_strategy
+from nas.strategies import get_strategy
 from nas.strategies.archive import Archive
 from nas.strategies.history import PAID
 from searchspaces.errors import Problem as Mistake
@@ -57,7 +57,7 @@ def run_search_bench(
     mistakes = []
     for name in strategies:
         try:
-            parse_strategy(name)
+            get_strategy(name)
         except ValueError as error:
             mistakes.append(Mistake("strategies", str(error)))
     for path, numbers in (("budgets", list(budgets)), ("seeds", [seeds]), ("batch", [batch])):
@@ -113,7 +113,7 @@ def run_search_bench(
 
 def _run(simulation: Simulation, name: str, marks: list[int], seed: int) -> dict[str, Any]:
     bench = simulation.problem
-    strategy = parse_strategy(name)(bench.problem, seed)
+    strategy = get_strategy(name)(bench.problem, seed)
     started = time.process_time()
     trace = simulation.run(strategy, marks[-1], seed)
     seconds = time.process_time() - started

@@ -47,12 +47,12 @@ def predictor(
     from nas.cli.bench_tables import predictor_table
     from predictors.bench import DEFAULT_PREDICTORS, run_table_bench
     from predictors.errors import ArgumentError, PredictorError
-    from predictors.predictor import parse_predictor
+    from predictors.predictor import get_predictor
 
     names = _texts(predictors) or list(DEFAULT_PREDICTORS)
     try:
         for name in names:
-            parse_predictor(name)
+            get_predictor(name)
     except ValueError as error:
         raise InvalidSpec([Problem("--predictors", str(error))]) from error
     with error_console().status("reading the table") as status:

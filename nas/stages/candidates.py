@@ -14,7 +14,7 @@ from nas.job import StageName
 from nas.objective import Objective, Source
 from nas.problem import Levels, SearchProblem
 from nas.stages.stage import EvaluationPool, Known, StageContext
-from nas.strategies import Strategy, parse_strategy
+from nas.strategies import Strategy, get_strategy
 from nas.strategies.history import PAID
 from predictors import Prediction, Predictor
 from searchspaces.architecture import Architecture
@@ -146,7 +146,7 @@ class _Run:
         self.name, self.budget = name, evaluations
         self.batch = plan.spec.budget.search.batch
         self.shares = plan.spec.budget.search.fidelities
-        make = parse_strategy(plan.spec.budget.search.strategy)
+        make = get_strategy(plan.spec.budget.search.strategy)
         self.strategy: Strategy = make(candidates.problem(), plan.spec.seed)
         self.told = 0.0
         self.pending = np.empty((0, self.space.genes), np.int64)

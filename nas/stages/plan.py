@@ -14,9 +14,9 @@ import numpy as np
 from nas.errors import InvalidSpec, JobFailed
 from nas.job import JobSpec, TargetSpec
 from nas.objective import Direction, Objective, Source
-from nas.strategies import parse_strategy, strategies
+from nas.strategies import get_strategy, strategies
 from nas.tasks import Task, make_task, tasks
-from predictors.predictor import parse_predictor
+from predictors.predictor import get_predictor
 from searchspaces.costs import CostModel
 from searchspaces.encoding import Population
 from searchspaces.errors import Problem, SpaceError
@@ -55,7 +55,7 @@ class Plan:
     @cached_property
     def profiled_space(self) -> SearchSpace:
         """What profiling may measure: single blocks too, where they teach the job's predictor."""
-        predictor = parse_predictor(self.spec.budget.profile.predictor)
+        predictor = get_predictor(self.spec.budget.profile.predictor)
         return self.space.with_single_blocks if predictor.learns_from_blocks else self.space
 
     @cached_property
@@ -133,7 +133,7 @@ def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
         message = f"{space.name} has {space.spec.vocabulary}, task {task.name} needs {task.vocabulary}"
         problems.append(Problem("space.vocabulary", f"{message}; {accepted}"))
     try:
-        parse_predictor(spec.budget.profile.predictor)
+        get_predictor(spec.budget.profile.predictor)
     except ValueError as error:
         problems.append(Problem("budget.profile.predictor", str(error)))
     problems += _strategy_problems(spec, space)
@@ -229,7 +229,7 @@ def _objectives(
 def _strategy_problems(spec: JobSpec, space: SearchSpace | None) -> Iterator[Problem]:
     name = spec.budget.search.strategy
     try:
-        strategy = parse_strategy(name)
+        strategy = get_strategy(name)
         if space is not None:
             strategy.check(space)
     except ValueError as error:

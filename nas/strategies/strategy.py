@@ -12,7 +12,7 @@ from nas.problem import Levels, SearchProblem, Values
 from searchspaces.encoding import Encoding, Population
 from searchspaces.registry import Registry
 
-__all__ = ["Strategy", "parse_strategy", "register_strategy", "strategies"]
+__all__ = ["Strategy", "get_strategy", "register_strategy", "strategies"]
 
 _REGISTRY: Registry[Strategy] = Registry("nas.strategies", "strategy")
 register_strategy = _REGISTRY.register
@@ -88,7 +88,7 @@ class Strategy(ABC):
         """Take over a state, and all news up to it in their order; returns self."""
 
 
-def parse_strategy(name: str) -> type[Strategy]:
+def get_strategy(name: str) -> type[Strategy]:
     """The registered class.
 
     Raises:

@@ -12,9 +12,9 @@ import pytest
 from predictors import (
     Predictor,
     PredictorError,
+    get_predictor,
     held_out_report,
     make_predictor,
-    parse_predictor,
     predictors,
     restore_predictor,
 )
@@ -184,6 +184,6 @@ def test_a_latency_that_never_varies_is_learned(unfitted, data) -> None:
 
 def test_unknown_names_are_told_apart(space, workload) -> None:
     with pytest.raises(ValueError, match="accepted: additive"):
-        parse_predictor("tarot")
+        get_predictor("tarot")
     with pytest.raises(ValueError, match="None"):
         restore_predictor(space, workload, {})

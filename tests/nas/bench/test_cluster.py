@@ -141,7 +141,7 @@ class Impatient(SurrogateStrategy):
 
 
 def test_one_candidate_may_be_out_at_two_fidelities(store, home, monkeypatch):
-    monkeypatch.setattr(candidates, "parse_strategy", lambda name: Impatient)
+    monkeypatch.setattr(candidates, "get_strategy", lambda name: Impatient)
     budget = simulated.spec("phone").budget.model_dump(mode="json")
     budget["search"] |= {"strategy": "default", "fidelities": [0.25, 1.0]}
     of = simulated.spec("phone", budget=budget, until="search")

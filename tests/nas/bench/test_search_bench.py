@@ -12,7 +12,7 @@ import pytest
 
 from nas.bench import Simulation, load_problem, run_search_bench
 from nas.errors import InvalidSpec
-from nas.strategies import parse_strategy
+from nas.strategies import get_strategy
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 HWGPT = SHARED / "data" / "hwgpt" / "gpt_s.csv.gz"
@@ -159,10 +159,10 @@ class TestSimulation:
         bench = load_problem(module, known=False)
         durations = {"seconds": lambda rng: 20.0 if rng.random() < 0.2 else 1.0}
         loose = Simulation(bench, workers=4, batch=1, **durations).run(
-            parse_strategy("random")(bench.problem), 20
+            get_strategy("random")(bench.problem), 20
         )
         tied = Simulation(bench, workers=4, batch=4, **durations).run(
-            parse_strategy("random")(bench.problem), 20
+            get_strategy("random")(bench.problem), 20
         )
         assert len(loose.population) == len(tied.population) == 20
         assert loose.finished[-1] < tied.finished[-1]
@@ -172,19 +172,19 @@ class TestSimulation:
     def test_ends_where_the_space_does(self, module):
         bench = load_problem(module)
         models = len(bench.problem.encoding.enumerate(1000))
-        trace = Simulation(bench, workers=3).run(parse_strategy("evolution")(bench.problem), 1000)
+        trace = Simulation(bench, workers=3).run(get_strategy("evolution")(bench.problem), 1000)
         assert len(trace.population) == len(np.unique(trace.population, axis=0)) == models
 
     def test_failures_are_told_as_nan(self, module):
         bench = load_problem(module)
-        trace = Simulation(bench, failures=0.5).run(parse_strategy("default")(bench.problem), 25)
+        trace = Simulation(bench, failures=0.5).run(get_strategy("default")(bench.problem), 25)
         assert 3 < np.isnan(trace.values).all(1).sum() < 22
 
     def test_same_seed_same_trace(self, module):
         bench = load_problem(module)
         runs = [
             Simulation(bench, workers=3, noise=0.1, failures=0.2).run(
-                parse_strategy("default")(bench.problem), 22, 5
+                get_strategy("default")(bench.problem), 22, 5
             )
             for _ in range(2)
         ]

@@ -11,7 +11,7 @@ import pytest
 
 from nas.objective import Direction, Objective, Source
 from nas.problem import SearchProblem
-from nas.strategies import Strategy, parse_strategy, strategies
+from nas.strategies import Strategy, get_strategy, strategies
 from searchspaces.encoding import Encoding, Population
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:optuna", "ignore:NSGAIIISampler is experimental")
@@ -80,7 +80,7 @@ def problem(encoding: Encoding | None = None, **changes: object) -> SearchProble
 
 
 def make(name: str, of: SearchProblem, seed: int = 0) -> Strategy:
-    return parse_strategy(name)(of, seed)
+    return get_strategy(name)(of, seed)
 
 
 def drive(strategy: Strategy, batches: list[int], evaluate: Callable = values_of) -> list[Population]:
@@ -268,9 +268,9 @@ def test_any_number_of_objectives(name, columns):
 def test_a_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(strategies()["random"], "package", "no_such_package")
     with pytest.raises(ValueError, match=r"needs no_such_package; .*pip install"):
-        parse_strategy("random")
+        get_strategy("random")
 
 
 def test_an_unknown_name_says_which_are_accepted():
     with pytest.raises(ValueError, match=r"accepted: .*evolution"):
-        parse_strategy("hope")
+        get_strategy("hope")

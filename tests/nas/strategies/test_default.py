@@ -8,7 +8,7 @@ import numpy as np
 
 from nas.objective import Objective, Source
 from nas.problem import SearchProblem
-from nas.strategies import parse_strategy
+from nas.strategies import get_strategy
 from nas.strategies.archive import Archive
 from searchspaces.encoding import Encoding, Population
 
@@ -34,7 +34,7 @@ def problem(bound: float | None = None) -> SearchProblem:
 
 def test_spends_no_evaluation_outside_a_free_bound():
     """One random candidate in a hundred is within it; latency is known before anything is evaluated."""
-    strategy = parse_strategy("default")(problem(bound=11.0), 0)
+    strategy = get_strategy("default")(problem(bound=11.0), 0)
     for _ in range(5):
         rows = strategy.ask(8)
         strategy.tell(rows, evaluate(rows))
@@ -44,7 +44,7 @@ def test_spends_no_evaluation_outside_a_free_bound():
 
 def test_what_is_outside_all_bounds_is_evaluated_in_full():
     """Its distance from them is free to know, and only whole evaluations are ever reported."""
-    strategy = parse_strategy("default")(replace(problem(bound=-1.0), fidelities=(0.25, 1.0)), 0)
+    strategy = get_strategy("default")(replace(problem(bound=-1.0), fidelities=(0.25, 1.0)), 0)
     start = strategy.ask(16)
     strategy.tell(start, evaluate(start), strategy.levels(start))
     assert (strategy.levels(strategy.ask(8)) == 1).all()
@@ -55,7 +55,7 @@ def test_a_refitted_predictor_is_heard():
     factor = [1.0]
     bounded = problem(bound=8.0)
     told = SearchProblem(bounded.encoding, bounded.objectives, lambda rows: factor[0] * cost(rows)[:, None])
-    strategy = parse_strategy("default")(told, 0)
+    strategy = get_strategy("default")(told, 0)
     for _ in range(4):
         rows = strategy.ask(8)
         strategy.tell(rows, evaluate(rows))
@@ -68,7 +68,7 @@ def test_a_refitted_predictor_is_heard():
 
 def test_candidates_waited_for_are_not_asked_in_another_guise():
     """Two batches asked in a row cover as much of the front as one of twice the size."""
-    whole, halves = (parse_strategy("default")(problem(), 0) for _ in range(2))
+    whole, halves = (get_strategy("default")(problem(), 0) for _ in range(2))
     for strategy in (whole, halves):
         rows = strategy.ask(20)
         strategy.tell(rows, evaluate(rows))
@@ -89,7 +89,7 @@ def test_ends_with_whole_evaluations_of_the_front_it_believes_in():
 
     def found(fidelities: tuple[float, ...]) -> tuple[Archive, int]:
         of = replace(problem(), fidelities=fidelities)
-        strategy, archive, left, asked = parse_strategy("default")(of, 0), Archive(of), 24.0, 0
+        strategy, archive, left, asked = get_strategy("default")(of, 0), Archive(of), 24.0, 0
         while len(rows := strategy.ask(4, left)):
             levels = strategy.levels(rows)
             whole = levels == len(fidelities) - 1
@@ -110,7 +110,7 @@ def test_ends_with_whole_evaluations_of_the_front_it_believes_in():
 def test_finds_the_whole_front_of_a_small_space():
     encoding = Encoding([3] * 5, list("abcde"))
     small = SearchProblem(encoding, problem().objectives, lambda rows: cost(rows)[:, None])
-    strategy = parse_strategy("default")(small, 0)
+    strategy = get_strategy("default")(small, 0)
     found, best = Archive(small), Archive(small)
     everything = encoding.enumerate(1000)
     best.add(everything, evaluate(everything))
