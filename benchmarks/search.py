@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from nas.analysis.candidates import Candidates
 from nas.bench import BenchProblem, load_problem, run_search_bench
-from nas.bench.cluster import SimulatedEvaluator, SimulatedFleet
+from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.bench.plot import plot_search_bench
-from nas.job import StageName, load_job_spec
-from nas.stages.candidates import Candidates, search
-from nas.stages.plan import resolve
+from nas.planning.plan import resolve
+from nas.spec import StageName, load_job_spec
+from nas.stages.search_loop import search
 from nas.stages.stage import StageContext
 from nas.store import open_store
 from nas.store.store import SupernetRecord
@@ -169,13 +170,15 @@ def overhead(_: argparse.Namespace) -> None:
         workload = plan.targets[0].workload
         predictor = make_predictor("additive", plan.space, workload)
         predictor.fit(rows, 1.0 + plan.counts(rows)["macs"] / 1e9, np.full(len(rows), 0.01))
-        evaluator = SimulatedEvaluator(lambda architecture, split: 1.0 / len(architecture.layers), workers=16)
+        evaluator = SimulatedComputeBackend(
+            lambda architecture, split: 1.0 / len(architecture.layers), workers=16
+        )
         context = StageContext(
             job.id,
             plan,
             store,
             Path(folder),
-            SimulatedFleet(store, {}),
+            SimulatedMeasurementBackend(store, {}),
             evaluator,
             lambda event: None,
             lambda: False,

@@ -29,11 +29,12 @@ from rich.table import Table
 
 from nas.errors import LimitExceeded, ServiceUnavailable
 from nas.front import Latency, Point, Scope, mark_front
-from nas.job import Event, EventKind, JobStatus, StageName, load_job_spec
+from nas.job import Event, EventKind, JobStatus
+from nas.planning.plan import compared_by
 from nas.service.client.remote import RemoteService
 from nas.service.identity import Limits, Role
 from nas.service.server.tokens import Tokens
-from nas.stages.plan import compared_by
+from nas.spec import StageName, load_job_spec
 from nas.store import open_store
 from searchspaces.space import load_space
 

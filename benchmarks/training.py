@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from nas.job import TrainBudget
+from nas.spec import TrainBudget
 from nas.tasks import Task, make_task
 from nas.training.optimizer import SupernetOptimizer
 from nas.training.trainer import GRADIENT_NORM, Trainer

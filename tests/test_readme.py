@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nas.job import TargetSpec, load_job_spec
-from nas.stages.plan import resolve
+from nas.planning.plan import resolve
+from nas.spec import TargetSpec, load_job_spec
 from nas.tasks import make_task
 from searchspaces.space import load_space
 

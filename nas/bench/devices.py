@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from nas.errors import InvalidSpec
-from nas.job import Budget, JobSpec, ProfileBudget, StageName, TargetSpec
 from nas.service.api import Service
+from nas.spec import Budget, JobSpec, ProfileBudget, StageName, TargetSpec
 from nas.stages.profile import holdout
 from predictors import PredictorError, Prior, get_predictor, make_predictor, transfer_prior
 from predictors.posterior import Mask

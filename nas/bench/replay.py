@@ -32,8 +32,9 @@ PERPLEXITY = "perplexity"
 class Replay:
     """What a table says of its architectures, and of every other one of their space as of its nearest.
 
-    With `quality` in a `nas.bench.cluster.SimulatedEvaluator` and `devices` in a `SimulatedFleet` a job on
-    `declaration` runs from its first stage to its last, and what it ought to have found is known.
+    With `quality` in a `nas.bench.backends.SimulatedComputeBackend` and `devices` in a
+    `SimulatedMeasurementBackend` a job on `declaration` runs from its first stage to its last, and what it
+    ought to have found is known.
 
     Attributes:
         space: that the architectures span.

@@ -16,7 +16,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from nas.job import Event, EventKind, Job, StageName
+from nas.job import Event, EventKind, Job
+from nas.spec import StageName
 
 __all__ = ["JobProgress", "LiveView", "PlainView", "StageProgress", "View", "open_view"]
 

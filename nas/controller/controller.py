@@ -12,11 +12,13 @@ from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import was_asked_to_stop
 from nas.errors import Busy, JobFailed, JobInterrupted, NasError, StoreUnavailable, as_nas_error
 from nas.front import Point
-from nas.job import Event, EventKind, Job, JobStatus, StageName
-from nas.stages.optimum import verify_architecture
+from nas.job import Event, EventKind, Job, JobStatus
+from nas.planning.plan import resolve
+from nas.spec import StageName
+from nas.stages.backends import ComputeBackend, MeasurementBackend
 from nas.stages.pipeline import STAGES
-from nas.stages.plan import resolve
-from nas.stages.stage import Compute, Fleet, StageContext
+from nas.stages.stage import StageContext
+from nas.stages.verify import verify_architecture
 from nas.store.store import Store
 from searchspaces.architecture import Architecture
 
@@ -31,8 +33,8 @@ class Controller:
 
     Args:
         home: folder beside the database for supernets and exported blocks.
-        fleet: the devices that measure.
-        compute: the processors that train and score.
+        measurement_backend: the devices that measure.
+        compute_backend: the processors that train and score.
         restarts: what becomes of a job whose run ends before the job does.
     """
 
@@ -40,14 +42,14 @@ class Controller:
         self,
         store: Store,
         home: Path,
-        fleet: Fleet,
-        compute: Compute,
+        measurement_backend: MeasurementBackend,
+        compute_backend: ComputeBackend,
         restarts: RestartPolicy = ON_REQUEST,
     ) -> None:
         self._store = store
         self._home = home
-        self._fleet = fleet
-        self._compute = compute
+        self._measurement_backend = measurement_backend
+        self._compute_backend = compute_backend
         self._restarts = restarts
 
     def run(self, job_id: str, stopped: Callable[[], bool]) -> Job:
@@ -102,7 +104,7 @@ class Controller:
             )
 
     def verify(self, job_id: str, architecture: Architecture) -> Point:
-        """Measure and evaluate one architecture for a job; see `nas.stages.optimum.verify_architecture`.
+        """Measure and evaluate one architecture for a job; see `nas.stages.verify.verify_architecture`.
 
         Raises:
             Busy: the job is being run; its lease is waited for a little.
@@ -115,7 +117,14 @@ class Controller:
         report = _Reporter(self._store, job.id)
         plan = resolve(job.spec)
         return StageContext(
-            job.id, plan, self._store, self._home, self._fleet, self._compute, report, stopped
+            job.id,
+            plan,
+            self._store,
+            self._home,
+            self._measurement_backend,
+            self._compute_backend,
+            report,
+            stopped,
         )
 
     def _run_stages(self, job: Job, stopped: Callable[[], bool]) -> None:

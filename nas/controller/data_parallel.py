@@ -10,9 +10,9 @@ from typing import Any
 
 from nas.controller.cluster import Board, RayCluster
 from nas.errors import JobFailed, NasError
-from nas.job import JobSpec
-from nas.stages.plan import Plan, resolve
-from nas.stages.stage import TrainingProgress
+from nas.planning.plan import Plan, resolve
+from nas.spec import JobSpec
+from nas.stages.backends import TrainingProgress
 from nas.training import ProcessGroup, TrainingResult, train_supernet
 
 __all__ = ["train_together"]

@@ -18,7 +18,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from nas.controller.cluster import RayCluster, last_line
 from nas.errors import JobFailed
 from nas.evaluation import Evaluation, Split
-from nas.stages.plan import Plan
+from nas.planning.plan import Plan
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture
 
@@ -123,12 +123,12 @@ class _Pool:
             self._wait()
 
     def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
-        """See `nas.stages.stage.EvaluationPool`."""
+        """See `nas.stages.backends.EvaluationPool`."""
         self._queue.append(_Request(architecture, split, share))
         self._dispatch()
 
     def next(self) -> Evaluation:
-        """See `nas.stages.stage.EvaluationPool`."""
+        """See `nas.stages.backends.EvaluationPool`."""
         while True:
             if not self._queue and not self._running:
                 raise RuntimeError("no evaluation is queued")
@@ -137,7 +137,7 @@ class _Pool:
                 return evaluation
 
     def drain(self) -> list[Evaluation]:
-        """See `nas.stages.stage.EvaluationPool`."""
+        """See `nas.stages.backends.EvaluationPool`."""
         if not self._running:
             return []
         ended, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
@@ -240,8 +240,8 @@ class RayEvaluator:
 
     @contextmanager
     def open(self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]) -> Iterator[_Pool]:
-        """See `nas.stages.stage.Compute.evaluations`: one actor a processor, but no more of them than
-        evaluations that the search has out at once.
+        """See `nas.stages.backends.ComputeBackend.evaluations`: one actor a processor, but no more of them
+        than evaluations that the search has out at once.
 
         Raises:
             JobFailed: the cluster has no processor, or an actor cannot start.

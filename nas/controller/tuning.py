@@ -10,9 +10,9 @@ from typing import Any
 
 from nas.controller.cluster import Board, RayCluster
 from nas.errors import JobFailed, NasError
-from nas.job import JobSpec
-from nas.stages.plan import Plan, resolve
-from nas.stages.stage import Finalist, FinalistNews
+from nas.planning.plan import Plan, resolve
+from nas.spec import JobSpec
+from nas.stages.backends import Finalist, FinalistNews
 from nas.training import load_supernet
 from nas.training.finetune import REDUCTION, FineTuning, finetune, rungs
 

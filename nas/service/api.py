@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from nas.front import Front, Point, Scope
-from nas.job import Event, Job, JobSpec, TargetProfile
+from nas.job import Event, Job, TargetProfile
 from nas.optimum import Optimum
 from nas.service.identity import Identity
+from nas.spec import JobSpec
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
 from workers.target import Target

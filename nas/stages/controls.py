@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nas.job import StageName
+from nas.planning.plan import Plan
+from nas.spec import StageName
 from nas.stages.measure import measure_again, measure_missing
-from nas.stages.plan import Plan
 from nas.stages.stage import StageContext
 from predictors.drift import CHANGE, speeds_between_controls, undisturbed
 from searchspaces.architecture import Architecture

@@ -14,10 +14,11 @@ import numpy as np
 from nas.errors import JobFailed
 from nas.evaluation import Evaluation, Split
 from nas.front import FineTuned, Point, Scope
-from nas.job import StageName
-from nas.stages.plan import Plan
+from nas.planning.plan import Plan
+from nas.spec import StageName
+from nas.stages.backends import Finalist, FinalistNews
 from nas.stages.search import trained_supernet
-from nas.stages.stage import Finalist, FinalistNews, Stage, StageContext
+from nas.stages.stage import Stage, StageContext
 from nas.training.finetune import BestWeights, best_weights
 from searchspaces.architecture import Architecture
 
@@ -74,7 +75,8 @@ class Finalists(Stage):
             )
             for weights, point in finalists.items()
         ]
-        context.compute.finetune(context.plan, trained_supernet(context), wanted, told, context.stopped)
+        supernet = trained_supernet(context)
+        context.compute_backend.finetune(context.plan, supernet, wanted, told, context.stopped)
         context.check_stop()
 
     def _conclude(self, context: StageContext, weights: str, point: Point) -> Point:

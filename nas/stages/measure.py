@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from nas.errors import JobFailed
-from nas.job import StageName
+from nas.spec import StageName
 from nas.stages.stage import StageContext
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
@@ -51,14 +51,14 @@ def measure_again(
     Raises:
         NoWorker, JobFailed, JobInterrupted: see `measure_missing`.
     """
-    context.fleet.wait_for(target, WORKER_TIMEOUT_SECONDS)
+    context.measurement_backend.wait_for(target, WORKER_TIMEOUT_SECONDS)
     reference_ms = _reference_ms(context, target)
     # The first measurement of a target fixes what its reference model takes; the others wait for it.
     groups = [architectures] if reference_ms else [architectures[:1], architectures[1:]]
     refused = 0
     for group in groups:
         requests = _requests(context, target, group, reference_ms)
-        for outcome in context.fleet.measure(requests, context.stopped):
+        for outcome in context.measurement_backend.measure(requests, context.stopped):
             if isinstance(outcome, MeasurementFailure):
                 refused += 1
                 context.note(stage, f"{target.device} could not measure {outcome.digest}: {outcome.reason}")
@@ -80,7 +80,7 @@ def _requests(
     context: StageContext, target: Target, architectures: Iterable[Architecture], reference_ms: float | None
 ) -> Iterator[MeasurementRequest]:
     """Model files are made only as workers come free: they are large and there may be many."""
-    models = context.compute.model_files(context.home / "blocks")
+    models = context.compute_backend.model_files(context.home / "blocks")
     reference = models.reference(target)
     for architecture in architectures:
         if context.stopped():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.job import StageName, TargetProfile
-from nas.stages.attainable import check_predicted_bounds
+from nas.analysis.attainability import check_predicted_bounds
+from nas.job import TargetProfile
+from nas.spec import StageName
 from nas.stages.controls import Controls
 from nas.stages.stage import Stage, StageContext
 from predictors import Predictor, Prior, choose_next, held_out_report, make_predictor, transfer_prior
@@ -49,7 +50,9 @@ class Profile(Stage):
             if str(target) not in profiled:
                 self._profile(context, target, number)
         if context.plan.given_task is not None:
-            check_predicted_bounds(context)
+            warning = check_predicted_bounds(context)
+            if warning is not None:
+                context.note(self.name, warning)
 
     def _profile(self, context: StageContext, target: Target, number: int) -> None:
         plan, budget = context.plan, context.plan.spec.budget.profile

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from nas.analysis.candidates import Candidates
+from nas.analysis.known import stored_predictors
+from nas.analysis.points import evaluated_points
 from nas.errors import JobFailed
 from nas.evaluation import Split
-from nas.job import StageName
-from nas.stages.candidates import Candidates, is_over, search
-from nas.stages.points import evaluated_points
-from nas.stages.stage import Known, Stage, StageContext
+from nas.spec import StageName
+from nas.stages.search_loop import is_over, search
+from nas.stages.stage import Stage, StageContext
 from nas.store.store import SupernetRecord
-from predictors import Predictor, restore_predictor
-from workers.target import Target
 
-__all__ = ["Search", "stored_predictors", "trained_supernet"]
+__all__ = ["Search", "trained_supernet"]
 
 
 class Search(Stage):
@@ -38,7 +38,7 @@ class Search(Stage):
 
     def _search(self, context: StageContext, candidates: Candidates) -> None:
         plan = context.plan
-        with context.compute.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
+        with context.compute_backend.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
             search(
                 context,
                 self.name,
@@ -57,17 +57,6 @@ def _screened(context: StageContext) -> set[str]:
         context.store.evaluations(plan.supernet_digest, Split.VALIDATION, share=share) for share in lower
     )
     return {evaluation.digest for evaluations in scored for evaluation in evaluations}
-
-
-def stored_predictors(context: Known) -> dict[Target, Predictor]:
-    """What `profile` left for each target."""
-    plan, predictors = context.plan, {}
-    for target in plan.targets:
-        state = context.store.predictor(target, plan.space.digest)
-        if state is None:
-            raise JobFailed(f"no predictor of {target} is stored; profile it first")
-        predictors[target] = restore_predictor(plan.space, target.workload, state)
-    return predictors
 
 
 def trained_supernet(context: StageContext) -> SupernetRecord:

@@ -3,153 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from nas.errors import JobInterrupted
-from nas.evaluation import Evaluation, Split
-from nas.job import Event, EventKind, StageName
-from nas.stages.plan import Plan
-from nas.store.store import Store, SupernetRecord
-from nas.training import TrainingResult
-from searchspaces.architecture import Architecture
-from workers.request import MeasurementRequest, Outcome
-from workers.target import Target
+from nas.job import Event, EventKind
+from nas.planning.plan import Plan
+from nas.spec import StageName
+from nas.stages.backends import ComputeBackend, MeasurementBackend
+from nas.store.store import Store
 
-__all__ = [
-    "Compute",
-    "EvaluationPool",
-    "Finalist",
-    "FinalistNews",
-    "Fleet",
-    "Known",
-    "ModelFiles",
-    "Stage",
-    "StageContext",
-    "TrainingProgress",
-]
-
-TrainingProgress = Callable[[int, int, dict[str, float]], None]
-"""Steps done, steps in all, and facts by name."""
-
-
-class Fleet(Protocol):
-    """The devices that measure (`workers.server.WorkerServer`)."""
-
-    def wait_for(self, target: Target, timeout: float) -> None:
-        """Return once a connected worker serves the target."""
-
-    def measure(
-        self, requests: Iterable[MeasurementRequest], cancelled: Callable[[], bool] | None = None
-    ) -> Iterator[Outcome]:
-        """Outcomes as they complete, in any order; requests are drawn as workers come free."""
-
-
-class ModelFiles(Protocol):
-    """The files that targets are timed with (`nas.export.TimedModels`)."""
-
-    def model(self, architecture: Architecture, target: Target) -> bytes:
-        """The file that does the target's workload."""
-
-    def reference(self, target: Target) -> bytes:
-        """The fixed file that is timed in between, the same for every architecture."""
-
-
-class EvaluationPool(Protocol):
-    """Processes that hold one supernet and score architectures with it."""
-
-    def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
-        """Queue one evaluation, on a share of the split's sequences."""
-
-    def next(self) -> Evaluation:
-        """Wait for any queued evaluation to end; a failed one has the value NaN."""
-
-    def drain(self) -> list[Evaluation]:
-        """Those that have ended besides; does not wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finalist:
-    """One architecture to go on with.
-
-    Attributes:
-        validation: its quality with the supernet's weights.
-        weights: digest that names its own.
-        folder: where they and their checkpoint lie.
-        limit: steps that it may take: fewer than the budget's where it was stopped early before.
-    """
-
-    architecture: Architecture
-    validation: float
-    weights: str
-    folder: Path
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class FinalistNews:
-    """How far one finalist is.
-
-    Attributes:
-        ended: it took all its steps, or was stopped early.
-    """
-
-    weights: str
-    steps: int
-    ended: bool
-    message: str
-
-
-class Compute(Protocol):
-    """The processors that train, score and export (`nas.controller.compute.RayCompute`)."""
-
-    def model_files(self, folder: Path) -> ModelFiles:
-        """Makes the files that targets are timed with; what models share is kept in `folder`."""
-
-    def evaluations(
-        self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
-    ) -> AbstractContextManager[EvaluationPool]:
-        """A pool for one supernet; its processes end with the context.
-
-        Args:
-            check_stop: called while waiting for an evaluation; raises where the job was stopped.
-        """
-
-    def train(
-        self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]
-    ) -> TrainingResult:
-        """Train the plan's supernet, or go on with it, as `nas.training.train_supernet` does, with the
-        workers of its budget."""
-
-    def finetune(
-        self,
-        plan: Plan,
-        supernet: SupernetRecord,
-        finalists: Sequence[Finalist],
-        told: Callable[[FinalistNews], None],
-        stopped: Callable[[], bool],
-    ) -> None:
-        """Fine-tune finalists, or go on with them, as `nas.training.finetune` does; at each rung those that
-        gained least stop. Returns once all have ended, or `stopped` answers True."""
-
-
-class Known(Protocol):
-    """A job's plan, and where what is known of its candidates is kept: enough to predict."""
-
-    @property
-    def job_id(self) -> str:
-        """Of the job."""
-
-    @property
-    def plan(self) -> Plan:
-        """Its spec, resolved."""
-
-    @property
-    def store(self) -> Store:
-        """The only door to the database."""
+__all__ = ["Stage", "StageContext"]
 
 
 @dataclass(frozen=True)
@@ -166,8 +32,8 @@ class StageContext:
     plan: Plan
     store: Store
     home: Path
-    fleet: Fleet
-    compute: Compute
+    measurement_backend: MeasurementBackend
+    compute_backend: ComputeBackend
     report: Callable[[Event], None]
     stopped: Callable[[], bool]
 

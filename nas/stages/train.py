@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.job import StageName
+from nas.spec import StageName
 from nas.stages.stage import Stage, StageContext
 from nas.store.store import SupernetRecord
 
@@ -32,7 +32,7 @@ class Train(Stage):
                 self.name, done, total, "  ".join(f"{name} {value:,.4g}" for name, value in facts.items())
             )
 
-        result = context.compute.train(plan, folder, progress, context.stopped)
+        result = context.compute_backend.train(plan, folder, progress, context.stopped)
         context.check_stop()
         context.progress(self.name, result.steps, steps, "trained")
         context.store.put_supernet(

@@ -6,19 +6,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import median
 
+from nas.analysis.candidates import Candidates
+from nas.analysis.known import stored_predictors
+from nas.analysis.points import evaluated_points
+from nas.errors import JobFailed
 from nas.evaluation import Split
 from nas.front import Point, mark_front
-from nas.job import StageName
 from nas.objective import Objective
-from nas.stages.candidates import Candidates, search
+from nas.spec import StageName
+from nas.stages.backends import EvaluationPool
 from nas.stages.controls import measure_between_controls
-from nas.stages.points import evaluated_points
 from nas.stages.profile import fit_predictor, known_measurements, prior_of_other_targets
-from nas.stages.search import stored_predictors, trained_supernet
-from nas.stages.stage import EvaluationPool, Stage, StageContext
+from nas.stages.search import trained_supernet
+from nas.stages.search_loop import search
+from nas.stages.stage import Stage, StageContext
+from searchspaces.architecture import Architecture
 from workers.target import Target
 
-__all__ = ["Verify", "trusted"]
+__all__ = ["Verify", "verify_architecture"]
 
 STATE = "verify"
 
@@ -38,7 +43,7 @@ class Verify(Stage):
         budget = context.plan.spec.budget.verify
         first = int((context.store.state(context.job_id, STATE) or {"round": 1})["round"])
         supernet = trained_supernet(context)
-        with context.compute.evaluations(context.plan, supernet, context.check_stop) as pool:
+        with context.compute_backend.evaluations(context.plan, supernet, context.check_stop) as pool:
             for number in range(first, budget.rounds + 1):
                 if self._holds(context, number) or number == budget.rounds:
                     break
@@ -121,9 +126,9 @@ class Verify(Stage):
         self._measure_front(context, candidates)
         # A target that is added to the ended job finds no round left that could search again.
         self._remember(context, round=context.plan.spec.budget.verify.rounds)
-        points = trusted(evaluated_points(context, candidates), context.plan.objectives)
+        points = _trusted(evaluated_points(context, candidates), context.plan.objectives)
         self._test(context, pool, [p for p in points if p.on_front or p.preset])
-        points = trusted(evaluated_points(context, candidates), context.plan.objectives)
+        points = _trusted(evaluated_points(context, candidates), context.plan.objectives)
         context.store.put_points(context.job_id, points)
         _tell_of_disturbed(context, [p for p in points if p.on_front])
 
@@ -169,7 +174,39 @@ def _tell_of_disturbed(context: StageContext, front: Sequence[Point]) -> None:
             )
 
 
-def trusted(points: list[Point], objectives: Sequence[Objective]) -> list[Point]:
+def _trusted(points: list[Point], objectives: Sequence[Objective]) -> list[Point]:
     """The points with the front marked among measured ones alone."""
     marked = {p.digest: p for p in mark_front([p for p in points if p.verified], objectives)}
     return [marked.get(point.digest, replace(point, on_front=False)) for point in points]
+
+
+def verify_architecture(context: StageContext, architecture: Architecture) -> Point:
+    """Measure an architecture on every target and evaluate it on both splits; it is a point of the job
+    from then on, and the front is marked again.
+
+    Raises:
+        NoWorker: nobody serves a target.
+        JobFailed: a target refuses it, or it cannot be scored; the message says why.
+    """
+    plan, store, digest = context.plan, context.store, architecture.digest
+    store.put_architectures([architecture])
+    for target in plan.targets:
+        for _ in measure_between_controls(context, StageName.VERIFY, target, [architecture]):
+            pass
+        if not store.measurements(target, [digest]):
+            raise JobFailed(f"{target} could not measure {digest}; the job's notes say why")
+    splits = [s for s in Split if not store.evaluations(plan.supernet_digest, s, [digest])]
+    if splits:
+        with context.compute_backend.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
+            for split in splits:
+                pool.submit(architecture, split)
+            for _ in splits:
+                store.add_evaluations([pool.next()])
+    points = _trusted(
+        evaluated_points(context, Candidates(context, stored_predictors(context))), plan.objectives
+    )
+    verified = [point for point in points if point.digest == digest]
+    if not verified:
+        raise JobFailed(f"{digest} could not be evaluated: its quality is not a number")
+    store.put_points(context.job_id, points)
+    return verified[0]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 from nas.errors import LimitExceeded, NoSuchJob
-from nas.job import JobSpec
+from nas.spec import JobSpec
 
 __all__ = ["SHOWN", "is_beginning", "new_job_id", "no_such_job", "too_many_jobs"]
 

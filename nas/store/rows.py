@@ -13,7 +13,8 @@ from sqlalchemy import Row
 
 from nas.evaluation import Evaluation, Split
 from nas.front import FineTuned, Latency, Point
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName
+from nas.job import Event, EventKind, Job, JobStatus
+from nas.spec import JobSpec, StageName
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement, Reading

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from nas.errors import NasError
-from nas.job import Event, Job, JobSpec, JobStatus, StageName
+from nas.job import Event, Job, JobStatus
+from nas.spec import JobSpec, StageName
 from nas.store import rows
 from nas.store.identity import new_job_id, too_many_jobs
 from nas.store.sql_of_job import OfJob

@@ -10,7 +10,8 @@ from typing import Any
 from nas.errors import NasError
 from nas.evaluation import Evaluation, Split
 from nas.front import Point, Scope
-from nas.job import Event, Job, JobSpec, JobStatus, StageName
+from nas.job import Event, Job, JobStatus
+from nas.spec import JobSpec, StageName
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
 from workers.target import Target

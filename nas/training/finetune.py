@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nas.errors import JobFailed
 from nas.evaluation import Split
-from nas.job import FinalistBudget
+from nas.spec import FinalistBudget
 from nas.tasks import Task
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.optimizer import SupernetOptimizer

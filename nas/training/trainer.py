@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import JobFailed
-from nas.job import TrainBudget
+from nas.spec import TrainBudget
 from nas.tasks import Task
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.optimizer import SupernetOptimizer

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import InvalidSpec
-from nas.job import JobSpec, TargetSpec, load_job_spec
+from nas.spec import JobSpec, TargetSpec, load_job_spec
 from workers.target import Phase, Target, Workload
 
 SMALLEST = {"space": "hybrid-lm", "task": "text", "targets": [{}]}

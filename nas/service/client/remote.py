@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nas.errors import InvalidSpec, ServiceUnavailable, StoreUnavailable, as_nas_error
 from nas.front import Front, Point, Scope
-from nas.job import Event, Job, JobSpec, JobStatus, TargetProfile, load_job_spec
+from nas.job import Event, Job, JobStatus, TargetProfile
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
@@ -25,6 +25,7 @@ from nas.service.identity import Identity, authorization
 from nas.service.wire import convert
 from nas.service.wire.faults import error_of_call
 from nas.service.wire.transfer import receive_folder
+from nas.spec import JobSpec, load_job_spec
 from searchspaces.architecture import Architecture
 from searchspaces.errors import SpaceError
 from searchspaces.space import load_space, space_names

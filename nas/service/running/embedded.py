@@ -15,13 +15,14 @@ from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop, forget_stop
 from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
 from nas.front import Front, Point, Scope
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
+from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objective import Objective, Source
 from nas.optimum import Optimum
+from nas.planning.plan import compared_by, resolve, with_target
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.service.running.worker_endpoint import WorkerEndpoint
-from nas.stages.plan import compared_by, resolve, with_target
+from nas.spec import JobSpec, StageName, load_job_spec
 from nas.store import open_store
 from nas.tasks import task_descriptions
 from searchspaces.architecture import Architecture
@@ -32,8 +33,8 @@ from workers.measurement import Measurement
 from workers.target import Target
 
 if TYPE_CHECKING:
+    from nas.analysis.known import KnownJob
     from nas.service.running.engine import Engine, Run
-    from nas.stages.optimum import KnownJob
 
 __all__ = ["ENDED", "EmbeddedService"]
 
@@ -89,7 +90,7 @@ class EmbeddedService(Service):
         by: Identity | None = None,
     ) -> Job:
         """See `Service.submit`."""
-        from nas.stages.attainable import check_counted_bounds
+        from nas.analysis.attainability import check_counted_bounds
 
         relative_to = Path.cwd()
         if not isinstance(spec, JobSpec):
@@ -236,7 +237,7 @@ class EmbeddedService(Service):
         self, job_id: str, bounds: Mapping[str, float] | None = None, *, verify: bool = False
     ) -> Optimum:
         """See `Service.optimum`."""
-        from nas.stages.optimum import find_optimum
+        from nas.analysis.optimum import find_optimum
 
         job = self._known(job_id)
         found = find_optimum(job, dict(bounds or {}))
@@ -246,12 +247,12 @@ class EmbeddedService(Service):
 
     def explain(self, job_id: str) -> dict[str, Any]:
         """See `Service.explain`."""
-        from nas.stages.explained import explain_front
+        from nas.analysis.explanation import explain_front
 
         return explain_front(self._known(job_id))
 
     def _known(self, job_id: str) -> KnownJob:
-        from nas.stages.optimum import KnownJob
+        from nas.analysis.known import KnownJob
 
         job = self.job(job_id)
         if job.spec.task is None:

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nas.controller.compute import RayCompute
+from nas.controller.backend import RayComputeBackend
 from nas.controller.controller import Controller
 from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import was_asked_to_stop
 from nas.errors import JobInterrupted, NasError
 from nas.front import Point
-from nas.service.running.fleet import EmbeddedFleet
+from nas.service.running.measurement import WorkerMeasurementBackend
 from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.store.store import Store
 from searchspaces.architecture import Architecture
@@ -45,9 +45,9 @@ class Engine:
         restarts: RestartPolicy = ON_REQUEST,
     ) -> None:
         self._store = store
-        self._fleet = EmbeddedFleet(home, endpoint)
-        self._compute = RayCompute(home, ray_address)
-        self._controller = Controller(store, home, self._fleet, self._compute, restarts)
+        self._measurement_backend = WorkerMeasurementBackend(home, endpoint)
+        self._compute_backend = RayComputeBackend(home, ray_address)
+        self._controller = Controller(store, home, self._measurement_backend, self._compute_backend, restarts)
 
     def start(self, job_id: str) -> Run:
         """Run a job in a thread of its own."""
@@ -59,24 +59,24 @@ class Engine:
 
     def listen(self) -> str:
         """Let workers connect before any job needs them; returns their address, ``HOST:PORT``."""
-        return self._fleet.start()
+        return self._measurement_backend.start()
 
     def warm_up(self) -> None:
         """Start Ray before any job needs it."""
-        self._compute.start()
+        self._compute_backend.start()
 
     def unserved(self, targets: Iterable[Target]) -> list[Target]:
         """Those that no device connected to this process serves."""
-        return [target for target in targets if not self._fleet.serves(target)]
+        return [target for target in targets if not self._measurement_backend.serves(target)]
 
     def devices(self) -> list[dict[str, Any]]:
         """Devices that are connected now, as plain data."""
-        return self._fleet.devices()
+        return self._measurement_backend.devices()
 
     def close(self) -> None:
         """Stop every process that was started."""
-        self._compute.close()
-        self._fleet.close()
+        self._compute_backend.close()
+        self._measurement_backend.close()
 
 
 class Run:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import JobFailed
 from nas.export import BlockLibrary, write_model_folder
 from nas.job import Job
+from nas.planning.plan import resolve
 from nas.stages.finalists import finalist_folder
-from nas.stages.plan import resolve
 from nas.store.store import Store
 from nas.training import load_supernet
 from nas.training.finetune import best_weights

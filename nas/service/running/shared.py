@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 from nas.controller.restarts import AUTOMATIC, RestartPolicy
 from nas.controller.stopping import forget_stop
 from nas.errors import NasError
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus
+from nas.job import Event, EventKind, Job, JobStatus
 from nas.service.api import EventBatch
 from nas.service.identity import Identity
 from nas.service.running.embedded import ENDED, EmbeddedService
 from nas.service.running.worker_endpoint import WorkerEndpoint
+from nas.spec import JobSpec
 from workers.target import Target
 
 __all__ = ["SharedService"]

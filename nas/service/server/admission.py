@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidSpec
-from nas.job import JobSpec, TargetSpec
+from nas.spec import JobSpec, TargetSpec
 from searchspaces.errors import Problem
 from searchspaces.space import space_names
 from workers.target import Target

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from nas.errors import InvalidSpec
 from nas.front import Scope
-from nas.job import Job, load_job_spec
+from nas.job import Job
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.api import WATCH_SECONDS, Service
@@ -27,6 +27,7 @@ from nas.service.server.admission import SPEC_LIMIT, admit_space, admit_spec, ad
 from nas.service.server.guard import CALLER
 from nas.service.wire import convert
 from nas.service.wire.transfer import send_folder
+from nas.spec import load_job_spec
 from searchspaces.errors import Problem
 
 __all__ = ["SearchServicer"]

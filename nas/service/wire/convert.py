@@ -17,10 +17,11 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from nas.errors import Incompatible, InvalidSpec
 from nas.front import FineTuned, Front, Latency, Point, Scope
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile, load_job_spec
+from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objective import Direction, Objective, Source
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
+from nas.spec import JobSpec, StageName, load_job_spec
 from searchspaces.architecture import Architecture, Layer
 from workers.measurement import Measurement, MeasurementError, Reading
 from workers.target import Phase, Target, Workload

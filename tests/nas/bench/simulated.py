@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.bench.cluster import SimulatedEvaluator, SimulatedFleet
+from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.controller.controller import Controller
 from nas.evaluation import Split
-from nas.job import Job, JobSpec, load_job_spec
+from nas.job import Job
+from nas.spec import JobSpec, load_job_spec
 from nas.store.store import Store
 from searchspaces.architecture import Architecture
 from workers.target import Target
@@ -65,13 +66,16 @@ def run(
     store: Store,
     home: Path,
     of: JobSpec | Job,
-    evaluator: SimulatedEvaluator | None = None,
-    fleet: SimulatedFleet | None = None,
+    evaluator: SimulatedComputeBackend | None = None,
+    devices: SimulatedMeasurementBackend | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Job:
     """Submit the job where it is a spec, and take it to its end."""
     job = store.create_job(of) if isinstance(of, JobSpec) else of
     controller = Controller(
-        store, home, fleet or SimulatedFleet(store, DEVICES), evaluator or SimulatedEvaluator(quality)
+        store,
+        home,
+        devices or SimulatedMeasurementBackend(store, DEVICES),
+        evaluator or SimulatedComputeBackend(quality),
     )
     return controller.run(job.id, stopped)

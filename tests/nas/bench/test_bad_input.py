@@ -10,11 +10,12 @@ import pytest
 import simulated
 
 import nas
-from nas.bench.cluster import SimulatedEvaluator
+from nas.bench.backends import SimulatedComputeBackend
 from nas.errors import InvalidSpec, NothingMeetsBounds
 from nas.evaluation import Split
 from nas.front import Scope
-from nas.job import EventKind, JobSpec, JobStatus, StageName
+from nas.job import EventKind, JobStatus
+from nas.spec import JobSpec, StageName
 from nas.store import open_store
 from searchspaces.architecture import Architecture
 
@@ -97,7 +98,7 @@ def test_scores_that_are_no_numbers_are_failures_and_no_points(tmp_path: Path, v
         return value if broken else simulated.quality(architecture, split)
 
     with closing(open_store(tmp_path)) as store:
-        job = simulated.run(store, tmp_path, simulated.spec("phone"), SimulatedEvaluator(quality))
+        job = simulated.run(store, tmp_path, simulated.spec("phone"), SimulatedComputeBackend(quality))
         assert job.status is JobStatus.SUCCEEDED
         points = store.points(job.id, Scope.ALL)
         assert points

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import simulated
 
-from nas.bench.cluster import SimulatedEvaluator, SimulatedFleet
+from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.controller.controller import Controller
 from nas.errors import JobInterrupted
 from nas.front import Latency, Scope
-from nas.job import EventKind, Job, JobStatus, StageName
+from nas.job import EventKind, Job, JobStatus
+from nas.planning.plan import resolve
 from nas.report.describe import describe_latency
+from nas.spec import StageName
 from nas.stages.controls import control_architectures
-from nas.stages.plan import resolve
 from nas.store import open_store
 from nas.store.store import Store
 from predictors import restore_predictor
@@ -33,7 +34,7 @@ ASKED = BUDGET["measurements"] + BUDGET["holdout"]
 
 
 @dataclass
-class Drifting(SimulatedFleet):
+class Drifting(SimulatedMeasurementBackend):
     """The simulated devices, slower for some of the requests; measures with 1% noise, anew each time."""
 
     slow: Callable[[int], bool] = lambda number: False
@@ -54,14 +55,16 @@ def store(tmp_path):
 
 def profiled(store: Store, home: Path, slow: range, stop_after: int = 0) -> tuple[Job, Drifting]:
     """A job that profiles one phone, stopped once on its way where `stop_after` says so."""
-    fleet = Drifting(store, simulated.DEVICES, slow=slow.__contains__)
+    backend = Drifting(store, simulated.DEVICES, slow=slow.__contains__)
     job = store.create_job(simulated.spec("phone", until="profile", budget={"profile": BUDGET}))
     if stop_after:
         with pytest.raises(JobInterrupted):
-            simulated.run(store, home, job, fleet=fleet, stopped=lambda: len(fleet.measured) >= stop_after)
-    job = simulated.run(store, home, job, fleet=fleet)
+            simulated.run(
+                store, home, job, devices=backend, stopped=lambda: len(backend.measured) >= stop_after
+            )
+    job = simulated.run(store, home, job, devices=backend)
     assert job.status is JobStatus.SUCCEEDED
-    return job, fleet
+    return job, backend
 
 
 def error(store: Store, job: Job) -> float:
@@ -82,25 +85,25 @@ def shifts(store: Store, job: Job) -> list[dict]:
 
 
 def test_a_steady_device_is_measured_once_and_controls_cost_little(store, tmp_path):
-    job, fleet = profiled(store, tmp_path, slow=range(0))
+    job, backend = profiled(store, tmp_path, slow=range(0))
     plan = resolve(job.spec)
     controls = {a.digest for a in control_architectures(plan)}
     assert len(controls) == 2
-    counts = Counter(digest for _, digest in fleet.measured)
+    counts = Counter(digest for _, digest in backend.measured)
     assert {digest for digest, times in counts.items() if times > 1} <= controls
     assert len(store.measurements(plan.targets[0])) == ASKED
-    assert ASKED < len(fleet.measured) <= 1.15 * ASKED
+    assert ASKED < len(backend.measured) <= 1.15 * ASKED
     assert shifts(store, job) == []
 
 
 @pytest.mark.parametrize("slow", [range(12, 30), range(30)], ids=["in the middle", "from the beginning"])
 @pytest.mark.parametrize("stop_after", [0, 20], ids=["at once", "stopped and resumed"])
 def test_a_slow_stretch_is_told_measured_again_and_not_learned(store, tmp_path, slow, stop_after):
-    job, fleet = profiled(store, tmp_path, slow, stop_after)
+    job, backend = profiled(store, tmp_path, slow, stop_after)
     told = shifts(store, job)
     assert told
     assert all(note["target"] == str(resolve(job.spec).targets[0]) for note in told)
-    counts = Counter(digest for _, digest in fleet.measured)
+    counts = Counter(digest for _, digest in backend.measured)
     again = [digest for note in told for digest in note["measurements"]]
     assert again
     assert all(counts[digest] > 1 for digest in again)
@@ -145,8 +148,8 @@ def verified(store: Store, home: Path, requests: int, **changes: object) -> Job:
     search = {"evaluations": 30, "batch": 6, "strategy": "evolution"}
     budget = {**BOARD, "search": search, "verify": {"rounds": 3, "evaluations": 6, "tolerance": 0.05}}
     job = store.create_job(simulated.spec("phone", budget=budget, **changes))
-    fleet = Drifting(store, simulated.DEVICES, slow=SlowWhileVerifying(store, requests))
-    assert simulated.run(store, home, job, fleet=fleet).status is JobStatus.SUCCEEDED
+    backend = Drifting(store, simulated.DEVICES, slow=SlowWhileVerifying(store, requests))
+    assert simulated.run(store, home, job, devices=backend).status is JobStatus.SUCCEEDED
     return job
 
 
@@ -190,7 +193,7 @@ def test_a_later_job_knows_what_the_controls_take(store, tmp_path):
     """It reads no control while the device is undisturbed, and its measurements are used by a third job."""
     profiled(store, tmp_path, slow=range(0))
     slow = store.create_job(simulated.spec("phone", seed=1, until="profile", budget={"profile": BUDGET}))
-    simulated.run(store, tmp_path, slow, fleet=Drifting(store, simulated.DEVICES, slow=lambda number: True))
+    simulated.run(store, tmp_path, slow, devices=Drifting(store, simulated.DEVICES, slow=lambda number: True))
     (target,) = resolve(slow.spec).targets
     known = store.measurements(target)
     disturbed = [m for m in known if m.slowdown != 1.0]
@@ -211,9 +214,9 @@ def test_an_architecture_verified_alone_is_read_between_controls(store, tmp_path
     asked = next(
         a for a in plan.space.decode(plan.space.sample(99, np.random.default_rng(1))) if a.digest not in known
     )
-    fleet = Drifting(store, simulated.DEVICES, slow=lambda number: True)
-    evaluator = SimulatedEvaluator(simulated.quality)
-    point = Controller(store, tmp_path, fleet, evaluator).verify(job.id, asked)
+    backend = Drifting(store, simulated.DEVICES, slow=lambda number: True)
+    evaluator = SimulatedComputeBackend(simulated.quality)
+    point = Controller(store, tmp_path, backend, evaluator).verify(job.id, asked)
     latency = point.latency_ms[str(target)]
     assert latency.slowdown == pytest.approx(SLOW, rel=0.06)
     assert latency.measured == pytest.approx(simulated.DEVICES["phone"](asked, target), rel=0.06)

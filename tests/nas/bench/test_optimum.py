@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import simulated
 
-from nas.bench.cluster import SimulatedFleet
+from nas.analysis.candidates import Candidates
+from nas.analysis.known import KnownJob, stored_predictors
+from nas.analysis.optimum import find_optimum
+from nas.bench.backends import SimulatedMeasurementBackend
 from nas.cli.main import main
 from nas.evaluation import Split
 from nas.front import Scope
+from nas.planning.plan import resolve
 from nas.service.running.embedded import EmbeddedService
-from nas.stages.candidates import Candidates
-from nas.stages.optimum import KnownJob, find_optimum
-from nas.stages.plan import resolve
-from nas.stages.search import stored_predictors
 from nas.store import open_store
 from searchspaces.architecture import Architecture
 from workers.target import Target
@@ -37,8 +37,8 @@ def home(tmp_path_factory) -> Path:
     budget = simulated.spec("phone").budget.model_dump()
     budget["profile"] |= {"predictor": "mlp", "measurements": 40, "minimum": 40}
     with closing(open_store(home)) as store:
-        fleet = SimulatedFleet(store, {"phone": cached})
-        simulated.run(store, home, simulated.spec("phone", budget=budget), fleet=fleet)
+        backend = SimulatedMeasurementBackend(store, {"phone": cached})
+        simulated.run(store, home, simulated.spec("phone", budget=budget), devices=backend)
     return home
 
 

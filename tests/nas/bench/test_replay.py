@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import simulated
 
-from nas.bench.cluster import SimulatedEvaluator, SimulatedFleet
+from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.bench.problems import load_problem
 from nas.bench.replay import Replay, load_replay
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
-from nas.job import Job, JobSpec, JobStatus
-from nas.stages.plan import resolve
+from nas.job import Job, JobStatus
+from nas.planning.plan import resolve
+from nas.spec import JobSpec
 from nas.store import open_store
 from nas.store.store import Store
 from searchspaces.errors import SpaceError
@@ -67,8 +68,8 @@ def run(store: Store, home: Path, replay: Replay, of: JobSpec, failures: float =
         store,
         home,
         of,
-        SimulatedEvaluator(replay.quality, failures=failures, **evaluator),
-        SimulatedFleet(store, replay.devices, failures=failures / 3),
+        SimulatedComputeBackend(replay.quality, failures=failures, **evaluator),
+        SimulatedMeasurementBackend(store, replay.devices, failures=failures / 3),
     )
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import simulated
 
-from nas.bench.cluster import SimulatedEvaluator, SimulatedFleet
+from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.evaluation import Split
 from nas.job import EventKind, Job, JobStatus, TargetProfile
+from nas.planning.plan import resolve
 from nas.stages.controls import control_architectures
-from nas.stages.plan import resolve
 from nas.stages.profile import holdout
 from nas.store import open_store
 from nas.store.store import Store
@@ -61,13 +61,15 @@ def slow(name: str):
     return latency
 
 
-def profiled(store: Store, home: Path, *devices: str, predictor: str = "auto") -> tuple[Job, SimulatedFleet]:
+def profiled(
+    store: Store, home: Path, *devices: str, predictor: str = "auto"
+) -> tuple[Job, SimulatedMeasurementBackend]:
     budget = {"profile": {**PROFILE, "predictor": predictor}}
     spec = simulated.spec(*devices, space=SPACE, until="profile", budget=budget)
-    fleet = SimulatedFleet(store, {name: slow(name) for name in devices}, noise=0.01)
-    job = simulated.run(store, home, spec, fleet=fleet)
+    backend = SimulatedMeasurementBackend(store, {name: slow(name) for name in devices}, noise=0.01)
+    job = simulated.run(store, home, spec, devices=backend)
     assert job.status is JobStatus.SUCCEEDED
-    return job, fleet
+    return job, backend
 
 
 def depths(store: Store, digests: set[str]) -> dict[str, int]:
@@ -96,8 +98,8 @@ def test_profiling_measures_single_blocks_and_says_how_many(store, first):
 
 
 def test_a_later_job_takes_no_single_block_again(store, home, first):
-    again, fleet = profiled(store, home, "phone")
-    assert {digest for _, digest in fleet.measured} <= {
+    again, backend = profiled(store, home, "phone")
+    assert {digest for _, digest in backend.measured} <= {
         a.digest for a in control_architectures(resolve(again.spec))
     }
     assert told(store, again)[0].single_blocks == told(store, first[1])[0].single_blocks
@@ -111,11 +113,11 @@ def test_they_teach_about_other_devices_too(store, home):
 
 
 def test_a_predictor_of_whole_models_neither_asks_for_them_nor_sees_them(store, home):
-    job, fleet = profiled(store, home, "phone", predictor="macs")
+    job, backend = profiled(store, home, "phone", predictor="macs")
     (profile,) = told(store, job)
     assert profile.single_blocks == 0
     assert profile.measured == PROFILE["measurements"]
-    assert set(depths(store, {digest for _, digest in fleet.measured}).values()) <= {8, 9, 10}
+    assert set(depths(store, {digest for _, digest in backend.measured}).values()) <= {8, 9, 10}
 
 
 def test_no_search_takes_one_for_a_member(store, home):
@@ -126,8 +128,8 @@ def test_no_search_takes_one_for_a_member(store, home):
         "verify": {"rounds": 2, "evaluations": 6, "tolerance": 0.2},
     }
     spec = simulated.spec("phone", space=SPACE, budget=budget)
-    fleet = SimulatedFleet(store, {"phone": slow("phone")}, noise=0.01)
-    job = simulated.run(store, home, spec, SimulatedEvaluator(simulated.quality), fleet)
+    backend = SimulatedMeasurementBackend(store, {"phone": slow("phone")}, noise=0.01)
+    job = simulated.run(store, home, spec, SimulatedComputeBackend(simulated.quality), backend)
     assert job.status is JobStatus.SUCCEEDED
     measured = depths(store, {m.digest for m in store.measurements(resolve(job.spec).targets[0])})
     assert min(measured.values()) == 1

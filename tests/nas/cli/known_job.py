@@ -9,8 +9,9 @@ import numpy as np
 from nas.cli.demo import DEMO_FAST
 from nas.evaluation import Evaluation, Split
 from nas.front import Latency, Point, mark_front
-from nas.job import JobStatus, load_job_spec
-from nas.stages.plan import resolve
+from nas.job import JobStatus
+from nas.planning.plan import resolve
+from nas.spec import load_job_spec
 from nas.store import open_store
 from predictors import make_predictor
 from searchspaces.encoding import Population

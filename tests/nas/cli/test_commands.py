@@ -9,7 +9,8 @@ import pytest
 from nas.cli.demo import DEMO_FAST
 from nas.cli.main import app
 from nas.front import Latency, Point
-from nas.job import JobStatus, load_job_spec
+from nas.job import JobStatus
+from nas.spec import load_job_spec
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer
 

@@ -5,7 +5,8 @@ import pytest
 from rich.console import Console
 
 from nas.cli.progress import LiveView, PlainView, StageProgress
-from nas.job import Event, EventKind, StageName
+from nas.job import Event, EventKind
+from nas.spec import StageName
 
 TRAIN, SEARCH = StageName.TRAIN, StageName.SEARCH
 

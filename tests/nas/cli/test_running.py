@@ -6,7 +6,8 @@ import pytest
 
 from nas.cli.running import run_to_end
 from nas.errors import JobFailed, JobInterrupted, NoWorker
-from nas.job import Event, EventKind, Job, JobStatus, StageName, load_job_spec
+from nas.job import Event, EventKind, Job, JobStatus
+from nas.spec import StageName, load_job_spec
 
 SPEC = load_job_spec({"space": "hybrid-lm", "task": "text", "targets": [{}]})
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from nas.front import Latency, Point
-from nas.job import JobStatus, load_job_spec
+from nas.job import JobStatus
+from nas.spec import load_job_spec
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer
 

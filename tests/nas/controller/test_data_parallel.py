@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import ray
 
+from nas.controller.backend import RayComputeBackend
 from nas.controller.cluster import RayCluster
-from nas.controller.compute import RayCompute
 from nas.errors import JobFailed
-from nas.job import load_job_spec
-from nas.stages.plan import Plan, resolve
+from nas.planning.plan import Plan, resolve
+from nas.spec import load_job_spec
 from nas.training import TrainingResult
 
 pytestmark = pytest.mark.slow
@@ -46,20 +46,20 @@ def plan(**train: object) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def compute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCompute]:
-    compute = RayCompute(tmp_path_factory.mktemp("home"))
+def compute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayComputeBackend]:
+    compute = RayComputeBackend(tmp_path_factory.mktemp("home"))
     compute.cluster = RayCluster(processors=2)
     yield compute
     compute.cluster.close()
 
 
 def train(
-    compute: RayCompute, plan: Plan, folder: Path, stopped: Callable[[], bool] = lambda: False
+    compute: RayComputeBackend, plan: Plan, folder: Path, stopped: Callable[[], bool] = lambda: False
 ) -> TrainingResult:
     return compute.train(plan, folder, lambda *_: None, stopped)
 
 
-def test_two_workers_take_the_steps_of_one(compute: RayCompute, tmp_path: Path) -> None:
+def test_two_workers_take_the_steps_of_one(compute: RayComputeBackend, tmp_path: Path) -> None:
     """A batch of 5 and sandwich sampling: unequal shares, several architectures in a step."""
     one = train(compute, plan(sandwich=True), tmp_path / "one")
     two = train(compute, plan(sandwich=True, workers=2), tmp_path / "two")
@@ -69,12 +69,12 @@ def test_two_workers_take_the_steps_of_one(compute: RayCompute, tmp_path: Path) 
     assert plan(workers=2).supernet_digest == plan().supernet_digest
 
 
-def test_what_a_worker_says_is_wrong_ends_the_job(compute: RayCompute, tmp_path: Path) -> None:
+def test_what_a_worker_says_is_wrong_ends_the_job(compute: RayComputeBackend, tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match=r"^the training loss is (nan|inf) at step \d+; try a learning_rate"):
         train(compute, plan(workers=2, learning_rate=1e30), tmp_path)
 
 
-def test_more_workers_than_processors_is_said_first(compute: RayCompute, tmp_path: Path) -> None:
+def test_more_workers_than_processors_is_said_first(compute: RayComputeBackend, tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match=r"budget.train.workers: 3 needs 3 processors.*have 2"):
         train(compute, plan(workers=3), tmp_path)
 
@@ -86,7 +86,7 @@ def workers() -> set[int]:
 
 
 def test_training_goes_on_from_its_checkpoint_when_a_worker_is_killed(
-    compute: RayCompute, tmp_path: Path
+    compute: RayComputeBackend, tmp_path: Path
 ) -> None:
     """Stopped early, which leaves a checkpoint; then a worker killed as soon as both go on from there."""
     both, begun = plan(steps=LONG, workers=2), threading.Event()

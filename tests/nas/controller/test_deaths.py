@@ -15,8 +15,9 @@ from nas.controller.lease import Lease
 from nas.controller.restarts import AUTOMATIC, ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop
 from nas.errors import Busy, JobFailed, JobInterrupted, StoreUnavailable
-from nas.job import JobStatus, StageName, load_job_spec
-from nas.stages.plan import resolve
+from nas.job import JobStatus
+from nas.planning.plan import resolve
+from nas.spec import StageName, load_job_spec
 from tests.nas.store.memory_store import MemoryStore
 from workers.measurement import Measurement
 from workers.request import MeasurementRequest, Outcome
@@ -45,7 +46,7 @@ class Killed(BaseException):
 
 
 class Deadly:
-    """A fleet whose every use ends so."""
+    """A measurement backend whose every use ends so."""
 
     def __init__(self, end: BaseException) -> None:
         self.end = end

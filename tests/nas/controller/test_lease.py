@@ -11,7 +11,7 @@ import pytest
 from nas.controller import lease
 from nas.controller.lease import Lease
 from nas.errors import Busy
-from nas.job import load_job_spec
+from nas.spec import load_job_spec
 from tests.nas.store.memory_store import MemoryStore
 
 SPEC = load_job_spec({"space": "hybrid-lm", "until": "profile", "targets": [{"device": "somewhere"}]})

@@ -18,8 +18,8 @@ from nas.controller.cluster import RayCluster
 from nas.controller.evaluator import RayEvaluator
 from nas.errors import JobFailed
 from nas.evaluation import Split
-from nas.job import load_job_spec
-from nas.stages.plan import resolve
+from nas.planning.plan import resolve
+from nas.spec import load_job_spec
 from nas.store.store import SupernetRecord
 from searchspaces.supernet import Supernet
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 
 import nas
-from nas.job import EventKind, JobStatus, StageName
+from nas.job import EventKind, JobStatus
+from nas.spec import StageName
 
 TINY = Path(__file__).parents[1] / "jobs" / "tiny.yaml"
 

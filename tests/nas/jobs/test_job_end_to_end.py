@@ -16,8 +16,9 @@ import nas
 from nas.errors import InvalidSpec, NoSuchJob, NoSuchPoint, NothingMeetsBounds
 from nas.export import load_model_folder
 from nas.front import Scope
-from nas.job import EventKind, JobStatus, StageName, load_job_spec
-from nas.stages.plan import resolve
+from nas.job import EventKind, JobStatus
+from nas.planning.plan import resolve
+from nas.spec import StageName, load_job_spec
 from nas.stages.profile import holdout
 from nas.store import open_store
 

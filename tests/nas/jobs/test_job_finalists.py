@@ -15,7 +15,8 @@ import yaml
 import nas
 from nas.evaluation import Split
 from nas.front import Scope
-from nas.job import EventKind, JobStatus, StageName
+from nas.job import EventKind, JobStatus
+from nas.spec import StageName
 from nas.store import open_store
 from nas.training.checkpoint import load_checkpoint
 

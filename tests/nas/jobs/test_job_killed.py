@@ -14,8 +14,9 @@ import pytest
 
 import nas
 from nas.evaluation import Split
-from nas.job import EventKind, JobStatus, StageName, load_job_spec
-from nas.stages.plan import resolve
+from nas.job import EventKind, JobStatus
+from nas.planning.plan import resolve
+from nas.spec import StageName, load_job_spec
 from nas.store import open_store
 
 TINY = Path(__file__).parent / "tiny.yaml"

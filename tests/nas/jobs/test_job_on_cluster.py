@@ -18,7 +18,8 @@ import yaml
 from ray.cluster_utils import Cluster
 
 import nas
-from nas.job import EventKind, StageName
+from nas.job import EventKind
+from nas.spec import StageName
 
 pytestmark = pytest.mark.slow
 

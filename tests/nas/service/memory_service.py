@@ -12,21 +12,12 @@ from typing import Any
 
 from nas.errors import InvalidSpec, NasError, NoSuchJob, NothingMeetsBounds
 from nas.front import Front, Latency, Point, Scope, extent_of
-from nas.job import (
-    Event,
-    EventKind,
-    Job,
-    JobSpec,
-    JobStatus,
-    StageName,
-    TargetProfile,
-    TargetSpec,
-    load_job_spec,
-)
+from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objective import Direction, Objective, Source
 from nas.optimum import Optimum
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity
+from nas.spec import JobSpec, StageName, TargetSpec, load_job_spec
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.errors import Problem
 from workers.measurement import Measurement

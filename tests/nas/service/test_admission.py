@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from memory_service import SPEC
 
 from nas.errors import InvalidSpec, leaves
-from nas.job import JobSpec, load_job_spec
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.server.admission import admit_spec
+from nas.spec import JobSpec, load_job_spec
 
 SPACE = {"name": "s", "width": [16], "depth": [1], "layer": {"mixer": ["none"], "heads": [1], "ratio": [1]}}
 

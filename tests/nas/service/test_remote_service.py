@@ -15,12 +15,13 @@ from memory_service import SPEC, MemoryService, point, progress
 
 from nas.errors import InvalidSpec, ModelRejected, NoSuchJob, NothingMeetsBounds, ServiceUnavailable
 from nas.front import Scope
-from nas.job import JobStatus, load_job_spec
+from nas.job import JobStatus
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.client.remote import RemoteService
 from nas.service.server.grpc_server import GrpcServer
 from nas.service.wire.transfer import receive_folder, send_folder
+from nas.spec import load_job_spec
 from workers.measurement import Measurement
 from workers.target import Phase, Target, Workload
 

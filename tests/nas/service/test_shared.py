@@ -12,7 +12,7 @@ import pytest
 
 from nas.controller.stopping import was_asked_to_stop
 from nas.errors import InvalidSpec, LimitExceeded, NoSuchJob, NoWorker
-from nas.job import Event, EventKind, JobStatus, StageName
+from nas.job import Event, EventKind, JobStatus
 from nas.service.client.remote import RemoteService
 from nas.service.identity import Identity, Limits, Role
 from nas.service.running import shared
@@ -21,6 +21,7 @@ from nas.service.running.shared import SharedService
 from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.service.server.host import ServiceHost
 from nas.service.server.tokens import Tokens
+from nas.spec import StageName
 from nas.store import Store, open_store
 from workers.target import Target
 

@@ -15,8 +15,8 @@ from cluster import Cluster, Postgres, running
 import nas
 from nas.evaluation import Split
 from nas.job import Event, EventKind, Job, JobStatus
+from nas.planning.plan import resolve
 from nas.service.client.remote import RemoteService
-from nas.stages.plan import resolve
 from nas.store import Store, open_store
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from cluster import running, until
 
-from nas.job import EventKind, JobStatus, StageName
+from nas.job import EventKind, JobStatus
+from nas.spec import StageName
 from nas.store import open_store
 
 JOBS = 6

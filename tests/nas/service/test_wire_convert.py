@@ -12,11 +12,12 @@ from memory_service import SPEC
 
 from nas.errors import Incompatible
 from nas.front import FineTuned, Front, Latency, Point, Scope
-from nas.job import Event, EventKind, Job, JobSpec, JobStatus, StageName, TargetProfile
+from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objective import Direction, Objective, Source
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire import convert
+from nas.spec import JobSpec, StageName
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from workers.measurement import Measurement, Reading
 from workers.target import Phase, Target, Workload

@@ -14,11 +14,13 @@ from nas.errors import JobInterrupted
 from nas.evaluation import Split
 from nas.export import load_model_folder
 from nas.front import Point, Scope
-from nas.job import EventKind, load_job_spec
+from nas.job import EventKind
+from nas.planning.plan import Plan, resolve
 from nas.service.running.extract import extract_point
+from nas.spec import load_job_spec
+from nas.stages.backends import Finalist, FinalistNews
 from nas.stages.finalists import Finalists
-from nas.stages.plan import Plan, resolve
-from nas.stages.stage import Finalist, FinalistNews, StageContext
+from nas.stages.stage import StageContext
 from nas.store import Store, open_store
 from nas.store.store import SupernetRecord
 from nas.training import load_supernet, train_supernet
@@ -42,7 +44,7 @@ SPEC = {
 
 
 class InThisProcess:
-    """A `Compute` that fine-tunes one finalist after another, each to its limit or until it is stopped."""
+    """A `ComputeBackend` that fine-tunes one finalist after another, each to its limit or until stopped."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -101,10 +103,10 @@ def run(
     home, plan = trained
     (job,) = store.jobs()
     compute: Any = InThisProcess(home)
-    fleet: Any = None
+    measuring: Any = None
     Finalists().run(
         StageContext(
-            job.id, plan, store, home, fleet, compute, lambda e: store.append_event(job.id, e), stopped
+            job.id, plan, store, home, measuring, compute, lambda e: store.append_event(job.id, e), stopped
         )
     )
     return compute, store.points(job.id, Scope.FRONT)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from nas.errors import InvalidSpec
-from nas.job import load_job_spec
-from nas.stages.plan import resolve
+from nas.planning.plan import resolve
+from nas.spec import load_job_spec
 
 
 def spec(**target: Any) -> Any:

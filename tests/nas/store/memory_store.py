@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from nas.errors import NasError, NoSuchPoint
 from nas.evaluation import Evaluation, Split
 from nas.front import Point, Scope
-from nas.job import Event, Job, JobSpec, JobStatus, StageName
+from nas.job import Event, Job, JobStatus
+from nas.spec import JobSpec, StageName
 from nas.store.identity import is_beginning, new_job_id, no_such_job, too_many_jobs
 from nas.store.rows import extent_rows
 from nas.store.store import UNFINISHED, Store, SupernetRecord

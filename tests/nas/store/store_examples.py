@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from nas.evaluation import Evaluation, Split
 from nas.front import FineTuned, Latency, Point
-from nas.job import Event, EventKind, JobSpec, StageName, load_job_spec
+from nas.job import Event, EventKind
+from nas.spec import JobSpec, StageName, load_job_spec
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture, Layer
 from workers.measurement import Measurement

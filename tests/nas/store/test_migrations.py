@@ -16,7 +16,8 @@ from sqlalchemy import create_engine, text
 
 from nas.evaluation import Split
 from nas.front import Scope
-from nas.job import EventKind, JobStatus, StageName, TrainBudget
+from nas.job import EventKind, JobStatus
+from nas.spec import StageName, TrainBudget
 from nas.store import open_store
 from nas.store.address import url_of
 from nas.store.migrate import migrate, revisions

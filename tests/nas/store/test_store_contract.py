@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from nas.errors import LimitExceeded, NoSuchJob, NoSuchPoint, StoreUnavailable
 from nas.evaluation import Evaluation, Split
 from nas.front import Scope
-from nas.job import Event, EventKind, JobSpec, JobStatus, StageName
+from nas.job import Event, EventKind, JobStatus
+from nas.spec import JobSpec, StageName
 from nas.store.store import Store, SupernetRecord
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement, Reading

@@ -9,7 +9,7 @@ import torch
 
 from nas.errors import JobFailed
 from nas.evaluation import Split
-from nas.job import FinalistBudget
+from nas.spec import FinalistBudget
 from nas.tasks import make_task
 from nas.training.finetune import FineTuning, best_weights, finetune, rungs
 from searchspaces.architecture import Architecture, Layer

@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file
 
 from nas.errors import InvalidSpec
-from nas.job import TrainBudget, load_job_spec
+from nas.spec import TrainBudget, load_job_spec
 from nas.tasks import make_task
 from nas.training import TrainingResult, train_supernet
 from searchspaces.space import load_space
@@ -32,7 +32,7 @@ RANK = f"""
     import json, pathlib, sys, torch
     from torch import distributed
     from nas.errors import JobFailed
-    from nas.job import TrainBudget
+    from nas.spec import TrainBudget
     from nas.tasks import make_task
     from nas.training import ProcessGroup, train_supernet
     from searchspaces.space import load_space

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from nas.errors import JobFailed, StoreUnavailable
 from nas.evaluation import Split
-from nas.job import TrainBudget
+from nas.spec import TrainBudget
 from nas.tasks import Task, make_task
 from nas.training import TrainingResult, load_supernet, train_supernet
 from nas.training.optimizer import WEIGHT_DECAY, SupernetOptimizer
@@ -92,7 +92,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(space: SearchSpace, task: Task, t
     """SIGKILL at no particular moment, right after a checkpoint was begun."""
     code = f"""
         import pathlib, torch
-        from nas.job import TrainBudget
+        from nas.spec import TrainBudget
         from nas.tasks import make_task
         from nas.training import trainer
         from searchspaces.space import load_space

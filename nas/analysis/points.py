@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from nas.analysis.candidates import Candidates
+from nas.analysis.known import Known
 from nas.evaluation import Split
 from nas.front import Latency, Point, mark_front
-from nas.stages.candidates import Candidates
-from nas.stages.stage import Known
 
 __all__ = ["evaluated_points"]
 

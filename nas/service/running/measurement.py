@@ -21,7 +21,7 @@ from workers.server import WorkerServer
 from workers.target import Target
 from workers.tls import TlsFileError
 
-__all__ = ["LOCAL_DEVICE", "EmbeddedFleet"]
+__all__ = ["LOCAL_DEVICE", "WorkerMeasurementBackend"]
 
 LOCAL_DEVICE = "local-cpu"
 """The device name that stands for this machine: a worker process is started for it."""
@@ -34,13 +34,13 @@ RESTART_SECONDS = 0.5
 STEADY_SECONDS = 30.0
 """A worker that ran this long started well."""
 
-_LOG = logging.getLogger("nas.fleet")
+_LOG = logging.getLogger("nas.measurement")
 
 MOST_WORKERS = 512
 """Connected at once; each holds two threads of this process."""
 
 
-class EmbeddedFleet:
+class WorkerMeasurementBackend:
     """A worker server on loopback that starts on first use, and a worker process for this machine.
 
     Args:

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import InvalidSpec, JobFailed
-from nas.job import JobSpec, TargetSpec
 from nas.objective import Direction, Objective, Source
+from nas.spec import JobSpec, TargetSpec
 from nas.strategies import get_strategy, strategies
 from nas.tasks import Task, make_task, tasks
 from predictors.predictor import get_predictor

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from nas.analysis.candidates import Candidates
+from nas.analysis.known import Known, stored_predictors
 from nas.bounds import describe_miss
 from nas.errors import InvalidSpec, NothingMeetsBounds
 from nas.exact.additive import AdditiveModel
 from nas.exact.decomposition import Decomposition
-from nas.job import StageName
 from nas.objective import Source
+from nas.planning.plan import Plan
 from nas.problem import SearchProblem
-from nas.stages.candidates import Candidates
-from nas.stages.plan import Plan
-from nas.stages.search import stored_predictors
-from nas.stages.stage import StageContext
 from nas.strategies.feasibility import Nearest, nearest_to_bounds
 from searchspaces.encoding import Population
 from searchspaces.errors import Problem as Mistake
@@ -55,29 +53,29 @@ def check_counted_bounds(plan: Plan) -> None:
     raise InvalidSpec([Mistake(path, f"{said}; the nearest has {_miss(problem, nearest)}")])
 
 
-def check_predicted_bounds(context: StageContext) -> None:
-    """Give a job up whose latency bounds, with its other ones, nothing is predicted to meet.
+def check_predicted_bounds(job: Known) -> str | None:
+    """Give a job up whose latency bounds, with its other ones, nothing is predicted to meet. What to tell its
+    user where something barely may; else None.
 
     Raises:
         NothingMeetsBounds: the nearest architecture misses a bound by more than its prediction may err.
     """
-    plan = context.plan
+    plan = job.plan
     bounded = [o for o in plan.objectives if o.source is not Source.EVALUATED and o.bound is not None]
     if not any(o.source is Source.PREDICTED for o in bounded):
-        return
-    candidates = Candidates(context, stored_predictors(context))
+        return None
+    candidates = Candidates(job, stored_predictors(job))
     problem = SearchProblem(plan.space, tuple(bounded), lambda rows: candidates.known(rows, bounded))
     nearest = nearest_to_bounds(problem)
     if nearest.violation == 0:
-        return
+        return None
     row = nearest.row[None]
     architecture, predictions = plan.space.decode(row)[0], candidates.predict(row)
     doubt = {o.name: DOUBT * float(predictions[o.target].std_ms[0]) for o in bounded if o.target}
     said = f"architecture of {plan.space.name} is predicted to meet the bounds; the nearest, "
     said += f"{architecture.digest}, has {_miss(problem, nearest)}"
     if all(nearest.free[o.name] <= (o.bound or 0.0) + doubt.get(o.name, 0.0) for o in bounded):
-        context.note(StageName.PROFILE, f"barely any {said}")
-        return
+        return f"barely any {said}"
     raise NothingMeetsBounds(f"no {said}")
 
 

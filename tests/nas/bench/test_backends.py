@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 import simulated
 
-from nas.bench.cluster import SimulatedEvaluator, SimulatedFleet
+from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.errors import InvalidSpec, JobFailed, JobInterrupted, NoWorker
 from nas.evaluation import Split
 from nas.front import Front, Scope
-from nas.job import Job, JobStatus, StageName
+from nas.job import Job, JobStatus
+from nas.planning.plan import resolve, with_target
 from nas.service.running.embedded import EmbeddedService
-from nas.stages import candidates
+from nas.spec import StageName
+from nas.stages import search_loop
 from nas.stages.controls import control_architectures
-from nas.stages.plan import resolve, with_target
 from nas.store import open_store
 from nas.store.store import Store
 from nas.strategies.default import SurrogateStrategy
@@ -85,7 +86,7 @@ def straggling(rng) -> float:
 
 
 def test_any_number_of_workers_finds_the_same(trained, store, home):
-    many = SimulatedEvaluator(simulated.quality, workers=5, seconds=straggling)
+    many = SimulatedComputeBackend(simulated.quality, workers=5, seconds=straggling)
     job = simulated.run(store, home, simulated.spec("phone"), many)
     assert many.clock < 0.6 * sum(
         e.seconds for e in store.evaluations(resolve(job.spec).supernet_digest, Split.VALIDATION)
@@ -101,7 +102,7 @@ def test_candidates_are_screened_cheaply_and_points_are_whole(store, home):
     budget = simulated.spec("phone").budget.model_dump(mode="json")
     budget["search"] |= {"strategy": "default", "fidelities": [0.25, 1.0], "evaluations": 24}
     of = simulated.spec("phone", budget=budget)
-    evaluator = SimulatedEvaluator(simulated.quality, workers=3, noise=0.02)
+    evaluator = SimulatedComputeBackend(simulated.quality, workers=3, noise=0.02)
     job, stops = store.create_job(of), 0
     for stop_after in (5, 20, 30, None):
         until = math.inf if stop_after is None else stop_after
@@ -126,7 +127,7 @@ def test_candidates_are_screened_cheaply_and_points_are_whole(store, home):
     assert only_screened
     undisturbed = home / "undisturbed"
     with closing(open_store(copied(home, undisturbed))) as other:
-        same = simulated.run(other, undisturbed, of, SimulatedEvaluator(simulated.quality, noise=0.02))
+        same = simulated.run(other, undisturbed, of, SimulatedComputeBackend(simulated.quality, noise=0.02))
         assert points(other, same) == points(store, job)
 
 
@@ -141,11 +142,11 @@ class Impatient(SurrogateStrategy):
 
 
 def test_one_candidate_may_be_out_at_two_fidelities(store, home, monkeypatch):
-    monkeypatch.setattr(candidates, "get_strategy", lambda name: Impatient)
+    monkeypatch.setattr(search_loop, "get_strategy", lambda name: Impatient)
     budget = simulated.spec("phone").budget.model_dump(mode="json")
     budget["search"] |= {"strategy": "default", "fidelities": [0.25, 1.0]}
     of = simulated.spec("phone", budget=budget, until="search")
-    job = simulated.run(store, home, of, SimulatedEvaluator(simulated.quality, workers=3, noise=0.02))
+    job = simulated.run(store, home, of, SimulatedComputeBackend(simulated.quality, workers=3, noise=0.02))
     assert job.status is JobStatus.SUCCEEDED
     supernet = resolve(of).supernet_digest
     cheap, whole = (
@@ -155,8 +156,8 @@ def test_one_candidate_may_be_out_at_two_fidelities(store, home, monkeypatch):
 
 
 def test_a_job_stopped_again_and_again_evaluates_and_measures_nothing_twice(trained, store, home):
-    evaluator = SimulatedEvaluator(simulated.quality, workers=3)
-    fleet = SimulatedFleet(store, simulated.DEVICES)
+    evaluator = SimulatedComputeBackend(simulated.quality, workers=3)
+    backend = SimulatedMeasurementBackend(store, simulated.DEVICES)
     job = store.create_job(simulated.spec("phone"))
     stops = 0
     while store.job(job.id).status is not JobStatus.SUCCEEDED:
@@ -166,14 +167,14 @@ def test_a_job_stopped_again_and_again_evaluates_and_measures_nothing_twice(trai
             return evaluator.evaluated > begun + 6
 
         try:
-            simulated.run(store, home, job, evaluator, fleet, stopped)
+            simulated.run(store, home, job, evaluator, backend, stopped)
         except JobInterrupted:
             stops += 1
     assert stops > 3
     scored = [store.evaluations(resolve(job.spec).supernet_digest, split) for split in Split]
     assert evaluator.evaluated == sum(map(len, scored))
     controls = {a.digest for a in control_architectures(resolve(job.spec))}
-    measured = [taken for taken in fleet.measured if taken[1] not in controls]
+    measured = [taken for taken in backend.measured if taken[1] not in controls]
     assert len(measured) == len(set(measured))
     with closing(open_store(trained)) as one:
         (same,) = one.jobs()
@@ -181,9 +182,9 @@ def test_a_job_stopped_again_and_again_evaluates_and_measures_nothing_twice(trai
 
 
 def test_failed_evaluations_and_measurements_are_noted_and_left_out(store, home):
-    evaluator = SimulatedEvaluator(simulated.quality, workers=4, failures=0.3)
-    fleet = SimulatedFleet(store, simulated.DEVICES, failures=0.1, noise=0.01)
-    job = simulated.run(store, home, simulated.spec("phone"), evaluator, fleet)
+    evaluator = SimulatedComputeBackend(simulated.quality, workers=4, failures=0.3)
+    backend = SimulatedMeasurementBackend(store, simulated.DEVICES, failures=0.1, noise=0.01)
+    job = simulated.run(store, home, simulated.spec("phone"), evaluator, backend)
     assert job.status is JobStatus.SUCCEEDED
     notes = [e.message for e in store.events(job.id)]
     assert any("failed" in note for note in notes)
@@ -194,7 +195,7 @@ def test_failed_evaluations_and_measurements_are_noted_and_left_out(store, home)
 
 
 @dataclass
-class Picky(SimulatedFleet):
+class Picky(SimulatedMeasurementBackend):
     """Simulated devices that cannot run some architectures, whenever they are asked."""
 
     refuses: Set[str] = frozenset()
@@ -211,18 +212,18 @@ def test_what_a_device_refuses_is_asked_for_once_while_profiling(store, home):
     budget = {"profile": {"measurements": 16, "minimum": 16, "holdout": 6, "tolerance": 1e-6}}
     spec = simulated.spec("phone", budget=budget, until="profile")
     refused = {a.digest for a in control_architectures(resolve(spec))}
-    fleet = Picky(store, simulated.DEVICES, refuses=refused)
-    job = simulated.run(store, home, spec, fleet=fleet, stopped=lambda: len(fleet.measured) > 200)
+    backend = Picky(store, simulated.DEVICES, refuses=refused)
+    job = simulated.run(store, home, spec, devices=backend, stopped=lambda: len(backend.measured) > 200)
     assert job.status is JobStatus.SUCCEEDED
-    asked = Counter(digest for _, digest in fleet.measured)
+    asked = Counter(digest for _, digest in backend.measured)
     assert {digest: asked[digest] for digest in refused} == dict.fromkeys(refused, 1)
     assert len(asked) == 16 + 6 + len(refused)
 
 
 def test_a_device_that_refuses_everything_fails_the_job(store, home):
-    fleet = SimulatedFleet(store, simulated.DEVICES, failures=1.0)
+    backend = SimulatedMeasurementBackend(store, simulated.DEVICES, failures=1.0)
     with pytest.raises(JobFailed, match="refused"):
-        simulated.run(store, home, simulated.spec("phone"), fleet=fleet)
+        simulated.run(store, home, simulated.spec("phone"), devices=backend)
 
 
 def test_a_device_that_is_not_there_is_named(store, home):
@@ -294,13 +295,13 @@ class TestManyDevices:
             job = service.add_target(several.id, added)
             assert (job.status, job.stage) == (JobStatus.QUEUED, StageName.PROFILE)
             assert service.add_target(several.id, added) == job
-        evaluator = SimulatedEvaluator(simulated.quality)
+        evaluator = SimulatedComputeBackend(simulated.quality)
         # So noisy that no prediction of the front holds.
-        fleet = SimulatedFleet(store, simulated.DEVICES, noise=2.0)
-        job = simulated.run(store, home, job, evaluator, fleet)
+        backend = SimulatedMeasurementBackend(store, simulated.DEVICES, noise=2.0)
+        job = simulated.run(store, home, job, evaluator, backend)
         assert job.status is JobStatus.SUCCEEDED
         assert store.evaluations(digest, Split.VALIDATION) == before
-        assert {device for device, _ in fleet.measured[:22]} == {"board"}
+        assert {device for device, _ in backend.measured[:22]} == {"board"}
         wider = self.front(home)
         assert [t.device for t in wider.targets] == ["phone", "server", "board"]
         for target in wider.targets:

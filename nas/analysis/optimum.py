@@ -5,49 +5,31 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from nas.analysis.candidates import Candidates
+from nas.analysis.known import Known, scored, stored_predictors
 from nas.bounds import bounded_objectives, describe_miss
-from nas.errors import JobFailed, NoSuchPoint, NothingMeetsBounds
-from nas.evaluation import Split
+from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.exact.additive import Optimum as ModelOptimum
 from nas.exact.decomposition import Decomposition
 from nas.front import Latency, Point
-from nas.job import StageName
 from nas.objective import Objective, Source
 from nas.optimum import Optimum
 from nas.problem import SearchProblem
-from nas.stages.candidates import Candidates
-from nas.stages.controls import measure_between_controls
-from nas.stages.plan import Plan
-from nas.stages.points import evaluated_points
-from nas.stages.search import stored_predictors, trained_supernet
-from nas.stages.stage import Known, StageContext
-from nas.stages.verify import trusted
-from nas.store.store import Store
 from nas.strategies.evolution import EvolutionStrategy
 from nas.strategies.feasibility import nearest_to_bounds
 from nas.surrogates.additive import AdditiveBelief
-from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 
-__all__ = ["KnownJob", "find_optimum", "scored", "verify_architecture"]
+__all__ = ["find_optimum"]
 
 FEWEST = 8
 """Evaluations below which quality is not modelled."""
 GENERATIONS, CHILDREN = 40, 500
 """Of the evolution where a predictor that is no sum says other than its nearest sum."""
-
-
-@dataclass(frozen=True)
-class KnownJob:
-    """See `nas.stages.stage.Known`."""
-
-    job_id: str
-    plan: Plan
-    store: Store
 
 
 def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
@@ -124,16 +106,6 @@ def _tightest(bounded: Sequence[Objective]) -> list[Objective]:
     return list(found.values())
 
 
-def scored(job: Known) -> tuple[Population, np.ndarray]:
-    """(n, genes) and their (n,) qualities: what the job's supernet has scored."""
-    evaluations = job.store.evaluations(job.plan.supernet_digest, Split.VALIDATION)
-    values = {e.digest: e.value for e in evaluations if math.isfinite(e.value)}
-    known = job.store.architectures(values)
-    inside = [d for d in values if d in known and job.plan.space.contains(known[d])]
-    rows = job.plan.space.encode(known[d] for d in inside)
-    return rows, np.array([values[d] for d in inside])
-
-
 def _within(
     belief: AdditiveBelief, problem: SearchProblem, evaluated: Population, space: str
 ) -> ModelOptimum:
@@ -206,35 +178,3 @@ def _point(job: Known, candidates: Candidates, row: Population) -> Point:
             for target, prediction in candidates.predict(row).items()
         },
     )
-
-
-def verify_architecture(context: StageContext, architecture: Architecture) -> Point:
-    """Measure an architecture on every target and evaluate it on both splits; it is a point of the job
-    from then on, and the front is marked again.
-
-    Raises:
-        NoWorker: nobody serves a target.
-        JobFailed: a target refuses it, or it cannot be scored; the message says why.
-    """
-    plan, store, digest = context.plan, context.store, architecture.digest
-    store.put_architectures([architecture])
-    for target in plan.targets:
-        for _ in measure_between_controls(context, StageName.VERIFY, target, [architecture]):
-            pass
-        if not store.measurements(target, [digest]):
-            raise JobFailed(f"{target} could not measure {digest}; the job's notes say why")
-    splits = [s for s in Split if not store.evaluations(plan.supernet_digest, s, [digest])]
-    if splits:
-        with context.compute.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
-            for split in splits:
-                pool.submit(architecture, split)
-            for _ in splits:
-                store.add_evaluations([pool.next()])
-    points = trusted(
-        evaluated_points(context, Candidates(context, stored_predictors(context))), plan.objectives
-    )
-    verified = [point for point in points if point.digest == digest]
-    if not verified:
-        raise JobFailed(f"{digest} could not be evaluated: its quality is not a number")
-    store.put_points(context.job_id, points)
-    return verified[0]

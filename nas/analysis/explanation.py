@@ -8,13 +8,11 @@ from typing import Any
 import moocore
 import numpy as np
 
+from nas.analysis.candidates import Candidates
+from nas.analysis.known import Known, scored, stored_predictors
 from nas.errors import NoSuchPoint
 from nas.front import Point, Scope
 from nas.objective import Objective
-from nas.stages.candidates import Candidates
-from nas.stages.optimum import scored
-from nas.stages.search import stored_predictors
-from nas.stages.stage import Known
 from nas.strategies.explanation import explain
 from searchspaces.space import SearchSpace
 

@@ -1,7 +1,7 @@
 """A service's surroundings in virtual time: evaluation processes and devices that compute their answers.
 
-What stands behind `nas.stages.stage.Compute` and `Fleet` here costs no time and needs no device, so that a
-`nas.controller.controller.Controller` runs whole jobs with any number of workers, stragglers and failures.
+These backends (`nas.stages.backends`) cost no time and need no device, so that a
+`nas.controller.controller.Controller` runs whole jobs with any number of processes, stragglers and failures.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 
 from nas.errors import JobFailed, NoWorker
 from nas.evaluation import Evaluation, Split
-from nas.stages.plan import Plan
-from nas.stages.stage import Finalist, FinalistNews, TrainingProgress
+from nas.planning.plan import Plan
+from nas.stages.backends import Finalist, FinalistNews, TrainingProgress
 from nas.store.store import Store, SupernetRecord
 from nas.training import TrainingResult
 from nas.training.checkpoint import save_checkpoint
@@ -27,7 +27,7 @@ from workers.measurement import Measurement
 from workers.request import MeasurementFailure, MeasurementRequest, Outcome
 from workers.target import Target
 
-__all__ = ["SimulatedEvaluator", "SimulatedFleet"]
+__all__ = ["SimulatedComputeBackend", "SimulatedMeasurementBackend"]
 
 
 def _chance(seed: int, *of: str) -> np.random.Generator:
@@ -37,8 +37,8 @@ def _chance(seed: int, *of: str) -> np.random.Generator:
 
 
 @dataclass
-class SimulatedEvaluator:
-    """Evaluation processes in virtual time; a `Compute`.
+class SimulatedComputeBackend:
+    """Evaluation processes in virtual time; a `ComputeBackend`.
 
     Args:
         quality: of an architecture on a split, in the task's metric.
@@ -61,21 +61,21 @@ class SimulatedEvaluator:
     """Evaluations done so far."""
 
     def model_files(self, folder: Path) -> _NoFiles:
-        """See `nas.stages.stage.Compute.model_files`."""
+        """See `nas.stages.backends.ComputeBackend.model_files`."""
         return _NoFiles()
 
     @contextmanager
     def evaluations(
         self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
     ) -> Iterator[_SimulatedPool]:
-        """See `nas.stages.stage.Compute.evaluations`."""
+        """See `nas.stages.backends.ComputeBackend.evaluations`."""
         yield _SimulatedPool(self, supernet.digest)
 
     def train(
         self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]
     ) -> TrainingResult:
-        """See `nas.stages.stage.Compute.train`; the supernet's file holds no weights, since nobody asks for
-        them."""
+        """See `nas.stages.backends.ComputeBackend.train`; the supernet's file holds no weights, since nobody
+        asks for them."""
         path = folder / "supernet.safetensors"
         save_checkpoint(path, {}, {"simulated": True})
         return TrainingResult(path, plan.spec.budget.train.steps, 0.0, ())
@@ -88,7 +88,7 @@ class SimulatedEvaluator:
         told: Callable[[FinalistNews], None],
         stopped: Callable[[], bool],
     ) -> None:
-        """See `nas.stages.stage.Compute.finetune`.
+        """See `nas.stages.backends.ComputeBackend.finetune`.
 
         Raises:
             JobFailed: always: qualities are computed here, there are no weights to go on with.
@@ -97,28 +97,28 @@ class SimulatedEvaluator:
 
 
 class _NoFiles:
-    """See `nas.stages.stage.ModelFiles`; a simulated device looks at no file."""
+    """See `nas.stages.backends.ModelFiles`; a simulated device looks at no file."""
 
     def model(self, architecture: Architecture, target: Target) -> bytes:
-        """See `nas.stages.stage.ModelFiles`."""
+        """See `nas.stages.backends.ModelFiles`."""
         return b""
 
     def reference(self, target: Target) -> bytes:
-        """See `nas.stages.stage.ModelFiles`."""
+        """See `nas.stages.backends.ModelFiles`."""
         return b""
 
 
 class _SimulatedPool:
-    """See `nas.stages.stage.EvaluationPool`."""
+    """See `nas.stages.backends.EvaluationPool`."""
 
-    def __init__(self, of: SimulatedEvaluator, supernet: str) -> None:
+    def __init__(self, of: SimulatedComputeBackend, supernet: str) -> None:
         self._of, self._supernet = of, supernet
         self._free = [of.clock] * of.workers
         self._running: list[tuple[float, int, Evaluation]] = []
         self._submitted = 0
 
     def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
-        """See `nas.stages.stage.EvaluationPool`."""
+        """See `nas.stages.backends.EvaluationPool`."""
         of = self._of
         rng = _chance(of.seed, str(split), architecture.digest)
         seconds = of.seconds(rng) * share
@@ -131,7 +131,7 @@ class _SimulatedPool:
         self._submitted += 1
 
     def next(self) -> Evaluation:
-        """See `nas.stages.stage.EvaluationPool`."""
+        """See `nas.stages.backends.EvaluationPool`."""
         if not self._running:
             raise RuntimeError("no evaluation is queued")
         self._of.clock, _, evaluation = heapq.heappop(self._running)
@@ -139,13 +139,13 @@ class _SimulatedPool:
         return evaluation
 
     def drain(self) -> list[Evaluation]:
-        """See `nas.stages.stage.EvaluationPool`."""
+        """See `nas.stages.backends.EvaluationPool`."""
         return [self.next() for ended, _, _ in sorted(self._running) if ended <= self._of.clock]
 
 
 @dataclass
-class SimulatedFleet:
-    """Devices that compute their latencies; a `Fleet`.
+class SimulatedMeasurementBackend:
+    """Devices that compute their latencies; a `MeasurementBackend`.
 
     Args:
         store: where the architectures of what is measured are.
@@ -164,14 +164,14 @@ class SimulatedFleet:
     """(device, digest) of every measurement asked, in order."""
 
     def wait_for(self, target: Target, timeout: float) -> None:
-        """See `nas.stages.stage.Fleet`."""
+        """See `nas.stages.backends.MeasurementBackend`."""
         if target.device not in self.devices:
             raise NoWorker(f"no simulated device {target.device}; there are: {', '.join(self.devices)}")
 
     def measure(
         self, requests: Iterable[MeasurementRequest], cancelled: Callable[[], bool] | None = None
     ) -> Iterator[Outcome]:
-        """See `nas.stages.stage.Fleet`."""
+        """See `nas.stages.backends.MeasurementBackend`."""
         for request in requests:
             if cancelled is not None and cancelled():
                 return

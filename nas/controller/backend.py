@@ -11,16 +11,16 @@ from nas.controller.data_parallel import train_together
 from nas.controller.evaluator import RayEvaluator
 from nas.controller.tuning import tune_finalists
 from nas.export import TimedModels
-from nas.stages.plan import Plan
-from nas.stages.stage import EvaluationPool, Finalist, FinalistNews, TrainingProgress
+from nas.planning.plan import Plan
+from nas.stages.backends import EvaluationPool, Finalist, FinalistNews, TrainingProgress
 from nas.store.store import SupernetRecord
 from nas.training import TrainingResult, train_supernet
 
-__all__ = ["RayCompute"]
+__all__ = ["RayComputeBackend"]
 
 
-class RayCompute:
-    """See `nas.stages.stage.Compute`.
+class RayComputeBackend:
+    """See `nas.stages.backends.ComputeBackend`.
 
     Args:
         home: folder that supernet paths are relative to; of a cluster of several machines on storage that
@@ -43,19 +43,19 @@ class RayCompute:
         self.cluster.close()
 
     def model_files(self, folder: Path) -> TimedModels:
-        """See `Compute.model_files`."""
+        """See `nas.stages.backends.ComputeBackend.model_files`."""
         return TimedModels(folder)
 
     def evaluations(
         self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
     ) -> AbstractContextManager[EvaluationPool]:
-        """See `Compute.evaluations`."""
+        """See `nas.stages.backends.ComputeBackend.evaluations`."""
         return self._evaluator.open(plan, supernet, check_stop)
 
     def train(
         self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]
     ) -> TrainingResult:
-        """See `Compute.train`."""
+        """See `nas.stages.backends.ComputeBackend.train`."""
         budget = plan.spec.budget.train
         if budget.workers > 1:
             return train_together(self.cluster, plan, folder, progress, stopped)
@@ -69,5 +69,5 @@ class RayCompute:
         told: Callable[[FinalistNews], None],
         stopped: Callable[[], bool],
     ) -> None:
-        """See `Compute.finetune`."""
+        """See `nas.stages.backends.ComputeBackend.finetune`."""
         tune_finalists(self.cluster, plan, self._home / supernet.path, finalists, told, stopped)

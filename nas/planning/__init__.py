@@ -1,0 +1,1 @@
+"""A job resolved: its spec, checked, with every name turned into the object that it names."""

@@ -1,0 +1,324 @@
+"""What a job is asked to do: the spec that its user writes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from nas.errors import InvalidSpec
+from searchspaces.errors import Problem
+from searchspaces.space import problems_of
+from workers.target import Phase, Target, Workload
+
+__all__ = [
+    "Budget",
+    "FinalistBudget",
+    "JobSpec",
+    "ProfileBudget",
+    "SearchBudget",
+    "StageName",
+    "TargetSpec",
+    "TaskSpec",
+    "TrainBudget",
+    "VerifyBudget",
+    "load_job_spec",
+]
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""What a database keeps and every generator takes."""
+
+PositiveInt = Annotated[int, Field(gt=0, lt=2**31)]
+Size = Annotated[int, Field(gt=0, le=2**20)]
+"""Of a workload. What is counted over it is a product of several such, kept as 64 bits."""
+
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+MOST_VALUES = 100_000
+"""Names, numbers and texts in one spec."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class StageName(StrEnum):
+    """The stages of a job, in order."""
+
+    PROFILE = "profile"
+    TRAIN = "train"
+    SEARCH = "search"
+    VERIFY = "verify"
+    FINALISTS = "finalists"
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TargetSpec(_Spec):
+    """A target as written in a job file."""
+
+    device: str = Field(default="local-cpu", pattern=r"^[\w.-]+$")
+    runtime: str = Field(default="onnxruntime", pattern=r"^[\w.-]+$")
+    dtype: str = Field(default="fp32", pattern=r"^[\w.-]+$")
+    threads: PositiveInt = 1
+    phase: Phase = Phase.PREFILL
+    batch: Size = 1
+    tokens: Size = 1024
+
+    def target(self) -> Target:
+        """As the workers know it."""
+        workload = Workload(self.phase, self.batch, self.tokens)
+        return Target(self.device, self.runtime, self.dtype, self.threads, workload)
+
+    @classmethod
+    def of(cls, target: Target) -> TargetSpec:
+        """Inverse of `target`.
+
+        Raises:
+            InvalidSpec: the target can be none of a job.
+        """
+        of, workload = asdict(target), asdict(target.workload)
+        del of["workload"]
+        try:
+            return cls.model_validate({**of, **workload})
+        except ValidationError as error:
+            raise InvalidSpec(problems_of(error, "target")) from error
+
+
+class ProfileBudget(_Spec):
+    """How much to measure before searching.
+
+    Attributes:
+        measurements: at most this many architectures a target, single blocks included, besides the held-out
+            ones.
+        minimum: measure at least this many before the tolerance may end profiling.
+        holdout: architectures that only judge the predictor.
+        tolerance: stop once the held-out mean absolute relative error is at most this.
+        predictor: registered name.
+    """
+
+    measurements: PositiveInt = 48
+    minimum: PositiveInt = 16
+    holdout: PositiveInt = 16
+    tolerance: PositiveFloat = 0.04
+    predictor: str = "auto"
+
+
+class TrainBudget(_Spec):
+    """How the supernet is trained.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: B, sequences a step.
+        learning_rate: peak of the warm-up and cosine schedule, of the matrices, which Muon optimises;
+            embeddings and norms learn at a third of it.
+        sandwich: train the largest, the smallest and random architectures in every step, rather than
+            one random architecture (Yu et al., 2019).
+        seed: of the initial weights, the batches and the sampled architectures; the job's where None.
+        workers: processes that share every batch (data-parallel, on Ray Train), at most one a sequence;
+            1 trains in the process that runs the job.
+    """
+
+    steps: PositiveInt = 1000
+    batch: PositiveInt = 16
+    learning_rate: PositiveFloat = 0.03
+    sandwich: bool = False
+    seed: Seed | None = None
+    workers: PositiveInt = 1
+
+    @field_validator("workers")
+    @classmethod
+    def _each_worker_has_a_sequence(cls, workers: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch", workers)
+        if workers > batch:
+            raise ValueError(f"{workers} workers cannot share a batch of {batch}; accepted: 1 to {batch}")
+        return workers
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that the weights follow from. Not `workers`: they change the order of sums alone, and
+        a training may go on with another number of them."""
+        return self.model_dump(mode="json", exclude={"workers"})
+
+
+class SearchBudget(_Spec):
+    """How long to search.
+
+    Attributes:
+        evaluations: candidates whose quality the supernet is asked for, presets included; with several
+            fidelities, what they may cost in whole evaluations.
+        batch: candidates under evaluation at once.
+        strategy: registered name.
+        fidelities: shares of the validation split that a candidate may be scored on, rising, the last one 1.
+            With more than one the strategy screens candidates cheaply; only those scored on all of it become
+            points. At least one sequence is scored: a share that is finer costs more than it counts.
+    """
+
+    evaluations: PositiveInt = 160
+    batch: PositiveInt = 16
+    strategy: str = "default"
+    fidelities: tuple[Annotated[float, Field(ge=0.001, le=1)], ...] = Field(default=(1.0,), max_length=8)
+
+    @field_validator("fidelities")
+    @classmethod
+    def _rise_to_one(cls, fidelities: tuple[float, ...]) -> tuple[float, ...]:
+        if fidelities[-1:] != (1.0,) or list(fidelities) != sorted(set(fidelities)):
+            raise ValueError(
+                f"{list(fidelities)}; accepted: rising shares, the last one 1, such as [0.25, 1]"
+            )
+        return fidelities
+
+
+class VerifyBudget(_Spec):
+    """When the front is trusted.
+
+    Attributes:
+        rounds: at most this many rounds of measuring, learning and searching again.
+        tolerance: of the median |predicted − measured| / measured over the front, on every target.
+        evaluations: candidates that each repeated search may evaluate.
+    """
+
+    rounds: PositiveInt = 3
+    tolerance: PositiveFloat = 0.05
+    evaluations: PositiveInt = 32
+
+
+class FinalistBudget(_Spec):
+    """How members of the front are fine-tuned, each on its own from the supernet's weights.
+
+    Attributes:
+        count: of members, spread evenly over the front from the best in quality to the fastest; 0 for none.
+        steps: optimiser steps of one that is not stopped early.
+        batch: B, sequences a step.
+        learning_rate: peak, see `TrainBudget`.
+    """
+
+    count: int = Field(default=0, ge=0, lt=2**31)
+    steps: PositiveInt = 500
+    batch: PositiveInt = 4
+    learning_rate: PositiveFloat = 0.01
+
+
+class Budget(_Spec):
+    """The limits of each stage."""
+
+    profile: ProfileBudget = ProfileBudget()
+    train: TrainBudget = TrainBudget()
+    search: SearchBudget = SearchBudget()
+    verify: VerifyBudget = VerifyBudget()
+    finalists: FinalistBudget = FinalistBudget()
+
+
+class TaskSpec(_Spec):
+    """A task by registered name, with its options (which its own class validates)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+
+
+class JobSpec(_Spec):
+    """What `nas search job.yaml` reads.
+
+    Attributes:
+        space: a name, a path to a YAML file, or the declaration itself.
+        task: a name, or a mapping with `name` and the task's options; only a job that ends with profiling
+            needs none.
+        targets: at least one.
+        objectives: names (see `nas.objective`); quality and a latency by default.
+        bounds: objective name → no worse than this; a constraint of the search.
+        budget: limits of each stage.
+        until: the last stage that is run; with ``profile`` a job only teaches its targets' predictors.
+        seed: of everything random.
+    """
+
+    name: str = Field(default="search", max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    space: str | dict[str, Any]
+    until: StageName = StageName.FINALISTS
+    task: TaskSpec | None = Field(default=None, validate_default=True)
+    targets: tuple[TargetSpec, ...] = Field(min_length=1)
+    objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
+    bounds: dict[str, PositiveFloat] = {}
+    budget: Budget = Budget()
+    seed: Seed = 0
+
+    @field_validator("task")
+    @classmethod
+    def _is_given_where_needed(cls, task: TaskSpec | None, info: ValidationInfo) -> TaskSpec | None:
+        if task is None and info.data.get("until") is not StageName.PROFILE:
+            raise ValueError("a job that does not end with `until: profile` needs a task")
+        return task
+
+    @property
+    def stages(self) -> tuple[StageName, ...]:
+        """Those that the job runs, in order; `finalists` only where there are to be some."""
+        every = tuple(StageName)
+        asked = every[: every.index(self.until) + 1]
+        return (
+            asked if self.budget.finalists.count else tuple(s for s in asked if s is not StageName.FINALISTS)
+        )
+
+
+def load_job_spec(source: str | Path | Mapping[str, Any]) -> JobSpec:
+    """A spec from a YAML or JSON file, or from plain data. A relative space path or task `path` is
+    left as written.
+
+    Raises:
+        InvalidSpec: every problem of the document's form, each with its path. Names of tasks,
+            spaces, strategies and predictors are checked by the service, which knows them.
+    """
+    data: Any = dict(source) if isinstance(source, Mapping) else _read(Path(source))
+    problems = list(_json_problems(data))
+    if problems:
+        raise InvalidSpec(problems)
+    if isinstance(data, dict) and isinstance(data.get("task"), str):
+        data = {**data, "task": {"name": data["task"]}}
+    try:
+        return JobSpec.model_validate(data)
+    except ValidationError as error:
+        raise InvalidSpec(problems_of(error)) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSpec([Problem("", f"cannot read {path}: {error}")]) from error
+    except (yaml.YAMLError, ValueError) as error:  # YAML's dates and numbers raise ValueError
+        raise InvalidSpec([Problem("", f"{path} is not YAML: {error}")]) from error
+    except RecursionError as error:
+        raise InvalidSpec([Problem("", f"{path} is nested too deeply")]) from error
+
+
+def _json_problems(document: Any) -> Iterator[Problem]:
+    """Whatever JSON, in which specs are stored and sent, cannot hold."""
+    waiting, seen = [(document, "")], 0
+    while waiting:
+        value, path = waiting.pop()
+        seen += 1
+        if seen > MOST_VALUES:  # a few YAML aliases of aliases are as many as one likes
+            yield Problem("", f"more than {MOST_VALUES} values")
+            return
+        if isinstance(value, Mapping):
+            waiting += [(inner, f"{path}.{key}" if path else str(key)) for key, inner in value.items()]
+            for key in value:
+                if not isinstance(key, str) or _SURROGATE.search(key):
+                    yield Problem(path, f"{key!r} is not a name; accepted: text")
+        elif isinstance(value, list | tuple):
+            waiting += [
+                (inner, f"{path}.{number}" if path else str(number)) for number, inner in enumerate(value)
+            ]
+        elif isinstance(value, str):
+            if _SURROGATE.search(value):
+                yield Problem(path, f"{value!r:.80} has half of a character (U+D800 to U+DFFF)")
+        elif isinstance(value, float):
+            if not math.isfinite(value):
+                yield Problem(path, f"{value} is not a finite number")
+        elif not (value is None or isinstance(value, bool | int)):
+            kind = type(value).__name__
+            yield Problem(path, f"a {kind} is not JSON (got {value!r:.80}); put it in quotes for text")
