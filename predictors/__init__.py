@@ -3,12 +3,20 @@
 from predictors.errors import PredictorError
 from predictors.factory import make_predictor, restore_predictor
 from predictors.planning import choose_next
-from predictors.predictor import Prediction, Predictor, get_predictor, predictors, register_predictor
+from predictors.predictor import (
+    PREDICTORS,
+    Prediction,
+    Predictor,
+    get_predictor,
+    predictors,
+    register_predictor,
+)
 from predictors.prior import Prior
 from predictors.report import HeldOut, held_out_report
 from predictors.transfer import transfer_prior
 
 __all__ = [
+    "PREDICTORS",
     "HeldOut",
     "Prediction",
     "Predictor",

@@ -17,6 +17,7 @@ from searchspaces.encoding import Population
 from searchspaces.registry import Registry
 
 __all__ = [
+    "PREDICTORS",
     "Prediction",
     "Predictor",
     "get_predictor",
@@ -119,21 +120,10 @@ class Predictor(ABC):
         """Inverse of `_dump`."""
 
 
-_REGISTRY: Registry[Predictor] = Registry("predictors", "predictor")
-register_predictor = _REGISTRY.register
-predictors = _REGISTRY.classes
-
-
-def get_predictor(name: str) -> type[Predictor]:
-    """The registered class.
-
-    Raises:
-        ValueError: no predictor of that name; those accepted are named.
-    """
-    known = predictors()
-    if name not in known:
-        raise ValueError(f"no predictor {name!r}; accepted: {', '.join(known)}")
-    return known[name]
+PREDICTORS: Registry[Predictor] = Registry(Predictor, "predictors", "predictor", "nas.predictors")
+register_predictor = PREDICTORS.register
+get_predictor = PREDICTORS.get
+predictors = PREDICTORS.classes
 
 
 def valid_measurements(

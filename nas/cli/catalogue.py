@@ -1,4 +1,4 @@
-"""What there is: spaces, tasks, presets and versions."""
+"""What there is: spaces, tasks, presets, plug-ins and versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from nas.cli.output import print_json, result_console
 from nas.cli.settings import Json, open_client
 
-__all__ = ["presets", "spaces", "tasks", "version"]
+__all__ = ["plugins", "presets", "spaces", "tasks", "version"]
 
 
 def spaces(context: typer.Context, json: Json = False) -> None:
@@ -24,6 +24,13 @@ def tasks(context: typer.Context, json: Json = False) -> None:
     with open_client(context) as client:
         found = client.tasks()
     _answer(found, "tasks", as_json=json)
+
+
+def plugins(json: Json = False) -> None:
+    """List the mixers, tasks, runtimes, predictors and strategies that other distributions add here."""
+    from nas.plugins import plugin_descriptions
+
+    _answer(plugin_descriptions(), "plugins", as_json=json)
 
 
 def presets(

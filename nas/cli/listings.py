@@ -105,7 +105,8 @@ def tasks_table(tasks: Sequence[dict[str, Any]]) -> Table:
     table = plain_table("task", "metric", "better", "options", "description")
     for task in tasks:
         better = "lower" if task["direction"] == "min" else "higher"
-        table.add_row(task["name"], task["metric"], better, ", ".join(task["options"]), task["description"])
+        name = f"{task['name']} ({task['distribution']})" if task.get("distribution") else task["name"]
+        table.add_row(name, task["metric"], better, ", ".join(task["options"]), task["description"])
     return table
 
 
@@ -158,7 +159,20 @@ def _disturbed(row: dict[str, Any]) -> tuple[str, str]:
     return f"{first['latency_ms']:.3f}" if first else "", "" if slowdown == 1.0 else f"÷{slowdown:.2f}"
 
 
-CATALOGUE_TABLES = {"spaces": spaces_table, "tasks": tasks_table, "presets": presets_table}
+def plugins_table(plugins: Sequence[dict[str, Any]]) -> Table:
+    """One row for each class that another distribution adds."""
+    table = plain_table("adds", "name", "from", "problem")
+    for plugin in plugins:
+        table.add_row(plugin["adds"], plugin["name"], plugin["distribution"], plugin["problem"] or "–")
+    return table
+
+
+CATALOGUE_TABLES = {
+    "plugins": plugins_table,
+    "spaces": spaces_table,
+    "tasks": tasks_table,
+    "presets": presets_table,
+}
 """How the listing of each noun is shown."""
 
 

@@ -92,6 +92,7 @@ app.add_typer(bench.app, rich_help_panel=DEVICES)
 app.command(rich_help_panel=KNOW)(catalogue.spaces)
 app.command(rich_help_panel=KNOW)(catalogue.tasks)
 app.command(rich_help_panel=KNOW)(catalogue.presets)
+app.command(rich_help_panel=KNOW)(catalogue.plugins)
 app.command(rich_help_panel=KNOW)(catalogue.version)
 
 

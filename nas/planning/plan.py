@@ -15,7 +15,7 @@ from nas.errors import InvalidSpec, JobFailed
 from nas.objective import Direction, Objective, Source
 from nas.spec import JobSpec, TargetSpec
 from nas.strategies import get_strategy, strategies
-from nas.tasks import Task, make_task, tasks
+from nas.tasks import Task, get_task, make_task
 from predictors.predictor import get_predictor
 from searchspaces.costs import CostModel
 from searchspaces.encoding import Population
@@ -158,10 +158,12 @@ def compared_by(spec: JobSpec) -> tuple[Objective, ...]:
         InvalidSpec: this version does not know what the spec names.
     """
     problems: list[Problem] = []
-    known = tasks()
-    task = known.get(spec.task.name) if spec.task else None
-    if spec.task and task is None:
-        problems.append(Problem("task.name", f"no task {spec.task.name!r}; accepted: {', '.join(known)}"))
+    task = None
+    if spec.task:
+        try:
+            task = get_task(spec.task.name)
+        except InvalidSpec as error:
+            problems += error.problems
     targets = tuple(item.target() for item in spec.targets)
     objectives = tuple(_objectives(spec, targets, task, problems))
     if problems:

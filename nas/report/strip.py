@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
-from searchspaces.mixers import mixers, parse_mixer
+from searchspaces.mixers import MIXERS, parse_mixer
 
 __all__ = ["Cell", "Strips"]
 
 BARS = "▁▂▃▄▅▆▇█"
 HUES = ("#1b8a3a", "#c8321e", "#d98200", "#9a3a94", "#1f6fb4", "#0f8b8d", "#8a5a2b", "#5a5fc0")
-"""One a mixer, in the order of their names; told apart in the common forms of colour blindness by
-lightness as well as hue, and dark enough for text on white."""
+"""One a mixer, in the order of their names, those of plug-ins last; told apart in the common forms of
+colour blindness by lightness as well as hue, and dark enough for text on white."""
 NO_MIXER_HUE = "#8c8c8c"
 LIGHTEST = 0.75
 """How far towards white the smallest parameter of a mixer family is tinted."""
@@ -53,7 +53,7 @@ class Strips:
         self._colours = dict(self._colour_options())
 
     def _colour_options(self) -> Iterator[tuple[str, str]]:
-        names = [name for name in mixers() if name != NO_MIXER]
+        names = [name for name in MIXERS.names() if name != NO_MIXER]
         for option in self.options:
             if option == NO_MIXER:
                 yield option, NO_MIXER_HUE

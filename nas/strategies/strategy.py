@@ -12,11 +12,7 @@ from nas.problem import Levels, SearchProblem, Values
 from searchspaces.encoding import Encoding, Population
 from searchspaces.registry import Registry
 
-__all__ = ["Strategy", "get_strategy", "register_strategy", "strategies"]
-
-_REGISTRY: Registry[Strategy] = Registry("nas.strategies", "strategy")
-register_strategy = _REGISTRY.register
-strategies = _REGISTRY.classes
+__all__ = ["STRATEGIES", "Strategy", "get_strategy", "register_strategy", "strategies"]
 
 
 class Strategy(ABC):
@@ -88,18 +84,21 @@ class Strategy(ABC):
         """Take over a state, and all news up to it in their order; returns self."""
 
 
+STRATEGIES: Registry[Strategy] = Registry(Strategy, "nas.strategies", "strategy", "nas.strategies")
+register_strategy = STRATEGIES.register
+strategies = STRATEGIES.classes
+
+
 def get_strategy(name: str) -> type[Strategy]:
     """The registered class.
 
     Raises:
-        ValueError: no strategy of that name, those accepted are named; or its package is not installed.
+        ValueError: see `Registry.get`; or its package is not installed.
     """
-    known = strategies()
-    if name not in known:
-        raise ValueError(f"no strategy {name!r}; accepted: {', '.join(known)}")
-    needed = known[name].package
+    found = STRATEGIES.get(name)
+    needed = found.package
     if needed is not None and find_spec(needed) is None:
         raise ValueError(
             f"strategy {name!r} needs {needed}; install it with: pip install 'nas-service[peers]'"
         )
-    return known[name]
+    return found

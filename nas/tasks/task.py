@@ -7,6 +7,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -22,17 +23,33 @@ from searchspaces.space import problems_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Task", "TaskOptions", "make_task", "register_task", "task_descriptions", "tasks"]
-
-_REGISTRY: Registry[Task] = Registry("nas.tasks", "task")
-register_task = _REGISTRY.register
-tasks = _REGISTRY.classes
+__all__ = [
+    "TASKS",
+    "DataFiles",
+    "Task",
+    "TaskOptions",
+    "get_task",
+    "make_task",
+    "register_task",
+    "task_descriptions",
+    "tasks",
+]
 
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
+@dataclass(frozen=True)
+class DataFiles:
+    """Marks an option as one that names files: a path or pattern, or several.
+
+    A service that others share resolves what such an option names below its own data folder, and refuses
+    paths in every other one.
+    """
+
+
 class TaskOptions(BaseModel):
-    """What a job file may say of any task; a task's own class adds to it.
+    """What a job file may say of any task; a task's own class adds to it. An option that names files is
+    marked so: ``path: Annotated[tuple[str, ...], DataFiles()]``.
 
     Attributes:
         evaluation_tokens: tokens of each split that an architecture is scored on: the same for all.
@@ -43,6 +60,15 @@ class TaskOptions(BaseModel):
 
     evaluation_tokens: PositiveInt = 16384
     evaluation_context: PositiveInt = 512
+
+    @classmethod
+    def data_options(cls) -> tuple[str, ...]:
+        """Names of the options that are marked as `DataFiles`."""
+        return tuple(
+            name
+            for name, field in cls.model_fields.items()
+            if any(isinstance(mark, DataFiles) for mark in field.metadata)
+        )
 
 
 class Task(ABC):
@@ -120,6 +146,11 @@ class Task(ABC):
         return total / count
 
 
+TASKS: Registry[Task] = Registry(Task, "nas.tasks", "task", "nas.tasks")
+register_task = TASKS.register
+tasks = TASKS.classes
+
+
 def _shared(batches: Iterator[Tensor], share: float) -> Iterator[Tensor]:
     """Every so many sequences of these batches, in batches as large as the first: few sequences at a time are
     scored more slowly."""
@@ -142,6 +173,18 @@ def _shared(batches: Iterator[Tensor], share: float) -> Iterator[Tensor]:
         yield torch.stack(taken)
 
 
+def get_task(name: str) -> type[Task]:
+    """The registered class.
+
+    Raises:
+        InvalidSpec: see `Registry.get`; its path is ``task.name``.
+    """
+    try:
+        return TASKS.get(name)
+    except ValueError as error:
+        raise InvalidSpec([Problem("task.name", str(error))]) from error
+
+
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
     """A task by registered name, its data read and checked.
 
@@ -149,10 +192,7 @@ def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
         InvalidSpec: no task of that name, or an option (or a file that it names) is not valid: every
             problem at once, each with its path (``task.OPTION``).
     """
-    known = tasks()
-    if name not in known:
-        raise InvalidSpec([Problem("task.name", f"no task {name!r}; accepted: {', '.join(known)}")])
-    task = known[name]
+    task = get_task(name)
     try:
         return task(task.options_model.model_validate(dict(options or {})))
     except ValidationError as error:
@@ -160,8 +200,9 @@ def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
 
 
 def task_descriptions() -> list[dict[str, Any]]:
-    """Every registered task as plain data: name, description, metric, direction, vocabulary and options
-    (JSON schema properties, defaults included)."""
+    """Every registered task as plain data: name, description, metric, direction, vocabulary, options
+    (JSON schema properties, defaults included), those of them that name files, and the distribution that
+    adds the task (None where it is ours)."""
     return [
         {
             "name": name,
@@ -170,6 +211,8 @@ def task_descriptions() -> list[dict[str, Any]]:
             "direction": str(task.direction),
             "vocabulary": task.vocabulary,
             "options": task.options_model.model_json_schema()["properties"],
+            "data_options": list(task.options_model.data_options()),
+            "distribution": TASKS.origin(name),
         }
         for name, task in tasks().items()
     ]

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.objective import Direction
-from nas.tasks.task import Task, TaskOptions, register_task
+from nas.tasks.task import DataFiles, Task, TaskOptions, register_task
 from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class TextOptions(TaskOptions):
             before them the validation split, the rest is trained on.
     """
 
-    path: tuple[str, ...] | None = None
+    path: Annotated[tuple[str, ...] | None, DataFiles()] = None
     validation_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.1
 

@@ -15,12 +15,7 @@ from searchspaces.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Channel", "channels", "parse_channel", "register_channel"]
-
-_REGISTRY: Registry[Channel] = Registry("searchspaces.channels", "channel mixer")
-register_channel = _REGISTRY.register
-parse_channel = _REGISTRY.parse
-channels = _REGISTRY.classes
+__all__ = ["CHANNELS", "Channel", "channels", "parse_channel", "register_channel"]
 
 
 class Channel(ABC):
@@ -46,3 +41,9 @@ class Channel(ABC):
     @abstractmethod
     def operations(self, width: int, hidden: int, tokens: int) -> tuple[Operation, ...]:
         """Counted operations on `tokens` tokens."""
+
+
+CHANNELS: Registry[Channel] = Registry(Channel, "searchspaces.channels", "channel mixer", "nas.channels")
+register_channel = CHANNELS.register
+parse_channel = CHANNELS.parse
+channels = CHANNELS.classes

@@ -18,18 +18,13 @@ from searchspaces.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor, dtype
 
-__all__ = ["Mixer", "Shape", "State", "mixers", "parse_mixer", "register_mixer"]
+__all__ = ["MIXERS", "Mixer", "Shape", "State", "mixers", "parse_mixer", "register_mixer"]
 
 State = dict[str, "Tensor"]
 """What `step` carries from token to token; plain tensors by name."""
 
 Shape = tuple[int, ...]
 """Sizes of one tensor of a state."""
-
-_REGISTRY: Registry[Mixer] = Registry("searchspaces.mixers", "mixer")
-register_mixer = _REGISTRY.register
-parse_mixer = _REGISTRY.parse
-mixers = _REGISTRY.classes
 
 
 class Mixer(ABC):
@@ -80,3 +75,9 @@ class Mixer(ABC):
     @abstractmethod
     def step_operations(self, width: int, heads: int, context: int) -> tuple[Operation, ...]:
         """Counted operations of one `step` after `context` tokens, without the projections."""
+
+
+MIXERS: Registry[Mixer] = Registry(Mixer, "searchspaces.mixers", "mixer", "nas.mixers")
+register_mixer = MIXERS.register
+parse_mixer = MIXERS.parse
+mixers = MIXERS.classes

@@ -1,23 +1,23 @@
 """The mixer of docs/howto-mixer.md keeps the contract that the page promises to test."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import test_mixers as contract
 
-from searchspaces.mixers import Mixer, parse_mixer
-from searchspaces.mixers.mixer import _REGISTRY
+from searchspaces.mixers import MIXERS, Mixer, parse_mixer
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-mixer.md"
 
 
 @pytest.fixture
-def mean(monkeypatch: pytest.MonkeyPatch) -> Mixer:
-    monkeypatch.setattr(_REGISTRY, "_classes", dict(_REGISTRY._classes))
+def mean() -> Iterator[Mixer]:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    exec(compile(code, str(PAGE), "exec"), {"__name__": "howto_mixer"})
-    return _REGISTRY.classes()["mean"]()
+    with MIXERS.scratch():
+        exec(compile(code, str(PAGE), "exec"), {"__name__": "howto_mixer"})
+        yield parse_mixer("mean")
 
 
 def test_the_pages_mixer_keeps_the_contract(mean: Mixer) -> None:

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from searchspaces import Architecture, Layer, SearchSpace, SpaceError, load_space
-from searchspaces.channels import register_channel
-from searchspaces.channels.channel import _REGISTRY
+from searchspaces.channels import CHANNELS, register_channel
 from searchspaces.channels.mlp import Mlp
 from searchspaces.mixers import parse_mixer
 from searchspaces.submodel import Submodel
@@ -216,9 +215,7 @@ def test_channels_of_a_space_have_weights_of_their_own() -> None:
     assert names == {"embedding", "norm", "layers.0.channel_norm", "layers.0.mlp_up", "layers.0.mlp_down"}
 
 
-def test_options_of_one_channel_share_weights_as_large_as_the_largest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_options_of_one_channel_share_weights_as_large_as_the_largest() -> None:
     @dataclass(frozen=True)
     class Narrowed(Mlp):
         by: int
@@ -226,14 +223,14 @@ def test_options_of_one_channel_share_weights_as_large_as_the_largest(
         def shapes(self, width: int, hidden: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
             return super().shapes(width, hidden // self.by)
 
-    monkeypatch.setattr(_REGISTRY, "_classes", {**_REGISTRY.classes()})
-    register_channel("narrowed")(Narrowed)
     layer = {"mixer": ["none"], "heads": [1], "channel": ["narrowed:1", "narrowed:2"], "ratio": [2]}
-    space = load_space({"name": "x", "width": [8], "depth": [1], "layer": layer})
-    supernet = Supernet(space)
-    assert supernet.layers[0]["narrowed_up"].shape == (16, 8)
-    for option in space.spec.layer.channel:
-        supernet(tokens_of(0), Architecture(256, 8, (Layer("none", 0, option, 2),)))
+    with CHANNELS.scratch():
+        register_channel("narrowed")(Narrowed)
+        space = load_space({"name": "x", "width": [8], "depth": [1], "layer": layer})
+        supernet = Supernet(space)
+        assert supernet.layers[0]["narrowed_up"].shape == (16, 8)
+        for option in space.spec.layer.channel:
+            supernet(tokens_of(0), Architecture(256, 8, (Layer("none", 0, option, 2),)))
 
 
 @pytest.mark.parametrize("option", SPACE.spec.layer.mixer)

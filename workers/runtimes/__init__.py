@@ -2,6 +2,7 @@
 no engine."""
 
 from workers.runtimes.runtime import (
+    RUNTIMES,
     LoadedModel,
     ModelFormat,
     Runtime,
@@ -13,6 +14,7 @@ from workers.runtimes.runtime import (
 )
 
 __all__ = [
+    "RUNTIMES",
     "LoadedModel",
     "ModelFormat",
     "Runtime",

@@ -18,6 +18,7 @@ from workers.target import Phase, Workload
 
 __all__ = [
     "INPUT",
+    "RUNTIMES",
     "LoadedModel",
     "ModelFormat",
     "Runtime",
@@ -47,12 +48,6 @@ class ModelFormat(StrEnum):
     SUBMODEL = "submodel"
     """A safetensors file of the weights of a `searchspaces.submodel.Submodel`, whose metadata name the
     architecture and the workload."""
-
-
-_REGISTRY: Registry[Runtime] = Registry("workers.runtimes", "runtime")
-register_runtime = _REGISTRY.register
-parse_runtime = _REGISTRY.parse
-runtimes = _REGISTRY.classes
 
 
 class Runtime(ABC):
@@ -122,6 +117,12 @@ class Runtime(ABC):
                 number format than asked. The loaded model raises it too, where it does not run. Whether
                 a token id beyond the model's vocabulary is noticed depends on the engine.
         """
+
+
+RUNTIMES: Registry[Runtime] = Registry(Runtime, "workers.runtimes", "runtime", "nas.runtimes")
+register_runtime = RUNTIMES.register
+parse_runtime = RUNTIMES.parse
+runtimes = RUNTIMES.classes
 
 
 def workload_tokens(workload: Workload, vocabulary: int) -> Tokens:

@@ -10,6 +10,7 @@ from typing import Any
 
 from nas.errors import InvalidSpec
 from nas.spec import JobSpec, TargetSpec
+from nas.tasks import get_task
 from searchspaces.errors import Problem
 from searchspaces.space import space_names
 from workers.target import Target
@@ -41,9 +42,6 @@ LARGEST = {
 }
 """Numbers that memory follows from: far above what a job needs, far below what would end a service."""
 
-PATH_OPTION = "path"
-"""The option by which every task names its data."""
-
 
 def admit_spec(spec: JobSpec, data_root: Path | None) -> JobSpec:
     """The spec as it may be run here, its data paths made absolute.
@@ -60,16 +58,21 @@ def admit_spec(spec: JobSpec, data_root: Path | None) -> JobSpec:
             raise InvalidSpec(problems)
         return spec
     options = dict(spec.task.model_extra or {})
-    named = options.pop(PATH_OPTION, None)
-    problems += _stray_path_problems(options, "task")
-    if named is not None:
-        confined = []
-        for number, pattern in enumerate(named if isinstance(named, list | tuple) else [named]):
+    try:
+        named = get_task(spec.task.name).options_model.data_options()
+    except InvalidSpec as error:
+        raise InvalidSpec([*problems, *error.problems]) from error
+    problems += _stray_path_problems({k: v for k, v in options.items() if k not in named}, "task", named)
+    for name in named:
+        patterns = options.get(name)
+        if patterns is None:
+            continue
+        options[name] = []
+        for number, pattern in enumerate(patterns if isinstance(patterns, list | tuple) else [patterns]):
             try:
-                confined.append(_confine(pattern, data_root))
+                options[name].append(_confine(pattern, data_root))
             except ValueError as error:
-                problems.append(Problem(f"task.{PATH_OPTION}.{number}", str(error)))
-        options[PATH_OPTION] = confined
+                problems.append(Problem(f"task.{name}.{number}", str(error)))
     if problems:
         raise InvalidSpec(problems)
     task = type(spec.task).model_validate({"name": spec.task.name, **options})
@@ -121,16 +124,17 @@ def _size_problems(value: Any, path: tuple[str, ...] = ()) -> Iterator[Problem]:
             yield Problem(".".join(path), f"{value} is too much for this service; accepted: at most {most}")
 
 
-def _stray_path_problems(value: Any, path: str) -> Iterator[Problem]:
+def _stray_path_problems(value: Any, path: str, named: tuple[str, ...]) -> Iterator[Problem]:
     """Any other option that looks like a path: a task that reads files by it would escape the root."""
     if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _stray_path_problems(item, f"{path}.{name}")
+            yield from _stray_path_problems(item, f"{path}.{name}", named)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _stray_path_problems(item, f"{path}.{number}")
+            yield from _stray_path_problems(item, f"{path}.{number}", named)
     elif isinstance(value, str) and _looks_like_a_path(value):
-        yield Problem(path, f"a path is accepted from outside only as task.{PATH_OPTION}")
+        accepted = " or ".join(f"task.{name}" for name in named) or "by no option of this task"
+        yield Problem(path, f"a path is accepted from outside only as {accepted}")
 
 
 def _looks_like_a_path(value: str) -> bool:
