@@ -98,7 +98,6 @@ def get_strategy(name: str) -> type[Strategy]:
     found = STRATEGIES.get(name)
     needed = found.package
     if needed is not None and find_spec(needed) is None:
-        raise ValueError(
-            f"strategy {name!r} needs {needed}; install it with: pip install 'nas-service[peers]'"
-        )
+        brought = "'nas-service[peers]'" if STRATEGIES.origin(name) is None else needed
+        raise ValueError(f"strategy {name!r} needs {needed}; install it with: pip install {brought}")
     return found
