@@ -13,7 +13,7 @@ from types import ModuleType
 import moocore
 import numpy as np
 
-from nas.bench.tables import read_table
+from nas.bench.tables import TableProblem, read_scored
 from nas.errors import InvalidSpec
 from nas.objective import Objective, Source
 from nas.problem import SearchProblem, Values
@@ -84,7 +84,7 @@ def load_problem(name: str, known: bool = True, use_reference: bool = True) -> B
     """A problem by name.
 
     Args:
-        name: ``synthetic``; a table of `read_table`'s form with the device whose latency counts
+        name: ``synthetic``; a table of `read_scored`'s format with the device whose latency counts
             (``gpt_s.csv.gz:a100``; a100 where not said); a Python file or an importable module with
             CARD, NAMES, IDEAL, NADIR, canonical and evaluate, and optionally BEST_HV, as in
             `../shared/benchmarks/search_problem.py`, with as many objectives as IDEAL has values; or
@@ -131,7 +131,7 @@ def _objectives(quality: str, unit: str, number: int = 2) -> tuple[Objective, ..
 
 
 def _from_table(path: Path, device: str) -> BenchProblem:
-    table = read_table(path, device)
+    table = TableProblem(read_scored(path, [device]), device)
     exact = moocore.filter_dominated(table.values)
     ideal, reference = table.values.min(0), table.values.max(0)
     box = float(np.prod(reference - ideal))

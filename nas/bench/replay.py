@@ -11,21 +11,17 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.bench.tables import PoolEncoding
+from nas.bench.tables import PoolEncoding, distinct_rows, read_scored
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.problem import Values
 from predictors.errors import PredictorError
-from predictors.tables.columns import numbers, read_columns
-from predictors.tables.hwgpt import LATENCY, REQUIRED, readable_rows
 from searchspaces.architecture import Architecture
 from searchspaces.errors import Problem, SpaceError
 from searchspaces.space import SearchSpace, load_space
 from workers.target import Target
 
 __all__ = ["Replay", "load_replay"]
-
-PERPLEXITY = "perplexity"
 
 
 @dataclass(frozen=True)
@@ -99,30 +95,16 @@ def load_replay(path: Path, devices: Sequence[str]) -> Replay:
             space that a job could search.
     """
     try:
-        columns = read_columns(path)
-        needed = {*REQUIRED, PERPLEXITY, *(device + LATENCY for device in devices)}
-        if missing := sorted(needed - set(columns)):
-            known = ", ".join(name.removesuffix(LATENCY) for name in columns if name.endswith(LATENCY))
-            raise PredictorError(f"{path} lacks {', '.join(missing)}; its devices: {known or 'none'}")
-        rows = readable_rows(path.name, columns)
+        rows = read_scored(path, devices)
         space = load_space(rows.space.spec.model_dump(mode="json"))
     except (PredictorError, SpaceError) as error:
         raise InvalidSpec([Problem("table", str(error))]) from error
-    perplexity = numbers(rows.columns, PERPLEXITY)
-    latency = {device: numbers(rows.columns, device + LATENCY) for device in devices}
-    values = np.stack([perplexity, *latency.values()], 1)
-    usable = np.flatnonzero((np.isfinite(values) & (values > 0)).all(1))
-    if not len(usable):
-        said = f"{path} has no row with a perplexity, and a latency on each of {', '.join(devices)}"
-        raise InvalidSpec([Problem("table", said)])
-    population = rows.population[usable, : space.genes]
-    kept = usable[np.sort(np.unique(population, axis=0, return_index=True)[1])]
+    population = rows.population[:, : space.genes]
+    first = distinct_rows(population)
     encoding = PoolEncoding(
-        space.cardinalities.tolist(),
-        space.names,
-        space.layer_genes.tolist(),
-        rows.population[kept, : space.genes],
+        space.cardinalities.tolist(), space.names, space.layer_genes.tolist(), population[first]
     )
-    left_out = len(rows.population) - len(kept)
-    notes = (*rows.notes, *([f"{left_out} rows lack a value or repeat an architecture"] if left_out else []))
-    return Replay(space, encoding, perplexity[kept], {d: v[kept] for d, v in latency.items()}, notes)
+    repeated = len(population) - len(first)
+    notes = (*rows.notes, *([f"{repeated} rows repeat an architecture"] if repeated else []))
+    latency = {device: latency[first] for device, latency in rows.latency_ms.items()}
+    return Replay(space, encoding, rows.perplexity[first], latency, notes)

@@ -1,23 +1,24 @@
-"""Pools of measured architectures as search spaces (the form of HW-GPT-Bench's tables)."""
+"""Pools of measured architectures as search spaces: tables in the format of HW-GPT-Bench."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.problem import Values
+from predictors.errors import PredictorError
+from predictors.tables.columns import numbers, read_columns
+from predictors.tables.hwgpt import LATENCY, REQUIRED, readable_rows
 from searchspaces.encoding import Encoding, Population
+from searchspaces.space import SearchSpace
 
-__all__ = ["PoolEncoding", "Table", "read_table"]
+__all__ = ["PoolEncoding", "ScoredRows", "TableProblem", "distinct_rows", "read_scored"]
 
-GLOBAL_COLUMNS = ("embed_dim", "n_layer", "bias")
-LAYER_COLUMNS = ("n_head", "mlp_ratio")
-DEPTH = "n_layer"
+PERPLEXITY = "perplexity"
 
 
 class PoolEncoding(Encoding):
@@ -74,66 +75,87 @@ class PoolEncoding(Encoding):
         return self.pool[positions]
 
 
-class Table:
-    """A pool with its values.
+@dataclass(frozen=True)
+class ScoredRows:
+    """The rows of a table that have a perplexity, and a latency on each of some devices.
 
     Attributes:
-        values: (n, 2) perplexity and latency in ms of each row of the pool.
+        space: that the architectures span, without the covariates.
+        covariates: values of each further column that tells architectures apart.
+        population: (n, genes + covariates) indices of their options.
+        perplexity: (n,) above 0.
+        latency_ms: (n,) above 0, by device.
+        notes: what was left out of the table, and why.
     """
 
-    def __init__(self, encoding: PoolEncoding, values: Values) -> None:
-        self.encoding, self.values = encoding, values
+    space: SearchSpace
+    covariates: Mapping[str, tuple[float, ...]]
+    population: Population
+    perplexity: NDArray[np.float64]
+    latency_ms: Mapping[str, NDArray[np.float64]]
+    notes: tuple[str, ...]
+
+
+def read_scored(path: Path, devices: Sequence[str]) -> ScoredRows:
+    """Read a table in the format of HW-GPT-Bench.
+
+    Raises:
+        PredictorError: the file cannot be read, lacks a column, or has no row with all the values.
+    """
+    columns = read_columns(path)
+    needed = {*REQUIRED, PERPLEXITY, *(device + LATENCY for device in devices)}
+    if missing := sorted(needed - set(columns)):
+        known = ", ".join(name.removesuffix(LATENCY) for name in columns if name.endswith(LATENCY))
+        raise PredictorError(f"{path} lacks {', '.join(missing)}; its devices: {known or 'none'}")
+    names = [PERPLEXITY, *(device + LATENCY for device in devices)]
+    values = np.stack([numbers(columns, name) for name in names])
+    scored = np.flatnonzero((np.isfinite(values) & (values > 0)).all(0))
+    if not len(scored):
+        wanted = f"a perplexity, and a latency on each of {', '.join(devices)}"
+        raise PredictorError(f"{path} has no row with {wanted}")
+    rows = readable_rows(path.name, columns, scored.tolist())
+    lacking = values.shape[1] - len(scored)
+    return ScoredRows(
+        rows.space,
+        rows.covariates,
+        rows.population,
+        numbers(rows.columns, PERPLEXITY),
+        {device: numbers(rows.columns, device + LATENCY) for device in devices},
+        (*rows.notes, *([f"{lacking} rows lack a value"] if lacking else [])),
+    )
+
+
+def distinct_rows(population: Population) -> NDArray[np.int64]:
+    """(m,) positions of the first of each set of equal rows, rising."""
+    return np.sort(np.unique(population, axis=0, return_index=True)[1])
+
+
+class TableProblem:
+    """A table as a search problem: which of its architectures are best in perplexity and on one device.
+
+    Attributes:
+        encoding: the genes that have a choice, covariates among those that are no layer's.
+        values: (n, 2) perplexity and latency in ms of each row of the encoding's pool.
+    """
+
+    def __init__(self, rows: ScoredRows, device: str) -> None:
+        space, choice = rows.space, rows.space.cardinalities > 1
+        layers = [[gene for gene in layer if choice[gene]] for layer in space.layer_genes.tolist()]
+        shared = [gene for gene in space.global_genes.tolist() if choice[gene]]
+        added = range(space.genes, space.genes + len(rows.covariates))
+        columns = [*shared, *added, *(gene for layer in layers for gene in layer)]
+        cardinalities = [*space.cardinalities.tolist(), *map(len, rows.covariates.values())]
+        names = [*space.names, *rows.covariates]
+        population = rows.population[:, columns]
+        first = distinct_rows(population)
+        self.encoding = PoolEncoding(
+            [cardinalities[column] for column in columns],
+            [names[column] for column in columns],
+            [[columns.index(gene) for gene in layer] for layer in layers],
+            population[first],
+        )
+        self.values: Values = np.stack([rows.perplexity, rows.latency_ms[device]], 1)[first]
 
     def evaluate(self, population: Population) -> Values:
         """(n, 2) the table's values of canonical rows."""
         return self.values[self.encoding.index(population)]
-
-
-def read_table(path: Path, device: str) -> Table:
-    """Read the rows that have both a perplexity and a latency on the device.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it has another form, no such device, or no row with both values.
-    """
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    rows = list(csv.DictReader(data.decode().splitlines()))
-    latency = f"{device}:latency_ms"
-    needed = {*GLOBAL_COLUMNS, *LAYER_COLUMNS, "perplexity", latency}
-    if not rows or not needed <= rows[0].keys():
-        missing = ", ".join(sorted(needed - set(rows[0] if rows else ())))
-        devices = [name.split(":")[0] for name in (rows[0] if rows else ()) if name.endswith(":latency_ms")]
-        raise ValueError(f"{path} lacks {missing}; devices: {', '.join(devices)}")
-    rows = [row for row in rows if row["perplexity"] and row[latency]]
-    if not rows:
-        raise ValueError(f"{path} has no row with a perplexity and a latency on {device}")
-    layers = max(int(row[DEPTH]) for row in rows)
-    texts = [
-        [row[name] for name in GLOBAL_COLUMNS] + [part for column in _layers(row, layers) for part in column]
-        for row in rows
-    ]
-    options = [sorted(set(column) - {""}, key=float) for column in zip(*texts, strict=True)]
-    # A layer's gene has the options of all layers, so that they mean the same in each.
-    first = len(GLOBAL_COLUMNS)
-    for offset in range(len(LAYER_COLUMNS)):
-        columns = range(first + offset, len(options), len(LAYER_COLUMNS))
-        union = sorted(set().union(*(options[c] for c in columns)), key=float)
-        for column in columns:
-            options[column] = union
-    codes = np.array(
-        [[options[g].index(t) if t else 0 for g, t in enumerate(row)] for row in texts], np.int64
-    )
-    _, distinct = np.unique(codes, axis=0, return_index=True)
-    distinct.sort()
-    names = [*GLOBAL_COLUMNS, *(f"{name}_{i}" for i in range(layers) for name in LAYER_COLUMNS)]
-    layer_genes = (first + np.arange(layers * len(LAYER_COLUMNS)).reshape(layers, -1)).tolist()
-    encoding = PoolEncoding([len(o) for o in options], names, layer_genes, codes[distinct])
-    values = np.array([[float(row["perplexity"]), float(row[latency])] for row in rows])
-    return Table(encoding, values[distinct])
-
-
-def _layers(row: dict[str, str], layers: int) -> list[tuple[str, ...]]:
-    """The layer genes of each layer; empty texts past the depth."""
-    columns = [row[name].split("-") for name in LAYER_COLUMNS]
-    padded = [column + [""] * (layers - len(column)) for column in columns]
-    return list(zip(*padded, strict=True))

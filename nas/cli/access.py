@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
+from nas.cli.options import Json
 from nas.cli.output import error_console, print_json, result_console
-from nas.cli.settings import Json
+from nas.errors import InvalidSpec
+from nas.service.identity import Limits, Role
+from nas.service.server.tokens import Tokens
+from searchspaces.errors import Problem
+from searchspaces.space import problems_of
 
 __all__ = ["certs", "tokens"]
 
@@ -38,14 +44,6 @@ def add(
     [dim]nas token add ada --file tokens.json[/dim]
     [dim]nas token add lab-phone --role worker[/dim]
     """
-    from pydantic import ValidationError
-
-    from nas.errors import InvalidSpec
-    from nas.service.identity import Limits, Role
-    from nas.service.server.tokens import Tokens
-    from searchspaces.errors import Problem
-    from searchspaces.space import problems_of
-
     if role not in list(Role):
         raise InvalidSpec([Problem("role", f"{role!r}; accepted: {', '.join(Role)}")])
     given = {"jobs": jobs, "requests_per_second": rate}
@@ -61,8 +59,6 @@ def add(
 def list_tokens(file: TokenFile = DEFAULT, json: Json = False) -> None:
     """List who has a token."""
     from rich.table import Table
-
-    from nas.service.server.tokens import Tokens
 
     identities = Tokens(file).identities()
     if json:
@@ -88,8 +84,6 @@ def remove(
     file: TokenFile = DEFAULT,
 ) -> None:
     """Take a token back; it stops working at once, without a restart of the service."""
-    from nas.service.server.tokens import Tokens
-
     Tokens(file).remove(name)
     error_console().print(f"the token of [bold]{name}[/] is gone from {file}")
 

@@ -8,7 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from nas.cli.options import parse_targets
 from nas.cli.output import error_console, result_console, write_or_print
+from nas.cli.running import run_to_end
+from nas.cli.settings import open_client
 from nas.errors import InvalidSpec
 from searchspaces.errors import Problem
 
@@ -103,9 +106,6 @@ def devices(
     """
     from nas.bench.devices import DeviceBench, targets_here
     from nas.cli.bench_tables import predictor_table, profiled_table
-    from nas.cli.measurements import parse_targets
-    from nas.cli.running import run_to_end
-    from nas.cli.settings import open_client
 
     if targets is not None:
         wanted = parse_targets("--targets", _texts(targets) or [])

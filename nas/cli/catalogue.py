@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from nas.cli.options import Json
 from nas.cli.output import print_json, result_console
-from nas.cli.settings import Json, open_client
+from nas.cli.settings import open_client
 
 __all__ = ["plugins", "presets", "spaces", "tasks", "version"]
 

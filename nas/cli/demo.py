@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas.cli.options import Json
 from nas.cli.output import error_console, print_json, result_console
-from nas.cli.settings import Json, open_client
+from nas.cli.running import run_to_end
+from nas.cli.settings import open_client
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +41,6 @@ def demo(
     [dim]nas demo[/dim]
     [dim]nas demo --fast[/dim]
     """
-    from nas.cli.running import run_to_end
     from nas.front import Scope
 
     with open_client(context) as client:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli.jobs import explanation_of
+from nas.cli.options import Job, Json, Maximum, parse_bounds
 from nas.cli.output import print_json, result_console, write_or_print
-from nas.cli.settings import Job, Json, Maximum, bounds_from, open_client, settings_of
+from nas.cli.settings import open_client, settings_of
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
 from searchspaces.errors import Problem
 
@@ -77,7 +78,7 @@ def front(
     """
     from nas.front import Scope
 
-    bounds = bounds_from(maximum)
+    bounds = parse_bounds(maximum)
     if robust and target is not None:
         raise InvalidSpec([Problem("--robust", "it speaks of all targets; accepted: without --target")])
     with open_client(context) as client:
@@ -155,7 +156,7 @@ def best(
     [dim]nas best latest --max latency_ms=8[/dim]
     [dim]nas best latest --max latency_ms@phone=40 --max latency_ms@server=8 --max params=3e6 --verify[/dim]
     """
-    bounds = bounds_from(maximum)
+    bounds = parse_bounds(maximum)
     with open_client(context) as client:
         optimum, unknown = _optimum(client, job, bounds, verify)
         try:
@@ -205,7 +206,7 @@ def extract(
     if (digest is None) == (not maximum):
         raise InvalidSpec([Problem("--digest", "give either --digest D or at least one --max NAME=VALUE")])
     with open_client(context) as client:
-        chosen = digest or client.best(job, bounds_from(maximum)).digest
+        chosen = digest or client.best(job, parse_bounds(maximum)).digest
         manifest = client.extract(job, chosen, out)
     if json:
         print_json(manifest)

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli.options import Job, Json, RayAddress, parse_targets
 from nas.cli.output import error_console, print_json, result_console
-from nas.cli.settings import Job, Json, RayAddress, open_client
+from nas.cli.running import run_and_answer
+from nas.cli.settings import open_client
 from nas.errors import NoSuchPoint
 
 if TYPE_CHECKING:
     from nas.client import Client
     from nas.job import Job as StoredJob
 
-__all__ = ["add_target", "cancel", "list_jobs", "resume", "run_and_answer", "search", "show"]
+__all__ = ["add_target", "cancel", "list_jobs", "resume", "search", "show"]
 
 
 def search(
@@ -64,29 +66,9 @@ def add_target(
 
     [dim]nas add-target latest lab-phone/onnxruntime/fp32/1t/prefill/b1/n1024[/dim]
     """
-    from nas.cli.measurements import parse_targets
-
     (wanted,) = parse_targets("TARGET", [target])
     with open_client(context) as client:
         run_and_answer(client, client.add_target(job, wanted).id, as_json=json)
-
-
-def run_and_answer(client: Client, job_id: str, *, as_json: bool) -> None:
-    """Run a job to its end, then print its front; of one that only profiles, what that left."""
-    from nas.cli.running import run_to_end
-    from nas.front import Scope
-
-    job = run_to_end(client, job_id)
-    if job.spec.task is None:
-        from nas.cli.profile import print_profiles
-
-        print_profiles(job.id, client.profile(job.id), as_json=as_json)
-    elif as_json:
-        print_json(client.front(job_id, Scope.ALL).to_dict())
-    else:
-        from nas.cli.tables import print_front
-
-        print_front(result_console(), client.front(job_id))
 
 
 def cancel(context: typer.Context, job: Job, json: Json = False) -> None:

@@ -12,14 +12,20 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
-from nas.cli.profile import profiles_table
 from nas.cli.tables import plain_table, strip_text
 from nas.front import Front
 from nas.job import Job, JobStatus, TargetProfile
 from nas.report.strip import Strips
 from searchspaces.architecture import Architecture
 
-__all__ = ["CATALOGUE_TABLES", "jobs_table", "measurements_table", "print_job", "targets_table"]
+__all__ = [
+    "CATALOGUE_TABLES",
+    "jobs_table",
+    "measurements_table",
+    "print_job",
+    "profiles_table",
+    "targets_table",
+]
 
 STATUS_STYLES = {
     JobStatus.SUCCEEDED: "green",
@@ -52,6 +58,35 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
             spec.task.name if spec.task else "–",
             targets,
             _local_time(job.created_at),
+        )
+    return table
+
+
+def profiles_table(profiles: Sequence[TargetProfile]) -> Table:
+    """One row a target: how well its predictor does on architectures that it never saw."""
+    numbers = (
+        "measured",
+        "of them blocks",
+        "held out",
+        "mean error",
+        "within ±10%",
+        "within ±5%",
+        "Spearman",
+        "in 90% interval",
+    )
+    table = plain_table("target", "predictor", *numbers, right=numbers)
+    for found in profiles:
+        table.add_row(
+            str(found.target),
+            found.predictor,
+            str(found.measured),
+            str(found.single_blocks),
+            str(found.held_out),
+            f"{found.mape:.1%}",
+            f"{found.within_10:.0%}",
+            f"{found.within_5:.0%}",
+            f"{found.spearman:.3f}",
+            f"{found.coverage_90:.0%}",
         )
     return table
 

@@ -7,13 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from nas.cli.options import Json, parse_targets
 from nas.cli.output import print_json, result_console
-from nas.cli.settings import Json, open_client
-from nas.errors import InvalidSpec
-from searchspaces.errors import Problem
-from workers.target import Target
+from nas.cli.settings import open_client
 
-__all__ = ["measurements", "parse_targets"]
+__all__ = ["measurements"]
 
 
 def measurements(
@@ -60,25 +58,3 @@ def measurements(
     from nas.cli.listings import measurements_table, targets_table
 
     result_console().print(targets_table(rows) if wanted is None else measurements_table(rows))
-
-
-def parse_targets(option: str, texts: list[str]) -> list[Target]:
-    """Targets from their texts.
-
-    Raises:
-        InvalidSpec: every text that is none, or comes twice.
-    """
-    targets: list[Target] = []
-    problems = []
-    for text in texts:
-        try:
-            target = Target.parse(text)
-        except ValueError as error:
-            problems.append(Problem(option, str(error)))
-            continue
-        if target in targets:
-            problems.append(Problem(option, f"{target} is listed twice"))
-        targets.append(target)
-    if problems:
-        raise InvalidSpec(problems)
-    return targets

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from nas.cli.output import error_console, print_json, result_console
-from nas.cli.settings import Json, open_client
+from nas.cli.options import Json
+from nas.cli.output import error_console
+from nas.cli.running import run_and_answer
+from nas.cli.settings import open_client
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
-    from nas.job import TargetProfile
-
-__all__ = ["print_profiles", "profile", "profiles_table"]
+__all__ = ["profile"]
 
 
 def profile(
@@ -49,8 +44,6 @@ def profile(
     [dim]nas profile --space hybrid-lm --tokens 512 --measurements 24[/dim]
     [dim]nas --server nas.example.org:7070 profile --space mine.yaml --device lab-phone --json[/dim]
     """
-    from nas.cli.jobs import run_and_answer
-
     target = {
         "device": device,
         "runtime": runtime,
@@ -75,42 +68,3 @@ def profile(
         job = client.submit(spec)
         error_console().print(f"job [bold]{job.id}[/]")
         run_and_answer(client, job.id, as_json=json)
-
-
-def print_profiles(job_id: str, profiles: Sequence[TargetProfile], *, as_json: bool) -> None:
-    """What a job's profiling left."""
-    if as_json:
-        print_json({"job": job_id, "profiles": [found.to_dict() for found in profiles]})
-    else:
-        result_console().print(profiles_table(profiles))
-
-
-def profiles_table(profiles: Sequence[TargetProfile]) -> Table:
-    """One row a target: how well its predictor does on architectures that it never saw."""
-    from nas.cli.tables import plain_table
-
-    numbers = (
-        "measured",
-        "of them blocks",
-        "held out",
-        "mean error",
-        "within ±10%",
-        "within ±5%",
-        "Spearman",
-        "in 90% interval",
-    )
-    table = plain_table("target", "predictor", *numbers, right=numbers)
-    for found in profiles:
-        table.add_row(
-            str(found.target),
-            found.predictor,
-            str(found.measured),
-            str(found.single_blocks),
-            str(found.held_out),
-            f"{found.mape:.1%}",
-            f"{found.within_10:.0%}",
-            f"{found.within_5:.0%}",
-            f"{found.spearman:.3f}",
-            f"{found.coverage_90:.0%}",
-        )
-    return table

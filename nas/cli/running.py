@@ -1,10 +1,10 @@
-"""Running a job in the foreground: its progress on standard error until it ends."""
+"""Running a job in the foreground: its progress on standard error until it ends, then its answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nas.cli.output import error_console
+from nas.cli.output import error_console, print_json, result_console
 from nas.cli.progress import open_view
 from nas.errors import JobInterrupted
 from nas.job import JobStatus
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nas.client import Client
     from nas.job import Job
 
-__all__ = ["run_to_end"]
+__all__ = ["run_and_answer", "run_to_end"]
 
 
 def run_to_end(client: Client, job_id: str) -> Job:
@@ -46,3 +46,22 @@ def run_to_end(client: Client, job_id: str) -> Job:
     if job.status is JobStatus.CANCELLED:
         raise JobInterrupted(f"job {job.id} was cancelled")
     raise JobInterrupted(f"job {job.id} is {job.status}; go on with: nas resume {job.id}")
+
+
+def run_and_answer(client: Client, job_id: str, *, as_json: bool) -> None:
+    """Run a job to its end, then print its front; of one that only profiles, what that left."""
+    from nas.cli.listings import profiles_table
+    from nas.cli.tables import print_front
+    from nas.front import Scope
+
+    job = run_to_end(client, job_id)
+    if job.spec.task is None:
+        profiles = client.profile(job.id)
+        if as_json:
+            print_json({"job": job.id, "profiles": [found.to_dict() for found in profiles]})
+        else:
+            result_console().print(profiles_table(profiles))
+    elif as_json:
+        print_json(client.front(job.id, Scope.ALL).to_dict())
+    else:
+        print_front(result_console(), client.front(job.id))

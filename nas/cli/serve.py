@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas.cli.options import Job, Json, RayAddress
 from nas.cli.output import error_console, print_json, result_console
-from nas.cli.settings import Job, Json, RayAddress, open_client, settings_of
+from nas.cli.settings import open_client, settings_of
+from nas.errors import InvalidSpec
+from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
     from workers.tls import ServerTls
@@ -96,8 +99,6 @@ def serve(
 
 
 def _tls(certificate: Path | None, key: Path | None, client_authority: Path | None) -> ServerTls | None:
-    from nas.errors import InvalidSpec
-    from searchspaces.errors import Problem
     from workers.tls import ServerTls
 
     if certificate is not None and key is not None:
@@ -112,9 +113,7 @@ def health(context: typer.Context) -> None:
 
     [dim]nas --server 127.0.0.1:7070 health[/dim]
     """
-    from nas.errors import InvalidSpec
     from nas.service.client.remote import RemoteService
-    from searchspaces.errors import Problem
 
     settings = settings_of(context)
     if settings.server is None:

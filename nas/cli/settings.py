@@ -1,21 +1,18 @@
-"""What holds for a whole invocation, and the options that several commands share."""
+"""What holds for a whole invocation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
-
-from nas.errors import InvalidSpec
-from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
     from nas.client import Client
     from workers.tls import ClientTls
 
-__all__ = ["Job", "Json", "Maximum", "RayAddress", "Settings", "bounds_from", "open_client", "settings_of"]
+__all__ = ["Settings", "open_client", "settings_of"]
 
 
 @dataclass
@@ -61,63 +58,3 @@ def open_client(context: typer.Context, ray_address: str | None = None) -> Clien
         home=settings.home,
         ray_address=ray_address,
     )
-
-
-def _note_json(context: typer.Context, value: bool) -> bool:
-    settings = settings_of(context)
-    settings.json = settings.json or value
-    return value
-
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Answer (and report errors) as JSON.", callback=_note_json)
-]
-Job = Annotated[
-    str,
-    typer.Argument(metavar="JOB", help="Id of a job, the beginning of one, or [bold]latest[/bold]."),
-]
-RayAddress = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        envvar="NAS_RAY_ADDRESS",
-        help="Of a Ray cluster that trains and evaluates, [bold]ray://HOST:PORT[/]; none: this machine.",
-    ),
-]
-Maximum = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--max",
-        metavar="NAME=VALUE",
-        help="Bound, e.g. [bold]latency_ms=8[/bold], latency_ms@TARGET=8 (a device or any part of one "
-        "target's text), params=3e6, macs, state_bytes, quality. Repeatable.",
-    ),
-]
-
-
-def bounds_from(written: list[str] | None) -> dict[str, float]:
-    """Bounds by name from ``NAME=VALUE`` texts.
-
-    Raises:
-        InvalidSpec: a text has another form, or a name is given twice; every problem at once. Names are
-            checked by the front, which knows its objectives.
-    """
-    bounds: dict[str, float] = {}
-    problems = []
-    for text in written or []:
-        name, separator, value = text.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not (name and separator and 0 < number < float("inf")):
-            problems.append(
-                Problem("--max", f"{text!r} is not a bound; accepted: NAME=VALUE with a number above 0")
-            )
-        elif name in bounds:
-            problems.append(Problem("--max", f"{name} is bounded twice"))
-        else:
-            bounds[name] = number
-    if problems:
-        raise InvalidSpec(problems)
-    return bounds

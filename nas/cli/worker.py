@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from nas.cli.settings import settings_of
+from nas.errors import InvalidSpec
+from nas.service.identity import authorization
+from searchspaces.errors import Problem
 
 __all__ = ["worker"]
 
@@ -29,9 +32,6 @@ def worker(
 
     [dim]nas worker --connect 192.168.0.10:7071 --device kitchen-laptop[/dim]
     """
-    from nas.errors import InvalidSpec
-    from nas.service.identity import authorization
-    from searchspaces.errors import Problem
     from workers.agent import run_worker
     from workers.target import Target
 

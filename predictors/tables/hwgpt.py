@@ -7,6 +7,7 @@ projections.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,14 +109,17 @@ class Rows:
     notes: tuple[str, ...]
 
 
-def readable_rows(name: str, columns: Columns) -> Rows:
+def readable_rows(name: str, columns: Columns, among: Sequence[int] | None = None) -> Rows:
     """The architectures of one file, in the order of its lines.
+
+    Args:
+        among: numbers of the rows that count, rising; all where None.
 
     Raises:
         PredictorError: no usable row, or a space that the columns cannot mean.
     """
     notes: list[str] = []
-    kept, layers = _readable(name, columns, notes)
+    kept, layers = _readable(name, columns, range(len(columns["n_layer"])) if among is None else among, notes)
     columns = {key: [cells[i] for i in kept] for key, cells in columns.items()}
     covariates = _covariates(columns, notes)
     space = _space(name, columns, layers)
@@ -149,13 +153,15 @@ def table(name: str, columns: Columns) -> Table:
 _Layers = list[tuple[list[int], list[float]]]
 
 
-def _readable(name: str, columns: Columns, notes: list[str]) -> tuple[list[int], _Layers]:
+def _readable(
+    name: str, columns: Columns, among: Sequence[int], notes: list[str]
+) -> tuple[list[int], _Layers]:
     """Rows whose architecture can be read, with each layer's heads and ratio."""
     kept: list[int] = []
     layers: _Layers = []
     first = ""
-    cells = zip(*(columns[column] for column in REQUIRED), strict=True)
-    for i, (width, depth, heads, ratios) in enumerate(cells):
+    for i in among:
+        width, depth, heads, ratios = (columns[column][i] for column in REQUIRED)
         try:
             read = [int(h) for h in heads.split("-")], [float(r) for r in ratios.split("-")]
             sizes = int(width), int(depth)
@@ -172,7 +178,7 @@ def _readable(name: str, columns: Columns, notes: list[str]) -> tuple[list[int],
             continue
         kept.append(i)
         layers.append(read)
-    left_out = len(columns["n_layer"]) - len(kept)
+    left_out = len(among) - len(kept)
     if left_out:
         notes.append(f"{left_out} rows whose architecture cannot be read are left out (first: {first})")
     if not kept:

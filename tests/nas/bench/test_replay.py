@@ -91,7 +91,7 @@ class TestReplay:
         assert table.declaration["width"] == [16, 32]
         assert table.declaration["depth"] == [1, 2, 3]
         assert table.declaration["layer"]["heads"] == [2, 4]
-        assert "lack a value or repeat" in table.notes[-1]
+        assert table.notes[-2:] == ("1 rows lack a value", "63 rows repeat an architecture")
 
     def test_measured_architectures_answer_as_the_strategy_level_has_them(self, tmp_path, table):
         path = written(tmp_path / "toy.csv.gz")
