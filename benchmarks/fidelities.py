@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
 from nas.evaluation import Split
-from nas.objective import Objective, Source
+from nas.objectives import Objective, Source
 from nas.problem import SearchProblem
 from nas.strategies import get_strategy
 from nas.tasks import make_task

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from nas.evaluation import Evaluation, Split
 from nas.front import Front, Latency, Point, Scope, extent_of, mark_front
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.spec import load_job_spec
 from nas.store import open_store
 from nas.store.store import Store

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nas.errors import InvalidSpec
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from searchspaces.errors import Problem
 from workers.target import Target
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from searchspaces.architecture import Architecture
 from workers.target import Target
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.objective import Objective, Source
+from nas.objectives import Objective, Source
 from searchspaces.encoding import Encoding, Population
 
 __all__ = ["Levels", "SearchProblem", "Values"]

@@ -230,7 +230,7 @@ class JobSpec(_Spec):
         task: a name, or a mapping with `name` and the task's options; only a job that ends with profiling
             needs none.
         targets: at least one.
-        objectives: names (see `nas.objective`); quality and a latency by default.
+        objectives: names (see `nas.objectives`); quality and a latency by default.
         bounds: objective name → no worse than this; a constraint of the search.
         budget: limits of each stage.
         until: the last stage that is run; with ``profile`` a job only teaches its targets' predictors.

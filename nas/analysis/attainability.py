@@ -10,7 +10,7 @@ from nas.bounds import describe_miss
 from nas.errors import InvalidSpec, NothingMeetsBounds
 from nas.exact.additive import AdditiveModel
 from nas.exact.decomposition import Decomposition
-from nas.objective import Source
+from nas.objectives import Source
 from nas.planning.plan import Plan
 from nas.problem import SearchProblem
 from nas.strategies.feasibility import Nearest, nearest_to_bounds

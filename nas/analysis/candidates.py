@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nas.analysis.known import Known
-from nas.objective import Objective, Source
+from nas.objectives import Objective, Source
 from nas.problem import SearchProblem
 from predictors import Prediction, Predictor
 from searchspaces.encoding import Population

@@ -12,7 +12,7 @@ from nas.analysis.candidates import Candidates
 from nas.analysis.known import Known, scored, stored_predictors
 from nas.errors import NoSuchPoint
 from nas.front import Point, Scope
-from nas.objective import Objective
+from nas.objectives import Objective
 from nas.strategies.explanation import explain
 from searchspaces.space import SearchSpace
 

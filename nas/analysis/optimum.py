@@ -16,7 +16,7 @@ from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.exact.additive import Optimum as ModelOptimum
 from nas.exact.decomposition import Decomposition
 from nas.front import Latency, Point
-from nas.objective import Objective, Source
+from nas.objectives import Objective, Source
 from nas.optimum import Optimum
 from nas.problem import SearchProblem
 from nas.strategies.evolution import EvolutionStrategy

@@ -15,7 +15,7 @@ import numpy as np
 
 from nas.bench.tables import TableProblem, read_scored
 from nas.errors import InvalidSpec
-from nas.objective import Objective, Source
+from nas.objectives import Objective, Source
 from nas.problem import SearchProblem, Values
 from searchspaces.encoding import Encoding, Population
 from searchspaces.errors import Problem as Mistake

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import InvalidSpec, JobFailed
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.spec import JobSpec, TargetSpec
 from nas.strategies import get_strategy, strategies
 from nas.tasks import Task, get_task, make_task

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.front import FineTuned, Front, Latency, Point
-from nas.objective import Direction
+from nas.objectives import Direction
 from nas.report.numbers import readable_bytes, readable_count
 from workers.target import Target
 

@@ -12,7 +12,7 @@ from nas.analysis.points import evaluated_points
 from nas.errors import JobFailed
 from nas.evaluation import Split
 from nas.front import Point, mark_front
-from nas.objective import Objective
+from nas.objectives import Objective
 from nas.spec import StageName
 from nas.stages.backends import EvaluationPool
 from nas.stages.controls import measure_between_controls

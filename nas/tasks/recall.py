@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
-from nas.objective import Direction
+from nas.objectives import Direction
 from nas.tasks.task import Task, TaskOptions, register_task
 from searchspaces.errors import Problem
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
-from nas.objective import Direction
+from nas.objectives import Direction
 from searchspaces.errors import Problem
 from searchspaces.registry import Registry
 from searchspaces.space import problems_of

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
-from nas.objective import Direction
+from nas.objectives import Direction
 from nas.tasks.task import DataFiles, Task, TaskOptions, register_task
 from searchspaces.errors import Problem
 

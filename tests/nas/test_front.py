@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
 from nas.front import Front, Latency, Point, extent_of, mark_front
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.report.csv_table import csv_table
 from searchspaces.architecture import Architecture, Layer
 from workers.target import Target

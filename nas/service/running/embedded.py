@@ -16,7 +16,7 @@ from nas.controller.stopping import ask_to_stop, forget_stop
 from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
 from nas.front import Front, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
-from nas.objective import Objective, Source
+from nas.objectives import Objective, Source
 from nas.optimum import Optimum
 from nas.planning.plan import compared_by, resolve, with_target
 from nas.service.api import EventBatch, Service

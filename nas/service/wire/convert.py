@@ -18,7 +18,7 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from nas.errors import Incompatible, InvalidSpec
 from nas.front import FineTuned, Front, Latency, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.spec import JobSpec, StageName, load_job_spec

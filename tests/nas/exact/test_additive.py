@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nas.exact.additive import AdditiveModel
 from nas.exact.decomposition import Decomposition
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.problem import SearchProblem
 from nas.surrogates.additive import AdditiveBelief, least_squares
 from searchspaces.costs import CostModel

@@ -10,7 +10,7 @@ import pytest
 
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.front import Front, Latency, Point, extent_of
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.report.comparison import comparisons
 from nas.report.describe import describe_point, dots_of, staircase
 from nas.report.page import page

@@ -13,7 +13,7 @@ from typing import Any
 from nas.errors import InvalidSpec, NasError, NoSuchJob, NothingMeetsBounds
 from nas.front import Front, Latency, Point, Scope, extent_of
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.optimum import Optimum
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity

@@ -13,7 +13,7 @@ from memory_service import SPEC
 from nas.errors import Incompatible
 from nas.front import FineTuned, Front, Latency, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire import convert

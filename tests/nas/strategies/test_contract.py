@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.problem import SearchProblem
 from nas.strategies import Strategy, get_strategy, strategies
 from searchspaces.encoding import Encoding, Population

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nas.objective import Objective, Source
+from nas.objectives import Objective, Source
 from nas.problem import SearchProblem
 from nas.strategies import get_strategy
 from nas.strategies.archive import Archive

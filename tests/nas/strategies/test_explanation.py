@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from nas.objective import Objective, Source
+from nas.objectives import Objective, Source
 from nas.problem import SearchProblem
 from nas.strategies.explanation import explain
 from searchspaces.encoding import Encoding, Population

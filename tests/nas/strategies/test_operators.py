@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nas.objective import Direction, Objective, Source
+from nas.objectives import Direction, Objective, Source
 from nas.problem import SearchProblem
 from nas.strategies.archive import Archive
 from nas.strategies.dominance import best_first, constrained_rank, crowding

@@ -8,7 +8,7 @@ import torch
 
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
-from nas.objective import Direction
+from nas.objectives import Direction
 from nas.tasks import Task, make_task, task_descriptions, tasks
 
 
