@@ -28,8 +28,8 @@ class SearchProblem:
 
     Attributes:
         encoding: the genes.
-        objectives: columns of the values; those whose source is `EVALUATED` are dear.
-        known: (n, genes) → (n, k) values of the objectives that are not dear, in their order: free to
+        objectives: columns of the values; those whose source is `EVALUATED` are expensive.
+        known: (n, genes) → (n, k) values of the objectives that are not expensive, in their order: free to
             call on ≥ 100,000 candidates a second.
         reference: (objectives,) the worst values of interest, from which hypervolume is counted; None to
             take them from the fronts that are found. Not a constraint: bounds are.
@@ -66,7 +66,7 @@ class SearchProblem:
             )
 
     @property
-    def dear(self) -> list[int]:
+    def expensive(self) -> list[int]:
         """Columns whose values cost an evaluation: those of `EVALUATED` objectives, and all where
         nothing is known beforehand."""
         return [
@@ -78,7 +78,7 @@ class SearchProblem:
     @property
     def free(self) -> list[int]:
         """Columns that `known` answers."""
-        return sorted(set(range(len(self.objectives))) - set(self.dear))
+        return sorted(set(range(len(self.objectives))) - set(self.expensive))
 
     def refreshed(self, population: Population, values: Values) -> Values:
         """Values with the free columns as `known` has them now (predictors are refitted on the way)."""

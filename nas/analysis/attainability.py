@@ -1,4 +1,4 @@
-"""Saying before any dear work that nothing can meet a job's bounds, and what comes nearest."""
+"""Saying before any expensive work that nothing can meet a job's bounds, and what comes nearest."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from nas.analysis.candidates import Candidates
 from nas.analysis.known import Known, scored, stored_predictors
 from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
-from nas.exact.additive import Optimum as ModelOptimum
+from nas.exact.additive import ModelOptimum
 from nas.exact.decomposition import Decomposition
 from nas.front import Latency, Point
 from nas.objectives import Objective, Source
@@ -21,7 +21,7 @@ from nas.optimum import Optimum
 from nas.problem import SearchProblem
 from nas.strategies.evolution import EvolutionStrategy
 from nas.strategies.feasibility import nearest_to_bounds
-from nas.surrogates.additive import AdditiveBelief
+from nas.surrogates.additive import AdditiveSurrogate
 from searchspaces.encoding import Population
 
 __all__ = ["find_optimum"]
@@ -73,8 +73,8 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
         decomposition = Decomposition(plan.space)
     except ValueError as error:
         raise NoSuchPoint(f"{plan.space.name} is too large for a proof: {error}") from error
-    belief = AdditiveBelief(problem, decomposition, population, values, plan.spec.seed)
-    found = _within(belief, problem, population, plan.space.name)
+    surrogate = AdditiveSurrogate(problem, decomposition, population, values, plan.spec.seed)
+    found = _within(surrogate, problem, population, plan.space.name)
     predicted = quality.direction.sign * found.values[0]
     for objective in asked:
         if (
@@ -88,9 +88,9 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     return Optimum(
         point=_point(job, candidates, found.row[None]),
         quality=float(predicted),
-        quality_std=float(belief.deviations(found.row[None])[0, 0]),
+        quality_std=float(surrogate.deviations(found.row[None])[0, 0]),
         gap=found.gap,
-        exact=belief.exact,
+        exact=surrogate.exact,
         evaluations=len(scores),
         seconds=time.perf_counter() - started,
     )
@@ -107,14 +107,14 @@ def _tightest(bounded: Sequence[Objective]) -> list[Objective]:
 
 
 def _within(
-    belief: AdditiveBelief, problem: SearchProblem, evaluated: Population, space: str
+    surrogate: AdditiveSurrogate, problem: SearchProblem, evaluated: Population, space: str
 ) -> ModelOptimum:
     """The model's optimum that meets the bounds by what the model stands for, too: where the model is but the
     nearest sum, and its optimum does not, the best of what an evolution finds."""
-    found = belief.model.optimum(0, problem.bounds)
-    if found is not None and (belief.exact or _meets(problem, found.row)):
+    found = surrogate.model.optimum(0, problem.bounds)
+    if found is not None and (surrogate.exact or _meets(problem, found.row)):
         return found
-    row = None if belief.exact else _evolved(belief, problem, evaluated)
+    row = None if surrogate.exact else _evolved(surrogate, problem, evaluated)
     if row is None:
         nearest = nearest_to_bounds(problem)
         said = ", ".join(
@@ -122,13 +122,13 @@ def _within(
             for i in problem.free
         )
         raise NothingMeetsBounds(f"by its models nothing in {space} meets the bounds; the nearest has {said}")
-    best = found or belief.model.optimum(0, np.full(len(problem.bounds), np.inf))
-    values = belief.model.predict(row[None])[0]
+    best = found or surrogate.model.optimum(0, np.full(len(problem.bounds), np.inf))
+    values = surrogate.model.predict(row[None])[0]
     least = -math.inf if best is None else best.values[0] - best.gap * abs(best.values[0])
     return ModelOptimum(row, values, max(0.0, float(values[0] - least)) / max(abs(values[0]), 1e-300))
 
 
-def _evolved(belief: AdditiveBelief, problem: SearchProblem, seeds: Population) -> Population | None:
+def _evolved(surrogate: AdditiveSurrogate, problem: SearchProblem, seeds: Population) -> Population | None:
     """(genes,) the best quality believed of what is within the bounds; None where nothing was found to be."""
     strategy = EvolutionStrategy(replace(problem, known=None, seeds=seeds), seed=0)
     best, row = math.inf, None
@@ -138,7 +138,7 @@ def _evolved(belief: AdditiveBelief, problem: SearchProblem, seeds: Population) 
             break
         values = problem.refreshed(rows, np.zeros((len(rows), len(problem.objectives))))
         minimised = problem.minimised(values)
-        minimised[:, problem.dear] = belief.means(rows)
+        minimised[:, problem.expensive] = surrogate.means(rows)
         strategy.tell(rows, problem.minimised(minimised))
         minimised[problem.violation(minimised) > 0] = math.inf
         first = int(minimised[:, 0].argmin())
@@ -153,7 +153,7 @@ def _meets(problem: SearchProblem, row: Population) -> bool:
 
 
 def _free(problem: SearchProblem, row: Population) -> np.ndarray:
-    """(objectives,) values of the free objectives of one row, NaN of the dear one."""
+    """(objectives,) values of the free objectives of one row, NaN of the expensive one."""
     blank = np.full((1, len(problem.objectives)), np.nan)
     return problem.refreshed(row[None], blank)[0]
 

@@ -44,8 +44,9 @@ def run_search_bench(
             its own where there are several fidelities.
         seeds: runs of each strategy, with seeds 0, 1, ….
         batch: candidates asked, and told, at a time.
-        noise: standard deviation added to what strategies are told of dear objectives; hypervolume is always
-            that of the true values of what was evaluated in full. See `Simulation` for cheaper evaluations.
+        noise: standard deviation added to what strategies are told of expensive objectives; hypervolume is
+            always that of the true values of what was evaluated in full. See `Simulation` for cheaper
+            evaluations.
         fidelities: what an evaluation may cost, see `nas.problem.SearchProblem`; budgets count whole ones.
         failures: probability that an evaluation fails.
         known, use_reference: see `load_problem`.

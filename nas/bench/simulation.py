@@ -45,8 +45,8 @@ class Simulation:
         seconds: virtual duration of one whole evaluation, drawn for each; 1 s by default. A cheaper one takes
             its share.
         failures: probability that an evaluation gives NaN.
-        noise: standard deviation added to the dear objectives; what sees a share of the data has more, by the
-            root of the share, and is off by a constant, drawn once a run, ten times as large.
+        noise: standard deviation added to the expensive objectives; what sees a share of the data has more,
+            by the root of the share, and is off by a constant, drawn once a run, ten times as large.
         batch: candidates asked at a time, as soon as that many workers are free (at most `workers`); 1 asks
             whenever a worker is free, and so never waits for stragglers.
     """
@@ -118,11 +118,11 @@ class Simulation:
         self, population: Population, levels: Levels, offsets: Values, rng: np.random.Generator
     ) -> Values:
         values = self.problem.evaluate(population).copy()
-        dear = self.problem.problem.dear
+        expensive = self.problem.problem.expensive
         if self.noise:
             noise = self.noise / np.sqrt(np.array(self.problem.problem.fidelities))
-            drawn = rng.normal(0.0, 1.0, (len(values), len(dear)))
-            values[:, dear] += drawn * noise[levels, None] + offsets[levels, None]
+            drawn = rng.normal(0.0, 1.0, (len(values), len(expensive)))
+            values[:, expensive] += drawn * noise[levels, None] + offsets[levels, None]
         if self.failures:
             values[rng.random(len(values)) < self.failures] = np.nan
         return values

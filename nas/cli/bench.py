@@ -132,7 +132,9 @@ def search(
     budgets: Annotated[str, typer.Option(help="Evaluations, by commas.")] = "100,300,1000",
     seeds: Seeds = 5,
     batch: Annotated[int, typer.Option(min=1, help="Candidates evaluated at once.")] = 5,
-    noise: Annotated[float, typer.Option(min=0, help="Standard deviation of the dear values told.")] = 0.0,
+    noise: Annotated[
+        float, typer.Option(min=0, help="Standard deviation of the noise on expensive values.")
+    ] = 0.0,
     failures: Annotated[float, typer.Option(min=0, max=1, help="Share of evaluations that fail.")] = 0.0,
     fidelities: Annotated[
         str, typer.Option(help="What evaluations may cost, by commas: 0.25,1 allows quarters of whole ones.")

@@ -11,17 +11,17 @@ from nas.exact.decomposition import Decomposition, Function
 from nas.exact.solver import WORK, solve
 from searchspaces.encoding import Population
 
-__all__ = ["AdditiveModel", "Optimum"]
+__all__ = ["AdditiveModel", "ModelOptimum"]
 
 Array = NDArray[np.float64]
 
-JUDGES = 256
+HELD_OUT = 256
 """Random candidates that tell how far from additive a function is."""
 EXACT = 1e-6
 
 
 @dataclass(frozen=True)
-class Optimum:
+class ModelOptimum:
     """An answer of `AdditiveModel.optimum`.
 
     Attributes:
@@ -49,7 +49,7 @@ class AdditiveModel:
     def __init__(self, decomposition: Decomposition, function: Function, seed: int = 0) -> None:
         self._decomposition = decomposition
         self._chains = decomposition.chains(function)
-        rows = decomposition.encoding.sample(JUDGES, np.random.default_rng(seed))
+        rows = decomposition.encoding.sample(HELD_OUT, np.random.default_rng(seed))
         values = function(rows)
         missed = np.sqrt(np.square(self.predict(rows) - values).mean(0))
         self.deviation: Array = missed / np.maximum(values.std(0), np.abs(values).mean(0) * EXACT + 1e-300)
@@ -64,7 +64,7 @@ class AdditiveModel:
         choices = self._decomposition.choices(population)
         return np.array([self._chains[setting].values(options) for setting, options in choices])
 
-    def optimum(self, objective: int, bounds: Array, work: int = WORK) -> Optimum | None:
+    def optimum(self, objective: int, bounds: Array, work: int = WORK) -> ModelOptimum | None:
         """The row of the least model value of one objective, all objectives being at most their bounds
         (m,), infinite for none. None where nothing meets them by the model, or was found to.
 
@@ -74,4 +74,4 @@ class AdditiveModel:
         found = solve(self._chains, objective, bounds, work)
         if found is None:
             return None
-        return Optimum(self._decomposition.row(found.chain, found.options), found.values, found.gap)
+        return ModelOptimum(self._decomposition.row(found.chain, found.options), found.values, found.gap)

@@ -26,7 +26,7 @@ class Source(StrEnum):
     """Where an objective's value comes from, and so what a value costs."""
 
     EVALUATED = "evaluated"
-    """The supernet on the validation split: dear."""
+    """The supernet on the validation split: expensive."""
     PREDICTED = "predicted"
     """A latency predictor, re-measured before a front is trusted: nearly free."""
     COUNTED = "counted"

@@ -133,7 +133,7 @@ class Controls:
         self._before, self._open = batch.after, None
         self._batches.append(batch)
         self._correct()  # first: a batch that a kill leaves open is closed, and corrected, again
-        self._keep(news=asdict(batch))
+        self._keep(entry=asdict(batch))
         factor, doubt = (values[-1] for values in self._speeds())
         if _unsteady(factor, doubt):
             device, number = self._target.device, len(batch.digests)
@@ -151,9 +151,9 @@ class Controls:
                 measurements=list(batch.digests),
             )
 
-    def _keep(self, news: Mapping[str, Any] | None = None) -> None:
+    def _keep(self, entry: Mapping[str, Any] | None = None) -> None:
         state = {"batches": len(self._batches), "open": self._open}
-        self._context.store.put_state(self._context.job_id, _name(self._target), state, news=news)
+        self._context.store.put_state(self._context.job_id, _name(self._target), state, entry=entry)
 
     def _correct(self) -> None:
         """Put what the controls tell of this job's measurements beside them: each counts as its steadiest

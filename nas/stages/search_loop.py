@@ -185,4 +185,4 @@ class _Run:
         }
         if len(self.shares) > 1:
             state["levels"] = [asked.level for asked in self.asked]
-        self.context.store.put_state(self.context.job_id, self.name, state, self.strategy.news())
+        self.context.store.put_state(self.context.job_id, self.name, state, self.strategy.journal_entry())

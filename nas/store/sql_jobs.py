@@ -16,7 +16,7 @@ from nas.store.identity import new_job_id, too_many_jobs
 from nas.store.sql_of_job import OfJob
 from nas.store.statements import lock, now, put
 from nas.store.store import UNFINISHED
-from nas.store.tables import EventRow, JobRow, NewsRow, StateRow
+from nas.store.tables import EventRow, JobRow, JournalRow, StateRow
 
 __all__ = ["JobQueries"]
 
@@ -165,14 +165,14 @@ class JobQueries(OfJob):
 
     # What a job itself must remember
     def put_state(
-        self, job_id: str, name: str, state: Mapping[str, Any], news: Mapping[str, Any] | None = None
+        self, job_id: str, name: str, state: Mapping[str, Any], entry: Mapping[str, Any] | None = None
     ) -> None:
         """See `Store.put_state`."""
         with self._writing(job_id) as (connection, number):
             row = {"job": number, "name": name, "state": dict(state)}
             put(connection, StateRow, ["job", "name"], [row])
-            if news is not None:
-                connection.execute(insert(NewsRow), {"job": number, "name": name, "news": dict(news)})
+            if entry is not None:
+                connection.execute(insert(JournalRow), {"job": number, "name": name, "entry": dict(entry)})
 
     def state(self, job_id: str, name: str) -> dict[str, Any] | None:
         """See `Store.state`."""
@@ -183,8 +183,8 @@ class JobQueries(OfJob):
     def journal(self, job_id: str, name: str) -> list[dict[str, Any]]:
         """See `Store.journal`."""
         with self._reading(job_id) as (connection, number):
-            query = select(NewsRow.news).where(NewsRow.job == number, NewsRow.name == name)
-            return list(connection.execute(query.order_by(NewsRow.number)).scalars())
+            query = select(JournalRow.entry).where(JournalRow.job == number, JournalRow.name == name)
+            return list(connection.execute(query.order_by(JournalRow.number)).scalars())
 
 
 def _is_known(connection: Connection, job_id: str) -> bool:

@@ -201,12 +201,12 @@ class Store(ABC):
     # What a job itself must remember
     @abstractmethod
     def put_state(
-        self, job_id: str, name: str, state: Mapping[str, Any], news: Mapping[str, Any] | None = None
+        self, job_id: str, name: str, state: Mapping[str, Any], entry: Mapping[str, Any] | None = None
     ) -> None:
         """Keep, or replace, a named piece of plain JSON data of a job (where a search stands, say).
 
         Args:
-            news: plain JSON data too, added to the end of the journal of that name with it: what is only
+            entry: plain JSON data too, added to the end of the journal of that name with it: what is only
                 ever added to need not be written again and again.
         """
 
@@ -216,7 +216,7 @@ class Store(ABC):
 
     @abstractmethod
     def journal(self, job_id: str, name: str) -> list[dict[str, Any]]:
-        """All news that came with the states of that name, in order."""
+        """All entries that came with the states of that name, in order."""
 
     @abstractmethod
     def put_points(self, job_id: str, points: Sequence[Point]) -> None:

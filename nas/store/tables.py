@@ -23,9 +23,9 @@ __all__ = [
     "EventRow",
     "ExtentRow",
     "JobRow",
+    "JournalRow",
     "LatencyRow",
     "MeasurementRow",
-    "NewsRow",
     "PointRow",
     "PredictorRow",
     "StateRow",
@@ -146,8 +146,8 @@ class StateRow(Base):
     state: Mapped[Data]
 
 
-class NewsRow(Base):
-    """What came with a state of a job, in order."""
+class JournalRow(Base):
+    """An entry of a journal, which came with a state of a job."""
 
     __tablename__ = "news"
     __table_args__ = (Index(None, "job", "name", "number"),)
@@ -155,7 +155,7 @@ class NewsRow(Base):
     number: Mapped[Number]
     job: Mapped[OfJob]
     name: Mapped[Code]
-    news: Mapped[Data]
+    entry: Mapped[Data] = mapped_column("news", key="entry")
 
 
 class ArchitectureRow(Base):

@@ -1,4 +1,4 @@
-"""The default: few dear evaluations, each chosen by what it is expected to add to the front."""
+"""The default: few expensive evaluations, each chosen by its expected hypervolume improvement."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.problem import Levels, SearchProblem, Values
+from nas.strategies.base import HistoryStrategy
 from nas.strategies.dominance import best_first
 from nas.strategies.history import Indices
 from nas.strategies.plain import pack, unpack
-from nas.strategies.recorded import HistoryStrategy
 from nas.strategies.strategy import register_strategy
 from nas.strategies.variation import Variation, mates
-from nas.surrogates.acquisition import Offers
+from nas.surrogates.acquisition import BatchSelection
 from nas.surrogates.surrogate import Surrogate
 from searchspaces.encoding import Population
 
@@ -29,12 +29,12 @@ DRAWS = 50
 LARGEST = 600
 """Evaluations that the surrogate learns from, the best ones: its cost grows with their cube."""
 WAITING = 64
-"""Candidates still waited for that a pick takes into account, the latest ones."""
+"""Pending candidates that selection takes into account, the latest ones."""
 
 
 @register_strategy("default")
 class SurrogateStrategy(HistoryStrategy):
-    """Bayesian optimisation of the front, where only some objectives are dear.
+    """Bayesian optimisation of the front, where only some objectives are expensive.
 
     An inner evolution on what the surrogate believes, optimistically, gives a pool of candidates. From it a
     batch is picked by expected hypervolume improvement (`nas.surrogates.acquisition`).
@@ -47,7 +47,7 @@ class SurrogateStrategy(HistoryStrategy):
         initial: candidates evaluated before the surrogate speaks.
         pool: candidates that the inner search keeps.
         generations: of the inner search, each of `pool` candidates.
-        optimism: standard deviations by which the inner search takes dear objectives to be better than
+        optimism: standard deviations by which the inner search takes expensive objectives to be better than
             their means, so that the pool holds what is uncertain too.
     """
 
@@ -86,7 +86,7 @@ class SurrogateStrategy(HistoryStrategy):
         return self._pick(positions[screened], levels[screened], values[whole], n, left)
 
     def _usable(self) -> tuple[Indices, Levels]:
-        """Indices of candidates whose dearest evaluation gave finite values, and its level."""
+        """Indices of candidates whose evaluation of highest fidelity gave finite values, and its level."""
         positions, levels = self.history.highest
         usable = np.isfinite(self.history.values_at(positions, levels)).all(1)
         return positions[usable], levels[usable]
@@ -158,13 +158,15 @@ class SurrogateStrategy(HistoryStrategy):
         pool, levels = pool[free == 0], levels[free == 0]
         waiting = self.history.pending[-WAITING:]
         rows = np.concatenate([waiting, pool])
-        mean, beliefs = self._surrogate.posterior(rows, self._observed(rows))
+        mean, posteriors = self._surrogate.posterior(rows, self._observed(rows))
         costs = np.array(self.problem.fidelities)
-        offers = Offers(rows, self.history.asked(waiting), levels, mean, beliefs, self.problem.dear, costs)
+        selection = BatchSelection(
+            rows, self.history.asked(waiting), levels, mean, posteriors, self.problem.expensive, costs
+        )
         believed = np.concatenate([told, mean[len(waiting) :][levels >= 0]])
         if self._is_over_soon(believed, len(told), n, left):
-            return offers.pick(n, *self._attained(told, mean), least=self.history.full)
-        return offers.pick(n, *self._attained(believed, mean))
+            return selection.select(n, *self._attained(told, mean), least=self.history.full)
+        return selection.select(n, *self._attained(believed, mean))
 
     def _observed(self, rows: Population) -> Indices:
         """Indices of the rows of which something was told, -1 of the others."""
@@ -200,8 +202,8 @@ class SurrogateStrategy(HistoryStrategy):
             "taught": self._taught,
         }
 
-    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
+    def restore(self, state: dict[str, Any], journal: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
         self._pool, self._taught = unpack(state["pool"]), state["taught"]
         self._surrogate.restore(state["surrogate"])
-        return super().restore(state, news)
+        return super().restore(state, journal)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.problem import SearchProblem, Values
+from nas.strategies.base import SingleFidelityStrategy
 from nas.strategies.dominance import best_first
-from nas.strategies.recorded import RecordedStrategy
 from nas.strategies.strategy import register_strategy
 from nas.strategies.variation import Variation, mates
 from searchspaces.encoding import Population
@@ -22,7 +22,7 @@ SMALLEST = 20
 
 
 @register_strategy("evolution")
-class EvolutionStrategy(RecordedStrategy):
+class EvolutionStrategy(SingleFidelityStrategy):
     """Elitist evolution by constraint domination and crowding, with `Variation` for children.
 
     Parents are the best candidates told so far; any number may be asked at a time, before or after
@@ -75,7 +75,7 @@ class EvolutionStrategy(RecordedStrategy):
         """See `Strategy.state`."""
         return super().state() | {"parents": self._parents.tolist()}
 
-    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
+    def restore(self, state: dict[str, Any], journal: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
         self._parents = np.array(state["parents"], np.int64)
-        return super().restore(state, news)
+        return super().restore(state, journal)

@@ -6,10 +6,10 @@ import numpy as np
 
 from nas.exact.decomposition import Decomposition
 from nas.problem import SearchProblem
-from nas.strategies.recorded import RecordedStrategy
+from nas.strategies.base import SingleFidelityStrategy
 from nas.strategies.strategy import register_strategy
 from nas.strategies.variation import Variation
-from nas.surrogates.additive import AdditiveBelief
+from nas.surrogates.additive import AdditiveSurrogate
 from searchspaces.encoding import Encoding, Population
 
 __all__ = ["ExactStrategy"]
@@ -20,7 +20,7 @@ WORK = 50_000
 
 
 @register_strategy("exact")
-class ExactStrategy(RecordedStrategy):
+class ExactStrategy(SingleFidelityStrategy):
     """Proved optima of additive models over a sweep of bounds (ε-constraint method, Haimes et al., 1971).
 
     Each candidate minimises one random objective's model, the others bounded by random values of their
@@ -49,7 +49,7 @@ class ExactStrategy(RecordedStrategy):
         usable = np.isfinite(values).all(1)
         if self.history.taken < START or usable.sum() < 2:
             return self.problem.encoding.sample(n, self.rng)
-        belief = AdditiveBelief(self.problem, self._decomposition, population, values, self.seed)
+        surrogate = AdditiveSurrogate(self.problem, self._decomposition, population, values, self.seed)
         smaller = self.problem.minimised(self.problem.refreshed(population[usable], values[usable]))
         least, most = smaller.min(0), smaller.max(0)
         optima = []
@@ -57,7 +57,7 @@ class ExactStrategy(RecordedStrategy):
             objective = int(self.rng.integers(len(least)))
             bounds = least + (most - least) * self.rng.random(len(least))
             bounds[objective] = np.inf
-            found = belief.model.optimum(objective, np.minimum(bounds, self.problem.bounds), WORK)
+            found = surrogate.model.optimum(objective, np.minimum(bounds, self.problem.bounds), WORK)
             if found is not None:
                 optima.append(found.row)
         if not optima:

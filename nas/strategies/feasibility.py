@@ -1,4 +1,4 @@
-"""Whether bounds can be met at all, asked before anything dear is started."""
+"""Whether bounds can be met at all, asked before anything expensive is started."""
 
 from __future__ import annotations
 

@@ -163,39 +163,39 @@ class History:
                 self._keep(found[levels == level], values[levels == level], level)
         return found
 
-    def news(self) -> dict[str, Any]:
+    def journal_entry(self) -> dict[str, Any]:
         """What became known since the last call, as plain data: candidates, and values by position; where
         there are several fidelities, also which were told and asked."""
         positions = np.concatenate([np.empty(0, np.int64), *(told for told, _ in self._unsaid)])
         levels = np.concatenate([np.empty(0, np.int64), *(np.full(len(p), at) for p, at in self._unsaid)])
-        news = {
+        entry = {
             "rows": pack(self._rows[self._said : self.taken]),
             "positions": pack(positions),
             "values": pack(self.values_at(positions, levels)),
         }
         if self.full:
             raised = np.concatenate([np.arange(self._said, self.taken), *self._raised])
-            news |= {
+            entry |= {
                 "levels": pack(levels),
                 "asked": pack(raised),
                 "asked_levels": pack(self._asked[raised]),
             }
         self._said, self._unsaid, self._raised = self.taken, [], []
-        return news
+        return entry
 
-    def restore(self, news: Iterable[Mapping[str, Any]]) -> None:
+    def restore(self, journal: Iterable[Mapping[str, Any]]) -> None:
         """Take over everything that another history had to tell."""
         self._clear()
-        for part in news:
-            rows = unpack(part["rows"]).astype(np.int64)
+        for entry in journal:
+            rows = unpack(entry["rows"]).astype(np.int64)
             self._enter(rows, self._hash(rows))
             self._asked[self.taken - len(rows) : self.taken] = self.full
-            positions, values = unpack(part["positions"]), unpack(part["values"])
-            levels = unpack(part["levels"]) if "levels" in part else np.full(len(positions), self.full)
+            positions, values = unpack(entry["positions"]), unpack(entry["values"])
+            levels = unpack(entry["levels"]) if "levels" in entry else np.full(len(positions), self.full)
             for level in np.unique(levels).tolist():
                 self._keep(positions[levels == level], values[levels == level], level)
-            if "asked" in part:
-                self._asked[unpack(part["asked"])] = unpack(part["asked_levels"])
+            if "asked" in entry:
+                self._asked[unpack(entry["asked"])] = unpack(entry["asked_levels"])
         self._said, self._unsaid, self._raised = self.taken, [], []
 
     def _hash(self, population: Population) -> NDArray[np.int64]:

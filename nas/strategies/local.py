@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nas.problem import SearchProblem
 from nas.strategies.archive import Archive
-from nas.strategies.recorded import RecordedStrategy
+from nas.strategies.base import SingleFidelityStrategy
 from nas.strategies.strategy import register_strategy
 from nas.strategies.variation import Variation
 from searchspaces.encoding import Population
@@ -18,7 +18,7 @@ START = 10
 
 
 @register_strategy("local")
-class LocalSearchStrategy(RecordedStrategy):
+class LocalSearchStrategy(SingleFidelityStrategy):
     """Neighbours of the front: one gene changed, or one layer moved, of a random member."""
 
     def __init__(self, problem: SearchProblem, seed: int = 0) -> None:

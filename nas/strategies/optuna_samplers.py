@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.problem import SearchProblem
-from nas.strategies.recorded import RecordedStrategy
+from nas.strategies.base import SingleFidelityStrategy
 from nas.strategies.strategy import register_strategy
 from searchspaces.encoding import Population
 
@@ -23,7 +23,7 @@ ATTEMPTS = 10
 """Draws of a sampler for one candidate, before one that is not taken is drawn at random."""
 
 
-class OptunaStrategy(RecordedStrategy):
+class OptunaStrategy(SingleFidelityStrategy):
     """An in-memory study with one categorical parameter a gene.
 
     A sampler is made afresh for every batch, seeded by the strategy's seed and the number of trials:
@@ -135,7 +135,7 @@ class OptunaStrategy(RecordedStrategy):
         numbers = list(self._numbers.values())
         return super().state() | {"trials": trials, "attributes": attributes, "numbers": numbers}
 
-    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
+    def restore(self, state: dict[str, Any], journal: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
         self._start_study()
         for trial in state["trials"]:
@@ -153,7 +153,7 @@ class OptunaStrategy(RecordedStrategy):
         for number in state["numbers"]:
             row = self.problem.encoding.canonical([state["trials"][number]["codes"]])
             self._numbers[row.tobytes()] = number
-        return super().restore(state, news)
+        return super().restore(state, journal)
 
 
 class GeneticStrategy(OptunaStrategy):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.problem import SearchProblem
-from nas.strategies.recorded import RecordedStrategy
+from nas.strategies.base import SingleFidelityStrategy
 from nas.strategies.strategy import register_strategy
 from searchspaces.encoding import Population
 
@@ -20,7 +20,7 @@ SIZE = 20
 """Parents: few evaluations want few of them, as with the other peers."""
 
 
-class PymooStrategy(RecordedStrategy):
+class PymooStrategy(SingleFidelityStrategy):
     """A genetic algorithm on pymoo's operators for integers: SBX and polynomial mutation, rounded.
 
     pymoo's objects hold nothing between batches but the parents, so that the state is plain data: survival
@@ -99,10 +99,10 @@ class PymooStrategy(RecordedStrategy):
         """See `Strategy.state`."""
         return super().state() | {"parents": self._parents.tolist()}
 
-    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
+    def restore(self, state: dict[str, Any], journal: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
         self._parents = np.array(state["parents"], np.int64)
-        return super().restore(state, news)
+        return super().restore(state, journal)
 
 
 @register_strategy("pymoo-nsga2")

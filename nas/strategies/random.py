@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.strategies.recorded import RecordedStrategy
+from nas.strategies.base import SingleFidelityStrategy
 from nas.strategies.strategy import register_strategy
 from searchspaces.encoding import Population
 
@@ -10,7 +10,7 @@ __all__ = ["RandomStrategy"]
 
 
 @register_strategy("random")
-class RandomStrategy(RecordedStrategy):
+class RandomStrategy(SingleFidelityStrategy):
     """Uniform over the codes, without repetition."""
 
     def _propose(self, n: int) -> Population:

@@ -19,8 +19,8 @@ class Strategy(ABC):
     """Proposes candidates and learns from their values.
 
     Never proposes an invalid or non-canonical candidate, nor one that was proposed before at the same
-    fidelity or a higher one; is deterministic by seed; restored from its state and its news, plain JSON
-    data, it goes on identically, in the middle of a batch too; honours bounds and what is left to spend;
+    fidelity or a higher one; is deterministic by seed; restored from its state and its journal, plain
+    JSON data, it goes on identically, in the middle of a batch too; honours bounds and what is left to spend;
     copes with NaN values and with spaces smaller than the budget.
     Registering one enrols it in `tests/nas/strategies/test_contract.py`.
 
@@ -76,12 +76,12 @@ class Strategy(ABC):
         """Where it stands, as plain JSON data: small, since it is written with every step of a search."""
 
     @abstractmethod
-    def news(self) -> dict[str, Any]:
-        """What was proposed and told since the last call, as plain JSON data."""
+    def journal_entry(self) -> dict[str, Any]:
+        """What was proposed and told since the last entry, as plain JSON data."""
 
     @abstractmethod
-    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
-        """Take over a state, and all news up to it in their order; returns self."""
+    def restore(self, state: dict[str, Any], journal: Iterable[Mapping[str, Any]]) -> Self:
+        """Take over a state, and all journal entries up to it in their order; returns self."""
 
 
 STRATEGIES: Registry[Strategy] = Registry(Strategy, "nas.strategies", "strategy", "nas.strategies")

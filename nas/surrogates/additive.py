@@ -1,4 +1,4 @@
-"""What evaluations say of every objective as sums over layers, so that its optima can be proved."""
+"""Surrogate of the objectives as sums over layers and neighbouring layers."""
 
 from __future__ import annotations
 
@@ -12,29 +12,32 @@ from nas.surrogates.features import StructureFeatures
 from nas.surrogates.surrogate import Surrogate
 from searchspaces.encoding import Encoding, Population
 
-__all__ = ["AdditiveBelief", "least_squares"]
+__all__ = ["AdditiveSurrogate", "least_squares"]
 
 ADDITIVE = ("globals", "counts", "layers", "blocks", "neighbours")
-"""Blocks of `StructureFeatures` of which any weighted sum is one over layers and neighbouring layers."""
+"""Blocks of `StructureFeatures` whose weighted sums add up over layers and neighbouring layers."""
 RIDGE = 1e-6
 FEWEST = 2
-"""Finite evaluations that a belief can be learned from."""
+"""Finite evaluations that it can be learned from."""
 LARGEST = 600
-"""Evaluations that it is learned from, the latest ones: the cost grows with their cube."""
+"""Evaluations learned from, the latest ones: fitting takes time cubic in their number."""
 PROBES = 2000
-"""Random candidates on which a free objective is fitted that is no sum over layers."""
+"""Random candidates for the least-squares fit of free objectives that do not add up."""
 
 
-class AdditiveBelief:
-    """Minimised objectives as one additive model: dear ones by a Gaussian process that is linear in what adds
-    up over layers and neighbouring layers, free ones as they are, or the nearest such sum of them.
+class AdditiveSurrogate:
+    """All objectives, minimised, as one additive model, so that optima can be proved.
+
+    Expensive objectives are the mean of a Gaussian process that is linear in features that add up over layers
+    and neighbouring layers. Free objectives are taken as they are if they add up too, else by their
+    least-squares fit.
 
     Attributes:
         model: of all objectives, in the problem's order.
-        exact: whether the free objectives are such sums themselves.
+        exact: whether the free objectives add up.
 
     Args:
-        population, values: (n, genes) canonical and (n, objectives), as told to a strategy, the newest last.
+        population, values: (n, genes) canonical and (n, objectives), as told to a strategy, the latest last.
 
     Raises:
         ValueError: fewer than two candidates have finite values.
@@ -66,14 +69,14 @@ class AdditiveBelief:
                 probes = problem.encoding.sample(PROBES, np.random.default_rng(seed))
                 known = least_squares(problem.encoding, probes, known(probes))
 
-        def believed(rows: Population) -> Values:
+        def predicted(rows: Population) -> Values:
             found = np.empty((len(rows), len(problem.objectives)))
-            found[:, problem.dear] = self._surrogate.mean(rows)
+            found[:, problem.expensive] = self._surrogate.mean(rows)
             if problem.free:
                 found[:, problem.free] = known(rows)
             return found
 
-        self.model = AdditiveModel(decomposition, believed, seed)
+        self.model = AdditiveModel(decomposition, predicted, seed)
 
     def _minimised_known(self, rows: Population) -> Values:
         """(n, free objectives)."""
@@ -81,18 +84,18 @@ class AdditiveBelief:
         return self._problem.minimised(self._problem.refreshed(rows, blank))[:, self._problem.free]
 
     def means(self, population: Population) -> Values:
-        """(n, dear objectives) what is believed of the dear ones, minimised."""
+        """(n, expensive objectives) minimised posterior means."""
         return self._surrogate.mean(population)
 
     def deviations(self, population: Population) -> NDArray[np.float64]:
-        """(n, dear objectives) standard deviations of what is believed of the dear ones."""
-        _, beliefs = self._surrogate.posterior(population)
-        return np.sqrt(np.maximum(np.stack([np.diag(b.covariance) for b in beliefs], axis=1), 0.0))
+        """(n, expensive objectives) posterior standard deviations."""
+        _, posteriors = self._surrogate.posterior(population)
+        return np.sqrt(np.maximum(np.stack([np.diag(p.covariance) for p in posteriors], axis=1), 0.0))
 
 
 def least_squares(encoding: Encoding, population: Population, values: Values) -> Function:
-    """The sum over layers and neighbouring layers that is nearest to (n, m) values, by ridge regression:
-    for functions that are not such sums, given many random candidates."""
+    """The sum over layers and neighbouring layers nearest to (n, m) values of a random population, by ridge
+    regression: for functions that do not add up."""
     features = StructureFeatures(encoding)
 
     def described(rows: Population) -> Values:

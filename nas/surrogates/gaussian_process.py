@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 
-__all__ = ["GaussianProcess", "Posterior"]
+__all__ = ["GaussianProcess", "JointPosterior"]
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
@@ -19,22 +19,23 @@ Blocks = Mapping[str, Matrix]
 
 NOISE_FLOOR = 1e-5
 NEWEST = 40
-"""Observations by which the spread is calibrated."""
+"""Observations that calibrate the spread, the latest ones."""
 OFFSET = 1.0
-"""Prior variance of the constant that a lower fidelity is off by, in variances of the targets."""
+"""Prior variance of a lower fidelity's constant offset, relative to the variance of the targets."""
 SHRINKAGE = 10
-"""Observations that the assumption of a right spread counts for."""
+"""Weight of the prior assumption that the spread is right, in observations."""
 
 
 @dataclass(frozen=True)
-class Posterior:
-    """Joint normal belief over candidates.
+class JointPosterior:
+    """Joint normal posterior of n candidates.
 
     Attributes:
         mean: (n,).
-        covariance: (n, n) of the noise-free function; of what was observed, with what is left of its noise.
-        noises: (n,) variance of an observation in full of each; 0 where the covariance counts it.
-        extra: (fidelities,) variance that an observation at each of them adds.
+        covariance: (n, n) of the function without noise; for candidates that were observed, including what
+            is left of their noise.
+        noises: (n,) noise variance of observing each at full fidelity; 0 where the covariance includes it.
+        extra: (fidelities,) variance that observing at each fidelity adds.
     """
 
     mean: Vector
@@ -42,32 +43,34 @@ class Posterior:
     noises: Vector
     extra: Vector
 
-    def learned(self, level: int) -> Vector:
-        """(n,) standard deviations by which an observation of each at this fidelity may change its mean."""
+    def mean_shift(self, level: int) -> Vector:
+        """(n,) standard deviations of the change that observing each candidate at this fidelity would make to
+        its own mean."""
         variance = np.maximum(np.diag(self.covariance), 0.0)
         return variance / np.sqrt(np.maximum(variance + self.extra[level], 1e-300))
 
-    def after(self, which: int, level: int) -> Posterior:
-        """The belief once a candidate will have been observed at this fidelity, whatever is seen."""
+    def conditioned(self, which: int, level: int) -> JointPosterior:
+        """The posterior once a candidate is observed at this fidelity with its mean as the result."""
         column = self.covariance[which]
         seen = column[which] + self.noises[which] + self.extra[level]
         return replace(self, covariance=self.covariance - np.outer(column, column) / max(seen, 1e-300))
 
 
 class GaussianProcess:
-    """A sum of kernels: linear in each block, and squared-exponential in the smooth blocks together.
+    """A sum of kernels: one linear kernel for each block, and one squared-exponential kernel on the smooth
+    blocks.
 
     k(x, y) = Σ_b v_b ⟨x_b, y_b⟩ + s · exp(−½ Σ_b |x_b − y_b|² w_b) over blocks scaled to unit mean square
-    distance; v, s, w and the noise maximise the marginal likelihood under weak log-normal priors
-    (Rasmussen and Williams, 2006, chapter 5). What features do not explain, the noise, belongs to a
-    candidate: observations of lower fidelity share it, and answer a multiple of it all, with more noise of
-    their own and off by a constant (Kennedy and O'Hagan, 2000, turned round: the dearest fidelity is the
-    function itself).
+    norm; v, s, w and the noise maximise the marginal likelihood under weak log-normal priors (Rasmussen and
+    Williams, 2006, chapter 5). The noise is what features do not explain of a candidate, so that all its
+    observations share it. Those of lower fidelity observe a multiple of function and noise, plus a constant
+    offset and noise of their own (Kennedy and O'Hagan, 2000, the other way round: the function is the highest
+    fidelity).
 
     Args:
-        smooth: names of the blocks of the squared-exponential part; absent ones are ignored. Without any
-            the mean is a weighted sum of features, and that part is a constant's uncertainty.
-        fidelities: number of kinds of observations; the last one is exact but for its noise.
+        smooth: names of the blocks of the squared-exponential kernel; absent ones are ignored. With none, the
+            mean is a weighted sum of features and that kernel is the uncertainty of a constant.
+        fidelities: number of kinds of observation; the last is free of extra noise.
     """
 
     def __init__(self, smooth: tuple[str, ...], fidelities: int = 1) -> None:
@@ -82,13 +85,12 @@ class GaussianProcess:
         candidates: Integers | None = None,
         levels: Integers | None = None,
     ) -> GaussianProcess:
-        """Learn from blocks of (n, ·) features and (n,) targets, the newest last.
+        """Fit blocks of (n, ·) features to (n,) targets, the latest last.
 
         Args:
-            learn: whether to maximise the likelihood, from where the last fit ended; else its
-                parameters are kept.
-            candidates: (n,) a number for whatever each target was observed of; all different where None.
-            levels: (n,) fidelity of each target; the highest where None.
+            learn: maximise the likelihood, starting from the last fit's parameters; otherwise keep those.
+            candidates: (n,) number of the candidate that each target was observed of; all different if None.
+            levels: (n,) fidelity of each target; the highest if None.
         """
         names = list(blocks)
         highest = self._fidelities - 1
@@ -139,23 +141,23 @@ class GaussianProcess:
         kernel = self._kernel(self._data, self._data) + self._noise * fidelity.same
         kernel, multiples = fidelity.observed(kernel, scales, self._extra)
         factor = cho_factor(kernel, lower=True)
-        # What follows is asked of the function itself: observations are multiples of it.
+        # From here on about the function itself, of which the observations are multiples.
         self._alpha = multiples * cho_solve(factor, y)
-        # Many small predictions follow: a product with the inverse is twice as quick as solving.
+        # Many small predictions follow: multiplying by the inverse takes half as long as solving.
         self._inverse = multiples * solve_triangular(factor[0], np.eye(len(y)), lower=True)
         self._spread = self._scale * self._calibration()
         return self
 
     def _calibration(self) -> float:
-        """By how much the newest observations missed what the others said of them, in standard deviations
-        (leave-one-out residuals in closed form), shrunk towards 1. They are what a search chose, and so
-        closer to what it will choose next than the average of all, which the likelihood settles."""
+        """Root mean square of the latest observations' standardised leave-one-out residuals (in closed form),
+        shrunk towards 1. The likelihood calibrates the average observation; the latest ones, which the search
+        chose, are closer to what it will choose next."""
         precision = np.square(self._inverse).sum(0)
         missed = np.square(self._alpha[-NEWEST:]) / precision[-NEWEST:]
         return float(np.sqrt((SHRINKAGE + missed.sum()) / (SHRINKAGE + len(missed))))
 
     def mean_and_std(self, blocks: Blocks) -> tuple[Vector, Vector]:
-        """(n,) expected values and (n,) standard deviations of the noise-free function."""
+        """(n,) means and (n,) standard deviations of the function without noise."""
         x = self._project(blocks)
         cross = self._kernel(x, self._data)
         own = self._amplitude + np.square(x[0]).sum(1)
@@ -163,7 +165,7 @@ class GaussianProcess:
         return self._mean + self._scale * (cross @ self._alpha), self._spread * np.sqrt(variance)
 
     def mean(self, blocks: Blocks) -> Vector:
-        """(n,) expected values alone; where no block is smooth, at the cost of one weighted sum."""
+        """(n,) means alone: a single weighted sum if no block is smooth."""
         linear, smooth = self._project(blocks)
         weights = self._data[0].T @ self._alpha
         if self._smooth:
@@ -172,12 +174,12 @@ class GaussianProcess:
             rest = self._amplitude * self._alpha.sum()
         return self._mean + self._scale * (linear @ weights + rest)
 
-    def posterior(self, blocks: Blocks, candidates: Integers | None = None) -> Posterior:
-        """The joint belief over these candidates; costs the square of their number.
+    def posterior(self, blocks: Blocks, candidates: Integers | None = None) -> JointPosterior:
+        """The joint posterior of n candidates; takes time and memory quadratic in n.
 
         Args:
-            candidates: (n,) as in `fit`, for what was observed already: what features do not explain of it
-                is partly known then, and counts. -1 for what was not.
+            candidates: (n,) their numbers in `fit`, -1 for those never observed. Of those observed, what
+                features do not explain is partly known, and included.
         """
         x = self._project(blocks)
         cross, own = self._kernel(x, self._data), self._kernel(x, x)
@@ -186,7 +188,7 @@ class GaussianProcess:
             cross += self._noise * (candidates[:, None] == self._candidates)
             own[np.diag_indices_from(own)] += self._noise * observed
         half = cross @ self._inverse.T
-        return Posterior(
+        return JointPosterior(
             self._mean + self._scale * (cross @ self._alpha),
             self._spread**2 * (own - half @ half.T),
             np.where(observed, 0.0, self._spread**2 * self._noise),
@@ -194,7 +196,7 @@ class GaussianProcess:
         )
 
     def _project(self, blocks: Blocks) -> tuple[Matrix, Matrix]:
-        """Features scaled such that the kernel's two parts are plain products and distances."""
+        """Features scaled so that the two kernels are plain inner products and distances."""
         rows = len(next(iter(blocks.values())))
         linear, smooth = (
             np.concatenate(
@@ -214,19 +216,19 @@ class GaussianProcess:
 
 @dataclass(frozen=True)
 class _Fidelity:
-    """How n observations stand to the function.
+    """How n observations relate to the function.
 
     Attributes:
-        same: (n, n) 1 where two are of one candidate, else 0.
-        lower: (fidelities - 1, n) which are of each but the highest fidelity.
+        same: (n, n) 1 where two are of the same candidate, else 0.
+        lower: (fidelities - 1, n) which are of each fidelity, the highest left out.
     """
 
     same: Matrix
     lower: NDArray[np.bool_]
 
     def observed(self, function: Matrix, scales: Vector, extra: Vector) -> tuple[Matrix, Vector]:
-        """(n, n) covariance of the observations from that of the function, and the (n,) multiples of it that
-        they answer."""
+        """(n, n) covariance of the observations, given that of the function, and the (n,) multiples of the
+        function that they observe."""
         multiples = np.ones(len(function))
         for level, scale in zip(self.lower, scales, strict=True):
             multiples[level] = scale
@@ -238,8 +240,8 @@ class _Fidelity:
 
 
 def _prior(blocks: int, smooth: int, lower: int) -> Vector:
-    """Where the logarithms of v, s, w, the scales, the extra noises and the noise are expected: equal shares,
-    a length near the typical distance (which is √2 a block), scales of 1, 1% of noise."""
+    """Prior means of the logarithms of v, s, w, the scales, the extra noises and the noise: equal shares of
+    the variance, a length scale near the typical distance (√2 for each block), scales of 1, noise of 1%."""
     v = np.full(blocks, np.log(0.5 / blocks))
     w = np.full(smooth, np.log(0.5 / max(smooth, 1)))
     return np.concatenate([v, [np.log(0.5)], w, np.zeros(lower), np.full(lower + 1, np.log(1e-2))])
@@ -262,13 +264,13 @@ def _distances(a: Matrix, b: Matrix) -> Matrix:
 
 PRIOR_STD = 2.0
 SCALE_STD = 0.3
-"""Of the logarithms of scales: a cheaper evaluation is of the same quality, on other data."""
+"""Of the logarithms of scales: a cheaper evaluation estimates the same quality on other data."""
 
 
 def _negative_log_posterior(
     parameters: Vector, grams: Matrix, distances: Matrix, fidelity: _Fidelity, y: Vector, prior: Vector
 ) -> tuple[float, Vector]:
-    """Minus the log marginal likelihood and log prior, with the gradient by the log parameters."""
+    """Minus the log posterior density of the log parameters, up to a constant, and its gradient."""
     lower = len(fidelity.lower)
     v, s, w, scales, extra, noise = _split(parameters, len(grams), lower)
     smooth = s * np.exp(-0.5 * np.tensordot(w, distances, 1))
@@ -278,7 +280,7 @@ def _negative_log_posterior(
     factor = cho_factor(kernel, lower=True)
     alpha = cho_solve(factor, y)
     value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum()
-    # d value / d K, so that every gradient is a sum over its element-wise product with d K.
+    # d value / d K: each gradient is the sum of its element-wise product with d K.
     by_kernel = 0.5 * (cho_solve(factor, np.eye(len(y))) - np.outer(alpha, alpha))
     slope = by_kernel * multiples * multiples[:, None]
     weighted = slope * smooth

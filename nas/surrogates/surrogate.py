@@ -1,4 +1,4 @@
-"""What a search believes of candidates: dear objectives learned, free ones asked afresh."""
+"""Surrogate of the objectives: expensive ones learned, free ones asked of the problem."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from numpy.typing import NDArray
 
 from nas.problem import Levels, SearchProblem, Values
 from nas.surrogates.features import StructureFeatures
-from nas.surrogates.gaussian_process import GaussianProcess, Posterior
+from nas.surrogates.gaussian_process import GaussianProcess, JointPosterior
 from searchspaces.encoding import Population
 
 __all__ = ["Surrogate"]
 
 SMOOTH = ("globals", "counts", "returns", "zones", "free")
-"""Blocks whose effects need not add up."""
+"""Blocks of features whose effects need not add up."""
 
 
 class Surrogate:
-    """One Gaussian process a dear objective, on the architecture's structure and its free objectives.
+    """A Gaussian process for each expensive objective, on features of structure and the free objectives.
 
     Args:
-        smooth: blocks of features whose effects need not add up.
-        seen: blocks that it sees; all, the free objectives too, where None.
+        smooth: blocks of features with a squared-exponential kernel too, so that their effects need not add
+            up.
+        seen: blocks to use; all of them, the free objectives included, if None.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Surrogate:
         self._problem = problem
         self._features = StructureFeatures(problem.encoding)
         self._seen = seen
-        self._models = [GaussianProcess(smooth, len(problem.fidelities)) for _ in problem.dear]
+        self._models = [GaussianProcess(smooth, len(problem.fidelities)) for _ in problem.expensive]
         self._positive: NDArray[np.bool_] = np.zeros(len(problem.free), bool)
 
     def fit(
@@ -43,47 +44,48 @@ class Surrogate:
         candidates: NDArray[np.int64] | None = None,
         levels: Levels | None = None,
     ) -> None:
-        """Learn from finite, fresh values, the newest last.
+        """Fit finite values, whose free columns are up to date, the latest last.
 
         Args:
-            learn: whether to learn the models' own parameters too, or only the data.
+            learn: learn the kernels' parameters too; otherwise keep them.
             candidates, levels: see `GaussianProcess.fit`.
         """
         self._positive = np.all(values[:, self._problem.free] > 0, axis=0)
         blocks = self._blocks(population, values)
         smaller = self._problem.minimised(values)
-        for model, column in zip(self._models, self._problem.dear, strict=True):
+        for model, column in zip(self._models, self._problem.expensive, strict=True):
             model.fit(blocks, smaller[:, column], learn, candidates, levels)
 
     def predict(self, population: Population, optimism: float) -> Values:
-        """(n, objectives) minimised values, dear ones `optimism` standard deviations below their means."""
+        """(n, objectives) minimised values: of expensive objectives, `optimism` standard deviations below the
+        mean."""
         values, blocks = self._free_values(population)
-        for model, column in zip(self._models, self._problem.dear, strict=True):
+        for model, column in zip(self._models, self._problem.expensive, strict=True):
             mean, std = model.mean_and_std(blocks)
             values[:, column] = mean - optimism * std
         return values
 
     def mean(self, population: Population) -> Values:
-        """(n, dear objectives) expected minimised values, without what it takes to know how sure they are."""
+        """(n, expensive objectives) minimised means; quicker than `predict`, which needs deviations."""
         blocks = self._free_values(population)[1]
         return np.stack([model.mean(blocks) for model in self._models], axis=1)
 
     def posterior(
         self, population: Population, candidates: NDArray[np.int64] | None = None
-    ) -> tuple[Values, list[Posterior]]:
-        """(n, objectives) expected minimised values, and the joint belief of each dear objective.
+    ) -> tuple[Values, list[JointPosterior]]:
+        """(n, objectives) minimised means, and the joint posterior of each expensive objective.
 
         Args:
             candidates: see `GaussianProcess.posterior`.
         """
         values, blocks = self._free_values(population)
         posteriors = [model.posterior(blocks, candidates) for model in self._models]
-        for posterior, column in zip(posteriors, self._problem.dear, strict=True):
+        for posterior, column in zip(posteriors, self._problem.expensive, strict=True):
             values[:, column] = posterior.mean
         return values, posteriors
 
     def _free_values(self, population: Population) -> tuple[Values, dict[str, NDArray[np.float64]]]:
-        """Minimised values with the dear columns at 0, and the features."""
+        """(n, objectives) minimised values, the expensive columns 0, and the features."""
         values = np.zeros((len(population), len(self._problem.objectives)))
         values = self._problem.refreshed(population, values)
         return self._problem.minimised(values), self._blocks(population, values)
@@ -92,12 +94,12 @@ class Surrogate:
         blocks = self._features.blocks(population)
         if self._problem.free:
             free = values[:, self._problem.free]
-            # Sizes and times act by their ratios: more of them helps ever less.
+            # Sizes and times have diminishing returns: what matters is their ratios.
             blocks["free"] = np.where(self._positive, np.log(np.maximum(free, 1e-300)), free)
         return blocks if self._seen is None else {n: x for n, x in blocks.items() if n in self._seen}
 
     def state(self) -> list[list[float] | None]:
-        """Plain data: the models' parameters."""
+        """The kernels' parameters, as plain data."""
         return [None if m.parameters is None else m.parameters.tolist() for m in self._models]
 
     def restore(self, state: list[list[float] | None]) -> None:

@@ -61,7 +61,7 @@ class TestProblems:
         assert bench.problem.encoding.layer_genes.tolist() == [[1, 2], [3, 4]]
         rows = bench.problem.encoding.sample(20, np.random.default_rng(0))
         assert np.array_equal(bench.problem.known(rows), bench.evaluate(rows)[:, 1:])
-        assert load_problem(module, known=False).problem.dear == [0, 1]
+        assert load_problem(module, known=False).problem.expensive == [0, 1]
 
     def test_a_table_holds_its_measured_rows_only(self, table):
         bench = load_problem(table)

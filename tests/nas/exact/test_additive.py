@@ -11,7 +11,7 @@ from nas.exact.additive import AdditiveModel
 from nas.exact.decomposition import Decomposition
 from nas.objectives import Direction, Objective, Source
 from nas.problem import SearchProblem
-from nas.surrogates.additive import AdditiveBelief, least_squares
+from nas.surrogates.additive import AdditiveSurrogate, least_squares
 from searchspaces.costs import CostModel
 from searchspaces.encoding import Encoding, Population
 from searchspaces.space import load_space
@@ -122,7 +122,7 @@ def test_too_many_options_to_enumerate_are_said():
 
 
 @pytest.mark.parametrize("direction", list(Direction))
-def test_a_belief_takes_free_objectives_as_they_are_and_learns_the_dear(direction):
+def test_a_surrogate_takes_free_objectives_as_they_are_and_learns_the_expensive(direction):
     objectives = (
         Objective("quality", "nats", direction, Source.EVALUATED),
         Objective("latency_ms", "ms", source=Source.PREDICTED),
@@ -131,19 +131,19 @@ def test_a_belief_takes_free_objectives_as_they_are_and_learns_the_dear(directio
     sign = np.array([direction.sign, 1.0])
     problem = SearchProblem(space, objectives, lambda rows: values_of(rows, 3, True)[:, 1:])
     rows = space.sample(120, np.random.default_rng(0))
-    belief = AdditiveBelief(problem, Decomposition(space), rows, values_of(rows, 3, True) * sign)
+    surrogate = AdditiveSurrogate(problem, Decomposition(space), rows, values_of(rows, 3, True) * sign)
     everything = space.enumerate(10_000)
-    true, believed = values_of(everything, 3, True), belief.model.predict(everything)
-    assert np.allclose(believed[:, 1], true[:, 1])
-    assert np.corrcoef(believed[:, 0], true[:, 0])[0, 1] > 0.8
-    assert (belief.deviations(everything) > 0).all()
+    true, predicted = values_of(everything, 3, True), surrogate.model.predict(everything)
+    assert np.allclose(predicted[:, 1], true[:, 1])
+    assert np.corrcoef(predicted[:, 0], true[:, 0])[0, 1] > 0.8
+    assert (surrogate.deviations(everything) > 0).all()
 
 
-def test_a_belief_needs_two_evaluations():
+def test_a_surrogate_needs_two_evaluations():
     space = encoding()
     problem = SearchProblem(space, (Objective("quality", "nats", source=Source.EVALUATED),))
     with pytest.raises(ValueError, match="1 candidates with finite values"):
-        AdditiveBelief(
+        AdditiveSurrogate(
             problem,
             Decomposition(space),
             space.sample(3, np.random.default_rng(0)),

@@ -295,14 +295,14 @@ class MemoryStore(Store):
 
     # What a job itself must remember
     def put_state(
-        self, job_id: str, name: str, state: Mapping[str, Any], news: Mapping[str, Any] | None = None
+        self, job_id: str, name: str, state: Mapping[str, Any], entry: Mapping[str, Any] | None = None
     ) -> None:
         """See `Store.put_state`."""
         with self._lock:
             kept = self._of(job_id)
             kept.states[name] = _plain(state)
-            if news is not None:
-                kept.journals.setdefault(name, []).append(_plain(news))
+            if entry is not None:
+                kept.journals.setdefault(name, []).append(_plain(entry))
 
     def state(self, job_id: str, name: str) -> dict[str, Any] | None:
         """See `Store.state`."""

@@ -456,14 +456,14 @@ def test_states_come_back_by_name(store: Store, name: str, state: dict) -> None:
 
 
 @ARBITRARY
-@given(news=st.lists(st.none() | examples.JSON, max_size=4))
-def test_news_are_added_in_order(store: Store, news: list) -> None:
+@given(entries=st.lists(st.none() | examples.JSON, max_size=4))
+def test_journal_entries_are_kept_in_order(store: Store, entries: list) -> None:
     job, other = store.create_job(examples.spec()), store.create_job(examples.spec())
     assert store.journal(job.id, "search") == []
-    for number, item in enumerate(news):
+    for number, item in enumerate(entries):
         store.put_state(job.id, "search", {"step": number}, item)
         store.put_state(job.id, "verify", {}, {"other": True})
-    assert store.journal(job.id, "search") == [item for item in news if item is not None]
+    assert store.journal(job.id, "search") == [item for item in entries if item is not None]
     assert store.journal(other.id, "search") == []
 
 

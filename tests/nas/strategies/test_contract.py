@@ -119,16 +119,16 @@ class TestEveryStrategy:
         def told(one: Strategy, rows: Population) -> None:
             one.tell(rows, values_of(rows), one.levels(rows))
 
-        strategy, news = make(name, problem(fidelities=fidelities)), []
+        strategy, journal = make(name, problem(fidelities=fidelities)), []
         for n in (8, 8):
             told(strategy, strategy.ask(n))
-        news.append(strategy.news())
+        journal.append(strategy.journal_entry())
         waiting = strategy.ask(6)
-        news.append(strategy.news())
+        journal.append(strategy.journal_entry())
         told(strategy, waiting[:2])
-        news.append(strategy.news())
-        state, news = json.loads(json.dumps([strategy.state(), news], allow_nan=False))
-        restored = make(name, problem(fidelities=fidelities)).restore(state, news)
+        journal.append(strategy.journal_entry())
+        state, journal = json.loads(json.dumps([strategy.state(), journal], allow_nan=False))
+        restored = make(name, problem(fidelities=fidelities)).restore(state, journal)
         for one in (strategy, restored):
             told(one, waiting[2:4])
         for _ in range(2):
@@ -138,7 +138,7 @@ class TestEveryStrategy:
             for one in (strategy, restored):
                 told(one, rows)
         assert json.dumps(strategy.state()) == json.dumps(restored.state())
-        assert json.dumps(strategy.news()) == json.dumps(restored.news())
+        assert json.dumps(strategy.journal_entry()) == json.dumps(restored.journal_entry())
 
     def test_answers_before_earlier_candidates_are_told(self, name):
         of = problem()

@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 import pytest
 
-from nas.surrogates.acquisition import ExpectedImprovement
+from nas.surrogates.acquisition import ExpectedHypervolumeImprovement
 from nas.surrogates.features import StructureFeatures
 from nas.surrogates.gaussian_process import GaussianProcess, _Fidelity, _negative_log_posterior
 from searchspaces.encoding import Encoding, Population
@@ -84,7 +84,7 @@ class TestGaussianProcess:
         assert np.allclose(np.sqrt(np.diag(posterior.covariance)), std, rtol=1e-5, atol=1e-7)
 
 
-class TestExpectedImprovement:
+class TestExpectedHypervolumeImprovement:
     front = np.array([[1.0, 5.0], [2.0, 3.0], [4.0, 2.0]])
     reference = np.array([6.0, 6.0])
 
@@ -101,12 +101,12 @@ class TestExpectedImprovement:
     @pytest.mark.parametrize("mean", [[1.5, 4.0], [0.5, 1.0], [5.5, 1.5], [3.0, 3.5]])
     def test_equals_simulation_where_one_objective_is_known(self, mean):
         at, std = np.array([mean]), np.array([[0.7, 0.0]])
-        exact = ExpectedImprovement(self.front, self.reference, at, 0).of(std)[0]
+        exact = ExpectedHypervolumeImprovement(self.front, self.reference, at, 0).of(std)[0]
         assert exact == pytest.approx(self.simulated(at[0], std[0]), rel=0.05, abs=0.01)
 
     def test_is_the_gain_itself_where_all_is_known(self):
         at = np.array([[1.5, 2.5], [5.0, 5.0]])
-        gain = ExpectedImprovement(self.front, self.reference, at, 0).of(np.zeros((2, 2)))
+        gain = ExpectedHypervolumeImprovement(self.front, self.reference, at, 0).of(np.zeros((2, 2)))
         before = moocore.hypervolume(self.front, ref=self.reference)
         after = moocore.hypervolume(np.vstack([self.front, at[0]]), ref=self.reference)
         assert gain == pytest.approx([after - before, 0.0], abs=1e-9)
@@ -114,14 +114,14 @@ class TestExpectedImprovement:
     def test_three_objectives_by_quadrature(self):
         rng = np.random.default_rng(1)
         front, at = rng.random((6, 3)), rng.random((5, 3)) * 0.8
-        gain = ExpectedImprovement(front, np.ones(3), at, 0).of(np.zeros((5, 3)))
+        gain = ExpectedHypervolumeImprovement(front, np.ones(3), at, 0).of(np.zeros((5, 3)))
         before = moocore.hypervolume(front, ref=1.0)
         after = [moocore.hypervolume(np.vstack([front, x]), ref=1.0) - before for x in at]
         assert gain == pytest.approx(after, abs=0.02)
 
     def test_attained_volume_is_not_gained_twice(self):
         at = np.array([[1.5, 2.5]])
-        improvement = ExpectedImprovement(self.front, self.reference, at, 0)
+        improvement = ExpectedHypervolumeImprovement(self.front, self.reference, at, 0)
         improvement.attain(at[0])
         assert improvement.of(np.zeros((1, 2)))[0] == pytest.approx(0.0, abs=1e-9)
 

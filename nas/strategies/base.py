@@ -16,7 +16,7 @@ from nas.strategies.plain import generator_from, generator_state
 from nas.strategies.strategy import Strategy
 from searchspaces.encoding import Population
 
-__all__ = ["HistoryStrategy", "RecordedStrategy"]
+__all__ = ["HistoryStrategy", "SingleFidelityStrategy"]
 
 ENUMERABLE = 200_000
 """Spaces of at most this many codes are enumerated when random draws find nothing new."""
@@ -84,13 +84,13 @@ class HistoryStrategy(Strategy):
         """See `Strategy.state`."""
         return {"rng": generator_state(self.rng)}
 
-    def news(self) -> dict[str, Any]:
-        """See `Strategy.news`."""
-        return self.history.news()
+    def journal_entry(self) -> dict[str, Any]:
+        """See `Strategy.journal_entry`."""
+        return self.history.journal_entry()
 
-    def restore(self, state: dict[str, Any], news: Iterable[Mapping[str, Any]]) -> Self:
+    def restore(self, state: dict[str, Any], journal: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
-        self.history.restore(news)
+        self.history.restore(journal)
         self.rng = generator_from(state["rng"])
         return self
 
@@ -126,7 +126,7 @@ class HistoryStrategy(Strategy):
         return np.concatenate([self._empty(), *changed])
 
 
-class RecordedStrategy(HistoryStrategy):
+class SingleFidelityStrategy(HistoryStrategy):
     """Asks for whole evaluations alone; a subclass proposes candidates."""
 
     @abstractmethod
