@@ -5,26 +5,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import test_mixers as contract
 
+from nas.testing.mixers import MixerContract
 from searchspaces.mixers import MIXERS, Mixer, parse_mixer
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-mixer.md"
 
 
-@pytest.fixture
-def mean() -> Iterator[Mixer]:
+@pytest.fixture(autouse=True, scope="module")
+def registered() -> Iterator[None]:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     with MIXERS.scratch():
         exec(compile(code, str(PAGE), "exec"), {"__name__": "howto_mixer"})
-        yield parse_mixer("mean")
+        yield
 
 
-def test_the_pages_mixer_keeps_the_contract(mean: Mixer) -> None:
-    contract.test_forward_is_the_reference(mean, 20)
-    contract.test_forward_is_repeated_step_in_single_precision(mean)
-    contract.test_state_shapes_and_bytes_are_those_of_the_state(mean, 2)
-    contract.test_sequences_of_a_batch_do_not_mix(mean)
+class TestThePagesMixer(MixerContract):
+    subjects = ("mean",)
 
 
 def test_the_page_names_what_a_mixer_must_give() -> None:

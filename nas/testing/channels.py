@@ -1,0 +1,58 @@
+"""The contract of channel mixers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nas.testing.contract import Contract
+from searchspaces.channels import Channel, parse_channel
+
+__all__ = ["ChannelContract", "weights_of"]
+
+
+def weights_of(channel: Channel, width: int, hidden: int) -> dict[str, torch.Tensor]:
+    """Normal float64 weights of a block of this size, by name."""
+    torch.manual_seed(0)
+    shapes = channel.shapes(width, hidden)
+    return {name: torch.randn(shape, dtype=torch.float64) for name, (shape, _) in shapes.items()}
+
+
+class ChannelContract(Contract):
+    """What every channel mixer does.
+
+    Attributes:
+        subjects: option texts, e.g. ``"mlp"``.
+    """
+
+    @pytest.fixture
+    def channel(self, subject: str) -> Channel:
+        return parse_channel(subject)
+
+    def test_a_smaller_block_is_a_prefix_of_a_larger(self, channel: Channel) -> None:
+        sizes = {"width": (8, 6), "hidden": (32, 5)}
+        larger, smaller = channel.shapes(8, 32), channel.shapes(6, 5)
+        assert larger.keys() == smaller.keys()
+        for name, (shape, axes) in larger.items():
+            assert shape == tuple(sizes[axis][0] for axis in axes)
+            assert smaller[name] == (tuple(sizes[axis][1] for axis in axes), axes)
+
+    def test_hidden_units_that_write_nothing_can_be_cut(self, channel: Channel) -> None:
+        """What makes a prefix a model of its own: hidden units do not mix."""
+        weights = weights_of(channel, 8, 32)
+        shapes = channel.shapes(8, 12)
+        kept = {name: weights[name][tuple(slice(n) for n in shape)] for name, (shape, _) in shapes.items()}
+        for name, (_, axes) in shapes.items():
+            if axes[0] == "width":  # writes to the residual
+                weights[name][:, 12:] = 0
+        x = torch.randn(2, 5, 8, dtype=torch.float64)
+        torch.testing.assert_close(channel.forward(x, weights), channel.forward(x, kept))
+
+    def test_positions_do_not_mix(self, channel: Channel) -> None:
+        weights, x = weights_of(channel, 8, 16), torch.randn(1, 5, 8, dtype=torch.float64)
+        whole = channel.forward(x, weights)
+        torch.testing.assert_close(whole[:, 3], channel.forward(x[:, 3], weights))
+
+    def test_operations_count_every_weight_once_a_token(self, channel: Channel) -> None:
+        size = sum(torch.Size(shape).numel() for shape, _ in channel.shapes(8, 16).values())
+        assert sum(operation.macs for operation in channel.operations(8, 16, 10)) == 10 * size
