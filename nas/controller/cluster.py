@@ -15,7 +15,7 @@ from ray.exceptions import ActorDiedError, LocalRayletDiedError, RayError
 
 from nas.errors import JobFailed
 
-__all__ = ["Board", "Capacity", "RayCluster", "last_line"]
+__all__ = ["Capacity", "Mailbox", "RayCluster", "last_line"]
 
 START_ATTEMPTS = 2
 """Ray's own processes are sometimes not up within Ray's own patience; a second start then is."""
@@ -164,18 +164,18 @@ class RayCluster:
     ) -> Any:
         """Run a function in the cluster, which may start other processes there, and return its result.
 
-        The function is called with a `Board` before its own arguments. It holds no processor itself.
+        The function is called with a `Mailbox` before its own arguments. It holds no processor itself.
 
         Args:
-            told: called here with whatever the function posts on its board, in order.
-            stopped: asked here a few times a second; the board hands the answer on.
+            told: called here with whatever the function posts to its mailbox, in order.
+            stopped: asked here a few times a second; the mailbox hands the answer on.
 
         Raises:
             JobFailed: the function raised, or its process died.
         """
         self.start()
-        posted: Any = ray.remote(num_cpus=0)(_Posted).remote()
-        result = ray.remote(num_cpus=0, max_retries=0)(function).remote(Board(posted), *arguments)
+        posted: Any = ray.remote(num_cpus=0)(_MailboxActor).remote()
+        result = ray.remote(num_cpus=0, max_retries=0)(function).remote(Mailbox(posted), *arguments)
         try:
             while True:
                 ended, _ = ray.wait([result], timeout=WATCH_SECONDS)
@@ -190,7 +190,7 @@ class RayCluster:
             ray.kill(posted)
 
 
-class Board:
+class Mailbox:
     """What a function that `RayCluster.run` runs, and the processes that it starts, tell and ask the
     process that runs the job. It may be handed on to them."""
 
@@ -212,8 +212,8 @@ class Board:
         return self._stopped
 
 
-class _Posted:
-    """The actor behind a `Board`."""
+class _MailboxActor:
+    """The actor behind a `Mailbox`."""
 
     def __init__(self) -> None:
         self._messages: list[Any] = []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nas.controller.lease import Lease
+from nas.controller.lease import JobLease
 from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import was_asked_to_stop
 from nas.errors import Busy, JobFailed, JobInterrupted, NasError, StoreUnavailable, as_nas_error
@@ -61,7 +61,7 @@ class Controller:
             JobInterrupted: `stopped` said so; the job is stored as interrupted, or as queued where nobody
                 wanted it to stop but this process, which leaves it to others.
         """
-        with Lease(self._store, self._store.job(job_id).id) as lease:
+        with JobLease(self._store, self._store.job(job_id).id) as lease:
             job = self._store.job(job_id)  # only now does nobody else change where it stands
             if not self._restarts.starts(job.status):
                 return job
@@ -109,7 +109,7 @@ class Controller:
         Raises:
             Busy: the job is being run; its lease is waited for a little.
         """
-        with Lease(self._store, job_id) as lease:
+        with JobLease(self._store, job_id) as lease:
             context = self._context(self._store.job(job_id), lambda: lease.lost)
             return verify_architecture(context, architecture)
 

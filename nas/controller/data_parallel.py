@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nas.controller.cluster import Board, RayCluster
+from nas.controller.cluster import Mailbox, RayCluster
 from nas.errors import JobFailed, NasError
 from nas.planning.plan import Plan, resolve
 from nas.spec import JobSpec
@@ -21,7 +21,7 @@ DEATHS_ALLOWED = 3
 """How often a worker may die; each time all of them go on from the last checkpoint."""
 
 PROGRESS, FAILURE, RESULT = "progress", "failure", "result"
-"""What a message on the board begins with."""
+"""What a message to the mailbox begins with."""
 
 
 def train_together(
@@ -65,7 +65,7 @@ def train_together(
     return result[-1]
 
 
-def _fit(board: Board, workers: int, loop: dict[str, Any]) -> None:
+def _fit(mailbox: Mailbox, workers: int, loop: dict[str, Any]) -> None:
     """Runs in the cluster: starts the workers and sees that they end."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a task's relative paths are relative to where it was started
     from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -74,7 +74,7 @@ def _fit(board: Board, workers: int, loop: dict[str, Any]) -> None:
     scratch = Path(loop["folder"]) / "ray-train"
     trainer = TorchTrainer(
         _work,
-        train_loop_config={**loop, "board": board},
+        train_loop_config={**loop, "mailbox": mailbox},
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=loop["gpus"]),
         torch_config=TorchConfig(backend="nccl" if loop["gpus"] else "gloo"),
         run_config=RunConfig(
@@ -96,13 +96,13 @@ def _work(loop: dict[str, Any]) -> None:
 
     if not loop["gpus"]:
         torch.set_num_threads(1)  # Ray counts one processor for each
-    board: Board = loop["board"]
+    mailbox: Mailbox = loop["mailbox"]
     plan = resolve(JobSpec.model_validate_json(loop["spec"]))
     ranks = ProcessGroup(str(get_device()))
     leads = ranks.rank == 0
 
     def progress(*content: Any) -> None:
-        board.post((PROGRESS, content))
+        mailbox.post((PROGRESS, content))
 
     try:
         result = train_supernet(
@@ -112,12 +112,12 @@ def _work(loop: dict[str, Any]) -> None:
             plan.train_seed,
             Path(loop["folder"]),
             progress,
-            board.stopped if leads else lambda: False,
+            mailbox.stopped if leads else lambda: False,
             ranks,
         )
     except NasError as error:
         # Trying again will not help: this ends the job, and thereby those that are started again.
-        board.post((FAILURE, str(error)))
+        mailbox.post((FAILURE, str(error)))
         raise
     if leads:
-        board.post((RESULT, result))
+        mailbox.post((RESULT, result))

@@ -15,7 +15,7 @@ from typing import Self
 from nas.errors import Busy, StoreUnavailable
 from nas.store.store import Store
 
-__all__ = ["Lease"]
+__all__ = ["JobLease"]
 
 LEASE_SECONDS = 15.0
 """Who takes over from a process that was killed waits no longer than this."""
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.1
 BOOT, NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 
 
-class Lease:
+class JobLease:
     """Holds a job, renewing in the background; a context manager.
 
     Two leases never share a job, those of one process neither.

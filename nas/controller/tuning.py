@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.controller.cluster import Board, RayCluster
+from nas.controller.cluster import Mailbox, RayCluster
 from nas.errors import JobFailed, NasError
 from nas.planning.plan import Plan, resolve
 from nas.spec import JobSpec
@@ -66,7 +66,7 @@ def tune_finalists(
         raise JobFailed(failures[0])
 
 
-def _tune(board: Board, spec: str, supernet: str, finalists: list[Finalist]) -> None:
+def _tune(mailbox: Mailbox, spec: str, supernet: str, finalists: list[Finalist]) -> None:
     """Runs in the cluster: starts the trials and sees that they end."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a task's relative paths are relative to where it was started
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -78,15 +78,15 @@ def _tune(board: Board, spec: str, supernet: str, finalists: list[Finalist]) -> 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             weights = trial.config["finalist"].weights
             steps = (trial.last_result or {}).get("steps", 0)
-            if not board.stopped():
-                board.post(FinalistNews(weights, steps, True, f"{weights[:8]} ended after {steps} steps"))
+            if not mailbox.stopped():
+                mailbox.post(FinalistNews(weights, steps, True, f"{weights[:8]} ended after {steps} steps"))
 
     steps = resolve(JobSpec.model_validate_json(spec)).spec.budget.finalists.steps
     with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(_trial, {"cpu": 1}),
             param_space={
-                "board": board,
+                "mailbox": mailbox,
                 "spec": spec,
                 "supernet": supernet,
                 "finalist": tune.grid_search(finalists),
@@ -118,7 +118,7 @@ def _trial(config: dict[str, Any]) -> None:
     from ray import tune
 
     torch.set_num_threads(1)  # Ray counts one processor for each
-    board: Board = config["board"]
+    mailbox: Mailbox = config["mailbox"]
     finalist: Finalist = config["finalist"]
     plan = resolve(JobSpec.model_validate_json(config["spec"]))
     sign = plan.task.direction.sign
@@ -127,7 +127,7 @@ def _trial(config: dict[str, Any]) -> None:
         tune.report({"steps": steps, "gain": sign * (finalist.validation - value)})
 
     def progress(steps: int) -> None:
-        board.post(FinalistNews(finalist.weights, steps, False, finalist.architecture.digest[:8]))
+        mailbox.post(FinalistNews(finalist.weights, steps, False, finalist.architecture.digest[:8]))
 
     job = FineTuning(
         plan.task,
@@ -139,8 +139,10 @@ def _trial(config: dict[str, Any]) -> None:
     )
     try:
         submodel = load_supernet(plan.space, Path(config["supernet"])).extract(finalist.architecture)
-        finetune(submodel.requires_grad_(True).train(), job, finalist.limit, report, progress, board.stopped)
+        finetune(
+            submodel.requires_grad_(True).train(), job, finalist.limit, report, progress, mailbox.stopped
+        )
     except NasError as error:
         # Trying again will not help: this ends the job, and thereby those that are started again.
-        board.post(f"finalist {finalist.architecture.digest}: {error}")
+        mailbox.post(f"finalist {finalist.architecture.digest}: {error}")
         raise

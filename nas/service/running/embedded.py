@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nas.controller.lease import Lease
+from nas.controller.lease import JobLease
 from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop, forget_stop
 from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
@@ -161,7 +161,7 @@ class EmbeddedService(Service):
         """Hold the job's lease: nobody else runs it, or changes where it stands."""
         with ExitStack() as held:
             try:
-                held.enter_context(Lease(self._store, job_id, STOP_SECONDS))
+                held.enter_context(JobLease(self._store, job_id, STOP_SECONDS))
             except Busy as error:
                 raise DeadlineExceeded(
                     f"job {job_id} was asked to stop, and has not within {STOP_SECONDS:g} s"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nas.controller.controller import Controller
-from nas.controller.lease import Lease
+from nas.controller.lease import JobLease
 from nas.controller.restarts import AUTOMATIC, ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop
 from nas.errors import Busy, JobFailed, JobInterrupted, StoreUnavailable
@@ -185,7 +185,7 @@ def test_verifying_does_not_take_a_running_job_from_its_own_process(
     store = MemoryStore()
     job = store.create_job(SPEC).id
     runs = controller(store, tmp_path, Killed())
-    with Lease(store, job):
+    with JobLease(store, job):
         with pytest.raises(Busy):
             runs.verify(
                 job, resolve(SPEC).space.decode(resolve(SPEC).space.sample(1, np.random.default_rng(0)))[0]

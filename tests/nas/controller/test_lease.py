@@ -9,7 +9,7 @@ import time
 import pytest
 
 from nas.controller import lease
-from nas.controller.lease import Lease
+from nas.controller.lease import JobLease
 from nas.errors import Busy
 from nas.spec import load_job_spec
 from tests.nas.store.memory_store import MemoryStore
@@ -28,7 +28,7 @@ def job(store: MemoryStore) -> str:
 
 
 def owner_of(store: MemoryStore, job: str) -> str:
-    with Lease(store, job):
+    with JobLease(store, job):
         owner = store.lease_owner(job)
     assert owner is not None
     return owner
@@ -43,8 +43,8 @@ def dead(owner: str, sight: str | None = None) -> str:
 
 
 def test_two_of_one_process_exclude_each_other(store: MemoryStore, job: str) -> None:
-    with Lease(store, job):
-        with pytest.raises(Busy, match="another process"), Lease(store, job, patience=0.2):
+    with JobLease(store, job):
+        with pytest.raises(Busy, match="another process"), JobLease(store, job, patience=0.2):
             pass
         assert store.lease_owner(job) is not None
     assert store.lease_owner(job) is None
@@ -52,7 +52,7 @@ def test_two_of_one_process_exclude_each_other(store: MemoryStore, job: str) -> 
 
 def test_a_holder_that_is_seen_to_be_dead_is_not_waited_for(store: MemoryStore, job: str) -> None:
     assert store.claim(job, dead(owner_of(store, job)), 60.0)
-    with Lease(store, job, patience=0.0):
+    with JobLease(store, job, patience=0.0):
         pass
 
 
@@ -60,7 +60,7 @@ def test_a_holder_that_is_seen_to_be_dead_is_not_waited_for(store: MemoryStore, 
 def test_a_holder_out_of_sight_may_live_whatever_its_number(store: MemoryStore, job: str, sight: str) -> None:
     """Of another container of this host, or of another machine of the same name."""
     assert store.claim(job, dead(owner_of(store, job), sight), 60.0)
-    with pytest.raises(Busy), Lease(store, job, patience=0.3):
+    with pytest.raises(Busy), JobLease(store, job, patience=0.3):
         pass
 
 
@@ -69,7 +69,7 @@ def test_where_nothing_tells_what_is_in_sight_every_lease_is_waited_out(
 ) -> None:
     monkeypatch.setattr(lease, "BOOT", tmp_path / "nothing")
     assert store.claim(job, dead(owner_of(store, job), sight=""), 60.0)
-    with pytest.raises(Busy), Lease(store, job, patience=0.3):
+    with pytest.raises(Busy), JobLease(store, job, patience=0.3):
         pass
 
 
@@ -78,7 +78,7 @@ def test_a_lease_that_cannot_be_renewed_is_lost(
     store: MemoryStore, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 0.3)
-    with Lease(store, job) as held:
+    with JobLease(store, job) as held:
         monkeypatch.setattr(store, "claim", lambda *_: 1 // 0)
         deadline = time.monotonic() + 10
         while not held.lost:
