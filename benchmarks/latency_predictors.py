@@ -153,7 +153,7 @@ class SimulatedDevice:
             measured, latency = np.concatenate([measured, chosen]), np.append(latency, taken)
             predictor = make_predictor("additive", space, self.WORKLOAD).fit(measured, latency)
             seconds.append(float(TimingProtocol().expected_seconds(latency).sum()))
-            errors.append(float(np.abs(predictor.predict(self.new).mean_ms / true - 1).mean()))
+            errors.append(float(np.abs(predictor.predict(self.new).mean / true - 1).mean()))
         return Run(seconds, errors, 1 - float(space.is_member(measured).mean()))
 
 

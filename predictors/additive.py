@@ -31,12 +31,12 @@ class Additive(Predictor):
         """What may be believed before the first measurement, each as far as measurements bear it out."""
         return [counted_prior(self.design)]
 
-    def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
+    def fit(self, population: Population, values: Vector, errors: Vector | None = None) -> Self:
         """See `Predictor.fit`; one measurement is enough to begin with."""
-        latency, relative = valid_measurements(population, latency_ms, error_ms)
+        values, relative = valid_measurements(population, values, errors)
         counts = self.design.counts(population)
         single = self.design.single_blocks(population)
-        self.posterior = averaged_posterior(counts, latency, self.beliefs, relative, single)
+        self.posterior = averaged_posterior(counts, values, self.beliefs, relative, single)
         return self
 
     def predict(self, population: Population) -> Prediction:

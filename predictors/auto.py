@@ -45,22 +45,22 @@ class Auto(Predictor):
     chosen: Predictor | None = None
     reason: str = "not fitted"
 
-    def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
+    def fit(self, population: Population, values: Vector, errors: Vector | None = None) -> Self:
         """See `Predictor.fit`; one measurement is enough to begin with."""
-        latency, _ = valid_measurements(population, latency_ms, error_ms)
+        values, _ = valid_measurements(population, values, errors)
         candidates = [name for name in self.CANDIDATES if name != "transfer" or self.prior is not None]
         first, judging = candidates[0], int((~self.design.single_blocks(population)).sum())
         if judging < self.ENOUGH:
             name, self.reason = first, f"{first}: {judging} whole models are too few to compare"
         else:
-            errors = {name: self._cross_validated(name, population, latency, error_ms) for name in candidates}
+            wrong = {name: self._cross_validated(name, population, values, errors) for name in candidates}
             name = first
             for other in candidates[1:]:
-                if errors[other] < (1 - self.MARGIN) * errors[name]:
+                if wrong[other] < (1 - self.MARGIN) * wrong[name]:
                     name = other
-            listed = ", ".join(f"{other} {error:.1%}" for other, error in errors.items())
+            listed = ", ".join(f"{other} {error:.1%}" for other, error in wrong.items())
             self.reason = f"{name}: cross-validated error on {judging} whole models: {listed}"
-        self.chosen = self._make(name).fit(population, latency, error_ms)
+        self.chosen = self._make(name).fit(population, values, errors)
         return self
 
     def predict(self, population: Population) -> Prediction:
@@ -83,15 +83,15 @@ class Auto(Predictor):
         return self.chosen
 
     def _cross_validated(
-        self, name: str, population: Population, latency: Vector, error_ms: Vector | None
+        self, name: str, population: Population, values: Vector, errors: Vector | None
     ) -> float:
         """Mean |predicted − measured| / measured over the whole models of left-out fifths."""
-        fold = np.random.default_rng(0).permutation(len(latency)) % FOLDS
+        fold = np.random.default_rng(0).permutation(len(values)) % FOLDS
         whole = ~self.design.single_blocks(population)
         wrong = []
         for k in range(FOLDS):
             kept, out = fold != k, whole & (fold == k)
-            known = None if error_ms is None else error_ms[kept]
-            predictor = self._make(name).fit(population[kept], latency[kept], known)
-            wrong.append(np.abs(predictor.predict(population[out]).mean_ms / latency[out] - 1))
+            known = None if errors is None else errors[kept]
+            predictor = self._make(name).fit(population[kept], values[kept], known)
+            wrong.append(np.abs(predictor.predict(population[out]).mean / values[out] - 1))
         return float(np.concatenate(wrong).mean())

@@ -30,16 +30,16 @@ class Baseline(Predictor):
     at_least: ClassVar[int] = 1
     spread: float | None = None
 
-    def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
+    def fit(self, population: Population, values: Vector, errors: Vector | None = None) -> Self:
         """See `Predictor.fit`; errors of measurements are left aside."""
-        latency, _ = valid_measurements(population, latency_ms, error_ms, self.at_least)
-        if len(latency) >= FOLDS * 2 and len(latency) * (FOLDS - 1) // FOLDS >= self.at_least:
-            error = self._left_out_errors(population, latency)
+        values, _ = valid_measurements(population, values, errors, self.at_least)
+        if len(values) >= FOLDS * 2 and len(values) * (FOLDS - 1) // FOLDS >= self.at_least:
+            error = self._left_out_errors(population, values)
             scale = max(float(np.sqrt(np.mean(np.minimum(error**2, 1.0)))), 1e-4)
             self.spread = scale * spread_of(error / scale)
         else:
             self.spread = UNKNOWN
-        self._learn(population, latency)
+        self._learn(population, values)
         return self
 
     def predict(self, population: Population) -> Prediction:
@@ -49,14 +49,14 @@ class Baseline(Predictor):
         mean = self._expected(population)
         return Prediction(mean, self.spread * mean)
 
-    def _left_out_errors(self, population: Population, latency: Vector) -> Vector:
+    def _left_out_errors(self, population: Population, values: Vector) -> Vector:
         """(n,) relative errors on the quarter that was left out."""
-        fold = np.random.default_rng(0).permutation(len(latency)) % FOLDS
-        error = np.empty(len(latency))
+        fold = np.random.default_rng(0).permutation(len(values)) % FOLDS
+        error = np.empty(len(values))
         for k in range(FOLDS):
             kept, out = fold != k, fold == k
-            self._learn(population[kept], latency[kept])
-            error[out] = self._expected(population[out]) / latency[out] - 1
+            self._learn(population[kept], values[kept])
+            error[out] = self._expected(population[out]) / values[out] - 1
         return error
 
     def _dump(self) -> dict[str, Any]:
@@ -69,11 +69,11 @@ class Baseline(Predictor):
         self.spread = float(state["spread"])
 
     @abstractmethod
-    def _learn(self, population: Population, latency: Vector) -> None: ...
+    def _learn(self, population: Population, values: Vector) -> None: ...
 
     @abstractmethod
     def _expected(self, population: Population) -> Vector:
-        """(n,) ms, above 0."""
+        """(n,) above 0, in the unit of what was learned."""
 
     @abstractmethod
     def _dump_learned(self) -> dict[str, Any]: ...

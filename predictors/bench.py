@@ -260,9 +260,7 @@ class _Judged:
         fitted = time.perf_counter()
         prediction = predictor.predict(self.population[judge])
         predicted = time.perf_counter()
-        at_speed = Prediction(
-            prediction.mean_ms * speeds.judge, prediction.std_ms * speeds.judge * speeds.widening
-        )
+        at_speed = Prediction(prediction.mean * speeds.judge, prediction.std * speeds.judge * speeds.widening)
         return _Scores(
             **score(at_speed, self.latency_ms[judge]).to_dict(),
             fit_ms=1000 * (fitted - start),

@@ -67,9 +67,9 @@ def choose_next(
     seconds: Vector | None = None
     unit = 1.0
     if predictor is not None:
-        seconds = TimingProtocol().expected_seconds(predictor.predict(pool).mean_ms)
+        seconds = TimingProtocol().expected_seconds(predictor.predict(pool).mean)
         # The belief's own scale.
-        unit = float(np.median(design.counts(members) @ belief.mean / predictor.predict(members).mean_ms))
+        unit = float(np.median(design.counts(members) @ belief.mean / predictor.predict(members).mean))
 
     def relative(population: Population) -> Matrix:
         """Counts over expected latency: the same share of every architecture's time is worth knowing as
@@ -77,7 +77,7 @@ def choose_next(
         counts = design.counts(population)
         expected = counts @ belief.mean
         if predictor is not None and len(population):
-            expected = unit * predictor.predict(population).mean_ms
+            expected = unit * predictor.predict(population).mean
         return np.column_stack([counts / expected[:, None], design.single_blocks(population)])
 
     chosen = most_informative(relative(pool), relative(members), relative(measured), covariance, n, seconds)

@@ -1,4 +1,4 @@
-"""The interface of a latency predictor, on encoded populations."""
+"""The interface of a predictor of what devices measure, on encoded populations."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Latency of a population.
+    """What is expected of a population, in the unit of what the predictor was fitted to.
 
     Attributes:
-        mean_ms: (n,) expected latency.
-        std_ms: (n,) standard deviation of a new measurement about it, calibrated where it matters: 90%
+        mean: (n,) > 0.
+        std: (n,) standard deviation of a new measurement about it, calibrated where it matters: 90%
             of new measurements lie within ±1.645 of it.
     """
 
-    mean_ms: Vector
-    std_ms: Vector
+    mean: Vector
+    std: Vector
 
 
 class Predictor(ABC):
-    """Latency of architectures of one space on one target.
+    """A positive quantity of the architectures of one space on one target: latency, unless it says otherwise.
 
     Implementations are built by `predictors.make_predictor` and stored as plain data. Registering
     one enrols it in `tests/predictors/test_predictor_contract.py`.
@@ -70,11 +70,11 @@ class Predictor(ABC):
         self.prior = prior
 
     @abstractmethod
-    def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
-        """Learn from measurements: (n, genes), (n,) and optionally their (n,) standard errors.
+    def fit(self, population: Population, values: Vector, errors: Vector | None = None) -> Self:
+        """Learn from measurements: (n, genes), (n,) in any one unit, optionally their (n,) standard errors.
 
         Raises:
-            PredictorError: a latency is not a finite number above 0, lengths differ, or there are fewer
+            PredictorError: a value is not a finite number above 0, lengths differ, or there are fewer
                 measurements than this predictor needs.
         """
 
@@ -127,27 +127,27 @@ predictors = PREDICTORS.classes
 
 
 def valid_measurements(
-    population: Population, latency_ms: Vector, error_ms: Vector | None = None, at_least: int = 1
+    population: Population, values: Vector, errors: Vector | None = None, at_least: int = 1
 ) -> tuple[Vector, Vector | None]:
-    """(n,) latencies, and their relative standard errors where they are known.
+    """(n,) values, and their relative standard errors where they are known.
 
     Raises:
         PredictorError: see `Predictor.fit`; the first offending row is named.
     """
-    latency = np.asarray(latency_ms, dtype=float)
-    if latency.ndim != 1 or len(latency) != len(population):
-        raise PredictorError(f"latencies of shape {latency.shape} for {len(population)} architectures")
-    if len(latency) < at_least:
-        raise PredictorError(f"{len(latency)} measurements; accepted are at least {at_least}")
-    wrong = np.flatnonzero(~(np.isfinite(latency) & (latency > 0)))
+    measured = np.asarray(values, dtype=float)
+    if measured.ndim != 1 or len(measured) != len(population):
+        raise PredictorError(f"values of shape {measured.shape} for {len(population)} architectures")
+    if len(measured) < at_least:
+        raise PredictorError(f"{len(measured)} measurements; accepted are at least {at_least}")
+    wrong = np.flatnonzero(~(np.isfinite(measured) & (measured > 0)))
     if len(wrong):
         raise PredictorError(
-            f"latency_ms[{wrong[0]}] is {latency[wrong[0]]} ({len(wrong)} such); "
+            f"values[{wrong[0]}] is {measured[wrong[0]]} ({len(wrong)} such); "
             "accepted are finite numbers above 0"
         )
-    if error_ms is None:
-        return latency, None
-    error = np.asarray(error_ms, dtype=float)
-    if error.shape != latency.shape or not (np.isfinite(error) & (error >= 0)).all():
-        raise PredictorError("error_ms: accepted is one finite number from 0 for each latency")
-    return latency, error / latency
+    if errors is None:
+        return measured, None
+    error = np.asarray(errors, dtype=float)
+    if error.shape != measured.shape or not (np.isfinite(error) & (error >= 0)).all():
+        raise PredictorError("errors: accepted is one finite number from 0 for each value")
+    return measured, error / measured

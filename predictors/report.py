@@ -38,28 +38,28 @@ class HeldOut:
         return asdict(self)
 
 
-def held_out_report(predictor: Predictor, population: Population, latency_ms: Vector) -> HeldOut:
+def held_out_report(predictor: Predictor, population: Population, values: Vector) -> HeldOut:
     """Judge a fitted predictor.
 
     Args:
         population: (n, genes) architectures that it did not learn from.
-        latency_ms: (n,) their measured latencies.
+        values: (n,) what was measured of them.
 
     Raises:
-        PredictorError: a latency is not a finite number above 0, or there are none.
+        PredictorError: a value is not a finite number above 0, or there are none.
     """
-    latency, _ = valid_measurements(population, latency_ms)
-    return score(predictor.predict(population), latency)
+    values, _ = valid_measurements(population, values)
+    return score(predictor.predict(population), values)
 
 
-def score(prediction: Prediction, latency_ms: Vector) -> HeldOut:
-    """Judge a prediction against (n,) measured latencies."""
-    error = np.abs(prediction.mean_ms / latency_ms - 1)
-    ranks = np.ptp(latency_ms) > 0 and np.ptp(prediction.mean_ms) > 0
+def score(prediction: Prediction, values: Vector) -> HeldOut:
+    """Judge a prediction against (n,) measured values."""
+    error = np.abs(prediction.mean / values - 1)
+    ranks = np.ptp(values) > 0 and np.ptp(prediction.mean) > 0
     return HeldOut(
         mape=float(error.mean()),
         within_10=float((error <= 0.10).mean()),
         within_5=float((error <= 0.05).mean()),
-        spearman=float(spearmanr(prediction.mean_ms, latency_ms).statistic) if ranks else 0.0,
-        coverage_90=float((np.abs(prediction.mean_ms - latency_ms) <= NORMAL_90 * prediction.std_ms).mean()),
+        spearman=float(spearmanr(prediction.mean, values).statistic) if ranks else 0.0,
+        coverage_90=float((np.abs(prediction.mean - values) <= NORMAL_90 * prediction.std).mean()),
     )

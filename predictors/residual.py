@@ -74,14 +74,14 @@ class Residual(Predictor):
     learns_from_blocks = True
     process: _Process | None = None
 
-    def fit(self, population: Population, latency_ms: Vector, error_ms: Vector | None = None) -> Self:
+    def fit(self, population: Population, values: Vector, errors: Vector | None = None) -> Self:
         """See `Predictor.fit`; one measurement is enough to begin with."""
-        self.base = Transfer(self.design, self.prior).fit(population, latency_ms, error_ms)
+        self.base = Transfer(self.design, self.prior).fit(population, values, errors)
         self.process = None
         # What a sum of blocks misses in whole models.
         recent = np.flatnonzero(~self.design.single_blocks(population))[-MOST:]
         if len(recent) >= ENOUGH:
-            error = np.asarray(latency_ms, float)[recent] / self.base.predict(population[recent]).mean_ms - 1
+            error = np.asarray(values, float)[recent] / self.base.predict(population[recent]).mean - 1
             self.process = _believed(self.design.flat(population[recent]), error)
         return self
 

@@ -48,7 +48,7 @@ class Candidates:
         columns = []
         for objective in self.plan.objectives if objectives is None else objectives:
             if objective.source is Source.PREDICTED and objective.target is not None:
-                columns.append(self.predictors[objective.target].predict(population).mean_ms)
+                columns.append(self.predictors[objective.target].predict(population).mean)
             elif objective.source is Source.COUNTED:
                 columns.append(counts[objective.name].astype(float))
         return np.stack(columns, axis=1) if columns else np.empty((len(population), 0))

@@ -174,7 +174,7 @@ def _point(job: Known, candidates: Candidates, row: Population) -> Point:
         macs=int(counts["macs"][0]),
         state_bytes=int(counts["state_bytes"][0]),
         latency_ms={
-            str(target): Latency(float(prediction.mean_ms[0]), float(prediction.std_ms[0]))
+            str(target): Latency(float(prediction.mean[0]), float(prediction.std[0]))
             for target, prediction in candidates.predict(row).items()
         },
     )

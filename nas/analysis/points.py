@@ -68,7 +68,7 @@ def _latencies(
         measured = {m.digest: m for m in context.store.measurements(target, digests)}
         for row, digest in enumerate(digests):
             earlier = stored[digest].latency_ms.get(str(target)) if digest in stored else None
-            predicted = Latency(float(prediction.mean_ms[row]), float(prediction.std_ms[row]))
+            predicted = Latency(float(prediction.mean[row]), float(prediction.std[row]))
             measurement = measured.get(digest)
             rows[row][str(target)] = (
                 predicted

@@ -67,7 +67,7 @@ def test_a_device_unlike_the_belief_is_not_mistaken(space, workload, design) -> 
         chosen = choose_next(space, workload, measured, 8, rng, predictor=predictor)
         measured = np.concatenate([measured, chosen])
         predictor = make_predictor("additive", space, workload).fit(measured, device(measured))
-        error = predictor.predict(new).mean_ms / device(new) - 1
+        error = predictor.predict(new).mean / device(new) - 1
         assert np.abs(error).mean() < 0.15
     assert np.abs(error).mean() < 0.01
 
@@ -119,7 +119,7 @@ def profile(of, workload, device, seconds: float = math.inf, n: int = 1000) -> P
             measured, latency = np.concatenate([measured, chosen]), np.append(latency, device(chosen))
             predictor = make_predictor("additive", of, workload).fit(measured, latency)
             spent = EXPECTED_SECONDS(TimingProtocol(), latency).sum()
-        error = np.abs(predictor.predict(new).mean_ms / device(new) - 1).mean()
+        error = np.abs(predictor.predict(new).mean / device(new) - 1).mean()
         runs.append((spent, error, 1 - of.is_member(measured).mean()))
     return Profiled(*np.mean(runs, axis=0).tolist())
 

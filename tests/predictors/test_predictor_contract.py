@@ -57,8 +57,8 @@ def test_ranks_architectures_it_did_not_see(unfitted, data, space, make_device) 
 
 def test_means_and_deviations_are_positive_numbers(unfitted, data, space) -> None:
     prediction = unfitted.fit(*data).predict(space.sample(100, np.random.default_rng(3)))
-    assert prediction.mean_ms.shape == prediction.std_ms.shape == (100,)
-    for values in (prediction.mean_ms, prediction.std_ms):
+    assert prediction.mean.shape == prediction.std.shape == (100,)
+    for values in (prediction.mean, prediction.std):
         assert np.isfinite(values).all()
         assert (values > 0).all()
 
@@ -72,7 +72,7 @@ def test_what_never_varied_among_few_measurements_does_not_blow_up(
     alike = population[depth == 4][:6]
     new = population[depth != 4]
     device = make_device(1)
-    mean = make_predictor(name, space, workload).fit(alike, device(alike)).predict(new).mean_ms
+    mean = make_predictor(name, space, workload).fit(alike, device(alike)).predict(new).mean
     assert (np.abs(np.log(mean / device(new))) < np.log(100)).all()
 
 
@@ -104,35 +104,35 @@ def test_survives_json(unfitted, data, space, workload) -> None:
     restored = restore_predictor(space, workload, state)
     assert restored.name == unfitted.name
     found = restored.predict(population)
-    np.testing.assert_allclose(found.mean_ms, expected.mean_ms, rtol=1e-9)
-    np.testing.assert_allclose(found.std_ms, expected.std_ms, rtol=1e-9)
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9)
+    np.testing.assert_allclose(found.std, expected.std, rtol=1e-9)
 
 
 def test_learns_the_same_from_the_same(name, space, workload, data) -> None:
     first, second = (make_predictor(name, space, workload).fit(*data).predict(data[0]) for _ in range(2))
-    assert (first.mean_ms == second.mean_ms).all()
-    assert (first.std_ms == second.std_ms).all()
+    assert (first.mean == second.mean).all()
+    assert (first.std == second.std).all()
 
 
 def test_knows_no_unit(name, space, workload, data) -> None:
     population, latency = data
     small = make_predictor(name, space, workload).fit(population, latency).predict(population)
     large = make_predictor(name, space, workload).fit(population, latency * 4096).predict(population)
-    np.testing.assert_allclose(large.mean_ms, small.mean_ms * 4096, rtol=0.02)
+    np.testing.assert_allclose(large.mean, small.mean * 4096, rtol=0.02)
 
 
 def test_can_be_fitted_again(name, space, workload, data) -> None:
     population, latency = data
     again = make_predictor(name, space, workload).fit(population[:20], latency[:20]).fit(*data)
     np.testing.assert_allclose(
-        again.predict(population).mean_ms,
-        make_predictor(name, space, workload).fit(*data).predict(population).mean_ms,
+        again.predict(population).mean,
+        make_predictor(name, space, workload).fit(*data).predict(population).mean,
     )
 
 
 def test_takes_standard_errors(unfitted, data) -> None:
     population, latency = data
-    assert unfitted.fit(population, latency, 0.01 * latency).predict(population).mean_ms.shape == (40,)
+    assert unfitted.fit(population, latency, 0.01 * latency).predict(population).mean.shape == (40,)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_refuses_states_that_are_not_its_own(unfitted, data, space, workload) ->
 def test_a_latency_that_never_varies_is_learned(unfitted, data) -> None:
     population, latency = data
     prediction = unfitted.fit(population, np.full(len(latency), 5.0)).predict(population)
-    assert np.isfinite(prediction.mean_ms).all()
-    assert (prediction.std_ms > 0).all()
+    assert np.isfinite(prediction.mean).all()
+    assert (prediction.std > 0).all()
 
 
 def test_unknown_names_are_told_apart(space, workload) -> None:

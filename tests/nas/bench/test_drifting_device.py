@@ -75,7 +75,7 @@ def error(store: Store, job: Job) -> float:
     true = [simulated.DEVICES["phone"](a, target) for a in plan.space.decode(population)]
     state = store.predictor(target, plan.space.digest)
     assert state is not None
-    predicted = restore_predictor(plan.space, target.workload, state).predict(population).mean_ms
+    predicted = restore_predictor(plan.space, target.workload, state).predict(population).mean
     return float(np.abs(predicted / np.array(true) - 1).mean())
 
 
