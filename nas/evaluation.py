@@ -29,6 +29,9 @@ class Evaluation:
         seconds: wall time that it took.
         share: of the split's sequences that it was scored on: 1 for a whole evaluation, less for a cheaper
             one.
+        sequences: the metric on each sequence of the split, in order; empty where it was not kept, or no
+            number. With those of another model on the same split the difference of two models has a
+            standard error (`nas.comparison`).
     """
 
     supernet: str
@@ -37,3 +40,4 @@ class Evaluation:
     value: float
     seconds: float
     share: float = 1.0
+    sequences: tuple[float, ...] = ()

@@ -60,15 +60,20 @@ class _Scorer:
     def ready(self) -> bool:
         return True
 
-    def score(self, architecture: dict[str, Any], split: str, share: float) -> tuple[float, float]:
-        """The task's metric and the seconds that it took."""
-        import torch
-
+    def score(
+        self, architecture: dict[str, Any], split: str, share: float
+    ) -> tuple[float, float, tuple[float, ...]]:
+        """The task's metric, the seconds that it took, and of the test split the metric on each sequence."""
         chosen = Architecture.from_dict(architecture)
+        sequences: tuple[float, ...] = ()
         start = time.perf_counter()
-        with torch.inference_mode():
+        if Split(split) is Split.TEST:
+            value, sequences = self.task.evaluate_sequences(
+                lambda tokens: self.supernet(tokens, chosen), Split.TEST
+            )
+        else:
             value = self.task.evaluate(lambda tokens: self.supernet(tokens, chosen), Split(split), share)
-        return float(value), time.perf_counter() - start
+        return float(value), time.perf_counter() - start, sequences
 
 
 @dataclass
@@ -202,9 +207,9 @@ class _Pool:
     def _take(self, reference: Any) -> Evaluation | None:
         """The result, or None where its process died and another will do it again."""
         actor, request = self._running.pop(reference)
-        value, seconds = math.nan, 0.0
+        value, seconds, sequences = math.nan, 0.0, ()
         try:
-            value, seconds = ray.get(reference)
+            value, seconds, sequences = ray.get(reference)
         except RayActorError:
             self._start_one()
             request.deaths += 1
@@ -216,7 +221,7 @@ class _Pool:
         else:
             self._idle.append(actor)
         digest = request.architecture.digest
-        return Evaluation(self._supernet, digest, request.split, value, seconds, request.share)
+        return Evaluation(self._supernet, digest, request.split, value, seconds, request.share, sequences)
 
     def _dispatch(self) -> None:
         while self._idle and self._queue:

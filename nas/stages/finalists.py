@@ -126,13 +126,11 @@ def _digest(plan: Plan, point: Point) -> str:
 
 
 def _tested(plan: Plan, weights: str, architecture: Architecture, best: BestWeights) -> Evaluation:
-    import torch
-
     from searchspaces.submodel import Submodel
 
     submodel = Submodel(architecture)
     submodel.load_state_dict(best.tensors)
     begun = time.perf_counter()
-    with torch.inference_mode():
-        value = plan.task.evaluate(submodel.eval(), Split.TEST)
-    return Evaluation(weights, architecture.digest, Split.TEST, value, time.perf_counter() - begun)
+    value, sequences = plan.task.evaluate_sequences(submodel.eval(), Split.TEST)
+    seconds = time.perf_counter() - begun
+    return Evaluation(weights, architecture.digest, Split.TEST, value, seconds, sequences=sequences)

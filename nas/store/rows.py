@@ -132,13 +132,14 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
         "share": evaluation.share,
         "value": None if math.isnan(evaluation.value) else evaluation.value,
         "seconds": evaluation.seconds,
+        "sequences": list(evaluation.sequences) or None,
     }
 
 
 def evaluation_from(row: Row[Any], supernet: str, split: Split, share: float) -> Evaluation:
     """Inverse of `evaluation_row`."""
     value = math.nan if row.value is None else row.value
-    return Evaluation(supernet, row.digest, split, value, row.seconds, share)
+    return Evaluation(supernet, row.digest, split, value, row.seconds, share, tuple(row.sequences or ()))
 
 
 def supernet_row(record: SupernetRecord) -> dict[str, Any]:

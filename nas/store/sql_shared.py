@@ -109,7 +109,8 @@ class SharedQueries(Store):
         self, supernet: str, split: Split, digests: Iterable[str] | None = None, share: float = 1.0
     ) -> list[Evaluation]:
         """See `Store.evaluations`."""
-        query = select(EvaluationRow.digest, EvaluationRow.value, EvaluationRow.seconds, EvaluationRow.number)
+        row = EvaluationRow
+        query = select(row.digest, row.value, row.seconds, row.sequences, row.number)
         query = query.where(
             EvaluationRow.supernet == supernet,
             EvaluationRow.split == str(split),

@@ -219,6 +219,7 @@ class EvaluationRow(Base):
     digest: Mapped[Code]
     value: Mapped[float | None] = mapped_column(Double)
     seconds: Mapped[Real]
+    sequences: Mapped[Any | None] = mapped_column(Json)
 
 
 class SupernetRow(Base):

@@ -145,6 +145,25 @@ class Task(ABC):
                 count += tokens
         return total / count
 
+    def evaluate_sequences(
+        self, model: Callable[[Tensor], Tensor], split: Split
+    ) -> tuple[float, tuple[float, ...]]:
+        """The metric of a model over all of `evaluation_batches(split)`, and on each of its sequences; of
+        none where it is no finite number."""
+        import torch
+
+        total, count, sequences = 0.0, 0, []
+        with torch.inference_mode():
+            for batch in self.evaluation_batches(split):
+                logits = model(batch[:, :-1])
+                for row in range(len(batch)):
+                    value, tokens = self.score(logits[row : row + 1], batch[row : row + 1])
+                    total += value
+                    count += tokens
+                    sequences.append(value / tokens)
+        value = total / count
+        return value, tuple(sequences) if math.isfinite(value) else ()
+
 
 TASKS: Registry[Task] = Registry(Task, "nas.tasks", "task", "nas.tasks")
 register_task = TASKS.register

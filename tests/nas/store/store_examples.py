@@ -129,6 +129,7 @@ EVALUATIONS = st.builds(
     split=st.sampled_from(Split),
     value=st.floats(allow_nan=False) | st.just(math.nan),
     seconds=POSITIVE,
+    sequences=st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=4).map(tuple),
 )
 SUPERNETS = st.builds(
     SupernetRecord,

@@ -53,6 +53,18 @@ def test_right_answers_score_better_than_wrong_ones(task: Task) -> None:
         assert right == pytest.approx(0.0 if task.direction is Direction.MIN else 1.0, abs=1e-3)
 
 
+def test_sequences_are_scored_one_by_one(task: Task) -> None:
+    def model(tokens: torch.Tensor) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(int(tokens.sum()))
+        return torch.randn(*tokens.shape, task.vocabulary, generator=generator)
+
+    value, sequences = task.evaluate_sequences(model, Split.TEST)
+    assert value == pytest.approx(task.evaluate(model, Split.TEST))
+    assert len(sequences) == sum(len(batch) for batch in task.evaluation_batches(Split.TEST))
+    assert sum(sequences) / len(sequences) == pytest.approx(value)  # sequences are equally long
+    assert len(set(sequences)) > 1
+
+
 def test_loss_prefers_right_answers_and_has_a_gradient(task: Task) -> None:
     batch = task.batch(0, 0, 2, 48)
     logits = torch.zeros(2, 48, task.vocabulary, requires_grad=True)

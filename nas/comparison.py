@@ -1,0 +1,59 @@
+"""Differences between two models that were scored on the same sequences, with what chance makes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["SIGNIFICANT", "Difference", "paired_difference"]
+
+SIGNIFICANT = 2.0
+"""Standard errors beyond which a difference is taken to be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What one model scores less what another does.
+
+    Attributes:
+        mean: over the sequences, in the metric's own unit.
+        standard_error: of the mean: of the sequences that both were scored on, and of their training's
+            seeds where those are known.
+        sequences: that both were scored on.
+    """
+
+    mean: float
+    standard_error: float
+    sequences: int
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the mean lies more than `SIGNIFICANT` standard errors from 0."""
+        return abs(self.mean) > SIGNIFICANT * self.standard_error
+
+
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], seed_deviation: float = 0.0
+) -> Difference:
+    """The difference of two models, paired by sequence: what makes a sequence hard makes it so for both, and
+    so drops out.
+
+    Args:
+        first, second: the metric on each sequence, in the same order.
+        seed_deviation: standard deviation of one model's score over seeds of its training; 0 where it is
+            not known. Both models were trained once, so it counts twice.
+
+    Raises:
+        ValueError: the two were not scored on the same number of sequences, or on fewer than two.
+    """
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError(
+            f"{len(first)} and {len(second)} sequences cannot be paired; accepted: as many, and at least 2"
+        )
+    differences = np.asarray(first, float) - np.asarray(second, float)
+    sampling = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    error = math.hypot(sampling, math.sqrt(2) * seed_deviation)
+    return Difference(float(differences.mean()), error, len(differences))
