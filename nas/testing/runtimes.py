@@ -1,0 +1,106 @@
+"""The contract of runtimes, on the machine that runs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from nas.testing.contract import Contract
+from nas.testing.models import VOCABULARY, build_model, build_submodel, model_by_hand, submodel_by_hand
+from workers.errors import ModelUnusable, TargetNotServed
+from workers.runtimes import ModelFormat, Runtime, parse_runtime, workload_tokens
+from workers.target import Phase, Workload
+
+__all__ = ["WORKLOAD", "RuntimeContract", "small_model"]
+
+WORKLOAD = Workload(batch=2, tokens=32)
+
+
+def small_model(runtime: Runtime, width: int = 16) -> bytes:
+    """A model file in the format that a runtime takes."""
+    build = build_submodel if runtime.model_format is ModelFormat.SUBMODEL else build_model
+    return build(width=width)
+
+
+class RuntimeContract(Contract):
+    """What every runtime does. Skipped where its engine is not installed.
+
+    Attributes:
+        subjects: registered names.
+        tolerance: by dtype, the largest difference to float32 outputs, of outputs of order 1.
+    """
+
+    tolerance: ClassVar[Mapping[str, float]] = MappingProxyType({"fp32": 1e-5, "int8": 0.1, "bf16": 0.05})
+
+    @pytest.fixture
+    def runtime(self, subject: str) -> Runtime:
+        found = parse_runtime(subject)
+        if found.capability() is None:
+            pytest.skip(f"{subject} is not installed")
+        return found
+
+    @pytest.fixture
+    def dtypes(self, runtime: Runtime) -> tuple[str, ...]:
+        capability = runtime.capability()
+        assert capability is not None
+        return capability.dtypes
+
+    def test_says_what_it_can(self, runtime: Runtime) -> None:
+        capability = runtime.capability()
+        assert capability is not None
+        assert capability.name == runtime.name
+        assert capability.version
+        assert "fp32" in capability.dtypes
+        assert set(capability.dtypes) <= set(runtime.dtypes)
+        assert capability.phases == runtime.phases
+        assert Phase.PREFILL in capability.phases
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_runs_what_it_says_it_can(self, runtime: Runtime, dtypes: tuple[str, ...], threads: int) -> None:
+        tokens = workload_tokens(WORKLOAD, VOCABULARY)
+        by_hand = submodel_by_hand if runtime.model_format is ModelFormat.SUBMODEL else model_by_hand
+        for dtype in dtypes:
+            run = runtime.load(runtime.prepare(small_model(runtime), dtype), dtype, threads)
+            (outputs,) = run(tokens)
+            expected = by_hand(tokens)
+            assert outputs.shape == expected.shape
+            np.testing.assert_allclose(outputs, expected, atol=self.tolerance[dtype])
+
+    def test_takes_any_batch_and_length(self, runtime: Runtime) -> None:
+        run = runtime.load(runtime.prepare(small_model(runtime), "fp32"), "fp32", 1)
+        for batch, length in [(1, 1), (3, 7), (1, 130)]:
+            (outputs,) = run(np.zeros((batch, length), dtype=np.int64))
+            assert outputs.shape[:2] == (batch, length)
+
+    def test_with_one_thread_the_calling_thread_does_all_work(self, runtime: Runtime) -> None:
+        """Its processor time is what is measured: work elsewhere would not be seen."""
+        run = runtime.load(runtime.prepare(small_model(runtime, width=256), "fp32"), "fp32", 1)
+        tokens = workload_tokens(Workload(tokens=512), VOCABULARY)
+        run(tokens)
+        before, before_all = time.thread_time(), time.process_time()
+        for _ in range(10):
+            run(tokens)
+        own, everyone = time.thread_time() - before, time.process_time() - before_all
+        assert own > 0.8 * everyone
+
+    @pytest.mark.parametrize("model", [b"", b"not a model", bytes(1000)])
+    def test_a_file_that_is_no_model_does_not_load(
+        self, runtime: Runtime, dtypes: tuple[str, ...], model: bytes
+    ) -> None:
+        for dtype in dtypes:
+            with pytest.raises(ModelUnusable):
+                runtime.load(runtime.prepare(model, dtype), dtype, 1)
+
+    def test_a_model_of_other_inputs_does_not_load(self, runtime: Runtime) -> None:
+        model = build_model(input_name="pixels")
+        with pytest.raises(ModelUnusable, match="accepted"):
+            runtime.load(runtime.prepare(model, "fp32"), "fp32", 1)
+
+    def test_a_dtype_that_it_does_not_list_is_an_error(self, runtime: Runtime) -> None:
+        with pytest.raises(TargetNotServed, match=r"fp7.*accepted.*fp32"):
+            runtime.prepare(small_model(runtime), "fp7")
