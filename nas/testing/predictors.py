@@ -152,10 +152,10 @@ class PredictorContract(Contract):
     @pytest.mark.parametrize(
         ("spoil", "message"),
         [
-            (lambda y: np.where(np.arange(len(y)) == 3, np.nan, y), r"latency_ms\[3\] is nan"),
-            (lambda y: np.where(np.arange(len(y)) == 3, 0.0, y), r"latency_ms\[3\] is 0"),
+            (lambda y: np.where(np.arange(len(y)) == 3, np.nan, y), r"values\[3\] is nan"),
+            (lambda y: np.where(np.arange(len(y)) == 3, 0.0, y), r"values\[3\] is 0"),
             (lambda y: -y, r"\(40 such\)"),
-            (lambda y: np.where(np.arange(len(y)) == 3, np.inf, y), r"latency_ms\[3\] is inf"),
+            (lambda y: np.where(np.arange(len(y)) == 3, np.inf, y), r"values\[3\] is inf"),
             (lambda y: y[:-1], "shape"),
             (lambda y: y[:, None], "shape"),
         ],
