@@ -24,11 +24,13 @@ $(VENV)/.installed: pyproject.toml deploy/constraints.txt
 demo: install  ## Run the whole job end to end on this machine (about 4 minutes)
 	$(BIN)/nas demo
 
-test: install  ## Run the tests
-	$(BIN)/pytest
+test: install  ## Run the tests: two processes at a time, then alone what needs the machine
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not alone'
+	$(BIN)/pytest -m 'not slow and alone'
 
 test-slow: install  ## Run every test, the long forms too (nightly)
-	$(BIN)/pytest -m 'slow or not slow'
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not alone'
+	$(BIN)/pytest -m alone
 
 lint: install  ## Check style
 	$(BIN)/ruff check .

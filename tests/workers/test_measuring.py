@@ -18,6 +18,8 @@ from workers.runtimes import ModelFormat, parse_runtime, runtimes
 from workers.target import Phase, Target, Workload
 from workers.timing import TimingProtocol
 
+pytestmark = pytest.mark.alone
+
 QUICK = TimingProtocol(warm_up=1, min_repeats=3, max_repeats=5, goal_error=0.5, max_seconds=0.5)
 
 MakeRequest = Callable[..., MeasurementRequest]

@@ -14,6 +14,8 @@ from workers.errors import ModelUnusable
 from workers.runtimes import parse_runtime, runtimes, workload_tokens
 from workers.target import Phase, Workload
 
+pytestmark = pytest.mark.alone
+
 MakeModel = Callable[..., bytes]
 
 

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 PROGRAM = """
 import resource
 import numpy as np

@@ -15,6 +15,8 @@ from workers.clocks import Clocks
 from workers.errors import MeasurementCancelled
 from workers.timing import TimingProtocol, calibrate, time_interleaved
 
+pytestmark = pytest.mark.alone
+
 PROTOCOL = TimingProtocol(warm_up=2, min_repeats=8, max_repeats=40, goal_error=0.01, max_seconds=1.0)
 
 

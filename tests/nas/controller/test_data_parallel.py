@@ -20,7 +20,7 @@ from nas.planning.plan import Plan, resolve
 from nas.spec import load_job_spec
 from nas.training import TrainingResult
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LONG = 3000
 """Steps that take longer than Ray Train takes to see that a worker is dead, and to start others."""

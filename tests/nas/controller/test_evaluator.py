@@ -27,6 +27,8 @@ from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.supernet import Supernet
 
+pytestmark = pytest.mark.alone
+
 TINY = Path(__file__).parents[1] / "jobs" / "tiny.yaml"
 
 

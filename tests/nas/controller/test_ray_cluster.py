@@ -23,6 +23,8 @@ from nas.spec import load_job_spec
 from nas.store.store import SupernetRecord
 from searchspaces.supernet import Supernet
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def machines():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 import nas
 from nas.job import EventKind, JobStatus
 from nas.spec import StageName
+
+pytestmark = pytest.mark.alone
 
 TINY = Path(__file__).parents[1] / "jobs" / "tiny.yaml"
 

@@ -22,6 +22,8 @@ from nas.spec import StageName, load_job_spec
 from nas.stages.profile import holdout
 from nas.store import open_store
 
+pytestmark = pytest.mark.alone
+
 TINY = Path(__file__).parent / "tiny.yaml"
 
 

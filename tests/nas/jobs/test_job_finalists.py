@@ -20,7 +20,7 @@ from nas.spec import StageName
 from nas.store import open_store
 from nas.training.checkpoint import load_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 TINY = Path(__file__).parent / "tiny.yaml"
 RUN = """

@@ -19,6 +19,8 @@ from nas.planning.plan import resolve
 from nas.spec import StageName, load_job_spec
 from nas.store import open_store
 
+pytestmark = pytest.mark.alone
+
 TINY = Path(__file__).parent / "tiny.yaml"
 RUN = """
 import sys, nas

@@ -21,7 +21,7 @@ import nas
 from nas.job import EventKind
 from nas.spec import StageName
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 TINY = Path(__file__).parent / "tiny.yaml"
 NAS = [sys.executable, "-c", "from nas.cli.main import main; main()"]

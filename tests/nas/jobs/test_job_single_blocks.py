@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import yaml
 
 import nas
 from nas.client import Client
 from nas.job import JobStatus, TargetProfile
+
+pytestmark = pytest.mark.alone
 
 TINY = Path(__file__).parent / "tiny.yaml"
 

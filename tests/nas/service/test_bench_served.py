@@ -17,6 +17,8 @@ from nas.errors import NasError
 from nas.service.client.remote import RemoteService
 from workers.target import Target
 
+pytestmark = pytest.mark.alone
+
 TARGETS = [
     "local-cpu/onnxruntime/fp32/1t/prefill/b1/n32",
     "joined/onnxruntime/fp32/1t/prefill/b1/n32",

@@ -19,6 +19,8 @@ from nas.planning.plan import resolve
 from nas.service.client.remote import RemoteService
 from nas.store import Store, open_store
 
+pytestmark = pytest.mark.alone
+
 
 def spec(seed: int) -> dict[str, Any]:
     """Its strategy asks by the seed alone, whatever a device says: so the evaluations are known before."""

@@ -23,6 +23,8 @@ from nas.service.server.certificates import make_certificates
 from nas.service.server.tokens import Tokens
 from workers.tls import ClientTls
 
+pytestmark = pytest.mark.alone
+
 HERE, THERE = "10.203.77.1", "10.203.77.2"
 
 

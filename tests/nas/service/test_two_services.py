@@ -15,6 +15,8 @@ from nas.job import EventKind, JobStatus
 from nas.spec import StageName
 from nas.store import open_store
 
+pytestmark = pytest.mark.alone
+
 JOBS = 6
 PROMPT_SECONDS = 5.0
 """Within which a job that is cancelled has stopped."""

@@ -19,6 +19,8 @@ from nas.tasks import make_task
 from nas.training import TrainingResult, train_supernet
 from searchspaces.space import load_space
 
+pytestmark = pytest.mark.alone
+
 SPACE = {
     "name": "tiny",
     "context": 16,
