@@ -18,15 +18,7 @@ from predictors.design import Matrix
 from predictors.posterior import averaged_posterior, spread_of
 from predictors.prior import Prior
 
-__all__ = [
-    "CHANGE",
-    "Drift",
-    "Stretch",
-    "drift_of",
-    "find_stretches",
-    "speeds_between_controls",
-    "undisturbed",
-]
+__all__ = ["Drift", "Stretch", "drift_of", "find_stretches"]
 
 Vector = NDArray[np.float64]
 
@@ -35,9 +27,6 @@ SHORTEST = 3
 ALTERNATIONS = 8
 FOLDS = 5
 """Parts of the measurements that are left out in turn to learn how well stretches are known."""
-CHANGE = 0.08
-"""A logarithm of a control model's time over its usual one that is the device's doing: on a busy machine
-single readings vary by up to 5%."""
 SMALLEST = 0.03
 """A change of speed below this is left to the noise."""
 
@@ -97,27 +86,6 @@ def find_stretches(ratio: Vector) -> list[Stretch]:
     levels = [float(np.median(log[a:b])) for a, b in pieces]
     usual = levels[int(np.argmax([b - a for a, b in pieces]))]
     return [Stretch(a, b, float(np.exp(x - usual))) for (a, b), x in zip(pieces, levels, strict=True)]
-
-
-def undisturbed(readings: Vector) -> float:
-    """What a control model takes on an undisturbed device: the lower quartile of its readings, since devices
-    are slowed down for a while, not sped up; 1 where there are none."""
-    return float(np.quantile(readings, 0.25, method="lower")) if len(readings) else 1.0
-
-
-def speeds_between_controls(before: Vector, after: Vector, usual: float) -> tuple[Vector, Vector]:
-    """How slow a device was between readings of control models.
-
-    Args:
-        before, after: (n,) what a control took, relative to any fixed time of its own, before and after each
-            stretch of measurements.
-        usual: the same of the undisturbed device.
-
-    Returns:
-        (n,) factors over the undisturbed device, and (n,) logarithms of how far the device changed within
-        the stretch.
-    """
-    return np.sqrt(before * after) / usual, np.abs(np.log(after / before))
 
 
 @dataclass(frozen=True)

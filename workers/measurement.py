@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Self
 
 from workers.target import Target
 
-__all__ = ["Measurement", "MeasurementError", "Reading"]
+__all__ = ["Correction", "Measurement", "MeasurementError", "Reading"]
 
 
 class MeasurementError(ValueError):
@@ -23,14 +24,45 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """What stands in for the latency that a disturbed device gave.
+
+    Attributes:
+        latency_ms, error_ms: of the undisturbed device: a later reading, or the first one, `slowdown` divided
+            out.
+        slowdown: times that the device was slower than undisturbed, by control models read around the
+            reading; 1 where the reading counts as it is.
+    """
+
+    latency_ms: float
+    error_ms: float
+    slowdown: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("latency_ms", "slowdown"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise MeasurementError(
+                    f"{name} of a correction is {getattr(self, name)!r}; a finite number above 0 is accepted"
+                )
+        if not (math.isfinite(self.error_ms) and self.error_ms >= 0):
+            raise MeasurementError(
+                f"error_ms of a correction is {self.error_ms!r}; a finite number from 0 is accepted"
+            )
+
+    @classmethod
+    def of(cls, reading: Reading, slowdown: float = 1.0) -> Self:
+        """The reading with so much of a slowdown divided out."""
+        return cls(reading.latency_ms / slowdown, reading.error_ms / slowdown, slowdown)
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """Latency of one architecture on one target, timed by the protocol of `workers.timing`.
 
     Attributes:
         digest: of the architecture.
         target: where it ran.
-        latency_ms: median time of one call, drift divided out by the interleaved reference model; the
-            number that everything is computed with.
+        latency_ms: median time of one call, drift divided out by the interleaved reference model.
         spread_ms: half the distance between the 16th and 84th percentile of single calls.
         error_ms: standard error of `latency_ms`.
         wall_ms: median wall-clock time of the same calls, drift left in.
@@ -43,11 +75,8 @@ class Measurement:
         noisy: the standard error stayed above the protocol's goal when the cap was reached, or the device
             was so busy that disturbed calls had to count.
         measured_at: seconds since the epoch by the service's clock; 0 until the service has it.
-        slowdown: times that the device was slower than undisturbed, by control models read around this
-            measurement; divided out of `latency_ms` and `error_ms`. 1 where they told nothing.
-        first: what the device said first, where control models told that it was disturbed then: it gave way
-            to a second reading, or its slowdown was divided out. All but latency, error and slowdown are
-            of that first measurement.
+        correction: what stands in for `latency_ms` and `error_ms` where control models told that the device
+            was disturbed; everything else is of the measurement itself.
     """
 
     digest: str
@@ -63,11 +92,10 @@ class Measurement:
     rejected: int
     noisy: bool
     measured_at: float = 0.0
-    slowdown: float = 1.0
-    first: Reading | None = None
+    correction: Correction | None = None
 
     def __post_init__(self) -> None:
-        for name in ("latency_ms", "wall_ms", "reference_ms", "drift", "slowdown"):
+        for name in ("latency_ms", "wall_ms", "reference_ms", "drift"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise MeasurementError(
@@ -83,17 +111,17 @@ class Measurement:
             raise MeasurementError(f"repeats is {self.repeats} for {self.digest}; at least 1 is accepted")
 
     @property
-    def as_first_read(self) -> Reading:
-        """What the device said first, whatever control models told of it."""
-        return self.first or Reading(self.latency_ms, self.error_ms)
+    def reading(self) -> Reading:
+        """What the device said, whatever control models told of it."""
+        return Reading(self.latency_ms, self.error_ms)
 
-    def corrected(self, reading: Reading, slowdown: float) -> Measurement:
-        """With another reading in place of the first, its slowdown divided out."""
-        first = self.as_first_read
-        return replace(
-            self,
-            latency_ms=reading.latency_ms / slowdown,
-            error_ms=reading.error_ms / slowdown,
-            slowdown=slowdown,
-            first=None if (reading, slowdown) == (first, 1.0) else first,
-        )
+    @property
+    def corrected(self) -> Reading:
+        """What the undisturbed device takes, as far as is known: what everything is computed with."""
+        correction = self.correction
+        return self.reading if correction is None else Reading(correction.latency_ms, correction.error_ms)
+
+    @property
+    def slowdown(self) -> float:
+        """What was divided out of the corrected latency; 1 where nothing was."""
+        return 1.0 if self.correction is None else self.correction.slowdown

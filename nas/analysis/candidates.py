@@ -75,7 +75,8 @@ class Candidates:
             values[:, column] = next(known)
             if objective.target is not None:
                 measured = {
-                    m.digest: m.latency_ms for m in self.context.store.measurements(objective.target, digests)
+                    m.digest: m.corrected.latency_ms
+                    for m in self.context.store.measurements(objective.target, digests)
                 }
                 for row, digest in enumerate(digests):
                     values[row, column] = measured.get(digest, values[row, column])

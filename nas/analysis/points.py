@@ -75,8 +75,8 @@ def _latencies(
                 if measurement is None
                 else replace(
                     earlier or predicted,
-                    measured=measurement.latency_ms,
-                    measured_std=measurement.error_ms,
+                    measured=measurement.corrected.latency_ms,
+                    measured_std=measurement.corrected.error_ms,
                     slowdown=measurement.slowdown,
                 )
             )

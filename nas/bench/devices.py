@@ -212,13 +212,13 @@ class _Profiled:
         return cls(
             target,
             rows,
-            np.array([m.latency_ms for _, m in learned]),
-            np.array([m.error_ms for _, m in learned]),
+            np.array([m.corrected.latency_ms for _, m in learned]),
+            np.array([m.corrected.error_ms for _, m in learned]),
             space.is_member(rows),
             space.encode(a for a, _ in judged),
-            np.array([m.latency_ms for _, m in judged]),
+            np.array([m.corrected.latency_ms for _, m in judged]),
             sum(m.noisy for _, m in (*learned, *judged)),
-            sum(m.first is not None for _, m in (*learned, *judged)),
+            sum(m.correction is not None for _, m in (*learned, *judged)),
         )
 
     def facts(self) -> dict[str, Any]:

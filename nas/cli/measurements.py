@@ -39,12 +39,12 @@ def measurements(
             rows = [
                 {
                     "digest": found.digest,
-                    "latency_ms": found.latency_ms,
-                    "error_ms": found.error_ms,
+                    "latency_ms": found.corrected.latency_ms,
+                    "error_ms": found.corrected.error_ms,
                     "wall_ms": found.wall_ms,
                     "drift": found.drift,
                     "slowdown": found.slowdown,
-                    "first": None if found.first is None else asdict(found.first),
+                    "first": None if found.correction is None else asdict(found.reading),
                     "peak_memory_bytes": found.peak_memory_bytes,
                     "noisy": found.noisy,
                     "measured_at": found.measured_at,

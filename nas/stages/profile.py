@@ -117,7 +117,9 @@ class Profile(Stage):
         context.progress(self.name, done, total, f"{target.device}")
         for measurement in controls.measure(architectures):
             done += 1
-            context.progress(self.name, done, total, f"{target.device}: {measurement.latency_ms:.2f} ms")
+            context.progress(
+                self.name, done, total, f"{target.device}: {measurement.corrected.latency_ms:.2f} ms"
+            )
 
     def _judge(
         self,
@@ -133,7 +135,7 @@ class Profile(Stage):
         for row, architecture in zip(judges, space.decode(judges), strict=True):
             if architecture.digest in by_digest:
                 rows.append(row)
-                latencies.append(by_digest[architecture.digest].latency_ms)
+                latencies.append(by_digest[architecture.digest].corrected.latency_ms)
         report = held_out_report(predictor, np.array(rows), np.array(latencies))
         single = int((~context.plan.profiled_space.is_member(population)).sum())
         return TargetProfile(
@@ -163,7 +165,9 @@ def prior_of_other_targets(context: StageContext, target: Target) -> Prior | Non
         if other != target and other.workload.phase is target.workload.phase:
             population, measured = known_measurements(context, other)
             if space.is_member(population).sum() >= ENOUGH:
-                others.append((other.workload, population, np.array([m.latency_ms for m in measured])))
+                others.append(
+                    (other.workload, population, np.array([m.corrected.latency_ms for m in measured]))
+                )
     return transfer_prior(space, target.workload, others) if others else None
 
 
@@ -198,7 +202,9 @@ def fit_predictor(
     name = context.plan.spec.budget.profile.predictor
     predictor = make_predictor(name, context.plan.profiled_space, target.workload, prior)
     return predictor.fit(
-        population, np.array([m.latency_ms for m in measured]), np.array([m.error_ms for m in measured])
+        population,
+        np.array([m.corrected.latency_ms for m in measured]),
+        np.array([m.corrected.error_ms for m in measured]),
     )
 
 

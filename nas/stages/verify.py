@@ -98,7 +98,7 @@ class Verify(Stage):
                     context, self.name, target, [p.architecture for p in wanted]
                 ):
                     done += 1
-                    message = f"{target.device} measured {measurement.latency_ms:.2f} ms"
+                    message = f"{target.device} measured {measurement.corrected.latency_ms:.2f} ms"
                     context.progress(self.name, done, max(done, len(front)), message)
                 known = {m.digest for m in context.store.measurements(target, [p.digest for p in wanted])}
                 refused |= {p.digest for p in wanted if p.digest not in known}

@@ -17,7 +17,7 @@ from nas.job import Event, EventKind, Job, JobStatus
 from nas.spec import JobSpec, StageName
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture
-from workers.measurement import Measurement, Reading
+from workers.measurement import Correction, Measurement
 from workers.target import Target
 
 __all__ = [
@@ -86,30 +86,30 @@ def event_from(row: Row[Any]) -> Event:
 def measurement_row(measurement: Measurement) -> dict[str, Any]:
     """Of a measurement, but for its target."""
     row = asdict(measurement)
-    del row["target"], row["first"]
-    return {**row, **asdict(measurement.as_first_read), **correction_row(measurement)}
+    del row["target"], row["correction"]
+    return {**row, **correction_row(measurement.correction)}
 
 
-def correction_row(measurement: Measurement) -> dict[str, Any]:
-    """What stands in for the measurement's first reading; nothing where that itself counts."""
-    stands_in = measurement.first is not None
+def correction_row(correction: Correction | None) -> dict[str, Any]:
+    """The columns of a measurement that say what stands in for it, if anything does."""
+    if correction is None:
+        return {"corrected_ms": None, "corrected_error_ms": None, "slowdown": 1.0}
     return {
-        "corrected_ms": measurement.latency_ms if stands_in else None,
-        "corrected_error_ms": measurement.error_ms if stands_in else None,
-        "slowdown": measurement.slowdown,
+        "corrected_ms": correction.latency_ms,
+        "corrected_error_ms": correction.error_ms,
+        "slowdown": correction.slowdown,
     }
 
 
 def measurement_from(row: Row[Any], target: Target) -> Measurement:
     """Inverse of `measurement_row`."""
-    first = Reading(row.latency_ms, row.error_ms)
-    stands_in = row.corrected_ms is not None
+    corrected = row.corrected_ms is not None
     return Measurement(
         digest=row.digest,
         target=target,
-        latency_ms=row.corrected_ms if stands_in else first.latency_ms,
+        latency_ms=row.latency_ms,
         spread_ms=row.spread_ms,
-        error_ms=row.corrected_error_ms if stands_in else first.error_ms,
+        error_ms=row.error_ms,
         wall_ms=row.wall_ms,
         reference_ms=row.reference_ms,
         drift=row.drift,
@@ -118,8 +118,7 @@ def measurement_from(row: Row[Any], target: Target) -> Measurement:
         rejected=row.rejected,
         noisy=row.noisy,
         measured_at=row.measured_at,
-        slowdown=row.slowdown,
-        first=first if stands_in else None,
+        correction=Correction(row.corrected_ms, row.corrected_error_ms, row.slowdown) if corrected else None,
     )
 
 

@@ -23,7 +23,7 @@ from nas.store.tables import (
     TargetRow,
 )
 from searchspaces.architecture import Architecture
-from workers.measurement import Measurement
+from workers.measurement import Correction, Measurement
 from workers.target import Target
 
 __all__ = ["SharedQueries"]
@@ -61,13 +61,10 @@ class SharedQueries(Store):
             added = connection.execute(new.returning(MeasurementRow.number), row)
             return added.scalar_one_or_none() is not None
 
-    def correct_measurements(self, target: Target, measurements: Iterable[Measurement]) -> None:
+    def correct_measurements(self, target: Target, corrections: Mapping[str, Correction | None]) -> None:
         """See `Store.correct_measurements`."""
         # In one order everywhere: two transactions that share some never wait for each other.
-        new = [
-            {"of": measurement.digest, **rows.correction_row(measurement)}
-            for measurement in sorted(measurements, key=lambda each: each.digest)
-        ]
+        new = [{"of": digest, **rows.correction_row(corrections[digest])} for digest in sorted(corrections)]
         if not new:
             return
         number = select(TargetRow.number).where(TargetRow.text == str(target)).scalar_subquery()

@@ -13,7 +13,7 @@ from nas.front import Point, Scope
 from nas.job import Event, Job, JobStatus
 from nas.spec import JobSpec, StageName
 from searchspaces.architecture import Architecture
-from workers.measurement import Measurement
+from workers.measurement import Correction, Measurement
 from workers.target import Target
 
 __all__ = ["UNFINISHED", "Store", "SupernetRecord"]
@@ -153,10 +153,10 @@ class Store(ABC):
         already, which is left as it is."""
 
     @abstractmethod
-    def correct_measurements(self, target: Target, measurements: Iterable[Measurement]) -> None:
-        """Keep the latency, error and slowdown of measurements of the target that are there: they are what
-        `measurements` answers from then on. What was measured first stays beside them; where they say that
-        nothing stands in for it, it counts again. Those that are not there are left out."""
+    def correct_measurements(self, target: Target, corrections: Mapping[str, Correction | None]) -> None:
+        """Keep, by digest, what stands in for measurements of the target, in place of earlier corrections;
+        what was measured stays beside it. With None it counts again as it was measured. Digests that were
+        never measured are left out."""
 
     @abstractmethod
     def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:

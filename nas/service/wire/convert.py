@@ -23,7 +23,7 @@ from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.spec import JobSpec, StageName, load_job_spec
 from searchspaces.architecture import Architecture, Layer
-from workers.measurement import Measurement, MeasurementError, Reading
+from workers.measurement import Correction, Measurement, MeasurementError
 from workers.target import Phase, Target, Workload
 
 __all__ = [
@@ -238,9 +238,7 @@ def architecture_from_message(message: pb.Architecture) -> Architecture:
 
 # Measurements
 _MEASURED = (
-    "latency_ms",
     "spread_ms",
-    "error_ms",
     "wall_ms",
     "reference_ms",
     "drift",
@@ -249,29 +247,40 @@ _MEASURED = (
     "rejected",
     "noisy",
     "measured_at",
-    "slowdown",
 )
 """Fields of a measurement that carry one name and one meaning on both sides."""
 
 
 def measurement_to_message(architecture: Architecture, measurement: Measurement) -> pb.Measurement:
     """Inverse of `measurement_from_message`; the target is the request's."""
-    fields = {name: getattr(measurement, name) for name in _MEASURED}
-    message = pb.Measurement(architecture=architecture_to_message(architecture), **fields)
-    if measurement.first is not None:
-        message.first.CopyFrom(
-            pb.Reading(latency_ms=measurement.first.latency_ms, error_ms=measurement.first.error_ms)
-        )
+    message = pb.Measurement(
+        architecture=architecture_to_message(architecture),
+        latency_ms=measurement.corrected.latency_ms,
+        error_ms=measurement.corrected.error_ms,
+        slowdown=measurement.slowdown,
+        **{name: getattr(measurement, name) for name in _MEASURED},
+    )
+    if measurement.correction is not None:
+        message.first.CopyFrom(pb.Reading(latency_ms=measurement.latency_ms, error_ms=measurement.error_ms))
     return message
 
 
 def measurement_from_message(message: pb.Measurement, target: Target) -> tuple[Architecture, Measurement]:
     """Inverse of `measurement_to_message`, of a target that was asked for."""
     architecture = architecture_from_message(message.architecture)
-    fields = {name: getattr(message, name) for name in _MEASURED}
-    first = Reading(message.first.latency_ms, message.first.error_ms) if message.HasField("first") else None
+    corrected = message.HasField("first")
+    first = message.first if corrected else message
     try:
-        return architecture, Measurement(digest=architecture.digest, target=target, first=first, **fields)
+        return architecture, Measurement(
+            digest=architecture.digest,
+            target=target,
+            latency_ms=first.latency_ms,
+            error_ms=first.error_ms,
+            correction=Correction(message.latency_ms, message.error_ms, message.slowdown)
+            if corrected
+            else None,
+            **{name: getattr(message, name) for name in _MEASURED},
+        )
     except MeasurementError as error:
         raise Incompatible(f"not a measurement: {error}") from error
 

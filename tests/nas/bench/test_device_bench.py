@@ -16,7 +16,7 @@ from predictors.design import SpaceDesign
 from predictors.predictor import Vector
 from predictors.prior import counted_prior
 from searchspaces import Architecture, Population, load_space
-from workers.measurement import Measurement, Reading
+from workers.measurement import Correction, Measurement
 from workers.target import Target
 
 SPACE = load_space("hybrid-lm")
@@ -111,8 +111,8 @@ def test_corrected_numbers_teach_and_judge() -> None:
         slow = [
             (
                 a,
-                dataclasses.replace(m, latency_ms=1.3 * m.latency_ms).corrected(
-                    Reading(1.3 * m.latency_ms, 1.3 * m.error_ms), 1.3
+                dataclasses.replace(
+                    m, latency_ms=1.3 * m.latency_ms, correction=Correction(m.latency_ms, m.error_ms, 1.3)
                 ),
             )
             for a, m in laboratory.measured[target][::2]

@@ -25,7 +25,7 @@ from nas.stages.controls import control_architectures
 from nas.store import open_store
 from nas.store.store import Store
 from predictors import restore_predictor
-from workers.request import Outcome
+from workers.request import MeasurementFailure, Outcome
 from workers.target import Target
 
 SLOW = 1.22
@@ -114,7 +114,7 @@ def test_a_slow_stretch_is_told_measured_again_and_not_learned(store, tmp_path, 
     assert len(known) == ASKED
     architectures = store.architectures([m.digest for m in known])
     true = [simulated.DEVICES["phone"](architectures[m.digest], target) for m in known]
-    assert [m.latency_ms for m in known] == pytest.approx(true, rel=0.06)
+    assert [m.corrected.latency_ms for m in known] == pytest.approx(true, rel=0.06)
 
 
 def test_a_stretch_that_does_not_end_is_divided_out(store, tmp_path):
@@ -122,6 +122,31 @@ def test_a_stretch_that_does_not_end_is_divided_out(store, tmp_path):
     job, _ = profiled(store, tmp_path, slow=range(40, 1000))
     assert shifts(store, job)
     assert error(store, job) < 0.02
+
+
+@dataclass
+class Refusing(Drifting):
+    """Refuses some architectures."""
+
+    refuses: frozenset[str] = frozenset()
+
+    def _measure(self, digest: str, target: Target) -> Outcome:
+        taken = super()._measure(digest, target)
+        refused = MeasurementFailure(digest, target, "too large", retryable=False)
+        return refused if digest in self.refuses else taken
+
+
+def test_where_no_control_can_be_measured_it_is_said_once(store, tmp_path):
+    job = store.create_job(simulated.spec("phone", until="profile", budget={"profile": BUDGET}))
+    controls = frozenset(a.digest for a in control_architectures(resolve(job.spec)))
+    backend = Refusing(store, simulated.DEVICES, refuses=controls, slow=range(20, 40).__contains__)
+    with pytest.raises(JobInterrupted):
+        simulated.run(store, tmp_path, job, devices=backend, stopped=lambda: len(backend.measured) >= 25)
+    assert simulated.run(store, tmp_path, job, devices=backend).status is JobStatus.SUCCEEDED
+    notes = [e.message for e in store.events(job.id, limit=10_000) if e.kind is EventKind.NOTE]
+    assert sum("could measure no control model" in note for note in notes) == 1
+    (target,) = resolve(job.spec).targets
+    assert {m.correction for m in store.measurements(target)} == {None}
 
 
 BOARD = {
@@ -200,8 +225,8 @@ def test_a_later_job_knows_what_the_controls_take(store, tmp_path):
     assert len(known) > len(disturbed) > 5
     for measurement in disturbed:
         assert measurement.slowdown == pytest.approx(SLOW, rel=0.06)
-        assert measurement.as_first_read.latency_ms == pytest.approx(
-            measurement.latency_ms * measurement.slowdown
+        assert measurement.latency_ms == pytest.approx(
+            measurement.corrected.latency_ms * measurement.slowdown
         )
     assert error(store, slow) < 0.02
 

@@ -10,7 +10,7 @@ import pytest
 
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer
-from workers.measurement import Measurement, Reading
+from workers.measurement import Correction, Measurement
 from workers.target import Target
 
 TARGET = Target("phone", "openvino")
@@ -49,8 +49,8 @@ def test_what_a_disturbed_device_said_first_is_shown_beside_what_stands_in_for_i
     assert "slowdown" not in nas("measurements", str(TARGET)).out
     with closing(open_store(tmp_path / "home")) as store:
         slow, again = store.measurements(TARGET)
-        corrected = [slow.corrected(slow.as_first_read, 1.25), again.corrected(Reading(3.5, 0.01), 1.0)]
-        store.correct_measurements(TARGET, corrected)
+        corrections = {slow.digest: Correction.of(slow.reading, 1.25), again.digest: Correction(3.5, 0.01)}
+        store.correct_measurements(TARGET, corrections)
     shown = nas("measurements", str(TARGET)).out.splitlines()
     assert all(part in shown[-2] for part in ("2.400", "3.000", "÷1.25"))
     assert all(part in shown[-1] for part in ("3.500", "4.000"))

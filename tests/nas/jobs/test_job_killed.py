@@ -75,7 +75,7 @@ def killed_everywhere(tmp_path_factory):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         snapshots[stage] = (
-            {m.digest: (m.as_first_read, m.measured_at) for m in store.measurements(plan.targets[0])},
+            {m.digest: (m.reading, m.measured_at) for m in store.measurements(plan.targets[0])},
             {e.digest: e for e in store.evaluations(plan.supernet_digest, Split.VALIDATION)},
         )
         assert store.job(job.id).status is JobStatus.RUNNING
@@ -95,7 +95,7 @@ def test_the_job_finishes_from_where_it_was(killed_everywhere):
 def test_nothing_is_lost_or_taken_twice(killed_everywhere, stage):
     store, plan, _, snapshots, _ = killed_everywhere
     measurements, evaluations = snapshots[stage]
-    now = {m.digest: (m.as_first_read, m.measured_at) for m in store.measurements(plan.targets[0])}
+    now = {m.digest: (m.reading, m.measured_at) for m in store.measurements(plan.targets[0])}
     assert measurements.items() <= now.items()
     scores = {e.digest: e for e in store.evaluations(plan.supernet_digest, Split.VALIDATION)}
     assert evaluations.items() <= scores.items()

@@ -19,7 +19,7 @@ from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire import convert
 from nas.spec import JobSpec, StageName
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
-from workers.measurement import Measurement, Reading
+from workers.measurement import Correction, Measurement
 from workers.target import Phase, Target, Workload
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -105,8 +105,7 @@ MEASUREMENTS = st.builds(
     rejected=COUNTS,
     noisy=st.booleans(),
     measured_at=NOT_NEGATIVE,
-    slowdown=POSITIVE,
-    first=st.none() | st.builds(Reading, POSITIVE, NOT_NEGATIVE),
+    correction=st.none() | st.builds(Correction, POSITIVE, NOT_NEGATIVE, POSITIVE),
 )
 EVENTS = st.builds(
     Event,

@@ -20,7 +20,7 @@ from nas.store.rows import extent_rows
 from nas.store.store import UNFINISHED, Store, SupernetRecord
 from nas.store.text import storable
 from searchspaces.architecture import Architecture
-from workers.measurement import Measurement
+from workers.measurement import Correction, Measurement
 from workers.target import Target
 
 __all__ = ["MemoryStore"]
@@ -226,22 +226,12 @@ class MemoryStore(Store):
             known[measurement.digest] = replace(measurement, measured_at=time.time())
             return True
 
-    def correct_measurements(self, target: Target, measurements: Iterable[Measurement]) -> None:
+    def correct_measurements(self, target: Target, corrections: Mapping[str, Correction | None]) -> None:
         """See `Store.correct_measurements`."""
         with self._lock:
             known = self._measurements.get(target, {})
-            for new in measurements:
-                if new.digest in known:
-                    kept = known[new.digest]
-                    first = kept.as_first_read
-                    used = first if new.first is None else new
-                    known[new.digest] = replace(
-                        kept,
-                        latency_ms=used.latency_ms,
-                        error_ms=used.error_ms,
-                        slowdown=new.slowdown,
-                        first=None if new.first is None else first,
-                    )
+            for digest in corrections.keys() & known.keys():
+                known[digest] = replace(known[digest], correction=corrections[digest])
 
     def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
         """See `Store.measurements`."""

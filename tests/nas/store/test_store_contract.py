@@ -19,7 +19,7 @@ from nas.job import Event, EventKind, JobStatus
 from nas.spec import JobSpec, StageName
 from nas.store.store import Store, SupernetRecord
 from searchspaces.architecture import Architecture
-from workers.measurement import Measurement, Reading
+from workers.measurement import Correction, Measurement, Reading
 from workers.target import Target
 
 ARBITRARY = settings.get_profile("store")
@@ -312,11 +312,10 @@ def test_the_first_measurement_stays(store: Store) -> None:
 @ARBITRARY
 @given(
     measurement=examples.MEASUREMENTS,
-    reading=st.builds(Reading, examples.POSITIVE, examples.POSITIVE),
-    slowdown=st.floats(0.1, 10.0),
+    correction=st.builds(Correction, examples.POSITIVE, examples.POSITIVE, st.floats(0.1, 10.0)),
 )
-def test_a_correction_stands_in_for_the_first_reading_which_stays(
-    store: Store, measurement: Measurement, reading: Reading, slowdown: float
+def test_a_correction_stands_in_for_what_was_measured_which_stays(
+    store: Store, measurement: Measurement, correction: Correction
 ) -> None:
     def stored() -> Measurement:
         (one,) = store.measurements(measurement.target, [measurement.digest])
@@ -324,31 +323,25 @@ def test_a_correction_stands_in_for_the_first_reading_which_stays(
 
     measurement = replace(measurement, digest=examples.unique())
     store.add_measurement(measurement)
-    first = Reading(measurement.latency_ms, measurement.error_ms)
-    corrected = measurement.corrected(reading, slowdown)
-    assert corrected.as_first_read == first
-    store.correct_measurements(measurement.target, [corrected])
-    assert stored() == corrected
-    assert stored().latency_ms == reading.latency_ms / slowdown
-    # Corrected again, it is the first reading that is corrected.
-    store.correct_measurements(measurement.target, [stored().corrected(first, 2.0)])
-    assert (stored().latency_ms, stored().first) == (first.latency_ms / 2.0, first)
-    store.correct_measurements(measurement.target, [stored().corrected(first, 1.0)])
-    assert stored() == measurement
+    assert measurement.corrected == measurement.reading
+    for kept in (correction, Correction.of(measurement.reading, 2.0), None):
+        store.correct_measurements(measurement.target, {measurement.digest: kept})
+        assert stored() == replace(measurement, correction=kept)
+    store.correct_measurements(measurement.target, {measurement.digest: correction})
+    assert stored().corrected == Reading(correction.latency_ms, correction.error_ms)
+    assert (stored().reading, stored().slowdown) == (measurement.reading, correction.slowdown)
 
 
 def test_corrections_touch_only_what_they_name(store: Store) -> None:
     for digest in "ab":
         store.add_measurement(examples.measurement(digest))
     store.add_measurement(examples.measurement("a", examples.OTHER_TARGET))
-    unknown = examples.measurement("x").corrected(Reading(1.0, 0.1), 1.0)
-    store.correct_measurements(examples.TARGET, [])
-    store.correct_measurements(Target("nobody"), [unknown])
-    store.correct_measurements(
-        examples.TARGET, [unknown, examples.measurement("a").corrected(Reading(1.5, 0.1), 1.0)]
-    )
-    assert [m.latency_ms for m in store.measurements(examples.TARGET)] == [1.5, 2.0]
-    assert [m.latency_ms for m in store.measurements(examples.OTHER_TARGET)] == [2.0]
+    correction = Correction(1.5, 0.1)
+    store.correct_measurements(examples.TARGET, {})
+    store.correct_measurements(Target("nobody"), {"a": correction})
+    store.correct_measurements(examples.TARGET, {"x": correction, "a": correction})
+    assert [m.corrected.latency_ms for m in store.measurements(examples.TARGET)] == [1.5, 2.0]
+    assert [m.corrected.latency_ms for m in store.measurements(examples.OTHER_TARGET)] == [2.0]
     assert store.targets() == sorted([examples.TARGET, examples.OTHER_TARGET], key=str)
 
 
