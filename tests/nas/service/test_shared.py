@@ -336,7 +336,7 @@ def test_a_real_service_answers_over_the_wire_as_it_does_here(tmp_path: Path) ->
         assert client.devices() == []
         with pytest.raises(InvalidSpec) as caught:
             client.submit({**SPEC, "task": "nothing", "space": "nowhere"})
-        assert [problem.path for problem in caught.value.problems] == ["space"]
+        assert [problem.path for problem in caught.value.problems] == ["space", "task.name"]
         with pytest.raises(NoSuchJob):
             client.job("missing")
         assert client.cancel(job.id).status is JobStatus.CANCELLED
