@@ -169,7 +169,7 @@ def overhead(_: argparse.Namespace) -> None:
         rows = plan.space.sample(60, np.random.default_rng(0))
         workload = plan.targets[0].workload
         predictor = make_predictor("additive", plan.space, workload)
-        predictor.fit(rows, 1.0 + plan.counts(rows)["macs"] / 1e9, np.full(len(rows), 0.01))
+        predictor.fit(rows, 1.0 + plan.costs.macs(rows, plan.tokens) / 1e9, np.full(len(rows), 0.01))
         evaluator = SimulatedComputeBackend(
             lambda architecture, split: 1.0 / len(architecture.layers), workers=16
         )

@@ -30,7 +30,7 @@ from rich.table import Table
 from nas.errors import LimitExceeded, ServiceUnavailable
 from nas.front import Latency, Point, Scope, mark_front
 from nas.job import Event, EventKind, JobStatus
-from nas.planning.plan import compared_by
+from nas.planning.objectives import compared_by
 from nas.service.client.remote import RemoteService
 from nas.service.identity import Limits, Role
 from nas.service.server.tokens import Tokens

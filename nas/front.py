@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.objectives import Direction, Objective, Source
+from nas.objectives.quality import quality_objective
 from searchspaces.architecture import Architecture
 from workers.target import Target
 
@@ -244,7 +245,7 @@ class Front:
 
     @property
     def _quality(self) -> Objective:
-        return Objective("quality", self.metric, self.direction, Source.EVALUATED)
+        return quality_objective(self.metric, self.direction)
 
     def values(self, points: Sequence[Point] | None = None) -> NDArray[np.float64]:
         """(n, objectives) in their own units, of all points where None."""
@@ -303,8 +304,8 @@ class Front:
     def needs_others(self, bounds: Mapping[str, float]) -> bool:
         """Whether the best within such bounds may be a point that others dominate: where they bound what
         is no objective of the job."""
-        compared = {o.target or o.name for o in self.objectives}
-        return any((o.target or o.name) not in compared for o in self.bounded(bounds))
+        compared = {o.key for o in self.objectives}
+        return any(o.key not in compared for o in self.bounded(bounds))
 
     def _answering(self, bounds: Mapping[str, float]) -> list[Point]:
         """Points among which the best within such bounds is, best quality first."""

@@ -34,8 +34,7 @@ def check_counted_bounds(plan: Plan) -> None:
         return
 
     def counted(rows: Population) -> np.ndarray:
-        counts = plan.counts(rows)
-        return np.stack([counts[o.name].astype(float) for o in bounded], axis=1)
+        return np.stack([plan.count(o, rows).astype(float) for o in bounded], axis=1)
 
     problem = SearchProblem(plan.space, tuple(bounded), counted)
     nearest = nearest_to_bounds(problem)

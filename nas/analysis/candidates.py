@@ -44,13 +44,12 @@ class Candidates:
         Args:
             objectives: the plan's where None.
         """
-        counts = self.plan.counts(population)
         columns = []
         for objective in self.plan.objectives if objectives is None else objectives:
             if objective.source is Source.PREDICTED and objective.target is not None:
                 columns.append(self.predictors[objective.target].predict(population).mean)
             elif objective.source is Source.COUNTED:
-                columns.append(counts[objective.name].astype(float))
+                columns.append(self.plan.count(objective, population).astype(float))
         return np.stack(columns, axis=1) if columns else np.empty((len(population), 0))
 
     def predict(self, population: Population) -> dict[Target, Prediction]:

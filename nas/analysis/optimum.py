@@ -100,9 +100,9 @@ def _tightest(bounded: Sequence[Objective]) -> list[Objective]:
     """One of each objective: that with the tightest bound."""
     found: dict[object, Objective] = {}
     for o in bounded:
-        known = found.setdefault(o.target or o.name, o)
+        known = found.setdefault(o.key, o)
         if o.direction.sign * (o.bound or 0.0) < o.direction.sign * (known.bound or 0.0):
-            found[o.target or o.name] = o
+            found[o.key] = o
     return list(found.values())
 
 
@@ -164,7 +164,7 @@ def _point(job: Known, candidates: Candidates, row: Population) -> Point:
     stored = [p for p in job.store.points(job.job_id) if p.digest == architecture.digest]
     if stored:
         return stored[0]
-    counts = job.plan.counts(row)
+    counts = {name: values for (name, _), values in job.plan.counts(row).items()}
     return Point(
         digest=architecture.digest,
         architecture=architecture,

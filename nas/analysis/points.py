@@ -37,7 +37,7 @@ def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
     # Designs may coincide at small depths: the first name, the plainer one, stays.
     names = {preset.architecture.digest: name for name, preset in reversed(plan.presets.items())}
     population = plan.space.encode(architectures.values())
-    counts = {name: values.tolist() for name, values in plan.counts(population).items()}
+    counts = {name: values.tolist() for (name, _), values in plan.counts(population).items()}
     latencies = _latencies(context, candidates, population, list(architectures), stored)
     points = [
         Point(

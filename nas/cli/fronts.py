@@ -132,8 +132,8 @@ def _narrowed(front: Front, bounds: dict[str, float], target: str | None) -> Fro
         from nas.views import front_of_target
 
         front = front_of_target(front, targets[0])
-    asked = {bounded.target or bounded.name: bounded.bound for bounded in front.bounded(bounds)}
-    objectives = [replace(o, bound=asked.get(o.target or o.name, o.bound)) for o in front.objectives]
+    asked = {bounded.key: bounded.bound for bounded in front.bounded(bounds)}
+    objectives = [replace(o, bound=asked.get(o.key, o.bound)) for o in front.objectives]
     points = front.select(bounds, front.points)
     return replace(front, objectives=tuple(objectives), points=tuple(points))
 

@@ -7,7 +7,10 @@ from enum import StrEnum
 
 from workers.target import Target
 
-__all__ = ["Direction", "Objective", "Source"]
+__all__ = ["Direction", "Key", "Objective", "Source"]
+
+Key = tuple[str, str | None]
+"""The name of a kind, and the text of a target where values are of one."""
 
 
 class Direction(StrEnum):
@@ -28,23 +31,23 @@ class Source(StrEnum):
     EVALUATED = "evaluated"
     """The supernet on the validation split: expensive."""
     PREDICTED = "predicted"
-    """A latency predictor, re-measured before a front is trusted: nearly free."""
+    """A predictor of what devices measure, and measured before a front is trusted: nearly free."""
     COUNTED = "counted"
     """Exact arithmetic on the architecture: free."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One axis of the front.
+    """One axis of a front: a kind (`nas.objectives.kind`), of a target where it is of targets.
 
     Attributes:
-        name: ``"quality"``, ``"latency_ms"`` (``"latency_ms@DEVICE"`` where a job has several
-            targets), ``"parameters"``, ``"macs"`` or ``"state_bytes"``.
+        name: the kind's, and behind an ``@`` which target is meant where a job has several:
+            ``"latency_ms"``, ``"latency_ms@phone"``.
         unit: of the values, e.g. ``"bits_per_byte"``, ``"ms"``, ``"bytes"``.
         direction: which way is better.
         source: where values come from.
         bound: values must be no worse than this; None for no bound.
-        target: of a latency.
+        target: that values are of; None where they are the same on all.
     """
 
     name: str
@@ -53,3 +56,13 @@ class Objective:
     source: Source = Source.COUNTED
     bound: float | None = None
     target: Target | None = None
+
+    @property
+    def kind(self) -> str:
+        """Name of its kind."""
+        return self.name.partition("@")[0]
+
+    @property
+    def key(self) -> Key:
+        """What tells it from every other objective of a job, however its name is written."""
+        return self.kind, None if self.target is None else str(self.target)

@@ -12,12 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import InvalidSpec, JobFailed
-from nas.objectives import Direction, Objective, Source
+from nas.objectives import Objective
+from nas.objectives.kind import counted_kinds
+from nas.objectives.objective import Key
+from nas.planning.objectives import asked_objectives
 from nas.spec import JobSpec, TargetSpec
 from nas.strategies import get_strategy, strategies
-from nas.tasks import Task, get_task, make_task
+from nas.tasks import Task, make_task
 from predictors.predictor import get_predictor
 from searchspaces.costs import CostModel
+from searchspaces.counted import Deployment
 from searchspaces.encoding import Population
 from searchspaces.errors import Problem, SpaceError
 from searchspaces.presets import Preset, presets
@@ -25,10 +29,7 @@ from searchspaces.space import SearchSpace, load_space, space_names
 from workers.runtimes import parse_runtime
 from workers.target import Target
 
-__all__ = ["Plan", "compared_by", "resolve"]
-
-COUNTED = {"parameters": "parameters", "macs": "macs", "state_bytes": "bytes"}
-"""Objectives that are exact arithmetic, with their units."""
+__all__ = ["Plan", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,20 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """N at which MACs and state bytes are stated: the longest of the targets' workloads."""
+        """N at which what is the same on all targets is counted: the longest of their workloads."""
         return max(target.workload.tokens for target in self.targets)
 
-    def counts(self, population: Population) -> dict[str, np.ndarray]:
-        """(n,) of each counted objective's name."""
-        return {
-            "parameters": self.costs.parameters(population),
-            "macs": self.costs.macs(population, self.tokens),
-            "state_bytes": self.costs.state_bytes(population, self.tokens),
-        }
+    def count(self, objective: Objective, population: Population) -> np.ndarray:
+        """(n,) values of a counted objective, which need not be one of the job."""
+        kind = next(kind for kind in counted_kinds() if kind.name == objective.kind)
+        target = objective.target
+        at = Deployment(self.tokens) if target is None else Deployment(target.workload.tokens, target.dtype)
+        return kind.count(self.costs, population, at)
+
+    def counts(self, population: Population) -> dict[Key, np.ndarray]:
+        """(n,) values of everything that can be counted."""
+        axes = [axis for kind in counted_kinds() for axis in kind.axes(self.targets)]
+        return {axis.key: self.count(axis, population) for axis in axes}
 
 
 def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
@@ -143,89 +148,12 @@ def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
         if item.target() in targets:
             problems.append(Problem(f"targets.{number}", f"{item.target()} is listed twice"))
         targets.append(item.target())
-    objectives = tuple(_objectives(spec, tuple(targets), type(task) if task else None, problems))
+    objectives = asked_objectives(spec, targets, type(task) if task else None, problems)
     if problems or space is None:
         raise InvalidSpec(problems)
     if is_path:
         spec = spec.model_copy(update={"space": space.spec.model_dump(mode="json")})
     return Plan(spec, space, task, tuple(targets), objectives)
-
-
-def compared_by(spec: JobSpec) -> tuple[Objective, ...]:
-    """What the points of an accepted spec are compared by, quality first among equals; reads no data.
-
-    Raises:
-        InvalidSpec: this version does not know what the spec names.
-    """
-    problems: list[Problem] = []
-    task = None
-    if spec.task:
-        try:
-            task = get_task(spec.task.name)
-        except InvalidSpec as error:
-            problems += error.problems
-    targets = tuple(item.target() for item in spec.targets)
-    objectives = tuple(_objectives(spec, targets, task, problems))
-    if problems:
-        raise InvalidSpec(problems)
-    return objectives
-
-
-def with_target(spec: JobSpec, target: Target) -> JobSpec:
-    """The spec with one more target, the last; what was asked of the others stays as it was."""
-    before = latency_names(tuple(item.target() for item in spec.targets))
-    targets = (*spec.targets, TargetSpec.of(target))
-    after = {of: name for name, of in latency_names(tuple(item.target() for item in targets)).items()}
-    objectives, bounds = list(spec.objectives), dict(spec.bounds)
-    if "latency_ms" in objectives:
-        everywhere = bounds.pop("latency_ms", None)
-        if everywhere is not None:
-            bounds |= {after[of]: everywhere for of in before.values()}
-    elif any(name in objectives for name in before):
-        objectives.append(after[target])
-    return spec.model_copy(update={"targets": targets, "objectives": tuple(objectives), "bounds": bounds})
-
-
-def latency_names(targets: tuple[Target, ...]) -> dict[str, Target]:
-    """The objective name of each target's latency: ``latency_ms`` of a single target,
-    ``latency_ms@DEVICE`` of several, ``latency_ms@TARGET`` where a device has more than one."""
-    if len(targets) == 1:
-        return {"latency_ms": targets[0]}
-    devices = [target.device for target in targets]
-    return {
-        f"latency_ms@{target.device if devices.count(target.device) == 1 else target}": target
-        for target in targets
-    }
-
-
-def _objectives(
-    spec: JobSpec, targets: tuple[Target, ...], task: type[Task] | None, problems: list[Problem]
-) -> Iterator[Objective]:
-    latencies = latency_names(targets)
-    accepted = ["quality", "latency_ms", *(n for n in latencies if n != "latency_ms"), *COUNTED]
-    names: list[str] = []
-    for number, name in enumerate(spec.objectives):
-        if name not in accepted:
-            problems.append(Problem(f"objectives.{number}", f"no objective {name!r}; accepted: {accepted}"))
-        names += latencies if name == "latency_ms" else [name] if name in accepted else []
-    if len(set(names)) != len(names):
-        problems.append(Problem("objectives", "an objective is listed twice"))
-    if "quality" not in names:
-        problems.append(Problem("objectives", "quality must be among them; add it"))
-    bounds: dict[str, float] = {}
-    for name, bound in spec.bounds.items():
-        covered = latencies if name == "latency_ms" else [name]
-        if not set(covered) <= set(names):
-            problems.append(Problem(f"bounds.{name}", f"not an objective of this job; accepted: {names}"))
-        bounds |= dict.fromkeys(covered, bound)
-    for name in names:
-        if name == "quality":
-            unit, direction = (task.metric, task.direction) if task else ("", Direction.MIN)
-            yield Objective(name, unit, direction, Source.EVALUATED, bounds.get(name))
-        elif name in latencies:
-            yield Objective(name, "ms", Direction.MIN, Source.PREDICTED, bounds.get(name), latencies[name])
-        else:
-            yield Objective(name, COUNTED[name], Direction.MIN, Source.COUNTED, bounds.get(name))
 
 
 def _strategy_problems(spec: JobSpec, space: SearchSpace | None) -> Iterator[Problem]:

@@ -18,7 +18,8 @@ from nas.front import Front, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objectives import Objective, Source
 from nas.optimum import Optimum
-from nas.planning.plan import compared_by, resolve, with_target
+from nas.planning.objectives import compared_by, with_target
+from nas.planning.plan import resolve
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.service.running.worker_endpoint import WorkerEndpoint

@@ -20,7 +20,8 @@ from nas.errors import InvalidSpec, JobFailed, JobInterrupted, NoWorker
 from nas.evaluation import Split
 from nas.front import Front, Scope
 from nas.job import Job, JobStatus
-from nas.planning.plan import resolve, with_target
+from nas.planning.objectives import with_target
+from nas.planning.plan import resolve
 from nas.service.running.embedded import EmbeddedService
 from nas.spec import StageName
 from nas.stages import search_loop

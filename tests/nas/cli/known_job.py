@@ -44,7 +44,7 @@ def store_known_job(home: Path, scored: int = 40) -> str:
     (target,) = plan.targets
     predictor = make_predictor("additive", plan.space, target.workload).fit(rows, latencies)
     store.put_predictor(target, plan.space.digest, predictor.to_state())
-    counts = plan.counts(rows)
+    counts = {name: values for (name, _), values in plan.counts(rows).items()}
     points = [
         Point(
             digest=architecture.digest,

@@ -1,0 +1,97 @@
+"""What a job compares and bounds: the names of its spec, as objectives on its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nas.errors import InvalidSpec
+from nas.objectives import Direction, Objective
+from nas.objectives.kind import objective_kinds
+from nas.objectives.names import Names
+from nas.objectives.objective import Key
+from nas.objectives.quality import QUALITY, quality_objective
+from nas.spec import JobSpec, TargetSpec
+from nas.tasks import Task, get_task
+from searchspaces.errors import Problem
+from workers.target import Target
+
+__all__ = ["asked_objectives", "compared_by", "with_target"]
+
+
+def compared_by(spec: JobSpec) -> tuple[Objective, ...]:
+    """What the points of an accepted spec are compared by, quality first among equals; reads no data.
+
+    Raises:
+        InvalidSpec: this version does not know what the spec names.
+    """
+    problems: list[Problem] = []
+    task = None
+    if spec.task:
+        try:
+            task = get_task(spec.task.name)
+        except InvalidSpec as error:
+            problems += error.problems
+    targets = [item.target() for item in spec.targets]
+    objectives = asked_objectives(spec, targets, task, problems)
+    if problems:
+        raise InvalidSpec(problems)
+    return objectives
+
+
+def asked_objectives(
+    spec: JobSpec, targets: Sequence[Target], task: type[Task] | None, problems: list[Problem]
+) -> tuple[Objective, ...]:
+    """The objectives that a spec names, with the bounds that it sets on them.
+
+    Args:
+        problems: whatever is wrong with them is added here.
+    """
+    names = Names(_quality_of(task), targets)
+    asked: dict[Key, Objective] = {}
+    for number, name in enumerate(spec.objectives):
+        try:
+            meant = names.find(name)
+        except ValueError as error:
+            problems.append(Problem(f"objectives.{number}", f"no objective {name!r}: {error}"))
+            continue
+        if any(objective.key in asked for objective in meant):
+            problems.append(Problem(f"objectives.{number}", f"{name} is listed twice"))
+        asked |= {objective.key: objective for objective in meant}
+    if (QUALITY, None) not in asked:
+        problems.append(Problem("objectives", f"{QUALITY} must be among them; add it"))
+    for name, bound in spec.bounds.items():
+        try:
+            covered = [asked[objective.key] for objective in names.find(name)]
+        except (KeyError, ValueError):
+            accepted = [objective.name for objective in asked.values()]
+            problems.append(Problem(f"bounds.{name}", f"not an objective of this job; accepted: {accepted}"))
+            continue
+        asked |= {objective.key: replace(objective, bound=bound) for objective in covered}
+    return tuple(asked.values())
+
+
+def with_target(spec: JobSpec, target: Target) -> JobSpec:
+    """An accepted spec with one more target, the last; what was asked of the others stays as it was.
+
+    An objective that was asked of every target is asked of the new one too, without its bound; so is one
+    that was asked of single targets.
+    """
+    before = [item.target() for item in spec.targets]
+    names = Names(_quality_of(None), before)
+    kinds = objective_kinds().values()
+    after = {axis.key: axis.name for kind in kinds for axis in kind.axes([*before, target])}
+    objectives: dict[str, None] = {}
+    for name in spec.objectives:
+        single = "@" in name
+        objectives |= dict.fromkeys([after[o.key] for o in names.find(name)] if single else [name])
+    alone = {name.partition("@")[0] for name in objectives if "@" in name} - objectives.keys()
+    objectives |= dict.fromkeys(after[kind, str(target)] for kind in sorted(alone))
+    bounds = {after[o.key]: bound for name, bound in spec.bounds.items() for o in names.find(name)}
+    targets = (*spec.targets, TargetSpec.of(target))
+    return spec.model_copy(update={"targets": targets, "objectives": tuple(objectives), "bounds": bounds})
+
+
+def _quality_of(task: type[Task] | None) -> Objective:
+    """Only a job that ends with profiling has no task."""
+    return quality_objective(task.metric, task.direction) if task else quality_objective("", Direction.MIN)

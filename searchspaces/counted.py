@@ -1,0 +1,67 @@
+"""What is counted of architectures, each quantity defined once: exact arithmetic on the cost model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searchspaces.costs import CostModel
+from searchspaces.encoding import Population
+
+__all__ = ["COUNTS", "Count", "Deployment"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What a count may depend on beside the architecture.
+
+    Attributes:
+        tokens: N, of one sequence.
+        dtype: number format that the model runs in, e.g. ``"fp32"``.
+    """
+
+    tokens: int
+    dtype: str = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One quantity.
+
+    Attributes:
+        name: as jobs, bounds and documents call it.
+        unit: of the values.
+        label: as people read it.
+        of: (n, genes) architectures → (n,) values ≥ 0.
+        by_dtype: whether it differs between targets, by what number format they run.
+        aliases: other names that people write.
+    """
+
+    name: str
+    unit: str
+    label: str
+    of: Callable[[CostModel, Population, Deployment], NDArray[np.int64]]
+    by_dtype: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+COUNTS: tuple[Count, ...] = (
+    Count(
+        "parameters",
+        "parameters",
+        "parameters",
+        lambda costs, population, at: costs.parameters(population),
+        aliases=("params",),
+    ),
+    Count("macs", "macs", "MACs", lambda costs, population, at: costs.macs(population, at.tokens)),
+    Count(
+        "state_bytes",
+        "bytes",
+        "state",
+        lambda costs, population, at: costs.state_bytes(population, at.tokens),
+    ),
+)
+"""All of them, in the order in which documents list them."""
