@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -190,19 +190,40 @@ class VerifyBudget(_Spec):
 
 
 class FinalistBudget(_Spec):
-    """How members of the front are fine-tuned, each on its own from the supernet's weights.
+    """How members of the front are trained each on its own, after the search.
 
     Attributes:
         count: of members, spread evenly over the front from the best in quality to the fastest; 0 for none.
+        start: ``supernet`` goes on from the supernet's weights, and ASHA stops early those that gain least.
+            ``scratch`` trains from fresh weights, as a model is delivered, all of them to the same end: then
+            their qualities compare with each other, and with those of published designs.
+        presets: published designs to train beside the members; from scratch only.
         steps: optimiser steps of one that is not stopped early.
         batch: B, sequences a step.
         learning_rate: peak, see `TrainBudget`.
     """
 
     count: int = Field(default=0, ge=0, lt=2**31)
+    start: Literal["supernet", "scratch"] = "supernet"
+    presets: int = Field(default=0, ge=0, lt=2**31)
     steps: PositiveInt = 500
     batch: PositiveInt = 4
     learning_rate: PositiveFloat = 0.01
+
+    @field_validator("presets")
+    @classmethod
+    def _presets_have_no_other_start(cls, presets: int, info: ValidationInfo) -> int:
+        if presets and info.data.get("start") == "supernet":
+            accepted = "accepted: 0, or start: scratch"
+            raise ValueError(f"what goes on from a supernet is compared with no published design; {accepted}")
+        return presets
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that a model's own weights follow from."""
+        told = self.model_dump(mode="json", exclude={"count", "presets"})
+        if self.start == "supernet":
+            del told["start"]  # as it was before there was another
+        return told
 
 
 class Budget(_Spec):

@@ -1,4 +1,4 @@
-"""Fine-tuning finalists by Ray Tune: each a trial, the poor ones stopped early by ASHA."""
+"""Training finalists by Ray Tune, each a trial; ASHA stops early those that start from a supernet."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.controller.cluster import Mailbox, RayCluster
 from nas.errors import JobFailed, NasError
 from nas.planning.plan import Plan, resolve
-from nas.spec import JobSpec
+from nas.spec import FinalistBudget, JobSpec
 from nas.stages.backends import Finalist, FinalistNews
 from nas.training import load_supernet
-from nas.training.finetune import REDUCTION, FineTuning, finetune, rungs
+from nas.training.finetune import REDUCTION, Diverged, FineTuning, finetune, rungs
 
-__all__ = ["tune_finalists"]
+if TYPE_CHECKING:
+    from searchspaces.submodel import Submodel
+
+__all__ = ["starting_point", "tune_finalists"]
 
 DEATHS_ALLOWED = 3
 """How often the process of a trial may die; each time it goes on from its checkpoint."""
@@ -30,11 +33,12 @@ def tune_finalists(
     told: Callable[[FinalistNews], None],
     stopped: Callable[[], bool],
 ) -> None:
-    """Fine-tune each finalist on one processor.
+    """Train each finalist on one processor.
 
-    Trials are compared by their gain: how much better their quality is than with the supernet's weights,
-    with which each is the best known at its own latency. So a small model does not lose to a large one for
-    being small, and those stop early that would move the front least (ASHA, Li et al., 2020).
+    Those that go on from the supernet are compared by their gain: how much better their quality is than with
+    its weights, with which each is the best known at its own latency. So a small model does not lose to a
+    large one for being small, and those stop early that would move the front least (ASHA, Li et al., 2020).
+    Those that start from scratch all go to the end.
 
     All state is in the checkpoints of `nas.training.finetune.finetune`: after a kill trials report their
     earlier rungs at once and go on. What Ray Tune writes is thrown away, and never read (it is pickled).
@@ -45,7 +49,7 @@ def tune_finalists(
     Raises:
         JobFailed: the cluster has no processor, or a trial failed: its message.
     """
-    cluster.require(1, "fine-tuning")
+    cluster.require(1, "training a finalist")
     failures: list[str] = []
 
     def listen(message: FinalistNews | str) -> None:
@@ -78,10 +82,11 @@ def _tune(mailbox: Mailbox, spec: str, supernet: str, finalists: list[Finalist])
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             weights = trial.config["finalist"].weights
             steps = (trial.last_result or {}).get("steps", 0)
-            if not mailbox.stopped():
+            # One that diverged has reported nothing here, and has told so itself.
+            if steps and not mailbox.stopped():
                 mailbox.post(FinalistNews(weights, steps, True, f"{weights[:8]} ended after {steps} steps"))
 
-    steps = resolve(JobSpec.model_validate_json(spec)).spec.budget.finalists.steps
+    budget = JobSpec.model_validate_json(spec).budget.finalists
     with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(_trial, {"cpu": 1}),
@@ -94,12 +99,7 @@ def _tune(mailbox: Mailbox, spec: str, supernet: str, finalists: list[Finalist])
             tune_config=tune.TuneConfig(
                 metric="gain",
                 mode="max",
-                scheduler=tune.schedulers.ASHAScheduler(
-                    time_attr="steps",
-                    max_t=steps,
-                    grace_period=rungs(steps)[0],
-                    reduction_factor=REDUCTION,
-                ),
+                scheduler=_scheduler(budget),
             ),
             run_config=tune.RunConfig(
                 name="finalists",
@@ -110,6 +110,37 @@ def _tune(mailbox: Mailbox, spec: str, supernet: str, finalists: list[Finalist])
             ),
         )
         tuner.fit()
+
+
+def _scheduler(budget: FinalistBudget) -> Any:
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+    if budget.start == "scratch":
+        return FIFOScheduler()
+    first, *_ = rungs(budget)
+    return ASHAScheduler(
+        time_attr="steps", max_t=budget.steps, grace_period=first, reduction_factor=REDUCTION
+    )
+
+
+def starting_point(plan: Plan, supernet: Path, finalist: Finalist) -> tuple[Submodel, FineTuning]:
+    """The model of a finalist as its training begins, and what it is trained on."""
+    import torch
+
+    from searchspaces.submodel import Submodel
+
+    budget = plan.spec.budget.finalists
+    if budget.start == "scratch":
+        learned_from = 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(plan.train_seed)
+            submodel = Submodel(finalist.architecture)
+    else:
+        learned_from = plan.spec.budget.train.steps
+        submodel = load_supernet(plan.space, supernet).extract(finalist.architecture)
+    context, seed = plan.space.spec.context, plan.train_seed
+    training = FineTuning(plan.task, budget, learned_from, context, seed, finalist.folder)
+    return submodel.requires_grad_(True).train(), training
 
 
 def _trial(config: dict[str, Any]) -> None:
@@ -129,19 +160,11 @@ def _trial(config: dict[str, Any]) -> None:
     def progress(steps: int) -> None:
         mailbox.post(FinalistNews(finalist.weights, steps, False, finalist.architecture.digest[:8]))
 
-    job = FineTuning(
-        plan.task,
-        plan.spec.budget.finalists,
-        first_batch=plan.spec.budget.train.steps,
-        context=plan.space.spec.context,
-        seed=plan.train_seed,
-        folder=finalist.folder,
-    )
     try:
-        submodel = load_supernet(plan.space, Path(config["supernet"])).extract(finalist.architecture)
-        finetune(
-            submodel.requires_grad_(True).train(), job, finalist.limit, report, progress, mailbox.stopped
-        )
+        submodel, training = starting_point(plan, Path(config["supernet"]), finalist)
+        finetune(submodel, training, finalist.limit, report, progress, mailbox.stopped)
+    except Diverged as error:
+        mailbox.post(FinalistNews(finalist.weights, 0, True, str(error), diverged=True))
     except NasError as error:
         # Trying again will not help: this ends the job, and thereby those that are started again.
         mailbox.post(f"finalist {finalist.architecture.digest}: {error}")

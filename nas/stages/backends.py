@@ -67,7 +67,7 @@ class EvaluationPool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """One architecture to go on with.
+    """One architecture to train on its own.
 
     Attributes:
         validation: its quality with the supernet's weights.
@@ -88,13 +88,15 @@ class FinalistNews:
     """How far one finalist is.
 
     Attributes:
-        ended: it took all its steps, or was stopped early.
+        ended: it took all its steps, was stopped early, or diverged.
+        diverged: its training has no end: the loss is no finite number.
     """
 
     weights: str
     steps: int
     ended: bool
     message: str
+    diverged: bool = False
 
 
 class ComputeBackend(Protocol):
@@ -126,5 +128,6 @@ class ComputeBackend(Protocol):
         told: Callable[[FinalistNews], None],
         stopped: Callable[[], bool],
     ) -> None:
-        """Fine-tune finalists, or go on with them, as `nas.training.finetune` does; at each rung those that
-        gained least stop. Returns once all have ended, or `stopped` answers True."""
+        """Train finalists from where their budget says, or go on with them, as `nas.training.finetune` does.
+        Of those that start from the supernet, at each rung those that gained least stop. Returns once all
+        have ended, or `stopped` answers True."""

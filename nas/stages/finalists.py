@@ -1,4 +1,4 @@
-"""Finalists: members of the front go on from the supernet's weights, each on its own."""
+"""Finalists: members of the front are trained each on its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from nas.errors import JobFailed
 from nas.evaluation import Evaluation, Split
-from nas.front import FineTuned, Point, Scope
+from nas.front import FineTuned, Point, Scope, mark_front
 from nas.planning.plan import Plan
 from nas.spec import StageName
 from nas.stages.backends import Finalist, FinalistNews
@@ -33,14 +34,18 @@ def finalist_folder(home: Path, weights: str) -> Path:
 
 
 class Finalists(Stage):
-    """Fine-tune members of the front, the poor ones not to the end; those that got better keep their own
-    weights beside the supernet's."""
+    """Train members of the front each on its own, and keep their weights beside the supernet's.
+
+    Those that go on from the supernet keep them where they got better, the poor ones not trained to the end.
+    Those that start from scratch are all trained to one end, published designs among them: what they then
+    score is what is delivered, and what models are compared by.
+    """
 
     name = StageName.FINALISTS
 
     def run(self, context: StageContext) -> None:
         """See the class."""
-        finalists = {_digest(context.plan, point): point for point in _spread(context)}
+        finalists = {_digest(context.plan, point): point for point in _chosen(context)}
         self._train(context, finalists)
         points = []
         for done, (weights, point) in enumerate(finalists.items(), 1):
@@ -59,6 +64,8 @@ class Finalists(Stage):
 
         def told(news: FinalistNews) -> None:
             taken[news.weights] = news.steps
+            if news.diverged:
+                self._give_up(context, finalists[news.weights], news)
             if news.ended:
                 ended[news.weights] = news.steps
                 context.store.put_state(context.job_id, STATE, {"ended": ended})
@@ -79,16 +86,25 @@ class Finalists(Stage):
         context.compute_backend.finetune(context.plan, supernet, wanted, told, context.stopped)
         context.check_stop()
 
+    def _give_up(self, context: StageContext, point: Point, news: FinalistNews) -> None:
+        """Keep that a training diverged: a failed evaluation, paid for once."""
+        failed = Evaluation(news.weights, point.digest, Split.VALIDATION, math.nan, 0.0)
+        context.store.add_evaluations([failed])
+        context.note(self.name, f"{point.digest[:8]} was not trained to the end: {news.message}")
+
     def _conclude(self, context: StageContext, weights: str, point: Point) -> Point:
         """Store how a finalist ended; its point, with the weights where they are better."""
         unit, sign = context.plan.task.metric, context.plan.task.direction.sign
         folder = finalist_folder(context.home, weights)
+        if any(math.isnan(e.value) for e in context.store.evaluations(weights, Split.VALIDATION)):
+            return replace(point, tuned=None)  # it diverged
         best = best_weights(folder)
         if best is None:
             raise JobFailed(f"no weights of finalist {point.digest} are in {folder}")
         before = _known(point)
         change = f"{point.digest[:8]}: {before:.3f} → {best.validation:.3f} {unit} after {best.steps} steps"
-        if sign * best.validation >= sign * before:
+        goes_on = context.plan.spec.budget.finalists.start == "supernet"
+        if goes_on and sign * best.validation >= sign * before:
             context.note(self.name, f"{change}: no better, the supernet's weights are kept")
             return replace(point, tuned=None)
         known = context.store.evaluations(weights, Split.TEST, [point.digest])
@@ -100,12 +116,22 @@ class Finalists(Stage):
         return replace(point, tuned=FineTuned(weights, best.steps, best.validation, value))
 
 
-def _spread(context: StageContext) -> list[Point]:
-    """Members of the front, evenly from the best in quality to the worst (the fastest)."""
-    sign = context.plan.task.direction.sign
-    members = sorted(context.store.points(context.job_id, Scope.FRONT), key=lambda p: sign * _known(p))
-    count = min(context.plan.spec.budget.finalists.count, len(members))
-    return [members[round(at)] for at in np.linspace(0, len(members) - 1, count)]
+def _chosen(context: StageContext) -> list[Point]:
+    """Members of the front, and of the published designs those that none of them beats; as many as wanted."""
+    plan, budget = context.plan, context.plan.spec.budget.finalists
+    sign = plan.task.direction.sign
+    shown = context.store.points(context.job_id, Scope.SHOWN)
+    found = _spread([point for point in shown if point.on_front], budget.count, sign)
+    presets = [point for point in shown if point.preset is not None and point.validation is not None]
+    best = {point.digest for point in mark_front(presets, plan.objectives) if point.on_front}
+    published = _spread([point for point in presets if point.digest in best], budget.presets, sign)
+    return list({point.digest: point for point in [*found, *published]}.values())
+
+
+def _spread(points: Sequence[Point], count: int, sign: int) -> list[Point]:
+    """So many of the points, evenly from the best in quality to the worst (the fastest)."""
+    ordered = sorted(points, key=lambda point: sign * _known(point))
+    return [ordered[round(at)] for at in np.linspace(0, len(ordered) - 1, min(count, len(ordered)))]
 
 
 def _known(point: Point) -> float:
@@ -116,10 +142,16 @@ def _known(point: Point) -> float:
 
 def _digest(plan: Plan, point: Point) -> str:
     """Names everything that the weights follow from."""
+    budget = plan.spec.budget.finalists
+    start = (
+        {"supernet": plan.supernet_digest}
+        if budget.start == "supernet"
+        else {"task": plan.task.digest, "context": plan.space.spec.context}
+    )
     content = {
-        "supernet": plan.supernet_digest,
+        **start,
         "architecture": point.digest,
-        "finalists": plan.spec.budget.finalists.model_dump(mode="json", exclude={"count"}),
+        "finalists": budget.identity(),
         "seed": plan.train_seed,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Going on with one architecture's own weights: training that reports at rungs and resumes where it was."""
+"""Training one architecture's own weights: it reports at rungs and resumes where it was."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from searchspaces.submodel import Submodel
 
-__all__ = ["REDUCTION", "BestWeights", "FineTuning", "best_weights", "finetune", "rungs"]
+__all__ = ["REDUCTION", "BestWeights", "Diverged", "FineTuning", "best_weights", "finetune", "rungs"]
 
 REDUCTION = 3
 """Between the steps of one rung and of the next; the share that goes on, in successive halving."""
@@ -31,14 +31,20 @@ REDUCTION = 3
 RUNGS = 3
 
 
-def rungs(steps: int) -> tuple[int, ...]:
-    """Steps after which fine-tuning is scored: a ninth, a third, all of them, without repeats."""
-    return tuple(sorted({max(1, round(steps / REDUCTION**power)) for power in range(RUNGS)}))
+class Diverged(Exception):
+    """The loss of a training is no finite number: the model has no quality, and would have none again."""
+
+
+def rungs(budget: FinalistBudget) -> tuple[int, ...]:
+    """Steps after which a model is scored: a ninth, a third, all of them, without repeats; where all are to
+    be trained to the same end, that end alone."""
+    powers = range(RUNGS if budget.start == "supernet" else 1)
+    return tuple(sorted({max(1, round(budget.steps / REDUCTION**power)) for power in powers}))
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuning:
-    """One model to go on with.
+    """One model to train.
 
     Attributes:
         task: learned, and scored on its validation split.
@@ -89,7 +95,8 @@ def finetune(
         stop: asked before every step; where it answers True the state is saved and the call returns.
 
     Raises:
-        JobFailed: the checkpoint is unreadable, or the loss is no finite number.
+        Diverged: the loss is no finite number.
+        JobFailed: the checkpoint is unreadable.
         StoreUnavailable: the disk cannot take a checkpoint.
     """
     path = job.folder / "checkpoint.safetensors"
@@ -102,7 +109,7 @@ def finetune(
     while log.steps < limit and not stop():
         _step(submodel, optimizer, job, log.steps)
         log.steps += 1
-        at_rung = log.steps in rungs(job.budget.steps)
+        at_rung = log.steps in rungs(job.budget)
         if at_rung:
             _score(submodel, job, log)
         now = time.monotonic()
@@ -156,7 +163,7 @@ def _step(submodel: Submodel, optimizer: SupernetOptimizer, job: FineTuning, num
     loss = job.task.loss(submodel(batch[:, :-1]), batch)
     if not math.isfinite(loss.item()):
         accepted = f"try a learning_rate below {budget.learning_rate:g}"
-        raise JobFailed(f"the loss of fine-tuning is {loss.item()} at step {number}; {accepted}")
+        raise Diverged(f"its loss is {loss.item()} at step {number}; {accepted}")
     loss.backward()
     torch.nn.utils.clip_grad_norm_(submodel.parameters(), GRADIENT_NORM)
     optimizer.step(budget.learning_rate * learning_rate_factor(number, budget.steps))

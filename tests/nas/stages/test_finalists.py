@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.controller.tuning import starting_point
 from nas.errors import JobInterrupted
 from nas.evaluation import Split
 from nas.export import load_model_folder
-from nas.front import Point, Scope
+from nas.front import Latency, Point, Scope
 from nas.job import EventKind
 from nas.planning.plan import Plan, resolve
 from nas.service.running.extract import extract_point
@@ -23,8 +24,8 @@ from nas.stages.finalists import Finalists
 from nas.stages.stage import StageContext
 from nas.store import Store, open_store
 from nas.store.store import SupernetRecord
-from nas.training import load_supernet, train_supernet
-from nas.training.finetune import FineTuning, finetune
+from nas.training import train_supernet
+from nas.training.finetune import Diverged, finetune
 
 SPEC = {
     "space": {
@@ -60,11 +61,15 @@ class InThisProcess:
     ) -> None:
         self.asked.append([finalist.limit for finalist in finalists])
         for finalist in finalists:
-            job = FineTuning(plan.task, plan.spec.budget.finalists, 60, 16, 0, finalist.folder)
-            model = load_supernet(plan.space, self._home / supernet.path).extract(finalist.architecture)
-            model.requires_grad_(True)
+            model, job = starting_point(plan, self._home / supernet.path, finalist)
             steps: list[int] = []
-            finetune(model, job, finalist.limit, lambda at, _, s=steps: s.append(at), lambda _: None, stopped)
+            try:
+                finetune(
+                    model, job, finalist.limit, lambda at, _, s=steps: s.append(at), lambda _: None, stopped
+                )
+            except Diverged as error:
+                told(FinalistNews(finalist.weights, 0, True, str(error), diverged=True))
+                continue
             if stopped():
                 return
             told(FinalistNews(finalist.weights, steps[-1], True, "ended"))
@@ -152,3 +157,45 @@ def test_stopped_and_run_again_it_goes_on_and_does_nothing_twice(
     assert points == stopped
     assert points[-1].tuned is not None
     assert len(store.evaluations(points[-1].tuned.weights, Split.TEST)) == 1
+
+
+def from_scratch(plan: Plan, **budget: Any) -> Plan:
+    chosen = {"start": "scratch", "count": 2, "presets": 1, "steps": 30, "batch": 2, **budget}
+    return resolve(load_job_spec({**SPEC, "budget": {**SPEC["budget"], "finalists": chosen}}))
+
+
+def test_from_scratch_all_are_trained_to_one_end_published_designs_too(
+    store: Store, trained: tuple[Path, Plan]
+) -> None:
+    home, plan = trained[0], from_scratch(trained[1])
+    (job,) = store.jobs()
+    taken = {point.digest for point in store.points(job.id)}
+    name, a = next((n, p.architecture) for n, p in plan.presets.items() if p.architecture.digest not in taken)
+    latency = {str(plan.targets[0]): Latency(2.0, 0.1, 2.1, 0.01)}
+    store.put_points(job.id, [Point(a.digest, a, 9.0, None, 10, 10, 10, latency, preset=name)])
+    compute, front = run(store, (home, plan))
+    assert compute.asked == [[30, 30, 30]]
+    best, middle, worst = front
+    (design,) = [point for point in store.points(job.id, Scope.SHOWN) if point.preset]
+    assert middle.tuned is None
+    for point in (best, worst, design):
+        assert point.tuned is not None
+        assert point.tuned.steps == 30, "kept though the supernet's score is better: it is what is delivered"
+        (test,) = store.evaluations(point.tuned.weights, Split.TEST)
+        assert len(test.sequences) == sum(map(len, plan.task.evaluation_batches(Split.TEST)))
+    assert best.tuned.validation != worst.tuned.validation
+    weights = {point.tuned.weights for point in (best, worst, design) if point.tuned}
+    (going_on,) = {p.tuned.weights for p in run(store, trained)[1] if p.tuned}
+    assert going_on not in weights, "of another start, of another name"
+
+
+def test_what_diverges_is_a_failed_evaluation_and_not_trained_again(
+    store: Store, trained: tuple[Path, Plan]
+) -> None:
+    home, plan = trained[0], from_scratch(trained[1], learning_rate=1e30, presets=0)
+    _, front = run(store, (home, plan))
+    assert all(point.tuned is None for point in front)
+    (job,) = store.jobs()
+    notes = [event.message for event in store.events(job.id) if event.kind is EventKind.NOTE]
+    assert sum("not trained to the end: its loss is" in note for note in notes) == 2
+    assert run(store, (home, plan))[0].asked == [], "paid for once"

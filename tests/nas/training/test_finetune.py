@@ -11,7 +11,7 @@ from nas.errors import JobFailed
 from nas.evaluation import Split
 from nas.spec import FinalistBudget
 from nas.tasks import make_task
-from nas.training.finetune import FineTuning, best_weights, finetune, rungs
+from nas.training.finetune import Diverged, FineTuning, best_weights, finetune, rungs
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.submodel import Submodel
 
@@ -40,9 +40,10 @@ def run(job: FineTuning, limit: int = 45, stop_after: int = 1000) -> list[tuple[
 
 
 def test_rungs_are_a_third_apart() -> None:
-    assert rungs(45) == (5, 15, 45)
-    assert rungs(2) == (1, 2)
-    assert rungs(1) == (1,)
+    assert rungs(FinalistBudget(steps=45)) == (5, 15, 45)
+    assert rungs(FinalistBudget(steps=2)) == (1, 2)
+    assert rungs(FinalistBudget(steps=1)) == (1,)
+    assert rungs(FinalistBudget(steps=45, start="scratch")) == (45,)
 
 
 def test_stopped_at_any_point_it_ends_with_the_same_bits(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_it_takes_no_more_steps_than_it_may(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_and_another_models_checkpoint_are_said(tmp_path: Path) -> None:
-    with pytest.raises(JobFailed, match=r"loss of fine-tuning is nan at step \d+; try a learning_rate below"):
+    with pytest.raises(Diverged, match=r"its loss is nan at step \d+; try a learning_rate below"):
         run(tuning(tmp_path / "wild", learning_rate=1e30))
     run(tuning(tmp_path), stop_after=1)
     other = Submodel(Architecture(256, 16, ARCHITECTURE.layers[:1]))
