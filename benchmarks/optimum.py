@@ -13,7 +13,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import block_diag
 
 from nas.exact.chains import Chain
-from nas.exact.solver import solve
+from nas.exact.solver import minimise
 
 KINDS = ("unrelated", "traded", "alike")
 
@@ -76,7 +76,7 @@ def main() -> None:
             for seed in range(arguments.instances):
                 chain, bounds = instance(kind, arguments, pairs, seed)
                 started = time.process_time()
-                found = solve([chain], 0, bounds)
+                found, _ = minimise([chain], 0, bounds)
                 seconds.append(time.process_time() - started)
                 gaps.append(np.nan if found is None else found.gap)
             name = f"{kind}{', with neighbours' if pairs else ''}"

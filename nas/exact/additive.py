@@ -1,4 +1,4 @@
-"""Objectives as sums over layers and neighbouring layers, and their proved optima under bounds."""
+"""Functions of an encoding as sums over layers and neighbouring layers, and their optima under bounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.exact.decomposition import Decomposition, Function
-from nas.exact.solver import WORK, solve
+from nas.exact.solver import WORK, minimise
 from searchspaces.encoding import Population
 
 __all__ = ["AdditiveModel", "ModelOptimum"]
@@ -16,18 +16,19 @@ __all__ = ["AdditiveModel", "ModelOptimum"]
 Array = NDArray[np.float64]
 
 HELD_OUT = 256
-"""Random candidates that tell how far from additive a function is."""
+"""Random candidates on which the deviation from the function is taken."""
 EXACT = 1e-6
 
 
 @dataclass(frozen=True)
 class ModelOptimum:
-    """An answer of `AdditiveModel.optimum`.
+    """What `AdditiveModel.optimum` found.
 
     Attributes:
         row: (genes,) canonical.
         values: (m,) by the model.
-        gap: how much better, relative to the answer, anything could still be by the model: 0 where proved.
+        gap: by how much, relative to its value, another row might still be better by the model; 0 if it is
+            proved optimal.
     """
 
     row: NDArray[np.int64]
@@ -36,11 +37,11 @@ class ModelOptimum:
 
 
 class AdditiveModel:
-    """What a function is worth as a sum over layers and, gene by gene, over neighbouring layers.
+    """A function as a sum over layers and, gene by gene, over neighbouring layers.
 
     Attributes:
         deviation: (m,) root mean square difference to the function over random candidates, relative to
-            its standard deviation there: 0, or a rounding error, where it is such a sum.
+            its standard deviation there: 0, up to rounding, if the function is such a sum.
 
     Args:
         function: (n, genes) → (n, m).
@@ -65,13 +66,13 @@ class AdditiveModel:
         return np.array([self._chains[setting].values(options) for setting, options in choices])
 
     def optimum(self, objective: int, bounds: Array, work: int = WORK) -> ModelOptimum | None:
-        """The row of the least model value of one objective, all objectives being at most their bounds
-        (m,), infinite for none. None where nothing meets them by the model, or was found to.
+        """The row with the least value of one objective by the model, no objective above its bound (m,),
+        infinite for none. None if no row meets the bounds by the model, or none was found.
 
         Args:
-            work: see `nas.exact.solver.solve`.
+            work: see `nas.exact.solver.minimise`.
         """
-        found = solve(self._chains, objective, bounds, work)
+        found, _ = minimise(self._chains, objective, bounds, work)
         if found is None:
             return None
         return ModelOptimum(self._decomposition.row(found.chain, found.options), found.values, found.gap)

@@ -1,7 +1,8 @@
-"""Proved optima of sums along chains, under bounds: what is best by a model that adds up over layers.
+"""Exact minimisation over chains under bounds: a shortest path with resource constraints.
 
-To minimise one value of a chain under bounds on others is a shortest path under resource constraints (Handler
-and Zang, 1980). Labels answer it, and where positions are alike, counts of options.
+Minimising one value of a chain under bounds on others is the resource-constrained shortest path problem
+(Handler and Zang, 1980). Labels solve it (`nas.exact.labels`); where positions are alike, counts of options
+do (`nas.exact.counts`).
 """
 
 from __future__ import annotations
@@ -16,23 +17,24 @@ from nas.exact.chains import TOLERANCE, Chain
 from nas.exact.counts import CountSearch, are_alike
 from nas.exact.labels import LabelSearch, slack
 
-__all__ = ["WORK", "Solution", "solve"]
+__all__ = ["WORK", "ChainOptimum", "minimise"]
 
 Array = NDArray[np.float64]
 
 WORK = 1_500_000
-"""Partial choices that a second or so allows for."""
+"""Partial choices: takes about a second."""
 
 
 @dataclass(frozen=True)
-class Solution:
-    """The best choice found, and what is proved of it.
+class ChainOptimum:
+    """The best choice found.
 
     Attributes:
-        chain: which of the chains it is of.
-        options: one a position.
+        chain: index of its chain.
+        options: one for each position.
         values: (m,).
-        gap: how much better, relative to its value, anything could still be; 0 where it is proved optimal.
+        gap: by how much, relative to its value, another choice might still be better; 0 if it is proved
+            optimal.
     """
 
     chain: int
@@ -41,27 +43,29 @@ class Solution:
     gap: float
 
 
-def solve(chains: Sequence[Chain], objective: int, bounds: Array, work: int = WORK) -> Solution | None:
-    """The choice, in any of the chains, of the least `objective` with all values at most `bounds`.
+def minimise(
+    chains: Sequence[Chain], objective: int, bounds: Array, work: int = WORK
+) -> tuple[ChainOptimum | None, float]:
+    """The choice, in any of the chains, of the least `objective` with no value above its bound.
 
     Args:
         objective: column of the value to minimise.
-        bounds: (m,), infinite for none.
-        work: partial choices that may be looked at: a limit of time would make the answer depend on the
-            machine.
+        bounds: (m,), infinite for none; met up to a relative difference of `TOLERANCE`.
+        work: partial choices to look at before giving up the proof: limiting time instead would make
+            results depend on the machine.
 
     Returns:
-        None where it is proved that nothing meets the bounds, or where nothing was found that does
-        before the limit was reached.
+        The best choice found, None if none was found; and a proved lower bound of the objective, infinite if
+        no choice meets the bounds.
     """
     limited = [i for i in range(len(bounds)) if np.isfinite(bounds[i])]
     searches = [_search(chain.narrowed([objective, *limited]), bounds[limited]) for chain in chains]
     incumbent, best = np.inf, None
     while True:
-        least = min(range(len(searches)), key=lambda n: searches[n].least, default=None)
-        if least is None or searches[least].least >= incumbent - slack(incumbent):
+        first = min(range(len(searches)), key=lambda n: searches[n].least, default=None)
+        if first is None or searches[first].least >= incumbent - slack(incumbent):
             break
-        search = searches[least]
+        search = searches[first]
         if not search.priced:
             prices = search.price()
             for other in searches:
@@ -73,14 +77,16 @@ def solve(chains: Sequence[Chain], objective: int, bounds: Array, work: int = WO
         options, seen = search.sweep(incumbent)
         work -= seen
         if options is not None:
-            best = (least, options)
+            best = (first, options)
             incumbent = float(search.chain.values(options)[0])
+    least = min((search.least for search in searches), default=np.inf)
     if best is None:
-        return None
-    values = chains[best[0]].values(best[1])
-    missing = max(0.0, incumbent - min(search.least for search in searches))
-    gap = missing / max(abs(incumbent), 1e-300)
-    return Solution(best[0], best[1], values, gap if gap > 10 * TOLERANCE else 0.0)
+        return None, least
+    gap = max(0.0, incumbent - least) / max(abs(incumbent), 1e-300)
+    gap = gap if gap > 10 * TOLERANCE else 0.0
+    chain, options = best
+    values = chains[chain].values(options)
+    return ChainOptimum(chain, options, values, gap), min(least, incumbent)
 
 
 def _search(chain: Chain, bounds: Array) -> LabelSearch:
