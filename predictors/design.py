@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from searchspaces.costs import CostModel
 from searchspaces.encoding import Population
-from searchspaces.space import SearchSpace
+from searchspaces.space import LAYER_GENES, SearchSpace
 from workers.target import Phase, Workload
 
 __all__ = ["Design", "Matrix", "SpaceDesign", "standardisation"]
@@ -73,7 +73,7 @@ class SpaceDesign(Design):
         head_size: see `searchspaces.costs.CostModel`.
     """
 
-    def __init__(self, space: SearchSpace, workload: Workload, head_size: int | None = None) -> None:
+    def __init__(self, space: SearchSpace, workload: Workload, head_size: int = 0) -> None:
         self.space = space
         self.workload = workload
         self.costs = CostModel(space, head_size)
@@ -100,10 +100,11 @@ class SpaceDesign(Design):
         layers, active = self.space.layer_view(population)
         depth = active.sum(1)
         columns = [np.asarray(spec.width)[population[:, 0]], depth]
-        for gene, options in enumerate((layer.mixer, layer.heads, layer.channel)):
-            columns += [
-                ((layers[:, :, gene] == option) & active).sum(1) / depth for option in range(len(options))
-            ]
+        shared = [gene for gene in LAYER_GENES if gene in self.space.layer_columns and gene != "ratio"]
+        for gene in shared:
+            indices = layers[:, :, LAYER_GENES.index(gene)]
+            options = range(len(getattr(layer, gene)))
+            columns += [((indices == option) & active).sum(1) / depth for option in options]
         ratios = np.asarray(layer.ratio)[layers[:, :, 3]] * active
         columns.append(ratios.sum(1) / depth)
         return np.stack(columns, axis=1).astype(float)

@@ -11,11 +11,14 @@ from functools import cached_property
 from typing import Any
 
 from searchspaces.errors import Problem, SpaceError
+from searchspaces.mixers import obeyed_genes
+from searchspaces.mixers.mixer import GENES
+from searchspaces.part import Sizes
 
 __all__ = ["NO_MIXER", "Architecture", "Layer"]
 
 NO_MIXER = "none"
-"""The mixer option of a layer without a token mixer; such a layer has no heads (`heads == 0`)."""
+"""The mixer option of a layer without a token mixer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +27,47 @@ class Layer:
 
     Attributes:
         mixer: option of the token mixer, `NAME` or `NAME:PARAMETER`, e.g. ``"window:64"``.
-        heads: H, attention heads; 0 exactly where ``mixer == "none"`` (the gene is inactive there).
+        heads: H, attention heads; 0 exactly where the mixer has none (the gene is inactive there).
         channel: option of the channel mixer, e.g. ``"mlp"``.
         ratio: F/D, feed-forward width over model width.
+        conv: taps of the short convolutions on queries, keys and values; 0 for none.
+        kv_heads: heads of keys and values, fewer than `heads` and a divisor of them; 0 for as many.
     """
 
     mixer: str
     heads: int
     channel: str = "mlp"
     ratio: float = 4.0
+    conv: int = 0
+    kv_heads: int = 0
 
     def __post_init__(self) -> None:
-        if self.mixer == NO_MIXER:
-            object.__setattr__(self, "heads", 0)
+        for gene in set(GENES) - obeyed_genes(self.mixer):
+            object.__setattr__(self, gene, 0)
+        if self.kv_heads == self.heads:
+            object.__setattr__(self, "kv_heads", 0)
         object.__setattr__(self, "ratio", float(self.ratio))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data. A gene that came later is not written where it says nothing: digests of before stay."""
+        later = {gene: value for gene in ("conv", "kv_heads") if (value := getattr(self, gene))}
+        return {
+            "mixer": self.mixer,
+            "heads": self.heads,
+            "channel": self.channel,
+            "ratio": self.ratio,
+        } | later
+
+    def sizes(self, width: int) -> Sizes:
+        """What the layer's genes say to its parts in a model of width D."""
+        return Sizes(
+            width=width,
+            heads=self.heads,
+            head_size=width // self.heads if self.heads else 0,
+            groups=self.kv_heads or self.heads,
+            conv=self.conv,
+            hidden=round(self.ratio * width),
+        )
 
 
 @dataclass(frozen=True)
@@ -64,10 +94,7 @@ class Architecture:
         return {
             "vocabulary": self.vocabulary,
             "width": self.width,
-            "layers": [
-                {"mixer": x.mixer, "heads": x.heads, "channel": x.channel, "ratio": x.ratio}
-                for x in self.layers
-            ],
+            "layers": [layer.to_dict() for layer in self.layers],
         }
 
     @classmethod
@@ -83,7 +110,7 @@ class Architecture:
             _refuse_other_types(architecture)
             return architecture
         except (KeyError, TypeError, ValueError) as error:
-            accepted = "{vocabulary, width, layers: [{mixer, heads, channel, ratio}]}"
+            accepted = "{vocabulary, width, layers: [{mixer, heads, channel, ratio, conv, kv_heads}]}"
             raise SpaceError([Problem("architecture", f"{error!s}; accepted is {accepted}")]) from error
 
     def canonical_json(self) -> str:
@@ -100,7 +127,7 @@ def _refuse_other_types(architecture: Architecture) -> None:
     """JSON gives `heads: "4"` and `width: 64.5` as readily as numbers that can be."""
     whole = {"vocabulary": architecture.vocabulary, "width": architecture.width}
     for number, layer in enumerate(architecture.layers):
-        whole[f"layers.{number}.heads"] = layer.heads
+        whole |= {f"layers.{number}.{gene}": getattr(layer, gene) for gene in GENES}
         if not (isinstance(layer.mixer, str) and isinstance(layer.channel, str)):
             raise TypeError(
                 f"layers.{number}: {layer.mixer!r} and {layer.channel!r} are not both option texts"

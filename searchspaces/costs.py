@@ -8,19 +8,22 @@ Needs no torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from searchspaces.architecture import NO_MIXER
+from searchspaces.architecture import NO_MIXER, Layer
 from searchspaces.channels import parse_channel
 from searchspaces.encoding import Population
 from searchspaces.mixers import parse_mixer
 from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Part, Sizes
 from searchspaces.space import SearchSpace
 
 __all__ = ["WORK", "Block", "BlockRole", "CostModel"]
@@ -59,7 +62,9 @@ class Block:
         option: the mixer's or channel mixer's option; empty for a stem.
         heads: H of a mixer block, 0 elsewhere.
         ratio: F/D of a channel block, 0 elsewhere.
-        inner: H·K of a mixer block, 0 elsewhere.
+        conv: taps of a mixer block's short convolutions, 0 elsewhere.
+        kv_heads: G of a mixer block where it is not H, 0 elsewhere.
+        head_size: K of a mixer block where it is not D/H, 0 elsewhere.
     """
 
     role: BlockRole
@@ -67,12 +72,30 @@ class Block:
     option: str = ""
     heads: int = 0
     ratio: float = 0.0
-    inner: int = 0
+    conv: int = 0
+    kv_heads: int = 0
+    head_size: int = 0
 
     def __str__(self) -> str:
         size = {BlockRole.MIXER: f"/h{self.heads}", BlockRole.CHANNEL: f"/r{self.ratio:g}"}
         option = f"/{self.option}" if self.option else ""
-        return f"{self.role}{option}{size.get(self.role, '')}/d{self.width}"
+        later = "".join(f"/{letter}{n}" for letter, n in (("c", self.conv), ("g", self.kv_heads)) if n)
+        return f"{self.role}{option}{size.get(self.role, '')}{later}/d{self.width}"
+
+    @property
+    def part(self) -> Part | None:
+        """What it is made of beside its norm; None for a stem."""
+        if self.role is BlockRole.STEM:
+            return None
+        return parse_mixer(self.option) if self.role is BlockRole.MIXER else parse_channel(self.option)
+
+    @property
+    def sizes(self) -> Sizes:
+        """What it says to its part."""
+        if self.role is BlockRole.CHANNEL:
+            return Sizes(self.width, hidden=round(self.ratio * self.width))
+        size = self.head_size or (self.width // self.heads if self.heads else 0)
+        return Sizes(self.width, self.heads, size, self.kv_heads or self.heads, self.conv)
 
 
 class CostModel:
@@ -81,37 +104,35 @@ class CostModel:
     Args:
         space: whose populations are costed.
         head_size: K where heads do not split the model's width but have a size of their own, as in
-            HW-GPT-Bench; None for D/H, as in every model that this project builds.
+            HW-GPT-Bench; 0 for D/H, as in every model that this project builds.
 
     Attributes:
         blocks: every block that an architecture of the space can contain; the columns of `counts`.
         names: their texts, unique and stable: a predictor's coefficients are stored under them.
     """
 
-    def __init__(self, space: SearchSpace, head_size: int | None = None) -> None:
+    def __init__(self, space: SearchSpace, head_size: int = 0) -> None:
         self.space = space
         self._head_size = head_size
-        layer = space.spec.layer
-        mixers = [option for option in layer.mixer if option != NO_MIXER]
-        stems = [Block(BlockRole.STEM, d) for d in space.spec.width]
-        mixing = [self._mixer_block(d, m, h) for d in space.spec.width for m in mixers for h in layer.heads]
+        layer, widths = space.spec.layer, space.spec.width
+        stems = [Block(BlockRole.STEM, d) for d in widths]
+        genes = list(product(widths, layer.mixer, layer.heads, layer.conv, layer.kv_heads))
+        mixing = [self._mixer_block(*options) for options in genes]
         mapping = [
             Block(BlockRole.CHANNEL, d, c, ratio=r)
-            for d in space.spec.width
+            for d in widths
             for c in layer.channel
             for r in layer.ratio
         ]
-        self.blocks: tuple[Block, ...] = (*stems, *mixing, *mapping)
-        self.names: tuple[str, ...] = tuple(map(str, self.blocks))
-        column = {block: i for i, block in enumerate(self.blocks)}
-        absent = len(self.blocks)
-        # Column of a layer's mixer and channel blocks by option index; a layer without a mixer has none.
-        self._mixer_column = np.array(
-            [
-                [[column.get(self._mixer_block(d, m, h), absent) for h in layer.heads] for m in layer.mixer]
-                for d in space.spec.width
-            ]
+        self.blocks: tuple[Block, ...] = tuple(
+            dict.fromkeys(block for block in (*stems, *mixing, *mapping) if block is not None)
         )
+        self.names: tuple[str, ...] = tuple(map(str, self.blocks))
+        column: dict[Block | None, int] = {block: i for i, block in enumerate(self.blocks)}
+        # Column of a layer's mixer and channel blocks by option index; a layer without a mixer has none.
+        column[None] = len(self.blocks)
+        shape = [len(options) for options in (widths, layer.mixer, layer.heads, layer.conv, layer.kv_heads)]
+        self._mixer_column = np.array([column[block] for block in mixing]).reshape(shape)
         self._channel_column = np.array(
             [
                 [
@@ -122,17 +143,23 @@ class CostModel:
             ]
         )
 
-    def _mixer_block(self, width: int, option: str, heads: int) -> Block:
-        inner = width if self._head_size is None else heads * self._head_size
-        return Block(BlockRole.MIXER, width, option, heads=heads, inner=inner)
+    def _mixer_block(self, width: int, mixer: str, heads: int, conv: int, kv_heads: int) -> Block | None:
+        if mixer == NO_MIXER:
+            return None
+        layer = Layer(mixer, heads, conv=conv, kv_heads=kv_heads)  # without the genes that it does not obey
+        size = self._head_size if layer.heads else 0
+        return Block(
+            BlockRole.MIXER, width, mixer, layer.heads, 0.0, layer.conv, layer.kv_heads, head_size=size
+        )
 
     def counts(self, population: Population) -> _Counts:
         """(n, blocks) how many of each block a row's model contains."""
         layers, active = self.space.layer_view(population)
         width = population[:, 0, None]
         absent = len(self.blocks)
-        mixers = self._mixer_column[width, layers[:, :, 0], layers[:, :, 1]]
-        channels = self._channel_column[width, layers[:, :, 2], layers[:, :, 3]]
+        mixer, heads, channel, ratio, conv, kv_heads = np.moveaxis(layers, 2, 0)
+        mixers = self._mixer_column[width, mixer, heads, conv, kv_heads]
+        channels = self._channel_column[width, channel, ratio]
         columns = np.concatenate(
             [width, np.where(active, mixers, absent), np.where(active, channels, absent)], axis=1
         )
@@ -156,7 +183,7 @@ class CostModel:
         """(n,) bytes of one sequence's decoding state after N tokens, in fp32."""
         return self.counts(population) @ self._per_block(
             lambda block: (
-                parse_mixer(block.option).state_bytes(block.inner, block.heads, tokens)
+                parse_mixer(block.option).state_bytes(block.sizes, tokens)
                 if block.role is BlockRole.MIXER
                 else 0
             )
@@ -197,47 +224,37 @@ class CostModel:
 def block_parameters(block: Block, vocabulary: int) -> int:
     """Scalar weights of one block."""
     width = block.width
-    if block.role is BlockRole.STEM:
+    if block.part is None:
         return vocabulary * width + width
-    if block.role is BlockRole.MIXER:
-        return width + 4 * width * block.inner
-    shapes = parse_channel(block.option).shapes(width, round(block.ratio * width))
-    return width + sum(int(np.prod(shape)) for shape, _ in shapes.values())
+    return width + sum(math.prod(weight.shape) for weight in block.part.shapes(block.sizes).values())
 
 
 def prefill(block: Block, tokens: int, vocabulary: int) -> tuple[Operation, ...]:
     """Counted operations of one block on one sequence of N tokens."""
-    return _shared(block, tokens, vocabulary) + (
-        parse_mixer(block.option).operations(block.inner, block.heads, tokens)
-        if block.role is BlockRole.MIXER
-        else ()
-    )
+    if block.part is None:
+        return _stem(block.width, tokens, vocabulary)
+    return *_around(block.width, tokens), *block.part.operations(block.sizes, tokens)
 
 
 def decode_step(block: Block, context: int, vocabulary: int) -> tuple[Operation, ...]:
     """Counted operations of one block in decoding one token after `context` tokens."""
-    return _shared(block, 1, vocabulary) + (
-        parse_mixer(block.option).step_operations(block.inner, block.heads, context)
-        if block.role is BlockRole.MIXER
-        else ()
-    )
+    if block.role is BlockRole.MIXER:
+        mixing = parse_mixer(block.option).step_operations(block.sizes, context)
+        return *_around(block.width, 1), *mixing
+    return prefill(block, 1, vocabulary)
 
 
-def _shared(block: Block, tokens: int, vocabulary: int) -> tuple[Operation, ...]:
-    """What does not depend on how tokens see each other: everything but the mixer itself."""
-    d = block.width
-    norm = Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * d, calls=4)
-    residual = Operation(OperationKind.ELEMENTWISE, elements=tokens * d)
-    if block.role is BlockRole.STEM:
-        embedding = Operation(OperationKind.GATHER, elements=tokens * d)
-        logits = Operation(OperationKind.MATMUL, macs=tokens * d * vocabulary, elements=tokens * vocabulary)
-        return embedding, norm, logits
-    if block.role is BlockRole.CHANNEL:
-        return norm, *parse_channel(block.option).operations(d, round(block.ratio * d), tokens), residual
-    inner = block.inner
-    projections = Operation(
-        OperationKind.MATMUL, macs=4 * tokens * d * inner, elements=tokens * (3 * inner + d), calls=2
-    )
-    turns = Operation(OperationKind.ELEMENTWISE, elements=6 * tokens * inner, calls=8)
-    heads = Operation(OperationKind.GATHER, elements=4 * tokens * inner, calls=4)
-    return norm, projections, turns, heads, residual
+def _stem(width: int, tokens: int, vocabulary: int) -> tuple[Operation, ...]:
+    """Embedding, final norm and logits."""
+    embedding = Operation(OperationKind.GATHER, elements=tokens * width)
+    logits = Operation(OperationKind.MATMUL, macs=tokens * width * vocabulary, elements=tokens * vocabulary)
+    return embedding, _norm(width, tokens), logits
+
+
+def _around(width: int, tokens: int) -> tuple[Operation, ...]:
+    """The norm before a part, and the residual sum after it."""
+    return _norm(width, tokens), Operation(OperationKind.ELEMENTWISE, elements=tokens * width)
+
+
+def _norm(width: int, tokens: int) -> Operation:
+    return Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * width, calls=4)

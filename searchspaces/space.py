@@ -28,18 +28,25 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from searchspaces.architecture import Architecture, Layer
 from searchspaces.channels import parse_channel
 from searchspaces.encoding import Encoding, Population
 from searchspaces.errors import Problem, SpaceError
-from searchspaces.mixers import parse_mixer
+from searchspaces.mixers import obeyed_genes, parse_mixer
+from searchspaces.mixers.convolution import MOST_TAPS
+from searchspaces.mixers.mixer import GENES
 
-__all__ = ["LIBRARY", "SearchSpace", "SpaceSpec", "load_space", "problems_of", "space_names"]
+__all__ = ["LAYER_GENES", "LIBRARY", "SearchSpace", "SpaceSpec", "load_space", "problems_of", "space_names"]
 
 LIBRARY = Path(__file__).parent / "library"
 """The folder of the spaces that ship."""
 
-LAYER_GENES = ("mixer", "heads", "channel", "ratio")
+LAYER_GENES = ("mixer", "heads", "channel", "ratio", "conv", "kv_heads")
+"""A layer's genes, in the order of their columns."""
+
+LATER_GENES = ("conv", "kv_heads")
+"""Columns only where a space declares several options, so that older spaces keep their codes."""
+
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 
@@ -62,12 +69,23 @@ class _Frozen(BaseModel):
 
 
 class LayerSpec(_Frozen):
-    """Options of the genes that every layer has."""
+    """Options of the genes that every layer has.
+
+    Attributes:
+        mixer: options of the token mixer.
+        heads: H.
+        channel: options of the channel mixer.
+        ratio: F/D.
+        conv: taps of short convolutions on queries, keys and values, 0 for none.
+        kv_heads: heads of keys and values, each a divisor of every H; 0 for as many.
+    """
 
     mixer: tuple[str, ...] = Field(min_length=1)
     heads: tuple[PositiveInt, ...] = Field(min_length=1)
     channel: tuple[str, ...] = Field(default=("mlp",), min_length=1)
     ratio: tuple[PositiveFloat, ...] = Field(min_length=1)
+    conv: tuple[Annotated[int, Field(ge=0, le=MOST_TAPS)], ...] = Field(default=(0,), min_length=1)
+    kv_heads: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
 
     @field_validator("mixer")
     @classmethod
@@ -83,7 +101,14 @@ class LayerSpec(_Frozen):
             parse_channel(option)
         return options
 
-    @field_validator("mixer", "heads", "channel", "ratio")
+    @field_validator("conv")
+    @classmethod
+    def _reach_back(cls, options: tuple[int, ...]) -> tuple[int, ...]:
+        if 1 in options:
+            raise ValueError("a convolution of one tap sees no other token; accepted: 0, or 2 and more")
+        return options
+
+    @field_validator(*LAYER_GENES)
     @classmethod
     def _unique(cls, options: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(options)) != len(options):
@@ -131,37 +156,57 @@ class SpaceSpec(_Frozen):
             for r in self.layer.ratio
             if not float(r * d).is_integer()
         ]
+        wrong += [
+            f"{g} key-value heads do not divide {h} heads"
+            for g in self.layer.kv_heads
+            for h in self.layer.heads
+            if g and h % g
+        ]
+        wrong += [
+            f"a convolution of {taps} taps does not fit a context of {self.context}"
+            for taps in self.layer.conv
+            if taps > self.context
+        ]
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
 
 
 class SearchSpace(Encoding):
-    """The genes of a `SpaceSpec` in one fixed order: width, depth, then mixer, heads, channel and
-    ratio of layer 0, of layer 1, …
+    """The genes of a `SpaceSpec` in one fixed order: width, depth, then those of layer 0, of layer 1, …, each
+    layer's in the order of `LAYER_GENES`.
 
-    Inactive genes are canonical: those of layers past the depth, and the heads of a layer without
-    a token mixer, are 0.
+    Inactive genes are canonical: those of layers past the depth, and those that a layer's token mixer does
+    not obey, are 0.
 
     Args:
         spec: the declaration.
         members: how many of its depths, the first ones, make members; all where None. See
             `with_single_blocks`.
+
+    Attributes:
+        layer_columns: the genes that are columns; the others have one option.
     """
 
     def __init__(self, spec: SpaceSpec, members: int | None = None) -> None:
         self.spec = spec
         self._members = len(spec.depth) if members is None else members
         self.max_depth = max(spec.depth)
-        layer_options = [getattr(spec.layer, gene) for gene in LAYER_GENES]
+        self._layer_options = {gene: getattr(spec.layer, gene) for gene in LAYER_GENES}
+        self.layer_columns = tuple(
+            gene
+            for gene, options in self._layer_options.items()
+            if gene not in LATER_GENES or len(options) > 1
+        )
         names = ["width", "depth"]
-        names += [f"{gene}_{i}" for i in range(self.max_depth) for gene in LAYER_GENES]
+        names += [f"{gene}_{i}" for i in range(self.max_depth) for gene in self.layer_columns]
+        layer_options = [self._layer_options[gene] for gene in self.layer_columns]
         self.options: tuple[tuple[Any, ...], ...] = (
             spec.width,
             spec.depth,
             *(layer_options * self.max_depth),
         )
-        per_layer = len(LAYER_GENES)
+        per_layer = len(self.layer_columns)
         super().__init__(
             [len(options) for options in self.options],
             names,
@@ -169,7 +214,12 @@ class SearchSpace(Encoding):
             self._canonicalise,
         )
         self._depths = np.asarray(spec.depth)
-        self._no_mixer = spec.layer.mixer.index(NO_MIXER) if NO_MIXER in spec.layer.mixer else -1
+        obeyed = [obeyed_genes(option) for option in spec.layer.mixer]
+        # (mixers,) of each gene that a mixer may leave inactive, whether it does.
+        self._inactive = {gene: np.array([gene not in genes for genes in obeyed]) for gene in GENES}
+        # (heads, kv_heads): the first option that says the same of so many heads.
+        groups = [[kv or heads for kv in spec.layer.kv_heads] for heads in spec.layer.heads]
+        self._same_groups = np.array([[row.index(group) for group in row] for row in groups])
 
     @property
     def name(self) -> str:
@@ -180,6 +230,9 @@ class SearchSpace(Encoding):
     def digest(self) -> str:
         """Identifies the space by what it contains: names and descriptions do not count."""
         content = self.spec.model_dump(mode="json", exclude={"name", "description"})
+        for gene in LATER_GENES:  # what says nothing does not count either
+            if content["layer"][gene] == [0]:
+                del content["layer"][gene]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -199,30 +252,37 @@ class SearchSpace(Encoding):
         return member
 
     def _canonicalise(self, population: Population) -> Population:
-        layers = population[:, 2:].reshape(len(population), self.max_depth, len(LAYER_GENES))
-        heads = layers[:, :, 1]
-        heads[layers[:, :, 0] == self._no_mixer] = 0
-        layers[np.arange(self.max_depth) >= self._depths[population[:, 1], None]] = 0
-        population[:, 2:] = layers.reshape(len(population), self.genes - 2)
+        layers, active = self.layer_view(population)
+        genes = dict(zip(LAYER_GENES, np.moveaxis(layers, 2, 0), strict=True))
+        genes["kv_heads"] = self._same_groups[genes["heads"], genes["kv_heads"]]
+        for column, gene in enumerate(self.layer_columns):
+            kept = active
+            if gene in self._inactive:
+                kept = kept & ~self._inactive[gene][genes["mixer"]]
+            population[:, self.layer_genes[:, column]] = genes[gene] * kept
         return population
 
     def layer_view(self, population: Population) -> tuple[Population, np.ndarray[Any, np.dtype[np.bool_]]]:
-        """(n, layers, 4) option indices (mixer, heads, channel, ratio) and (n, layers) which are active."""
-        layers = population[:, 2:].reshape(len(population), self.max_depth, len(LAYER_GENES))
+        """(n, layers, 6) option indices in the order of `LAYER_GENES`, 0 of what is no column, and
+        (n, layers) which are active."""
+        layers = np.zeros((len(population), self.max_depth, len(LAYER_GENES)), np.int64)
+        columns = [LAYER_GENES.index(gene) for gene in self.layer_columns]
+        layers[:, :, columns] = population[:, self.layer_genes]
         return layers, np.arange(self.max_depth) < self._depths[population[:, 1], None]
 
     def decode(self, population: Population) -> list[Architecture]:
         """The architecture of each row."""
-        spec, layer = self.spec, self.spec.layer
+        spec, options = self.spec, self._layer_options.values()
+        rows = self.canonical(population)
         decoded = []
-        for row in self.canonical(population).tolist():
-            depth = spec.depth[row[1]]
-            genes = [row[2 + 4 * i : 6 + 4 * i] for i in range(depth)]
+        for (width, depth), genes in zip(
+            rows[:, :2].tolist(), self.layer_view(rows)[0].tolist(), strict=True
+        ):
             layers = tuple(
-                Layer(layer.mixer[m], layer.heads[h], layer.channel[c], layer.ratio[r])
-                for m, h, c, r in genes
+                Layer(*(values[i] for values, i in zip(options, layer, strict=True)))
+                for layer in genes[: spec.depth[depth]]
             )
-            decoded.append(Architecture(spec.vocabulary, spec.width[row[0]], layers))
+            decoded.append(Architecture(spec.vocabulary, spec.width[width], layers))
         return decoded
 
     def encode(self, architectures: Iterable[Architecture]) -> Population:
@@ -262,12 +322,16 @@ class SearchSpace(Encoding):
             index(self.spec.depth, architecture.depth, "depth"),
         ]
         for i, layer in enumerate(architecture.layers[: self.max_depth]):
-            for gene in LAYER_GENES:
-                if gene == "heads" and layer.mixer == NO_MIXER:
-                    row.append(0)
+            obeyed = obeyed_genes(layer.mixer)
+            for gene, options in self._layer_options.items():
+                if gene in GENES and gene not in obeyed:
+                    found = 0
+                elif gene == "kv_heads" and layer.kv_heads not in options and layer.heads in options:
+                    found = options.index(layer.heads)
                 else:
-                    options = getattr(self.spec.layer, gene)
-                    row.append(index(options, getattr(layer, gene), f"layers.{i}.{gene}"))
+                    found = index(options, getattr(layer, gene), f"layers.{i}.{gene}")
+                if gene in self.layer_columns:
+                    row.append(found)
         return row + [0] * (self.genes - len(row)), problems
 
 

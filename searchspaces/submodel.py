@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
-from searchspaces.blocks import MIXING_WEIGHTS, Weights, channel_prefix, forward, step
+from searchspaces.blocks import Weights, channel_prefix, forward, step
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
 from searchspaces.mixers.mixer import Shape, State
+from searchspaces.part import Initial, Weight
 
-__all__ = ["DecodeState", "Submodel", "layer_shapes", "state_shapes"]
+__all__ = [
+    "DecodeState",
+    "Submodel",
+    "fresh",
+    "layer_shapes",
+    "matrix_names",
+    "mixing_shapes",
+    "state_shapes",
+    "stem_shapes",
+]
 
 EMBEDDING_SCALE = 0.02
-"""Standard deviation of fresh embeddings: small, so that a fresh model's tied logits are nearly even."""
+"""See `Initial.EMBEDDING`."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,31 @@ class DecodeState:
     layers: tuple[State, ...]
 
 
-def layer_shapes(layer: Layer, width: int) -> dict[str, tuple[int, ...]]:
-    """Weights of one layer by name, with their shapes."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    if layer.mixer != NO_MIXER:
-        shapes |= dict.fromkeys(MIXING_WEIGHTS, (width, width)) | {"mixing_norm": (width,)}
-    shapes["channel_norm"] = (width,)
-    own = parse_channel(layer.channel).shapes(width, round(layer.ratio * width))
-    return shapes | {channel_prefix(layer.channel) + name: shape for name, (shape, _) in own.items()}
+def mixing_shapes(layer: Layer, width: int) -> dict[str, Weight]:
+    """Weights of a layer's token mixer and of the norm before it, by name; none without a mixer."""
+    if layer.mixer == NO_MIXER:
+        return {}
+    return {"mixing_norm": _norm(width), **parse_mixer(layer.mixer).shapes(layer.sizes(width))}
+
+
+def layer_shapes(layer: Layer, width: int) -> dict[str, Weight]:
+    """Weights of one layer by name: the norms and those of its parts."""
+    prefix = channel_prefix(layer.channel)
+    own = parse_channel(layer.channel).shapes(layer.sizes(width))
+    shapes = {prefix + name: weight for name, weight in own.items()}
+    return {**mixing_shapes(layer, width), "channel_norm": _norm(width), **shapes}
+
+
+def stem_shapes(vocabulary: int, width: int) -> dict[str, Weight]:
+    """Weights that belong to no layer: embedding and final norm."""
+    return {
+        "embedding": Weight((vocabulary, width), ("", "width"), Initial.EMBEDDING),
+        "norm": _norm(width),
+    }
+
+
+def _norm(width: int) -> Weight:
+    return Weight((width,), ("width",), Initial.ONES)
 
 
 class Submodel(nn.Module):
@@ -49,8 +77,7 @@ class Submodel(nn.Module):
         architecture: what to build.
         weights: copied, shaped as the architecture says; fresh where None.
 
-    Fresh norms are 1, fresh matrices normal with standard deviation 1/√columns, those that write to the
-    residual stream divided by √2L more, and embeddings 0.02, both as in GPT-2.
+    Fresh weights are drawn as each says (`searchspaces.part.Initial`).
     """
 
     def __init__(self, architecture: Architecture, weights: Weights | None = None) -> None:
@@ -66,6 +93,13 @@ class Submodel(nn.Module):
         )
 
     @property
+    def matrices(self) -> frozenset[str]:
+        """Names of the parameters that map vectors to vectors."""
+        width = self.architecture.width
+        shapes = (layer_shapes(layer, width) for layer in self.architecture.layers)
+        return matrix_names(shapes)
+
+    @property
     def weights(self) -> Weights:
         """As the blocks read them."""
         return Weights(self.embedding, self.norm, [dict(layer.named_parameters()) for layer in self.layers])
@@ -79,9 +113,7 @@ class Submodel(nn.Module):
         width, dtype = self.architecture.width, self.embedding.dtype
         states: list[State] = []
         for layer in self.architecture.layers:
-            state: State = {}
-            if layer.mixer != NO_MIXER:
-                state = parse_mixer(layer.mixer).init_state(batch, layer.heads, width // layer.heads, dtype)
+            state = parse_mixer(layer.mixer).init_state(batch, layer.sizes(width), dtype)
             states.append({name: kept.to(self.embedding.device) for name, kept in state.items()})
         return DecodeState(0, tuple(states))
 
@@ -94,32 +126,43 @@ class Submodel(nn.Module):
 def state_shapes(architecture: Architecture, batch: int, context: int) -> list[dict[str, Shape]]:
     """What each layer's state holds after `context` tokens: shapes by name, none without a mixer."""
     return [
-        parse_mixer(layer.mixer).state_shapes(batch, layer.heads, architecture.width // layer.heads, context)
-        if layer.mixer != NO_MIXER
-        else {}
+        parse_mixer(layer.mixer).state_shapes(batch, layer.sizes(architecture.width), context)
         for layer in architecture.layers
     ]
 
 
-def initial(name: str, shape: tuple[int, ...], depth: int) -> nn.Parameter:
-    """A fresh weight of a model with `depth` layers; see `Submodel`."""
-    if name.endswith("norm"):
-        return nn.Parameter(torch.ones(shape))
-    if name == "embedding":
-        return nn.Parameter(torch.randn(shape) * EMBEDDING_SCALE)
-    into_residual = name == "out" or name.endswith("_down")
-    scale = (2 * depth) ** -0.5 if into_residual else 1.0
-    return nn.Parameter(torch.randn(shape) * scale * shape[-1] ** -0.5)
+def matrix_names(layers: Iterable[Mapping[str, Weight]]) -> frozenset[str]:
+    """Of the parameters of a model with these layers, those that map vectors to vectors."""
+    return frozenset(
+        f"layers.{number}.{name}"
+        for number, shapes in enumerate(layers)
+        for name, weight in shapes.items()
+        if weight.is_matrix
+    )
+
+
+def fresh(weight: Weight, depth: int) -> nn.Parameter:
+    """A fresh weight of a model with `depth` layers."""
+    shape = weight.shape
+    match weight.initial:
+        case Initial.ONES:
+            return nn.Parameter(torch.ones(shape))
+        case Initial.ZEROS:
+            return nn.Parameter(torch.zeros(shape))
+        case Initial.EMBEDDING:
+            return nn.Parameter(torch.randn(shape) * EMBEDDING_SCALE)
+        case Initial.RESIDUAL:
+            return nn.Parameter(torch.randn(shape) * (2 * depth * shape[-1]) ** -0.5)
+        case Initial.MATRIX:
+            return nn.Parameter(torch.randn(shape) * shape[-1] ** -0.5)
 
 
 def _fresh(architecture: Architecture) -> Weights:
     width, depth = architecture.width, architecture.depth
+    stem = {name: fresh(w, depth) for name, w in stem_shapes(architecture.vocabulary, width).items()}
     shapes = [layer_shapes(layer, width) for layer in architecture.layers]
-    return Weights(
-        initial("embedding", (architecture.vocabulary, width), depth),
-        initial("norm", (width,), depth),
-        [{name: initial(name, shape, depth) for name, shape in own.items()} for own in shapes],
-    )
+    layers = [{name: fresh(weight, depth) for name, weight in own.items()} for own in shapes]
+    return Weights(stem["embedding"], stem["norm"], layers)
 
 
 def _copied(weight: Tensor) -> nn.Parameter:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 from torch import Tensor, nn
 
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.blocks import Weights, forward
+from searchspaces.part import Weight
 from searchspaces.space import SearchSpace
-from searchspaces.submodel import Submodel, initial, layer_shapes
+from searchspaces.submodel import Submodel, fresh, layer_shapes, matrix_names, stem_shapes
 
 __all__ = ["Supernet"]
 
@@ -15,9 +19,10 @@ __all__ = ["Supernet"]
 class Supernet(nn.Module):
     """One set of weights for a whole space.
 
-    Layers share their query, key, value and output projections among all mixers and head counts. Width,
-    feed-forward width (MatFormer; Devvrit et al., 2023) and depth are nested by prefix: a smaller model
-    uses the first rows, columns and layers of a larger one. Fresh weights are as `Submodel`'s.
+    Mixers of a family share a layer's query and key projections, all mixers its value and output
+    projections, whatever the number of heads. Width, feed-forward width (MatFormer; Devvrit et al., 2023),
+    taps and depth are nested by prefix: a smaller model uses the first rows, columns and layers of a larger
+    one. Fresh weights are as `Submodel`'s.
 
     Which architecture runs is an argument and never a state, so calls may interleave.
     """
@@ -25,22 +30,19 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
-        spec = space.spec
-        width = max(spec.width)
-        shapes: dict[str, tuple[int, ...]] = {}
-        for channel in spec.layer.channel:
-            for mixer in spec.layer.mixer:
-                for name, shape in layer_shapes(
-                    Layer(mixer, 1, channel, max(spec.layer.ratio)), width
-                ).items():
-                    shapes[name] = tuple(map(max, shape, shapes.get(name, shape)))
+        self._shapes = _largest_shapes(space)
         depth = space.max_depth
-        self.embedding = initial("embedding", (spec.vocabulary, width), depth)
-        self.norm = initial("norm", (width,), depth)
+        stem = stem_shapes(space.spec.vocabulary, max(space.spec.width))
+        self.embedding, self.norm = (fresh(stem[name], depth) for name in ("embedding", "norm"))
         self.layers = nn.ModuleList(
-            nn.ParameterDict({name: initial(name, shape, depth) for name, shape in shapes.items()})
+            nn.ParameterDict({name: fresh(weight, depth) for name, weight in self._shapes.items()})
             for _ in range(depth)
         )
+
+    @property
+    def matrices(self) -> frozenset[str]:
+        """Names of the parameters that map vectors to vectors."""
+        return matrix_names([self._shapes] * self.space.max_depth)
 
     def weights(self, architecture: Architecture) -> Weights:
         """The architecture's slices: views, so that gradients reach these and no others.
@@ -54,7 +56,7 @@ class Supernet(nn.Module):
         for layer, module in zip(architecture.layers, self.layers, strict=False):
             own = dict(module.named_parameters())
             shapes = layer_shapes(layer, width)
-            layers.append({name: _prefix(own[name], shape) for name, shape in shapes.items()})
+            layers.append({name: _prefix(own[name], weight.shape) for name, weight in shapes.items()})
         return Weights(self.embedding[:, :width], self.norm[:width], layers)
 
     def forward(self, tokens: Tensor, architecture: Architecture) -> Tensor:
@@ -72,6 +74,17 @@ class Supernet(nn.Module):
             SpaceError: as `weights`.
         """
         return Submodel(architecture, self.weights(architecture))
+
+
+def _largest_shapes(space: SearchSpace) -> dict[str, Weight]:
+    """Every weight that a layer of the space may have, as large as the largest of its options needs it."""
+    spec, found = space.spec.layer, dict[str, Weight]()
+    options = product(spec.mixer, spec.heads, spec.channel, [max(spec.ratio)], spec.conv, spec.kv_heads)
+    for layer in {Layer(*option) for option in options}:
+        for name, weight in layer_shapes(layer, max(space.spec.width)).items():
+            shape = tuple(map(max, weight.shape, found.get(name, weight).shape))
+            found[name] = replace(weight, shape=shape)
+    return dict(sorted(found.items()))
 
 
 def _prefix(weight: Tensor, shape: tuple[int, ...]) -> Tensor:

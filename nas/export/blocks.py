@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from searchspaces.architecture import NO_MIXER, Layer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["AXES", "Block", "Channels", "Embedding", "Logits", "Mixing", "Positions"]
+__all__ = ["AXES", "Block", "Channels", "Embedding", "Logits", "Mixing", "Positions", "TokenMixer"]
 
 AXES = {
     "tokens": {0: "batch", 1: "length"},
@@ -107,42 +107,66 @@ class Positions(Block):
         """cosine and sine, (N, K) each."""
         import torch
 
-        from searchspaces.blocks import rotary
+        from searchspaces.rotary import rotary
 
         return rotary(torch.arange(inputs["tokens"].shape[1]), self.width // self.heads)
 
 
 @dataclass(frozen=True)
-class Mixing(Block):
-    """x, cosine, sine and a layer's projections → y: x plus what its token mixer adds."""
+class TokenMixer(Block):
+    """A block that is a layer's token mixer.
+
+    Attributes:
+        mixer, heads, conv, kv_heads: the layer's genes.
+    """
 
     mixer: str
     heads: int
+    conv: int
+    kv_heads: int
 
-    outputs: ClassVar[tuple[str, ...]] = ("y",)
+    @classmethod
+    def of(cls, layer: Layer, width: int) -> Self:
+        """That of a layer of a model of width D."""
+        return cls(width, layer.mixer, layer.heads, layer.conv, layer.kv_heads)
 
     @property
     def layer(self) -> Layer:
         """A layer with this token mixer; the genes of its channel mixer do not count."""
-        return Layer(self.mixer, self.heads)
+        return Layer(self.mixer, self.heads, conv=self.conv, kv_heads=self.kv_heads)
 
-    def example(self) -> dict[str, Tensor]:
-        """x (B, N, D), the turns (N, K) and the layer's weights."""
+    def weights(self) -> dict[str, Tensor]:
+        """The norm's and the mixer's, zeros."""
         import torch
 
-        from searchspaces.blocks import MIXING_WEIGHTS
-        from searchspaces.submodel import layer_shapes
+        from searchspaces.submodel import mixing_shapes
 
-        turns = torch.zeros(EXAMPLE_LENGTH, self.width // self.heads)
-        shapes = layer_shapes(self.layer, self.width)
-        weights = {name: torch.zeros(shapes[name]) for name in MIXING_WEIGHTS}
-        return {"x": self._activations(), "cosine": turns, "sine": turns.clone(), **weights}
+        return {name: torch.zeros(w.shape) for name, w in mixing_shapes(self.layer, self.width).items()}
+
+
+@dataclass(frozen=True)
+class Mixing(TokenMixer):
+    """x, cosine and sine where it reads them, and a token mixer's weights → y: x plus what it adds."""
+
+    outputs: ClassVar[tuple[str, ...]] = ("y",)
+
+    def example(self) -> dict[str, Tensor]:
+        """x (B, N, D), the turns (N, K) and the weights."""
+        import torch
+
+        from searchspaces.blocks import positioned
+
+        inputs = {"x": self._activations()}
+        if positioned(self.layer):
+            for name in Positions.outputs:
+                inputs[name] = torch.zeros(EXAMPLE_LENGTH, self.width // self.heads)
+        return inputs | self.weights()
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:
         """y (B, N, D)."""
         from searchspaces.blocks import mix_tokens
 
-        turns = inputs["cosine"], inputs["sine"]
+        turns = (inputs["cosine"], inputs["sine"]) if "cosine" in inputs else None
         return inputs["x"] + mix_tokens(inputs["x"], self.layer, inputs, turns)
 
 
@@ -167,7 +191,7 @@ class Channels(Block):
         from searchspaces.submodel import layer_shapes
 
         shapes = layer_shapes(self.layer, self.width)
-        return {"x": self._activations()} | {name: torch.zeros(shape) for name, shape in shapes.items()}
+        return {"x": self._activations()} | {name: torch.zeros(w.shape) for name, w in shapes.items()}
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:
         """y (B, N, D)."""

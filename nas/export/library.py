@@ -62,6 +62,8 @@ class BlockLibrary:
         Raises:
             KeyError: a weight is missing.
         """
+        from searchspaces.blocks import positioned
+
         calls = _Calls(self)
         width = architecture.width
         (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
@@ -69,11 +71,12 @@ class BlockLibrary:
         for number, layer in enumerate(architecture.layers):
             prefix = f"layers.{number}."
             if layer.mixer != NO_MIXER:
-                if layer.heads not in turns:
-                    turns[layer.heads] = calls.add(Positions(width, layer.heads), {"tokens": "tokens"})
-                cosine, sine = turns[layer.heads]
-                mixing = Mixing(width, layer.mixer, layer.heads)
-                (x,) = calls.add(mixing, {"x": x, "cosine": cosine, "sine": sine}, prefix)
+                activations = {"x": x}
+                if positioned(layer):
+                    if layer.heads not in turns:
+                        turns[layer.heads] = calls.add(Positions(width, layer.heads), {"tokens": "tokens"})
+                    activations |= zip(Positions.outputs, turns[layer.heads], strict=True)
+                (x,) = calls.add(Mixing.of(layer, width), activations, prefix)
             (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
         calls.add(Logits(width), {"x": x}, outputs=["logits"])
         return calls.model(
@@ -119,7 +122,7 @@ class BlockLibrary:
             if layer.mixer != NO_MIXER:
                 states = {STATE + name: prefix + STATE + name for name in shapes[number]}
                 kept = [prefix + NEXT + name for name in shapes[number]]
-                mixing = StepMixing(width, layer.mixer, layer.heads, context)
+                mixing = StepMixing.after(layer, width, context)
                 x = calls.add(mixing, {"x": x, **states}, prefix, [f"mixed_{number}", *kept])[0]
                 inputs |= {prefix + STATE + name: list(shape) for name, shape in shapes[number].items()}
                 outputs |= {prefix + NEXT + name: list(shape) for name, shape in following[number].items()}

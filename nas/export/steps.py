@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from nas.export.blocks import Block
+from nas.export.blocks import TokenMixer
 from searchspaces.architecture import Architecture, Layer
 
 if TYPE_CHECKING:
@@ -19,20 +19,18 @@ STATE, NEXT = "state_", "next_"
 
 
 @dataclass(frozen=True)
-class StepMixing(Block):
-    """x, a layer's projections and its state after `context` tokens → y and the next state.
+class StepMixing(TokenMixer):
+    """x, a token mixer's weights and its state after `context` tokens → y and the next state.
 
     The context is fixed: it decides the state's shapes, the rotary turn, and what a mixer drops.
     """
 
-    mixer: str
-    heads: int
     context: int
 
-    @property
-    def layer(self) -> Layer:
-        """A layer with this token mixer; the genes of its channel mixer do not count."""
-        return Layer(self.mixer, self.heads)
+    @classmethod
+    def after(cls, layer: Layer, width: int, context: int) -> Self:
+        """That of a layer of a model of width D."""
+        return cls(width, layer.mixer, layer.heads, layer.conv, layer.kv_heads, context)
 
     @cached_property
     def states(self) -> dict[str, tuple[int, ...]]:
@@ -55,22 +53,18 @@ class StepMixing(Block):
         """x (B, 1, D), the layer's weights and its state."""
         import torch
 
-        from searchspaces.blocks import MIXING_WEIGHTS
-        from searchspaces.submodel import layer_shapes
-
-        shapes = layer_shapes(self.layer, self.width)
-        weights = {name: torch.zeros(shapes[name]) for name in MIXING_WEIGHTS}
         states = {STATE + name: torch.zeros(shape) for name, shape in self.states.items()}
-        return {"x": torch.zeros(EXAMPLE_BATCH, 1, self.width), **weights, **states}
+        return {"x": torch.zeros(EXAMPLE_BATCH, 1, self.width), **self.weights(), **states}
 
     def compute(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """y (B, 1, D) and the next state."""
         import torch
 
-        from searchspaces.blocks import rotary, step_tokens
+        from searchspaces.blocks import positioned, step_tokens
+        from searchspaces.rotary import rotary
 
-        token = inputs["x"][:, 0]
-        turns = rotary(torch.tensor([self.context]), self.width // self.heads)
+        token, here = inputs["x"][:, 0], torch.tensor([self.context])
+        turns = rotary(here, self.width // self.heads) if positioned(self.layer) else None
         state = {name: inputs[STATE + name] for name in self.states}
         mixed, following = step_tokens(token, self.layer, inputs, turns, state)
         return (token + mixed).unsqueeze(1), *(following[name] for name in self.states)

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
     from torch.optim import Optimizer
+
+    from searchspaces.submodel import Submodel
+    from searchspaces.supernet import Supernet
 
 __all__ = ["SupernetOptimizer"]
 
@@ -22,19 +25,19 @@ ADAMW_RATE = 1 / 3
 
 
 class SupernetOptimizer:
-    """Muon (Jordan et al., 2024) for the matrices of the layers, AdamW (Loshchilov & Hutter, 2019) for
-    embeddings and norms.
+    """Muon (Jordan et al., 2024) for what the layers declare to be matrices, AdamW (Loshchilov & Hutter,
+    2019) for embeddings, norms, kernels and gates.
 
     A supernet is trained on another architecture in every step, so the scale of a matrix's gradient changes
     from step to step with the mixer that uses it; Muon's updates have one scale whatever the gradient's.
     It works in bfloat16: cheap where the processor multiplies that natively.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Supernet | Submodel) -> None:
         from torch.optim import AdamW, Muon
 
         self._named = dict(model.named_parameters())
-        self._matrices = {name: p for name, p in self._named.items() if p.ndim == 2 and name != "embedding"}
+        self._matrices = {name: self._named[name] for name in self._named if name in model.matrices}
         others = [p for name, p in self._named.items() if name not in self._matrices]
         self._muon = Muon(self._matrices.values(), weight_decay=WEIGHT_DECAY)
         self._adamw = AdamW(others, betas=BETAS, weight_decay=0.0, fused=True)

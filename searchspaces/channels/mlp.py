@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from searchspaces.channels.channel import Channel, register_channel
 from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Initial, Sizes, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,11 +21,12 @@ class Mlp(Channel):
 
     example = "mlp"
 
-    def shapes(self, width: int, hidden: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+    def shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """One matrix up, one down, no biases."""
+        width, hidden = sizes.width, sizes.hidden
         return {
-            "up": ((hidden, width), ("hidden", "width")),
-            "down": ((width, hidden), ("width", "hidden")),
+            "up": Weight((hidden, width), ("hidden", "width")),
+            "down": Weight((width, hidden), ("width", "hidden"), Initial.RESIDUAL),
         }
 
     def forward(self, x: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
@@ -33,8 +35,9 @@ class Mlp(Channel):
 
         return linear(gelu(linear(x, weights["up"])), weights["down"])
 
-    def operations(self, width: int, hidden: int, tokens: int) -> tuple[Operation, ...]:
+    def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """Two products and the activation."""
+        width, hidden = sizes.width, sizes.hidden
         return (
             Operation(
                 OperationKind.MATMUL,

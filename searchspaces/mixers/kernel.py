@@ -11,11 +11,15 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
-from searchspaces.mixers.mixer import Mixer, Shape, State
+from searchspaces.mixers.heads import LINEAR, HeadMixer
+from searchspaces.mixers.mixer import Shape, State
+from searchspaces.mixers.recurrence import Decayed, Remembered, Undecayed
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
-    from torch import Tensor, dtype
+    from torch import Tensor
+
+    from searchspaces.part import Sizes
 
 __all__ = ["CHUNK", "KernelMixer"]
 
@@ -23,12 +27,16 @@ CHUNK = 64
 """C, tokens a chunk: where the two products cost about the same at the head sizes of the spaces here."""
 
 
-class KernelMixer(Mixer):
+class KernelMixer(HeadMixer):
     """out_i = Σ_{j≤i} w_ij v_j / Σ_{j≤i} w_ij with w_ij = weight(base(q_i) · base(k_j)) = φ(q_i) · φ(k_j).
 
     Weights are above 0, so their sum needs no epsilon. The state is Σ φ(k) [v, 1]: F × (K + 1) a head,
     however many tokens. d is the size of a base, F the number of features.
+
+    A subclass whose `signals` give `log_decay` multiplies w_ij by what is left of token j at token i.
     """
+
+    family = LINEAR
 
     @abstractmethod
     def base(self, x: Tensor) -> Tensor:
@@ -50,59 +58,72 @@ class KernelMixer(Mixer):
     def feature_size(self, head_size: int) -> int:
         """F."""
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
         """In chunks."""
+        queries, keys = self.base(into_chunks(q, CHUNK)), self.base(into_chunks(k, CHUNK))
+        return self._mixed(queries, keys, v, log_decay)
+
+    def _mixed(self, queries: Tensor, keys: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
+        """Of bases in chunks."""
         from torch.nn.functional import pad
 
-        queries = self.base(into_chunks(q, CHUNK))
-        keys = self.base(into_chunks(k, CHUNK)).transpose(-1, -2)
+        left: Remembered = Undecayed() if log_decay is None else Decayed(log_decay, CHUNK)
+        keys = keys.transpose(-1, -2)
         # A column of ones beside v carries the sum of weights through the same products.
         values = pad(into_chunks(v, CHUNK), (0, 1), value=1.0)
-        states = self.features(keys) @ values
-        # The sums before each chunk: shifted, for subtracting would let later tokens round earlier ones.
-        before = pad(states.cumsum(dim=2)[:, :, :-1], (0, 0, 0, 0, 1, 0))
-        within = self.weight(queries @ keys).tril() @ values
-        sums = within + self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ before
-        return out_of_chunks(sums[..., :-1] / sums[..., -1:], q.shape[2])
+        before = left.before(self.features(keys) @ left.at_end(values))
+        within = left.within(self.weight(queries @ keys)) @ values
+        sums = within + left.since_start(self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ before)
+        return out_of_chunks(sums[..., :-1] / sums[..., -1:], v.shape[2])
 
-    def reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def mix_reference(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
         """Token by token."""
+        return self._mixed_one_by_one(self.base(q), self.base(k), v, log_decay)
+
+    def _mixed_one_by_one(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
         import torch
 
-        q, k = self.base(q), self.base(k)
         rows = []
         for i in range(q.shape[-2]):
             weights = self.weight((q[..., i : i + 1, :] * k[..., : i + 1, :]).sum(-1, keepdim=True))
+            if log_decay is not None:
+                decays = log_decay.expand(*q.shape[:3])
+                later = torch.stack([decays[..., j + 1 : i + 1].sum(-1) for j in range(i + 1)], dim=-1)
+                weights = weights * later.exp().unsqueeze(-1)
             rows.append((weights * v[..., : i + 1, :]).sum(-2) / weights.sum(-2))
         return torch.stack(rows, dim=-2)
 
-    def init_state(self, batch: int, heads: int, head_size: int, dtype: dtype) -> State:
-        """Sums over nothing."""
-        import torch
-
-        return {"sums": torch.zeros(batch, heads, self.feature_size(head_size), head_size + 1, dtype=dtype)}
-
-    def step(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
+    def mix_step(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, log_decay: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Add one token to the sums, and look it up in them."""
+        sums = state["sums"]
+        if log_decay is not None:
+            sums = sums * log_decay.exp()[..., None, None]
+        return self._looked_up(self.base(q), self.base(k), v, sums)
+
+    def _looked_up(self, q: Tensor, k: Tensor, v: Tensor, sums: Tensor) -> tuple[Tensor, State]:
+        """Of bases."""
         from torch.nn.functional import pad
 
-        keys = self.features(self.base(k).unsqueeze(-1))
-        queries = self.features(self.base(q).unsqueeze(-1))
-        sums = state["sums"] + keys * pad(v, (0, 1), value=1.0).unsqueeze(-2)
-        mixed = (queries.transpose(-1, -2) @ sums).squeeze(-2)
+        queries = self.features(q.transpose(-1, -2)).transpose(-1, -2)
+        keys = self.features(k.unsqueeze(-1))
+        sums = sums + keys * pad(v, (0, 1), value=1.0).unsqueeze(-2)
+        mixed = queries @ sums
         return mixed[..., :-1] / mixed[..., -1:], {"sums": sums}
 
-    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
+    def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
         """F × (K + 1) a head, however many tokens."""
-        return {"sums": (batch, heads, self.feature_size(head_size), head_size + 1)}
+        return {"sums": (batch, groups, self.feature_size(head_size), head_size + 1)}
 
-    def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:
+    def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """Bases and features, the products within chunks, a state a chunk and its use."""
-        base, features = heads * self.base_size(width // heads), heads * self.feature_size(width // heads)
+        heads, width = sizes.heads, sizes.inner
+        base, features = heads * self.base_size(sizes.head_size), heads * self.feature_size(sizes.head_size)
         count, values = chunk_count(tokens, CHUNK), width + heads
         padded = count * CHUNK
         scores = padded * CHUNK * heads
-        states = count * self.feature_size(width // heads) * values
+        states = count * self.feature_size(sizes.head_size) * values
         macs = padded * CHUNK * (base + values) + 2 * CHUNK * states
         return (
             Operation(OperationKind.GATHER, elements=padded * (3 * width + values), calls=4),
@@ -115,11 +136,27 @@ class KernelMixer(Mixer):
             ),
         )
 
-    def step_operations(self, width: int, heads: int, context: int) -> tuple[Operation, ...]:
-        """Features, one update of the sums and one product with them."""
-        features = heads * self.feature_size(width // heads)
-        state = self.feature_size(width // heads) * (width + heads)
+    def decay_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """What decays add to `mix_operations`."""
+        heads, count = sizes.heads, chunk_count(tokens, CHUNK)
+        values, states = sizes.inner + heads, self.feature_size(sizes.head_size) * (sizes.inner + heads)
+        padded = count * CHUNK
         return (
-            Operation(OperationKind.ELEMENTWISE, elements=2 * features + 2 * state + width, calls=6),
-            Operation(OperationKind.ATTENTION, macs=state, elements=width + heads),
+            Operation(OperationKind.ATTENTION, macs=count * count * states, elements=count * states),
+            Operation(
+                OperationKind.ELEMENTWISE,
+                elements=2 * padded * values + padded * CHUNK * heads + 4 * count * count * heads,
+                calls=8,
+            ),
+        )
+
+    def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
+        """Features, one update of the sums and one product with them."""
+        heads, width = sizes.heads, sizes.inner
+        size = self.feature_size(sizes.head_size)
+        kept = size * (sizes.shared + sizes.groups)
+        features = (heads + sizes.groups) * size
+        return (
+            Operation(OperationKind.ELEMENTWISE, elements=features + 2 * kept + width, calls=6),
+            Operation(OperationKind.ATTENTION, macs=size * (width + heads), elements=width + heads),
         )

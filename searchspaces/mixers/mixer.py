@@ -1,24 +1,37 @@
-"""The interface of a token mixer.
+"""The interface of a token mixer: D → D over a sequence, behind a layer's norm and beside its residual.
 
-A mixer is a frozen, parameter-free description of how tokens see each other: every layer of the
-supernet has ONE set of query, key, value and output projections and hands the projected heads to
-whichever mixer its architecture names. Modules import torch inside `forward` and `step`, so a space
+A mixer is a frozen description of how tokens see each other. Modules import torch inside methods, so a space
 can be declared, validated and costed where torch is not installed.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from searchspaces.operations import Operation
+from searchspaces.part import Part, Sizes
 from searchspaces.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype
 
-__all__ = ["MIXERS", "Mixer", "Shape", "State", "mixers", "parse_mixer", "register_mixer"]
+    from searchspaces.rotary import Turns
+
+__all__ = [
+    "GENES",
+    "MIXERS",
+    "Mixer",
+    "Shape",
+    "State",
+    "Weights",
+    "mixers",
+    "obeyed_genes",
+    "parse_mixer",
+    "register_mixer",
+]
 
 State = dict[str, "Tensor"]
 """What `step` carries from token to token; plain tensors by name."""
@@ -26,58 +39,80 @@ State = dict[str, "Tensor"]
 Shape = tuple[int, ...]
 """Sizes of one tensor of a state."""
 
+Weights = Mapping[str, "Tensor"]
+"""Of a layer, by name."""
 
-class Mixer(ABC):
-    """A causal token mixer over heads.
+GENES = ("heads", "conv", "kv_heads")
+"""A layer's genes that a mixer may obey."""
 
-    Subclasses are frozen dataclasses whose fields are the option's parameters. Registering one
-    enrols it in the contract suite `tests/searchspaces/test_mixers.py`.
+
+class Mixer(Part):
+    """A causal token mixer.
+
+    Most mix projected heads and are a `searchspaces.mixers.heads.HeadMixer`. Registering one enrols it in the
+    contract suite `tests/searchspaces/test_mixers.py`.
 
     Attributes:
-        name: set by `@register_mixer`.
         glyph: one character for the strip that pictures an architecture.
-        example: an option text of this mixer for the contract suite, e.g. ``"window:8"``.
+        family: mixers of one share a layer's query and key projections, and families are trained equally
+            often; empty for what has none to share.
+        genes: those of `GENES` that it obeys; the others are inactive in its layers.
+        positioned: whether it reads rotary turns.
     """
 
-    name: ClassVar[str]
     glyph: ClassVar[str]
-    example: ClassVar[str]
+    family: ClassVar[str]
+    genes: ClassVar[frozenset[str]] = frozenset()
+    positioned: ClassVar[bool] = False
 
     @abstractmethod
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Mix a whole sequence. q, k, v and the result: (B, H, N, K), position i sees only j ≤ i."""
+    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+        """Mix a whole sequence, (B, N, D) → (B, N, D); position i sees only j ≤ i.
+
+        Args:
+            weights: of the layer, those of `shapes` among them.
+            turns: rotary, of the N positions; given where it is `positioned`.
+        """
 
     @abstractmethod
-    def reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """The same by the plain formula, slow and readable; what `forward` is tested against."""
 
     @abstractmethod
-    def init_state(self, batch: int, heads: int, head_size: int, dtype: dtype) -> State:
-        """The state before the first token."""
+    def step(
+        self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Mix one token, (B, D) → (B, D), and the state after it; turns are of its position."""
 
     @abstractmethod
-    def step(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
-        """Mix one token. q, k, v and the result: (B, H, K)."""
-
-    @abstractmethod
-    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
+    def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
         """What the state holds after `tokens` tokens: exact shapes by name, B first."""
 
-    def state_bytes(self, width: int, heads: int, tokens: int, itemsize: int = 4) -> int:
+    @abstractmethod
+    def step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
+        """Counted operations of one `step` after `context` tokens."""
+
+    def init_state(self, batch: int, sizes: Sizes, dtype: dtype) -> State:
+        """The state before the first token: zeros."""
+        import torch
+
+        shapes = self.state_shapes(batch, sizes, 0)
+        return {name: torch.zeros(shape, dtype=dtype) for name, shape in shapes.items()}
+
+    def state_bytes(self, sizes: Sizes, tokens: int, itemsize: int = 4) -> int:
         """Exact bytes of one sequence's state after `tokens` tokens."""
-        shapes = self.state_shapes(1, heads, width // heads, tokens) if heads else {}
-        return itemsize * sum(map(math.prod, shapes.values()))
-
-    @abstractmethod
-    def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:
-        """Counted operations of `forward` on one sequence, without the projections."""
-
-    @abstractmethod
-    def step_operations(self, width: int, heads: int, context: int) -> tuple[Operation, ...]:
-        """Counted operations of one `step` after `context` tokens, without the projections."""
+        return itemsize * sum(map(math.prod, self.state_shapes(1, sizes, tokens).values()))
 
 
 MIXERS: Registry[Mixer] = Registry(Mixer, "searchspaces.mixers", "mixer", "nas.mixers")
 register_mixer = MIXERS.register
 parse_mixer = MIXERS.parse
 mixers = MIXERS.classes
+
+
+def obeyed_genes(option: str) -> frozenset[str]:
+    """Those of `GENES` that an option's mixer obeys; all of them where there is no such mixer."""
+    try:
+        return parse_mixer(option).genes
+    except (ValueError, AttributeError):  # nothing registered, or no text
+        return frozenset(GENES)

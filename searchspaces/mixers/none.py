@@ -5,45 +5,51 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.mixer import Mixer, Shape, State, register_mixer
+from searchspaces.mixers.mixer import Mixer, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation
+from searchspaces.part import Sizes, Weight
 
 if TYPE_CHECKING:
-    from torch import Tensor, dtype
+    from torch import Tensor
+
+    from searchspaces.rotary import Turns
 
 
 @register_mixer("none")
 @dataclass(frozen=True)
 class NoMixer(Mixer):
-    """Passes nothing between tokens; the layer skips its norm and projections too."""
+    """Passes nothing between tokens; the layer skips its norm too."""
 
     glyph = "·"
     example = "none"
+    family = ""
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Zeros: adds nothing to the residual."""
-        return v * 0
-
-    def reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Zeros."""
-        return v * 0
-
-    def init_state(self, batch: int, heads: int, head_size: int, dtype: dtype) -> State:
-        """Empty."""
-        return {}
-
-    def step(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
-        """Zeros."""
-        return v * 0, state
-
-    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
+    def shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """None."""
         return {}
 
-    def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:
+    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+        """Zeros: adds nothing to the residual."""
+        return x * 0
+
+    def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+        """Zeros."""
+        return x * 0
+
+    def step(
+        self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Zeros."""
+        return x * 0, state
+
+    def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
+        """None."""
+        return {}
+
+    def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """None."""
         return ()
 
-    def step_operations(self, width: int, heads: int, context: int) -> tuple[Operation, ...]:
+    def step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """None."""
         return ()

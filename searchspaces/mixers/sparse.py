@@ -3,8 +3,9 @@ et al., 2020), causal."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from searchspaces.mixers.cache import (
     append,
@@ -12,19 +13,21 @@ from searchspaces.mixers.cache import (
     attend_one_by_one,
     cache_shapes,
     cached_step_operations,
-    empty_cache,
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
-from searchspaces.mixers.mixer import Mixer, Shape, State, register_mixer
+from searchspaces.mixers.heads import HeadMixer
+from searchspaces.mixers.mixer import Shape, State, register_mixer
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
-    from torch import Tensor, dtype
+    from torch import Tensor
+
+    from searchspaces.part import Sizes
 
 
 @register_mixer("sparse")
 @dataclass(frozen=True)
-class Sparse(Mixer):
+class Sparse(HeadMixer):
     """Position i sees the positions j ≤ i of its own block, of the block before, and the first
     `globals` positions.
 
@@ -43,11 +46,14 @@ class Sparse(Mixer):
     glyph = "B"
     example = "sparse:8,4"
 
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"block": (1, 4096), "globals": (1, 4096)}
+
     def __post_init__(self) -> None:
-        if self.block < 1 or self.globals < 1 or self.block % self.globals:
+        super().__post_init__()
+        if self.block % self.globals:
             raise ValueError(f"globals {self.globals} must divide the block {self.block}")
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Blocks of queries against [globals | block before | own block]."""
         import torch
 
@@ -79,7 +85,7 @@ class Sparse(Mixer):
         units = blocks.reshape(batch, int(heads), -1, unit, int(size)).index_select(2, table.flatten())
         return units.reshape(batch, int(heads), -1, unit + 2 * self.block, int(size))
 
-    def reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def mix_reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Token by token."""
         seen = [
             [j for j in range(i + 1) if j >= (i // self.block - 1) * self.block or j < self.globals]
@@ -87,12 +93,7 @@ class Sparse(Mixer):
         ]
         return attend_one_by_one(q, k, v, seen)
 
-    def init_state(self, batch: int, heads: int, head_size: int, dtype: dtype) -> State:
-        """No keys, no values."""
-        empty = empty_cache(batch, heads, head_size, dtype)
-        return empty | {f"global_{name}": kept for name, kept in empty.items()}
-
-    def step(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
+    def mix_step(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
         """Attend to what is kept of this block and the one before, and to the globals once those left."""
         import torch
 
@@ -113,22 +114,24 @@ class Sparse(Mixer):
         gone = max(0, (tokens - 1) // self.block - 1) * self.block
         return tokens - gone, self.globals if gone else 0
 
-    def state_shapes(self, batch: int, heads: int, head_size: int, tokens: int) -> dict[str, Shape]:
+    def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
         """A key and a value for each token that is kept."""
-        near, distant = (cache_shapes(batch, heads, head_size, kept) for kept in self._kept(tokens))
+        near, distant = (cache_shapes(batch, groups, head_size, kept) for kept in self._kept(tokens))
         return near | {f"global_{name}": shape for name, shape in distant.items()}
 
-    def operations(self, width: int, heads: int, tokens: int) -> tuple[Operation, ...]:
+    def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """Scores, softmax, weighted sum over N × (2 C + globals), and the copies of keys and values."""
         count = chunk_count(tokens, self.block)
         row = 2 * self.block + self.globals
         pairs = count * self.block * row
         return (
-            Operation(OperationKind.GATHER, elements=2 * count * (row + self.block) * width, calls=9),
-            Operation(OperationKind.ATTENTION, macs=2 * pairs * width, elements=pairs * heads, calls=2),
-            Operation(OperationKind.ELEMENTWISE, elements=pairs * (2 * heads + 1), calls=3),
+            Operation(OperationKind.GATHER, elements=2 * count * (row + self.block) * sizes.inner, calls=9),
+            Operation(
+                OperationKind.ATTENTION, macs=2 * pairs * sizes.inner, elements=pairs * sizes.heads, calls=2
+            ),
+            Operation(OperationKind.ELEMENTWISE, elements=pairs * (2 * sizes.heads + 1), calls=3),
         )
 
-    def step_operations(self, width: int, heads: int, context: int) -> tuple[Operation, ...]:
+    def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """One row."""
-        return cached_step_operations(width, heads, sum(self._kept(context)), sum(self._kept(context + 1)))
+        return cached_step_operations(sizes, sum(self._kept(context)), sum(self._kept(context + 1)))

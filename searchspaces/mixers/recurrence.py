@@ -1,0 +1,111 @@
+"""Sums over a sequence in chunks, M of C tokens, in which what is older may count less.
+
+With decays α_t per token, token j still counts Π_{j<t≤i} α_t at token i. Within a chunk that is a C × C
+matrix, from chunk to chunk an M × M one: two products, nothing token by token (Yang et al., 2024; Dao &
+Gu, 2024).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from searchspaces.mixers.chunks import into_chunks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Decayed", "Remembered", "Undecayed"]
+
+LEAST = -80.0
+"""Of a logarithm of what is left: below it processors compute slowly, on what no sum can tell from 0."""
+
+
+class Remembered(Protocol):
+    """How much of earlier tokens is left."""
+
+    def within(self, weights: Tensor) -> Tensor:
+        """Weights (B, H, M, C, C) of a chunk's tokens for each other, those of later ones 0."""
+
+    def at_end(self, values: Tensor) -> Tensor:
+        """What is left of tokens (B, H, M, C, V) at the end of their chunks."""
+
+    def since_start(self, sums: Tensor) -> Tensor:
+        """What is left at each token of sums (B, H, M, C, V) over earlier chunks."""
+
+    def before(self, states: Tensor) -> Tensor:
+        """Sums over earlier chunks (B, H, M, F, V), of each chunk's own at its end."""
+
+
+class Undecayed:
+    """All of them, for ever."""
+
+    def within(self, weights: Tensor) -> Tensor:
+        """See `Remembered`."""
+        return weights.tril()
+
+    def at_end(self, values: Tensor) -> Tensor:
+        """See `Remembered`."""
+        return values
+
+    def since_start(self, sums: Tensor) -> Tensor:
+        """See `Remembered`."""
+        return sums
+
+    def before(self, states: Tensor) -> Tensor:
+        """See `Remembered`."""
+        from torch.nn.functional import pad
+
+        # Shifted, for subtracting would let later tokens round earlier ones.
+        return pad(states.cumsum(dim=2)[:, :, :-1], (0, 0, 0, 0, 1, 0))
+
+
+class Decayed:
+    """What decays leave.
+
+    Args:
+        log_decay: log α_t, (B, H, N), or (1, H, 1) where it is the same for all.
+        chunk: C.
+    """
+
+    def __init__(self, log_decay: Tensor, chunk: int) -> None:
+        import torch
+
+        if log_decay.shape[2] == 1:
+            steps = torch.arange(1, chunk + 1, device=log_decay.device, dtype=log_decay.dtype)
+            # (…, M or 1, C) from the start of a chunk to each of its tokens, that token's own included.
+            self._sums = (log_decay * steps).unsqueeze(2)
+        else:
+            self._sums = into_chunks(log_decay.unsqueeze(-1), chunk).squeeze(-1).cumsum(-1)
+
+    def within(self, weights: Tensor) -> Tensor:
+        """See `Remembered`."""
+        return weights * self.matrix()
+
+    def matrix(self) -> Tensor:
+        """(…, C, C) what is left at token i of token j ≤ i."""
+        return _left(self._sums.unsqueeze(-1) - self._sums.unsqueeze(-2)).tril()
+
+    def at_end(self, values: Tensor) -> Tensor:
+        """See `Remembered`."""
+        return values * _left(self._sums[..., -1:] - self._sums).unsqueeze(-1)
+
+    def since_start(self, sums: Tensor) -> Tensor:
+        """See `Remembered`."""
+        return sums * _left(self._sums).unsqueeze(-1)
+
+    def over(self) -> Tensor:
+        """(…, M or 1) what is left over a whole chunk."""
+        return _left(self._sums[..., -1])
+
+    def before(self, states: Tensor) -> Tensor:
+        """See `Remembered`."""
+        chunks = self._sums[..., -1].expand(-1, -1, states.shape[2])
+        sums = chunks.cumsum(-1)
+        # At the start of chunk m, of what chunk n < m had at its end.
+        left = _left((sums - chunks).unsqueeze(-1) - sums.unsqueeze(-2)).tril(-1)
+        rows, columns = int(states.shape[3]), int(states.shape[4])
+        return (left @ states.flatten(3)).unflatten(3, (rows, columns))
+
+
+def _left(logarithm: Tensor) -> Tensor:
+    return logarithm.clamp(LEAST, 0.0).exp()
