@@ -30,7 +30,8 @@ from torch import Tensor, nn
 
 from nas.export.reference import reference_model
 from searchspaces import NO_MIXER, Architecture, Layer, load_space
-from searchspaces.blocks import mix_tokens, rotary
+from searchspaces.blocks import mix_tokens
+from searchspaces.rotary import rotary
 from searchspaces.submodel import Submodel
 from workers.timing import Clocks, TimingProtocol, calibrate, time_interleaved
 

@@ -111,6 +111,10 @@ class ProfileBudget(_Spec):
     predictor: str = "auto"
 
 
+RECIPE = 2
+"""Of today's supernets: families of mixers have queries and keys of their own and are drawn equally often."""
+
+
 class TrainBudget(_Spec):
     """How the supernet is trained.
 
@@ -124,6 +128,8 @@ class TrainBudget(_Spec):
         seed: of the initial weights, the batches and the sampled architectures; the job's where None.
         workers: processes that share every batch (data-parallel, on Ray Train), at most one a sequence;
             1 trains in the process that runs the job.
+        recipe: what weights mean and how architectures are drawn: `RECIPE`, or 1, by which jobs of before
+            were trained, whose supernets are used as they are and no longer trained.
     """
 
     steps: PositiveInt = 1000
@@ -132,6 +138,7 @@ class TrainBudget(_Spec):
     sandwich: bool = False
     seed: Seed | None = None
     workers: PositiveInt = 1
+    recipe: int = Field(default=RECIPE, ge=1, le=RECIPE)
 
     @field_validator("workers")
     @classmethod
@@ -144,7 +151,8 @@ class TrainBudget(_Spec):
     def identity(self) -> dict[str, Any]:
         """Plain data that the weights follow from. Not `workers`: they change the order of sums alone, and
         a training may go on with another number of them."""
-        return self.model_dump(mode="json", exclude={"workers"})
+        unsaid = {"workers"} | ({"recipe"} if self.recipe == 1 else set())
+        return self.model_dump(mode="json", exclude=unsaid)
 
 
 class SearchBudget(_Spec):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from searchspaces.operations import Operation
 
@@ -92,7 +92,8 @@ class Part(ABC):
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {}
 
     def __post_init__(self) -> None:
-        for field in fields(self) if is_dataclass(self) else ():
+        own: tuple[Field[Any], ...] = fields(self) if is_dataclass(self) else ()
+        for field in own:
             value, (least, most) = getattr(self, field.name), self.limits[field.name]
             if not least <= value <= most:
                 raise ValueError(f"{field.name} {value}; accepted: {least} to {most}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nas.spec import StageName
+from nas.errors import JobFailed
+from nas.spec import RECIPE, StageName
 from nas.stages.stage import Stage, StageContext
 from nas.store.store import SupernetRecord
 
@@ -25,6 +26,11 @@ class Train(Stage):
             )
             context.progress(self.name, steps, steps, "reused")
             return
+        if plan.spec.budget.train.recipe != RECIPE:
+            raise JobFailed(
+                "the supernet of this job was never trained to its end, and today's are trained otherwise: "
+                "submit the job anew"
+            )
         folder = context.home / "supernets" / digest
 
         def progress(done: int, total: int, facts: dict[str, float]) -> None:

@@ -44,7 +44,7 @@ def job_from(row: Row[Any]) -> Job:
     """A job of its row."""
     return Job(
         id=row.id,
-        spec=JobSpec.model_validate_json(row.spec),
+        spec=_spec_from(row.spec),
         status=JobStatus(row.status),
         stage=None if row.stage is None else StageName(row.stage),
         error=row.error,
@@ -53,6 +53,13 @@ def job_from(row: Row[Any]) -> Job:
         error_kind=row.error_kind,
         last_event=row.last_event,
     )
+
+
+def _spec_from(text: str) -> JobSpec:
+    """A spec as it was stored. Those without a recipe are from before there was a second one."""
+    data = json.loads(text)
+    data["budget"]["train"].setdefault("recipe", 1)
+    return JobSpec.model_validate(data)
 
 
 def event_row(event: Event) -> dict[str, Any]:

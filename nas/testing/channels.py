@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from nas.testing.contract import Contract
 from searchspaces.channels import Channel, parse_channel
+from searchspaces.part import Initial, Sizes
 
 __all__ = ["ChannelContract", "weights_of"]
 
@@ -14,8 +17,8 @@ __all__ = ["ChannelContract", "weights_of"]
 def weights_of(channel: Channel, width: int, hidden: int) -> dict[str, torch.Tensor]:
     """Normal float64 weights of a block of this size, by name."""
     torch.manual_seed(0)
-    shapes = channel.shapes(width, hidden)
-    return {name: torch.randn(shape, dtype=torch.float64) for name, (shape, _) in shapes.items()}
+    shapes = channel.shapes(Sizes(width, hidden=hidden))
+    return {name: torch.randn(weight.shape, dtype=torch.float64) for name, weight in shapes.items()}
 
 
 class ChannelContract(Contract):
@@ -31,19 +34,20 @@ class ChannelContract(Contract):
 
     def test_a_smaller_block_is_a_prefix_of_a_larger(self, channel: Channel) -> None:
         sizes = {"width": (8, 6), "hidden": (32, 5)}
-        larger, smaller = channel.shapes(8, 32), channel.shapes(6, 5)
+        larger, smaller = channel.shapes(Sizes(8, hidden=32)), channel.shapes(Sizes(6, hidden=5))
         assert larger.keys() == smaller.keys()
-        for name, (shape, axes) in larger.items():
-            assert shape == tuple(sizes[axis][0] for axis in axes)
-            assert smaller[name] == (tuple(sizes[axis][1] for axis in axes), axes)
+        for name, weight in larger.items():
+            assert weight.shape == tuple(sizes[axis][0] for axis in weight.axes)
+            assert smaller[name] == replace(weight, shape=tuple(sizes[axis][1] for axis in weight.axes))
 
     def test_hidden_units_that_write_nothing_can_be_cut(self, channel: Channel) -> None:
         """What makes a prefix a model of its own: hidden units do not mix."""
         weights = weights_of(channel, 8, 32)
-        shapes = channel.shapes(8, 12)
-        kept = {name: weights[name][tuple(slice(n) for n in shape)] for name, (shape, _) in shapes.items()}
-        for name, (_, axes) in shapes.items():
-            if axes[0] == "width":  # writes to the residual
+        shapes = channel.shapes(Sizes(8, hidden=12))
+        kept = {name: weights[name][tuple(slice(n) for n in w.shape)] for name, w in shapes.items()}
+        for name, weight in shapes.items():
+            assert (weight.initial is Initial.RESIDUAL) == (weight.axes[0] == "width")
+            if weight.initial is Initial.RESIDUAL:
                 weights[name][:, 12:] = 0
         x = torch.randn(2, 5, 8, dtype=torch.float64)
         torch.testing.assert_close(channel.forward(x, weights), channel.forward(x, kept))
@@ -54,5 +58,6 @@ class ChannelContract(Contract):
         torch.testing.assert_close(whole[:, 3], channel.forward(x[:, 3], weights))
 
     def test_operations_count_every_weight_once_a_token(self, channel: Channel) -> None:
-        size = sum(torch.Size(shape).numel() for shape, _ in channel.shapes(8, 16).values())
-        assert sum(operation.macs for operation in channel.operations(8, 16, 10)) == 10 * size
+        sizes = Sizes(8, hidden=16)
+        size = sum(torch.Size(weight.shape).numel() for weight in channel.shapes(sizes).values())
+        assert sum(operation.macs for operation in channel.operations(sizes, 10)) == 10 * size

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import warnings
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,28 +13,84 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nas.testing.contract import Contract, arbitrary
+from searchspaces.architecture import Architecture, Layer
 from searchspaces.mixers import Mixer, mixers, parse_mixer
 from searchspaces.mixers.mixer import State
+from searchspaces.part import Sizes
+from searchspaces.rotary import Turns, rotary
 
-__all__ = ["MixerContract", "projected", "stepped"]
+__all__ = ["Case", "MixerContract"]
 
-
-def projected(batch: int, heads: int, tokens: int, head_size: int, seed: int = 0) -> tuple[Tensor, ...]:
-    """q, k and v, (B, H, N, K) float64 each."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = (batch, heads, tokens, head_size)
-    return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(3))
+LARGEST_GROWTH = 5.0
+"""Of a mixer's work from 1,024 to 4,096 tokens, where it is not said to be quadratic."""
 
 
-def stepped(mixer: Mixer, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, list[State]]:
-    """Outputs of repeated `step`, and the states before the first and after each token."""
-    states = [mixer.init_state(q.shape[0], q.shape[1], q.shape[3], q.dtype)]
-    rows = []
-    for i in range(q.shape[2]):
-        row, state = mixer.step(q[:, :, i], k[:, :, i], v[:, :, i], states[-1])
-        rows.append(row)
-        states.append(state)
-    return torch.stack(rows, dim=2), states
+@dataclass(frozen=True)
+class Case:
+    """A mixer in a layer of some sizes, with random weights.
+
+    Attributes:
+        option: of the mixer.
+        weights: by name, float64 unless `single`.
+    """
+
+    option: str
+    sizes: Sizes
+    weights: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, option: str, heads: int = 3, head_size: int = 18, conv: int = 0, kv_heads: int = 0) -> Case:
+        """With those of the layer's genes that the mixer obeys."""
+        sizes = Layer(option, heads, conv=conv, kv_heads=kv_heads).sizes(heads * head_size)
+        generator = torch.Generator().manual_seed(0)
+        weights = {
+            name: torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+            * (weight.shape[-1] ** -0.5 if weight.is_matrix else 0.3)
+            for name, weight in parse_mixer(option).shapes(sizes).items()
+        }
+        return cls(option, sizes, weights)
+
+    @classmethod
+    def each(cls, option: str, heads: int = 3, head_size: int = 18) -> list[Case]:
+        """In a plain layer, with short convolutions, and with fewer heads of keys and values besides."""
+        genes: list[dict[str, int]] = [{}, {"conv": 4}, {"conv": 3, "kv_heads": 1}]
+        return [cls.of(option, heads, head_size, **later) for later in genes]
+
+    @property
+    def mixer(self) -> Mixer:
+        return parse_mixer(self.option)
+
+    def single(self) -> Case:
+        """In single precision."""
+        return replace(self, weights={name: weight.float() for name, weight in self.weights.items()})
+
+    def tokens(self, batch: int, tokens: int, seed: int = 0) -> Tensor:
+        """Random normed tokens (B, N, D) of the weights' precision."""
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(batch, tokens, self.sizes.width, generator=generator, dtype=torch.float64)
+        return x.to(next(iter(self.weights.values()), x).dtype)
+
+    def turns(self, *positions: int) -> Turns | None:
+        """Of these positions."""
+        return rotary(torch.tensor(positions), self.sizes.head_size) if self.mixer.positioned else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`Mixer.forward` of (B, N, D)."""
+        return self.mixer.forward(x, self.weights, self.sizes, self.turns(*range(x.shape[1])))
+
+    def reference(self, x: Tensor) -> Tensor:
+        """`Mixer.reference` of (B, N, D)."""
+        return self.mixer.reference(x, self.weights, self.sizes, self.turns(*range(x.shape[1])))
+
+    def stepped(self, x: Tensor) -> tuple[Tensor, list[State]]:
+        """Outputs of repeated `step`, and the states before the first and after each token."""
+        states = [self.mixer.init_state(x.shape[0], self.sizes, x.dtype)]
+        rows = []
+        for i, token in enumerate(x.unbind(1)):
+            row, state = self.mixer.step(token, self.weights, self.sizes, self.turns(i), states[-1])
+            rows.append(row)
+            states.append(state)
+        return torch.stack(rows, dim=1), states
 
 
 class MixerContract(Contract):
@@ -53,67 +108,106 @@ class MixerContract(Contract):
         return parse_mixer(subject)
 
     @pytest.mark.parametrize("tokens", [1, 9, 150])
-    def test_forward_is_the_reference(self, mixer: Mixer, tokens: int) -> None:
-        q, k, v = projected(2, 3, tokens, 18)
-        torch.testing.assert_close(mixer.forward(q, k, v), mixer.reference(q, k, v), rtol=1e-9, atol=1e-9)
+    def test_forward_is_the_reference(self, subject: str, tokens: int) -> None:
+        for case in Case.each(subject):
+            x = case.tokens(2, tokens)
+            torch.testing.assert_close(case.forward(x), case.reference(x), rtol=1e-9, atol=1e-9)
 
-    def test_gradients_are_those_of_the_reference(self, mixer: Mixer) -> None:
-        inputs = [x.requires_grad_() for x in projected(1, 2, 21, 6)]
-        weights = torch.randn(1, 2, 21, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    def test_gradients_are_those_of_the_reference(self, subject: str) -> None:
+        case = Case.of(subject, heads=2, head_size=6, conv=3)
+        x = case.tokens(1, 71)
+        inputs = [y.requires_grad_() for y in (x, *case.weights.values())]
+        weights = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
         def gradients(output: Tensor) -> tuple[Tensor | None, ...]:
             return torch.autograd.grad((output * weights).sum(), inputs, allow_unused=True)
 
-        for got, wanted in zip(
-            gradients(mixer.forward(*inputs) + 0 * sum(inputs)),
-            gradients(mixer.reference(*inputs) + 0 * sum(inputs)),
-            strict=True,
-        ):
+        for got, wanted in zip(gradients(case.forward(x)), gradients(case.reference(x)), strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-8)
 
-    def test_forward_is_repeated_step_in_single_precision(self, mixer: Mixer) -> None:
-        q, k, v = (x.float() for x in projected(1, 2, 140, 16))
-        torch.testing.assert_close(stepped(mixer, q, k, v)[0], mixer.forward(q, k, v), rtol=0, atol=1e-4)
+    def test_forward_is_repeated_step_in_single_precision(self, subject: str) -> None:
+        for case in Case.each(subject, heads=2, head_size=16):
+            single = case.single()
+            x = single.tokens(1, 140)
+            torch.testing.assert_close(single.stepped(x)[0], single.forward(x), rtol=0, atol=1e-4)
 
     @pytest.mark.parametrize("heads", [1, 2, 4])
-    def test_state_shapes_and_bytes_are_those_of_the_state(self, mixer: Mixer, heads: int) -> None:
-        _, states = stepped(mixer, *(x.float() for x in projected(3, heads, 40, 64 // heads)))
-        shapes = [{name: tuple(kept.shape) for name, kept in state.items()} for state in states]
-        assert shapes == [mixer.state_shapes(3, heads, 64 // heads, tokens) for tokens in range(41)]
-        sizes = [sum(kept.nbytes for kept in state.values()) // 3 for state in states]
-        assert sizes == [mixer.state_bytes(64, heads, tokens) for tokens in range(41)]
-        halves = [mixer.state_bytes(64, heads, tokens, itemsize=2) for tokens in range(41)]
-        assert halves == [size // 2 for size in sizes]
+    def test_state_shapes_and_bytes_are_those_of_the_state(
+        self, mixer: Mixer, subject: str, heads: int
+    ) -> None:
+        for case in Case.each(subject, heads=heads, head_size=64 // heads):
+            single = case.single()
+            _, states = single.stepped(single.tokens(3, 40))
+            shapes = [{name: tuple(kept.shape) for name, kept in state.items()} for state in states]
+            assert shapes == [mixer.state_shapes(3, case.sizes, tokens) for tokens in range(41)]
+            sizes = [sum(kept.nbytes for kept in state.values()) // 3 for state in states]
+            assert sizes == [mixer.state_bytes(case.sizes, tokens) for tokens in range(41)]
+            halves = [mixer.state_bytes(case.sizes, tokens, itemsize=2) for tokens in range(41)]
+            assert halves == [size // 2 for size in sizes]
+
+    def test_fewer_heads_of_keys_and_values_keep_less(self, mixer: Mixer, subject: str) -> None:
+        whole, shared = Case.of(subject, heads=4), Case.of(subject, heads=4, kv_heads=1)
+        if "kv_heads" in mixer.genes:
+            assert 4 * mixer.state_bytes(shared.sizes, 200) == mixer.state_bytes(whole.sizes, 200)
+        else:
+            assert shared.sizes == whole.sizes
 
     @given(data=st.data())
     @arbitrary(10)
-    def test_no_token_sees_a_later_one(self, mixer: Mixer, data: st.DataObject) -> None:
+    def test_no_token_sees_a_later_one(self, subject: str, data: st.DataObject) -> None:
         tokens = data.draw(st.integers(1, 140))
         changed = data.draw(st.integers(0, tokens - 1))
-        q, k, v = projected(1, 2, tokens, 4, seed=data.draw(st.integers(0, 9)))
-        before = mixer.forward(q, k, v)
-        for x in (q, k, v):
-            x[:, :, changed:] += 3.0
-        after = mixer.forward(q, k, v)
-        assert torch.equal(before[:, :, :changed], after[:, :, :changed])
+        case = Case.of(subject, heads=2, head_size=4, conv=data.draw(st.sampled_from([0, 4])))
+        x = case.tokens(1, tokens, seed=data.draw(st.integers(0, 9)))
+        before = case.forward(x)
+        x[:, changed:] += 3.0
+        after = case.forward(x)
+        torch.testing.assert_close(before[:, :changed], after[:, :changed], rtol=0, atol=1e-12)
 
-    def test_sequences_of_a_batch_do_not_mix(self, mixer: Mixer) -> None:
-        q, k, v = projected(3, 2, 20, 4)
-        alone = torch.cat([mixer.forward(q[i : i + 1], k[i : i + 1], v[i : i + 1]) for i in range(3)])
-        torch.testing.assert_close(mixer.forward(q, k, v), alone)
+    def test_sequences_of_a_batch_do_not_mix(self, subject: str) -> None:
+        case = Case.of(subject, heads=2, head_size=4, conv=2)
+        x = case.tokens(3, 20)
+        alone = torch.cat([case.forward(x[i : i + 1]) for i in range(3)])
+        torch.testing.assert_close(case.forward(x), alone)
 
-    def test_large_scores_stay_finite(self, mixer: Mixer) -> None:
-        q, k, v = (x.float() for x in projected(1, 2, 70, 16))
-        assert mixer.forward(30 * q, 30 * k, v).isfinite().all()
+    def test_large_scores_stay_finite(self, subject: str) -> None:
+        case = Case.of(subject, heads=2, head_size=16)
+        large = {name: weight * (1 if name == "value" else 6) for name, weight in case.weights.items()}
+        case = replace(case, weights=large).single()
+        x = (case.tokens(1, 70) * 5).requires_grad_()
+        mixed = case.forward(x)
+        assert mixed.isfinite().all()
+        (gradient,) = torch.autograd.grad(mixed.sum(), x)
+        assert gradient.isfinite().all()
 
-    def test_operations_grow_with_the_sequence(self, mixer: Mixer) -> None:
+    def test_operations_grow_with_the_sequence(self, mixer: Mixer, subject: str) -> None:
+        sizes = Case.of(subject, heads=4, head_size=16).sizes
+
         def macs(tokens: int) -> int:
-            return sum(operation.macs for operation in mixer.operations(64, 4, tokens))
+            return sum(operation.macs for operation in mixer.operations(sizes, tokens))
 
-        assert all(x.macs >= 0 and x.elements >= 0 and x.calls >= 1 for x in mixer.operations(64, 4, 300))
-        assert all(x.macs >= 0 and x.elements >= 0 for x in mixer.step_operations(64, 4, 300))
-        growth = macs(65536) / macs(16384) if macs(16384) else 4.0
-        assert growth == pytest.approx(16.0 if mixer.name in self.quadratic else 4.0, rel=0.01)
+        assert all(x.macs >= 0 and x.elements >= 0 and x.calls >= 1 for x in mixer.operations(sizes, 300))
+        assert all(x.macs >= 0 and x.elements >= 0 for x in mixer.step_operations(sizes, 300))
+        growth = macs(4096) / macs(1024) if macs(1024) else 4.0
+        assert 3.9 < growth < LARGEST_GROWTH or mixer.name in self.quadratic
+
+    def test_a_smaller_width_is_a_prefix(self, mixer: Mixer, subject: str) -> None:
+        larger, smaller = (mixer.shapes(Case.of(subject, 2, size, conv=4).sizes) for size in (16, 8))
+        assert larger.keys() == smaller.keys()
+        for name, weight in larger.items():
+            follow = [axis == "width" for axis in weight.axes]
+            wanted = tuple(n // 2 if f else n for n, f in zip(weight.shape, follow, strict=True))
+            assert smaller[name].shape == wanted
+
+    def test_every_field_of_an_option_has_limits(self, mixer: Mixer) -> None:
+        options: Any = mixer
+        names = [field.name for field in fields(options)] if is_dataclass(options) else []
+        assert set(mixer.limits) == set(names)
+        for name in names:
+            least, most = mixer.limits[name]
+            for value in (least - 1, most + 1, 10**30):
+                with pytest.raises(ValueError, match=f"{name}.*accepted: {least} to {most}"):
+                    replace(options, **{name: value})
 
     def test_an_option_text_parses_to_one_equal_hashable_object(self, mixer: Mixer, subject: str) -> None:
         assert parse_mixer(subject) is mixer
@@ -124,35 +218,21 @@ class MixerContract(Contract):
         assert len(mixer.glyph) == 1
         assert [name for name, cls in mixers().items() if cls.glyph == mixer.glyph] == [mixer.name]
 
-    @pytest.mark.parametrize(
-        "dynamo", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["traced", "dynamo"]
-    )
-    def test_exports_to_onnx_with_any_batch_and_length(self, mixer: Mixer, dynamo: bool) -> None:
+    def test_exports_to_onnx_with_any_batch_and_length(self, subject: str) -> None:
         onnxruntime = pytest.importorskip("onnxruntime")
-        session = onnxruntime.InferenceSession(_exported(mixer, dynamo), providers=["CPUExecutionProvider"])
-        used = {value.name for value in session.get_inputs()}
+        from nas.export import BlockLibrary
+        from searchspaces.submodel import Submodel
+
+        torch.manual_seed(0)
+        submodel = Submodel(Architecture(50, 36, (Layer(subject, 2, ratio=1, conv=4),))).eval()
+        for weight in submodel.parameters():  # what starts with zeros or ones as well
+            weight.data += 0.1 * torch.randn_like(weight)
+        weights = {name: value.numpy() for name, value in submodel.state_dict().items()}
+        model = BlockLibrary().compose(submodel.architecture, weights).SerializeToString()
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         for batch, tokens in [(1, 1), (3, 64), (1, 257)]:
-            inputs = [x.float() for x in projected(batch, 2, tokens, 18)]
-            feeds = {name: x.numpy() for name, x in zip("qkv", inputs, strict=True) if name in used}
-            (got,) = session.run(None, feeds)
-            np.testing.assert_allclose(got, mixer.forward(*inputs).numpy(), atol=1e-5)
+            ids = np.random.default_rng(tokens).integers(50, size=(batch, tokens))
+            (got,) = session.run(None, {"tokens": ids})
+            with torch.inference_mode():
+                np.testing.assert_allclose(got, submodel(torch.from_numpy(ids)).numpy(), atol=1e-4)
 
-
-def _exported(mixer: Mixer, dynamo: bool) -> bytes:
-    class Module(torch.nn.Module):
-        def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return mixer.forward(q, k, v)
-
-    example = tuple(x.float() for x in projected(2, 2, 70, 18))
-    inputs, options = ["q", "k", "v"], dict[str, Any]()
-    file: Any = io.BytesIO()
-    if dynamo:
-        sizes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
-        options = {"dynamic_shapes": [sizes] * 3}
-    else:
-        axes = {name: {0: "batch", 2: "length"} for name in (*inputs, "mixed")}
-        options = {"opset_version": 18, "output_names": ["mixed"], "dynamic_axes": axes}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(Module(), example, file, dynamo=dynamo, input_names=inputs, **options)
-    return bytes(file.getvalue())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from searchspaces.architecture import NO_MIXER, Architecture
+from searchspaces.mixers import parse_mixer
 from searchspaces.space import SearchSpace
 
-__all__ = ["learning_rate_factor", "sampled_architectures"]
+__all__ = ["learning_rate_factor", "mixer_shares", "sampled_architectures"]
 
 WARMUP_FRACTION = 0.05
 """Of the steps; the rate rises linearly over them."""
@@ -33,13 +37,27 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return FINAL_FACTOR + (1 - FINAL_FACTOR) * (1 + math.cos(math.pi * progress)) / 2
 
 
+def mixer_shares(options: Sequence[str]) -> NDArray[np.float64]:
+    """(options,) of a layer's draws: a family's mixers share what each other family's share, for the windows
+    of softmax attention train each other and the mixers of a small family would be left behind. A layer
+    without a mixer has the share of one option."""
+    families = [parse_mixer(option).family if option != NO_MIXER else NO_MIXER for option in options]
+    sizes = Counter(families)
+    whole = 1 - sizes[NO_MIXER] / len(options)
+    mixing = len(sizes) - (NO_MIXER in sizes)
+    return np.array(
+        [1 / len(options) if f == NO_MIXER else whole / mixing / sizes[f] for f in families], float
+    )
+
+
 def sampled_architectures(space: SearchSpace, seed: int, step: int, sandwich: bool) -> list[Architecture]:
     """The architectures that share a step's gradient, a function of (seed, step).
 
     One, with every gene of every layer drawn on its own (nested sampling, as MatFormer, Devvrit et al.,
-    2023, does for widths), but in `SHARED_MIXER_FRACTION` of the steps with one mixer in all layers: models
-    of a single mixer, which the published baselines are, would else hardly ever be trained, and a search
-    would compare hybrids with them unfairly.
+    2023, does for widths), and families of mixers equally often, whatever their numbers of options
+    (`mixer_shares`). In `SHARED_MIXER_FRACTION` of the steps one mixer is in all layers: models of a single
+    mixer, which the published baselines are, would else hardly ever be trained, and a search would compare
+    hybrids with them unfairly.
 
     With `sandwich` (Yu & Huang, 2019) the largest, the smallest and `RANDOM_IN_SANDWICH` random ones; their
     mixers are drawn like the others', for mixers have no order.
@@ -48,12 +66,14 @@ def sampled_architectures(space: SearchSpace, seed: int, step: int, sandwich: bo
     rng = np.random.default_rng((1, seed, step))
     count = 2 + RANDOM_IN_SANDWICH if sandwich else 1
     rows = (rng.random((count, space.genes)) * space.cardinalities).astype(np.int64)
-    if rng.random() < SHARED_MIXER_FRACTION:
-        mixing = [i for i, mixer in enumerate(space.spec.layer.mixer) if mixer != NO_MIXER]
-        if mixing:
-            rows[:, [name.startswith("mixer") for name in space.names]] = rng.choice(mixing)
+    mixer_columns = space.layer_genes[:, space.layer_columns.index("mixer")]
+    shares = mixer_shares(space.spec.layer.mixer)
+    rows[:, mixer_columns] = rng.choice(len(shares), size=(count, space.max_depth), p=shares)
+    mixing = shares * [mixer != NO_MIXER for mixer in space.spec.layer.mixer]
+    if rng.random() < SHARED_MIXER_FRACTION and mixing.any():
+        rows[:, mixer_columns] = rng.choice(len(shares), p=mixing / mixing.sum())
     if sandwich:
         for column, (name, options) in enumerate(zip(space.names, space.options, strict=True)):
-            if not name.startswith(("mixer", "channel")):
+            if not name.startswith(("mixer", "channel", "kv_heads")):
                 rows[:2, column] = options.index(max(options)), options.index(min(options))
     return space.decode(rows)

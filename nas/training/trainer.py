@@ -243,7 +243,19 @@ def load_supernet(space: SearchSpace, path: Path) -> Supernet:
     weights, _ = load_checkpoint(path)
     supernet = Supernet(space)
     try:
-        supernet.load_state_dict(weights, assign=True)
+        supernet.load_state_dict(_with_own_projections(supernet, weights), assign=True)
     except RuntimeError as error:
         raise JobFailed(f"{path} does not hold a supernet of {space.name}: {error}") from error
     return supernet.requires_grad_(False).eval()
+
+
+def _with_own_projections(supernet: Supernet, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights as families of mixers have them. Supernets of recipe 1 have one query and one key
+    projection a layer: each family's own are these."""
+    complete = dict(weights)
+    for name in supernet.state_dict():
+        layer, _, own = name.rpartition(".")
+        shared = f"{layer}.{own.rpartition('_')[2]}"
+        if name not in weights and shared in weights and own.endswith(("_query", "_key")):
+            complete[name] = weights[shared].clone()
+    return complete

@@ -32,7 +32,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax of one token's queries (B, G, H/G, K) over keys and values (B, G, n, K) → (B, G, H/G, K)."""
     # This way round the keys, which are many, need not be transposed.
     scores = (k @ q.transpose(-1, -2)).transpose(-1, -2) * q.shape[-1] ** -0.5
-    return scores.softmax(-1) @ v
+    mixed: Tensor = scores.softmax(-1) @ v
+    return mixed
 
 
 def attend_one_by_one(q: Tensor, k: Tensor, v: Tensor, seen: list[list[int]]) -> Tensor:

@@ -104,7 +104,8 @@ class Decayed:
         # At the start of chunk m, of what chunk n < m had at its end.
         left = _left((sums - chunks).unsqueeze(-1) - sums.unsqueeze(-2)).tril(-1)
         rows, columns = int(states.shape[3]), int(states.shape[4])
-        return (left @ states.flatten(3)).unflatten(3, (rows, columns))
+        sums_before: Tensor = left @ states.flatten(3)
+        return sums_before.reshape(*states.shape[:3], rows, columns)
 
 
 def _left(logarithm: Tensor) -> Tensor:

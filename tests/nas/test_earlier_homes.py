@@ -18,6 +18,7 @@ import pytest
 
 from nas.client import Client, connect
 from nas.front import Front, Scope
+from nas.spec import RECIPE, TrainBudget
 
 HOMES = Path(__file__).parent / "homes"
 VERSIONS = sorted(path.name.removesuffix(".sql.gz") for path in HOMES.glob("*.sql.gz"))
@@ -80,3 +81,13 @@ def test_the_stored_predictors_still_answer(opened: tuple[Client, dict[str, Any]
     assert document["parameters"] <= 30_000
     assert document["latency_ms"].keys() == set(said["front"]["targets"])
     assert client.explain("latest")["importance"].keys() == {o["name"] for o in said["front"]["objectives"]}
+
+
+def test_supernets_of_before_keep_their_digests_and_are_no_longer_trained(
+    opened: tuple[Client, dict[str, Any]],
+) -> None:
+    client, _ = opened
+    job = client.job("latest")
+    assert job.spec.budget.train.recipe == 1
+    assert "recipe" not in job.spec.budget.train.identity()
+    assert TrainBudget().identity()["recipe"] == RECIPE != 1

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from searchspaces.blocks import ROTARY_BASE, _turn, rms_norm, rotary
+from searchspaces.blocks import rms_norm
+from searchspaces.rotary import ROTARY_BASE, rotary, turn
 
 
 def test_rms_norm_is_its_formula_and_torchs() -> None:
@@ -19,7 +20,7 @@ def test_rotary_turns_each_pair_as_a_complex_number() -> None:
     x, positions = torch.randn(5, 8), torch.tensor([0, 1, 2, 7, 1000])
     rates = torch.tensor([ROTARY_BASE ** (-2 * i / 8) for i in range(4)])
     wanted = torch.complex(x[:, :4], x[:, 4:]) * torch.exp(1j * positions[:, None] * rates)
-    turned = _turn(x, rotary(positions, 8))
+    turned = turn(x, rotary(positions, 8))
     torch.testing.assert_close(turned, torch.cat([wanted.real, wanted.imag], dim=1), atol=1e-4, rtol=1e-4)
 
 
@@ -28,8 +29,8 @@ def test_rotary_turns_a_dimension_alike_whatever_the_number_of_heads(head_size: 
     torch.manual_seed(0)
     x, positions = torch.randn(5, 64), torch.arange(5) * 7
     heads = x.reshape(5, 64 // head_size, head_size).transpose(0, 1)
-    turned = _turn(heads, rotary(positions, head_size)).transpose(0, 1).reshape(5, 64)
-    torch.testing.assert_close(turned, _turn(x, rotary(positions, 64)))
+    turned = turn(heads, rotary(positions, head_size)).transpose(0, 1).reshape(5, 64)
+    torch.testing.assert_close(turned, turn(x, rotary(positions, 64)))
 
 
 @pytest.mark.parametrize("head_size", [2, 8, 16, 24, 64])
@@ -38,7 +39,7 @@ def test_rotary_products_depend_on_distance_alone(head_size: int) -> None:
     q, k = torch.randn(1, head_size), torch.randn(1, head_size)
 
     def product(i: int, j: int) -> torch.Tensor:
-        turned = [_turn(x, rotary(torch.tensor([at]), head_size)) for x, at in ((q, i), (k, j))]
+        turned = [turn(x, rotary(torch.tensor([at]), head_size)) for x, at in ((q, i), (k, j))]
         return turned[0] @ turned[1].T
 
     torch.testing.assert_close(product(9, 4), product(109, 104), atol=1e-4, rtol=1e-4)
@@ -53,7 +54,7 @@ def test_taylor_keeps_whole_pairs() -> None:
     q, k = torch.randn(1, 64), torch.randn(1, 64)
 
     def product(i: int, j: int) -> torch.Tensor:
-        turned = [_turn(x, rotary(torch.tensor([at]), 64)) for x, at in ((q, i), (k, j))]
+        turned = [turn(x, rotary(torch.tensor([at]), 64)) for x, at in ((q, i), (k, j))]
         return Taylor().base(turned[0]) @ Taylor().base(turned[1]).T
 
     torch.testing.assert_close(product(90, 40), product(2090, 2040), atol=1e-4, rtol=1e-4)

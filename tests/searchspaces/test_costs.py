@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from searchspaces import Architecture, Population, SearchSpace, load_space
 from searchspaces.costs import WORK, BlockRole, CostModel
+from searchspaces.mixers import mixers
 from searchspaces.operations import OperationKind
 from searchspaces.submodel import Submodel
 
@@ -29,10 +30,28 @@ TWO_WIDTHS = {
     },
 }
 
+EVERYTHING = {
+    "name": "everything",
+    "vocabulary": 32,
+    "width": [32],
+    "depth": [1, 3],
+    "layer": {
+        "mixer": [cls.example for cls in mixers().values()],
+        "heads": [1, 2],
+        "ratio": [1],
+        "conv": [0, 4],
+        "kv_heads": [0, 1],
+    },
+}
 
-@pytest.fixture(params=["hybrid-lm", "two-widths"], scope="module")
+
+@pytest.fixture(
+    params=["hybrid-lm", TWO_WIDTHS, EVERYTHING],
+    ids=["hybrid-lm", "two-widths", "everything"],
+    scope="module",
+)
 def space(request: pytest.FixtureRequest) -> SearchSpace:
-    return load_space("hybrid-lm" if request.param == "hybrid-lm" else TWO_WIDTHS)
+    return load_space(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -7,24 +7,25 @@ from pathlib import Path
 import pytest
 
 from nas.testing.mixers import MixerContract
-from searchspaces.mixers import MIXERS, Mixer, parse_mixer
+from searchspaces.mixers import MIXERS, HeadMixer, Mixer, parse_mixer
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-mixer.md"
 
 
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Iterator[None]:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
     with MIXERS.scratch():
         exec(compile(code, str(PAGE), "exec"), {"__name__": "howto_mixer"})
         yield
 
 
-class TestThePagesMixer(MixerContract):
-    subjects = ("mean",)
+class TestThePagesMixers(MixerContract):
+    subjects = ("mean", "gatedmean")
 
 
 def test_the_page_names_what_a_mixer_must_give() -> None:
     text = PAGE.read_text()
-    assert all(f"`{name}" in text or f"{name}`" in text for name in Mixer.__abstractmethods__)
-    assert parse_mixer("window:64") == type(parse_mixer("window:64"))(64)
+    named = HeadMixer.__abstractmethods__ | Mixer.__abstractmethods__
+    assert all(f"`{name}" in text or f"{name}`" in text for name in named)
+    assert parse_mixer("window:64,4") == type(parse_mixer("window:64"))(64, 4)

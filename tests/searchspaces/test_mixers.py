@@ -6,12 +6,15 @@ import sys
 
 import pytest
 import torch
+from torch import Tensor
 
-from nas.testing.mixers import MixerContract, projected, stepped
-from searchspaces.mixers import MIXERS, mixers, parse_mixer, register_mixer
+from nas.testing.mixers import Case, MixerContract
+from searchspaces.mixers import MIXERS, HeadMixer, mixers, parse_mixer, register_mixer
+from searchspaces.mixers.convolution import convolve
+from searchspaces.mixers.kernel import KernelMixer
 
 EXAMPLES = [cls.example for cls in mixers().values()]
-SIZES = ["window:1", "window:100", "sparse", "sparse:5,5"]
+SIZES = ["window:1", "window:100", "window:8,3", "window:3,9", "window:100,4", "sparse", "sparse:5,5"]
 
 
 class TestEveryMixer(MixerContract):
@@ -27,7 +30,8 @@ class TestEveryMixer(MixerContract):
         "window:0",
         "window:-3",
         "window:x",
-        "window:1,2",
+        "window:1,2,3",
+        "window:65537",
         "sparse:4,8",
         "sparse:8,3",
         "sparse:0",
@@ -58,37 +62,71 @@ def test_a_mixer_has_one_text(option: str, written: str) -> None:
     parse_mixer(written)
 
 
+def projected(batch: int, heads: int, tokens: int, head_size: int, seed: int = 0) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, heads, tokens, head_size)
+    return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(3))
+
+
+def head_mixer(option: str) -> HeadMixer:
+    mixer = parse_mixer(option)
+    assert isinstance(mixer, HeadMixer)
+    return mixer
+
+
+def seen_by(option: str, position: int, tokens: int) -> list[int]:
+    """The positions whose output changes with the value at one position."""
+    mixer, (q, k, v) = head_mixer(option), projected(1, 1, tokens, 4)
+    moved = v.clone()
+    moved[:, :, position] += 1.0
+    changed: list[int] = (
+        (mixer.mix(q, k, moved) != mixer.mix(q, k, v)).any(dim=-1).flatten().nonzero().flatten().tolist()
+    )
+    return changed
+
+
 def test_a_window_sees_its_last_tokens_only() -> None:
-    q, k, v = projected(1, 1, 50, 4)
-    before = parse_mixer("window:7").forward(q, k, v)
-    v[:, :, 20] += 1.0
-    changed = (parse_mixer("window:7").forward(q, k, v) != before).any(dim=-1).flatten().nonzero().flatten()
-    assert changed.tolist() == list(range(20, 27))
+    assert seen_by("window:7", 20, 50) == list(range(20, 27))
+
+
+def test_sinks_are_seen_for_ever() -> None:
+    assert seen_by("window:7,2", 1, 50) == list(range(1, 50))
+    assert seen_by("window:7,2", 2, 50) == list(range(2, 9))
 
 
 def test_sparse_sees_globals_its_block_and_the_one_before() -> None:
-    sparse, (q, k, v) = parse_mixer("sparse:4,2"), projected(1, 1, 24, 4)
-    before = sparse.forward(q, k, v)
-    for position, seen_by in {1: range(1, 24), 2: range(2, 8), 9: range(9, 16)}.items():
-        moved = v.clone()
-        moved[:, :, position] += 1.0
-        changed = (sparse.forward(q, k, moved) != before).any(dim=-1).flatten().nonzero().flatten()
-        assert changed.tolist() == list(seen_by)
+    for position, positions in {1: range(1, 24), 2: range(2, 8), 9: range(9, 16)}.items():
+        assert seen_by("sparse:4,2", position, 24) == list(positions)
 
 
 def test_sparse_globals_keep_no_more_memory_than_they_count() -> None:
-    _, states = stepped(parse_mixer("sparse:8,2"), *projected(1, 2, 30, 4))
+    case = Case.of("sparse:8,4")
+    _, states = case.stepped(case.tokens(1, 30))
     kept = states[-1]["global_k"]
     assert kept.untyped_storage().nbytes() == kept.nbytes
 
 
 def test_taylor_weights_are_the_series_of_exp() -> None:
     taylor = parse_mixer("taylor")
+    assert isinstance(taylor, KernelMixer)
     q, k, _ = projected(1, 1, 30, 16)
     scores = q @ k.transpose(-1, -2) / 4
     weights = taylor.features(taylor.base(q).mT).mT @ taylor.features(taylor.base(k).mT)
     torch.testing.assert_close(weights, 1 + scores + scores**2 / 2)
     assert weights.min() >= 0.5
+
+
+@pytest.mark.parametrize("before", [0, 1, 9])
+def test_short_convolutions_are_torchs(before: int) -> None:
+    torch.manual_seed(0)
+    x, taps = torch.randn(2, before + 11, 5), torch.randn(5, 4)
+    kernel = taps.clone()
+    kernel[:, 0] += 1
+    padded = torch.nn.functional.pad(x.mT, (3, 0))
+    wanted = torch.nn.functional.conv1d(padded, kernel.flip(1).unsqueeze(1), groups=5).mT
+    torch.testing.assert_close(convolve(x, taps), wanted)
+    earlier = torch.nn.functional.pad(x[:, :before], (0, 0, 3, 0))[:, -3:]
+    torch.testing.assert_close(convolve(x[:, before:], taps, earlier), wanted[:, before:])
 
 
 def test_a_mixer_is_known_and_used_without_torch() -> None:
@@ -97,8 +135,10 @@ def test_a_mixer_is_known_and_used_without_torch() -> None:
 import json, sys
 sys.modules["torch"] = None
 from searchspaces.mixers import mixers, parse_mixer
+from searchspaces.part import Sizes
 found = [parse_mixer(cls.example) for cls in mixers().values()]
-print(json.dumps([[m.name, m.state_bytes(64, 4, 9), len(m.operations(64, 4, 9))] for m in found]))
+sizes = Sizes(64, 4, 16, 4)
+print(json.dumps([[m.name, m.state_bytes(sizes, 9), len(m.operations(sizes, 9))] for m in found]))
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert [name for name, _, _ in json.loads(answer.stdout)] == list(mixers())

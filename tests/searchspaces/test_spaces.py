@@ -35,7 +35,9 @@ declarations = st.fixed_dictionaries(
                 "mixer": subsets,
                 "heads": st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3, unique=True),
                 "ratio": st.lists(st.sampled_from([0.5, 1, 2.5, 4]), min_size=1, max_size=3, unique=True),
-            }
+                "conv": st.lists(st.sampled_from([0, 2, 4]), min_size=1, max_size=3, unique=True),
+            },
+            optional={"kv_heads": st.permutations([0, 1])},
         ),
     }
 )
@@ -148,6 +150,32 @@ def test_a_digest_identifies_content_and_stays() -> None:
     assert Architecture(255, 128, architecture.layers).digest != architecture.digest
 
 
+def test_genes_that_came_later_are_written_where_they_say_something() -> None:
+    plain, later = Layer("softmax", 4), Layer("softmax", 4, conv=4, kv_heads=2)
+    assert plain.to_dict().keys() == {"mixer", "heads", "channel", "ratio"}
+    assert later.to_dict() == plain.to_dict() | {"conv": 4, "kv_heads": 2}
+    assert Layer("softmax", 4, kv_heads=4) == plain
+    assert Layer("none", 4, conv=4, kv_heads=2) == Layer("none", 4)
+
+
+def test_genes_that_came_later_are_columns_where_there_is_a_choice() -> None:
+    plain, one, several = (load_space(with_layer(conv=conv)) for conv in ([0], [4], [0, 4]))
+    assert plain.names == one.names == load_space(GOOD).names
+    assert [name for name in several.names if name not in plain.names] == ["conv_0", "conv_1"]
+    assert plain.digest == load_space(GOOD).digest
+    assert len({plain.digest, one.digest, several.digest}) == 3
+    assert {layer.conv for a in one.decode(codes(one, 0)) for layer in a.layers} == {4}
+
+
+def test_as_many_key_value_heads_as_heads_are_one_model() -> None:
+    space = load_space(with_layer(heads=[2, 4], kv_heads=[0, 2]))
+    two, four = (
+        {(row[3], row[6]) for row in space.canonical(codes(space, 0, 200)) if row[3] == h} for h in (0, 1)
+    )
+    assert two == {(0, 0)}
+    assert four == {(1, 0), (1, 1)}
+
+
 def test_a_space_is_identified_by_what_it_contains() -> None:
     space = load_space("hybrid-lm")
     content = space.spec.model_dump(mode="json")
@@ -197,7 +225,7 @@ def with_layer(**changes: Any) -> dict[str, Any]:
         (GOOD | {"colour": "red"}, "space.colour", "not permitted"),
         (GOOD | {"layer": {"mixer": ["none"], "heads": [1]}}, "space.layer.ratio", "required"),
         (with_layer(mixer=["flash"]), "space.layer.mixer", "accepted: "),
-        (with_layer(mixer=["window:0"]), "space.layer.mixer", "at least 1"),
+        (with_layer(mixer=["window:0"]), "space.layer.mixer", "window 0; accepted: 1 to 65536"),
         (with_layer(mixer=["window:x"]), "space.layer.mixer", "window:x"),
         (with_layer(mixer=["linear", "linear"]), "space.layer.mixer", "twice"),
         (with_layer(channel=["moe"]), "space.layer.channel", "accepted: mlp"),
@@ -205,6 +233,13 @@ def with_layer(**changes: Any) -> dict[str, Any]:
         (with_layer(heads=[16]), "space", "even size"),
         (with_layer(ratio=[0.3]), "space", "not a whole number"),
         (with_layer(ratio=[-1]), "space.layer.ratio.0", "greater than 0"),
+        (with_layer(conv=[65]), "space.layer.conv.0", "less than or equal to 64"),
+        (with_layer(conv=[1]), "space.layer.conv", "sees no other token"),
+        (with_layer(conv=[]), "space.layer.conv", "at least 1"),
+        (with_layer(kv_heads=[0, 3]), "space", "3 key-value heads do not divide 2 heads"),
+        (with_layer(kv_heads=[-1]), "space.layer.kv_heads.0", "greater than or equal to 0"),
+        (with_layer(conv=[9]) | {"context": 8}, "space", "9 taps does not fit a context of 8"),
+        (with_layer(mixer=["sparse:8192"]), "space.layer.mixer", "block 8192; accepted: 1 to 4096"),
     ],
 )
 def test_a_problem_is_named_with_its_path(declaration: dict[str, Any], path: str, words: str) -> None:

@@ -1,7 +1,8 @@
 """Supernet and submodel: slicing is extraction, stepping is running whole, and calls are pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,10 +13,17 @@ from hypothesis import strategies as st
 from searchspaces import Architecture, Layer, SearchSpace, SpaceError, load_space
 from searchspaces.channels import CHANNELS, register_channel
 from searchspaces.channels.mlp import Mlp
-from searchspaces.mixers import parse_mixer
+from searchspaces.costs import CostModel
+from searchspaces.mixers import mixers, parse_mixer
+from searchspaces.part import Sizes, Weight
 from searchspaces.submodel import Submodel
 from searchspaces.supernet import Supernet
 
+SMALL = [
+    option if option != "window:8" else "window:3"
+    for option in (cls.example for cls in mixers().values())
+    if option != "none"
+]
 SPACE = load_space(
     {
         "name": "small",
@@ -24,9 +32,11 @@ SPACE = load_space(
         "width": [8, 24, 40],
         "depth": [1, 2, 3],
         "layer": {
-            "mixer": ["softmax", "window:3", "window:8", "linear", "taylor", "sparse:4,2", "none"],
+            "mixer": [*SMALL, "none"],
             "heads": [1, 2, 4],
             "ratio": [0.5, 1, 2],
+            "conv": [0, 4],
+            "kv_heads": [0, 1],
         },
     }
 )
@@ -80,7 +90,7 @@ def test_stepping_gives_the_logits_and_a_state_of_the_promised_size(supernet: Su
             torch.testing.assert_close(logits, wanted[:, i], rtol=0, atol=1e-4)
     kept = sum(tensor.nbytes for layer in state.layers for tensor in layer.values())
     sizes = [
-        parse_mixer(layer.mixer).state_bytes(architecture.width, layer.heads, tokens.shape[1])
+        parse_mixer(layer.mixer).state_bytes(layer.sizes(architecture.width), tokens.shape[1])
         for layer in architecture.layers
     ]
     assert kept == 2 * sum(sizes)
@@ -147,24 +157,42 @@ def test_slices_are_views(supernet: Supernet) -> None:
     assert all(weight.untyped_storage().data_ptr() in storage for weight in used)
 
 
-def parameter_count(architecture: Architecture) -> int:
-    """V·D + D, and a layer's D + 4 D² with a token mixer and D + 2·F·D: what costs are counted by."""
-    width = architecture.width
-    mixing = sum(width + 4 * width * width for x in architecture.layers if x.mixer != "none")
-    mapping = sum(width + 2 * round(x.ratio * width) * width for x in architecture.layers)
-    return architecture.vocabulary * width + width + mixing + mapping
-
-
 @given(seed=seeds)
 @settings(max_examples=30, deadline=None)
 def test_a_submodel_has_only_its_own_weights(seed: int) -> None:
     architecture = sampled(seed)
-    assert sum(p.numel() for p in Submodel(architecture).parameters()) == parameter_count(architecture)
+    (counted,) = CostModel(SPACE).parameters(SPACE.encode([architecture]))
+    assert sum(p.numel() for p in Submodel(architecture).parameters()) == counted
 
 
-def test_the_supernet_is_as_large_as_its_largest_model(supernet: Supernet) -> None:
+def test_a_supernet_of_one_family_is_as_large_as_its_largest_model() -> None:
+    layer = {"mixer": ["softmax", "window:3", "sparse:4,2", "none"], "heads": [1, 2, 4], "ratio": [0.5, 2]}
+    space = load_space({"name": "x", "vocabulary": 17, "width": [8, 40], "depth": [1, 3], "layer": layer})
     largest = Architecture(17, 40, (Layer("softmax", 4, ratio=2),) * 3)
-    assert sum(p.numel() for p in supernet.parameters()) == parameter_count(largest)
+    sizes = [sum(p.numel() for p in model.parameters()) for model in (Supernet(space), Submodel(largest))]
+    assert sizes[0] == sizes[1]
+
+
+def test_families_share_values_and_outputs_but_not_queries_and_keys(supernet: Supernet) -> None:
+    def storage(option: str, name: str) -> int:
+        weights = supernet.weights(Architecture(17, 8, (Layer(option, 2, ratio=1),)))
+        return weights.layers[0][name].untyped_storage().data_ptr()
+
+    for name in ("value", "out"):
+        assert storage("softmax", name) == storage("linear", name)
+    assert storage("window:3", "query") == storage("softmax", "query")
+    assert storage("taylor", "linear_query") == storage("linear", "linear_query")
+    assert storage("linear", "linear_query") != storage("softmax", "query")
+
+
+def test_what_is_no_matrix_is_not_declared_one(supernet: Supernet) -> None:
+    """A kernel of a convolution has two axes and is none."""
+    assert "layers.0.query" in supernet.matrices
+    assert "layers.0.mlp_down" in supernet.matrices
+    others = {name.partition(".")[2].partition(".")[2] for name, _ in supernet.named_parameters()}
+    others -= {name.partition(".")[2].partition(".")[2] for name in supernet.matrices}
+    assert {"value_conv", "mixing_norm"} <= others
+    assert {"query", "key", "value", "out"}.isdisjoint(others)
 
 
 @pytest.fixture
@@ -220,8 +248,10 @@ def test_options_of_one_channel_share_weights_as_large_as_the_largest() -> None:
     class Narrowed(Mlp):
         by: int
 
-        def shapes(self, width: int, hidden: int) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
-            return super().shapes(width, hidden // self.by)
+        limits: ClassVar[dict[str, tuple[int, int]]] = {"by": (1, 8)}
+
+        def shapes(self, sizes: Sizes) -> dict[str, Weight]:
+            return super().shapes(replace(sizes, hidden=sizes.hidden // self.by))
 
     layer = {"mixer": ["none"], "heads": [1], "channel": ["narrowed:1", "narrowed:2"], "ratio": [2]}
     with CHANNELS.scratch():

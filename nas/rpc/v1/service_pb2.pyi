@@ -160,16 +160,20 @@ class Target(_message.Message):
     def __init__(self, device: _Optional[str] = ..., runtime: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., workload: _Optional[_Union[Workload, _Mapping]] = ...) -> None: ...
 
 class Layer(_message.Message):
-    __slots__ = ("mixer", "heads", "channel", "ratio")
+    __slots__ = ("mixer", "heads", "channel", "ratio", "conv", "kv_heads")
     MIXER_FIELD_NUMBER: _ClassVar[int]
     HEADS_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     RATIO_FIELD_NUMBER: _ClassVar[int]
+    CONV_FIELD_NUMBER: _ClassVar[int]
+    KV_HEADS_FIELD_NUMBER: _ClassVar[int]
     mixer: str
     heads: int
     channel: str
     ratio: float
-    def __init__(self, mixer: _Optional[str] = ..., heads: _Optional[int] = ..., channel: _Optional[str] = ..., ratio: _Optional[float] = ...) -> None: ...
+    conv: int
+    kv_heads: int
+    def __init__(self, mixer: _Optional[str] = ..., heads: _Optional[int] = ..., channel: _Optional[str] = ..., ratio: _Optional[float] = ..., conv: _Optional[int] = ..., kv_heads: _Optional[int] = ...) -> None: ...
 
 class Architecture(_message.Message):
     __slots__ = ("vocabulary", "width", "layers")

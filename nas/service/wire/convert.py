@@ -220,17 +220,14 @@ def architecture_to_message(architecture: Architecture) -> pb.Architecture:
     return pb.Architecture(
         vocabulary=architecture.vocabulary,
         width=architecture.width,
-        layers=[
-            pb.Layer(mixer=layer.mixer, heads=layer.heads, channel=layer.channel, ratio=layer.ratio)
-            for layer in architecture.layers
-        ],
+        layers=[pb.Layer(**layer.to_dict()) for layer in architecture.layers],
     )
 
 
 def architecture_from_message(message: pb.Architecture) -> Architecture:
     """Inverse of `architecture_to_message`."""
     layers = tuple(
-        Layer(mixer=layer.mixer, heads=layer.heads, channel=layer.channel, ratio=layer.ratio)
+        Layer(layer.mixer, layer.heads, layer.channel, layer.ratio, layer.conv, layer.kv_heads)
         for layer in message.layers
     )
     return Architecture(message.vocabulary, message.width, layers)

@@ -18,9 +18,11 @@ from nas.evaluation import Split
 from nas.spec import TrainBudget
 from nas.tasks import Task, make_task
 from nas.training import TrainingResult, load_supernet, train_supernet
+from nas.training.checkpoint import save_checkpoint
 from nas.training.optimizer import WEIGHT_DECAY, SupernetOptimizer
 from nas.training.trainer import Trainer
 from searchspaces.space import SearchSpace, load_space
+from searchspaces.supernet import Supernet
 
 BUDGET = TrainBudget(steps=12, batch=2, learning_rate=5e-3)
 SPACE = {
@@ -193,6 +195,20 @@ def test_a_supernet_of_another_space_is_refused(space: SearchSpace, task: Task, 
     other = load_space({**SPACE, "width": [32]})
     with pytest.raises(JobFailed, match="does not hold a supernet of tiny"):
         load_supernet(other, path)
+
+
+def test_a_supernet_of_before_families_means_what_it_meant(space: SearchSpace, tmp_path: Path) -> None:
+    """Where all mixers shared a layer's queries and keys, each family's own are these."""
+    torch.manual_seed(0)
+    supernet = Supernet(space)
+    weights = supernet.state_dict()
+    shared = {name: value for name, value in weights.items() if ".linear_" not in name}
+    assert len(shared) < len(weights)
+    save_checkpoint(tmp_path / "old.safetensors", shared, {})
+    loaded = load_supernet(space, tmp_path / "old.safetensors").state_dict()
+    assert loaded.keys() == weights.keys()
+    for name, value in loaded.items():
+        assert torch.equal(value, shared[name.replace("linear_", "")])
 
 
 def test_a_disk_that_takes_nothing_is_said_so(space: SearchSpace, task: Task, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nas.training.schedule import FINAL_FACTOR, learning_rate_factor, sampled_architectures
+from nas.training.schedule import FINAL_FACTOR, learning_rate_factor, mixer_shares, sampled_architectures
 from searchspaces.space import SearchSpace, load_space
 
 
@@ -47,6 +47,18 @@ def test_every_option_is_sampled(space: SearchSpace) -> None:
     assert {layer.mixer for layer in layers} == {"softmax", "window:8", "none"}
     assert {layer.ratio for layer in layers} == {1, 2, 4}
     assert {layer.heads for layer in layers} == {0, 2, 4}
+
+
+def test_families_are_drawn_equally_often() -> None:
+    options = ["softmax", "window:8", "window:16", "sparse", "linear", "none"]
+    assert mixer_shares(options).tolist() == pytest.approx([5 / 48] * 4 + [5 / 12, 1 / 6])
+    assert mixer_shares(["softmax", "window:8"]).tolist() == [0.5, 0.5]
+    assert mixer_shares(["none"]).tolist() == [1]
+    layer = {"mixer": options, "heads": [2], "ratio": [1]}
+    space = load_space({"name": "many", "width": [16], "depth": [4], "layer": layer})
+    drawn = [sampled_architectures(space, 0, step, sandwich=False)[0] for step in range(400)]
+    mixers = [layer.mixer for architecture in drawn for layer in architecture.layers]
+    assert mixers.count("linear") / len(mixers) == pytest.approx(0.44, abs=0.06)
 
 
 def test_a_sandwich_is_bounded_by_the_largest_and_the_smallest(space: SearchSpace) -> None:
