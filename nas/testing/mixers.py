@@ -235,4 +235,3 @@ class MixerContract(Contract):
             (got,) = session.run(None, {"tokens": ids})
             with torch.inference_mode():
                 np.testing.assert_allclose(got, submodel(torch.from_numpy(ids)).numpy(), atol=1e-4)
-
