@@ -13,6 +13,7 @@ from types import ModuleType
 import moocore
 import numpy as np
 
+from nas.bench import synthetic
 from nas.bench.tables import TableProblem, read_scored
 from nas.errors import InvalidSpec
 from nas.objectives import Objective, Source
@@ -22,8 +23,6 @@ from searchspaces.errors import Problem as Mistake
 
 __all__ = ["BenchProblem", "Spared", "load_problem"]
 
-SYNTHETIC = Path("shared/benchmarks/search_problem.py")
-"""Sought beside the working folder and its parents."""
 INTERFACE = ("CARD", "NAMES", "IDEAL", "NADIR", "canonical", "evaluate")
 ACCEPTED = "accepted: synthetic, FILE.csv.gz[:DEVICE], FILE.py, or MODULE[:ATTRIBUTE]"
 
@@ -87,7 +86,7 @@ def load_problem(name: str, known: bool = True, use_reference: bool = True) -> B
         name: ``synthetic``; a table of `read_scored`'s format with the device whose latency counts
             (``gpt_s.csv.gz:a100``; a100 where not said); a Python file or an importable module with
             CARD, NAMES, IDEAL, NADIR, canonical and evaluate, and optionally BEST_HV, as in
-            `../shared/benchmarks/search_problem.py`, with as many objectives as IDEAL has values; or
+            `nas.bench.synthetic`, with as many objectives as IDEAL has values; or
             ``module:attribute``, a `BenchProblem`.
         known: whether strategies may ask all objectives but the first, a quality, freely.
         use_reference: whether strategies are told the reference point that they are judged by.
@@ -98,7 +97,7 @@ def load_problem(name: str, known: bool = True, use_reference: bool = True) -> B
     path, _, attribute = name.partition(":")
     try:
         if name == "synthetic":
-            found = _from_module(_module_of_file(_beside(SYNTHETIC)), name)
+            found = _from_module(synthetic, name)
         elif re.search(r"\.csv(\.gz)?$", path):
             found = _from_table(Path(path), attribute or "a100")
         elif path.endswith(".py"):
@@ -182,13 +181,6 @@ def _layers(names: list[str]) -> list[list[int]] | None:
         return None
     genes = list(columns[min(columns)])
     return [[columns[layer][gene] for gene in genes] for layer in sorted(columns)]
-
-
-def _beside(path: Path) -> Path:
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / path).is_file():
-            return folder / path
-    raise OSError(f"no {path} beside {Path.cwd()} or its parents")
 
 
 def _module_of_file(path: Path) -> ModuleType:

@@ -16,7 +16,6 @@ from nas.strategies import get_strategy
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 HWGPT = SHARED / "data" / "hwgpt" / "gpt_s.csv.gz"
-SYNTHETIC = SHARED / "benchmarks" / "search_problem.py"
 
 MODULE = """
 import numpy as np
@@ -207,11 +206,10 @@ class TestBench:
             run_search_bench("nowhere.py", ["hope"], budgets=[], seeds=0)
         assert [p.path for p in caught.value.problems] == ["strategies", "budgets", "seeds", "problem"]
 
-    @pytest.mark.skipif(not SYNTHETIC.is_file(), reason="no ../shared/benchmarks here")
     def test_the_default_is_ahead_of_evolution_and_evolution_of_chance(self):
         """A short form of `benchmarks/search.py`; the margins are several times their spread."""
         result = run_search_bench(
-            str(SYNTHETIC), ["default", "evolution", "random"], budgets=[60], seeds=1, batch=10
+            "synthetic", ["default", "evolution", "random"], budgets=[60], seeds=1, batch=10
         )
         volume = {name: found["median"][0] for name, found in result["strategies"].items()}
         assert volume["default"] > volume["random"] + 0.06

@@ -17,6 +17,7 @@ from predictors.drift import drift_of
 from predictors.posterior import fit_posterior
 from predictors.prior import counted_prior
 from predictors.tables import read_table
+from tests.generated_tables import hat_tables
 from workers.measurement import Correction, Reading
 
 TITAN = Path(__file__).parents[4] / "shared" / "data" / "hat" / "wmt14ende_gpu_titanxp_all.csv"
@@ -159,11 +160,17 @@ def test_everything_measured_is_judged_once(readings: tuple[float, ...], calibra
         assert correction.latency_ms * correction.slowdown == pytest.approx(2.0)
 
 
-@pytest.mark.skipif(not TITAN.is_file(), reason="no ../shared/data here")
-def test_the_recorded_drift_of_a_real_device() -> None:
-    """Rows of HAT's Titan Xp in measured order, 22% slower for 237 of them; every tenth stands for a reading
-    of a control model, by what its architecture should take."""
-    table = read_table(TITAN)
+@pytest.mark.parametrize(
+    "published",
+    [
+        pytest.param(True, marks=pytest.mark.skipif(not TITAN.is_file(), reason="no ../shared/data here")),
+        False,
+    ],
+)
+def test_the_recorded_drift_of_a_device(tmp_path: Path, published: bool) -> None:
+    """Rows of HAT's Titan Xp (or of a device made up like it) in measured order, 22% slower for 237 of them;
+    every tenth stands for a reading of a control model, by what its architecture should take."""
+    table = read_table(TITAN if published else hat_tables(tmp_path, ["made"], rows=1700)[0])
     (rows,) = table.devices.values()
     part = slice(1150, 1600)
     counts, latency_ms = table.design.counts(rows.population[part]), rows.latency_ms[part]
