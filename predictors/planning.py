@@ -30,6 +30,7 @@ def choose_next(
     candidates: Population | None = None,
     predictor: Predictor | None = None,
     prior: Prior | None = None,
+    excluded: Population | None = None,
 ) -> Population:
     """(≤ n, genes) the architectures whose measurement is expected to tell most.
 
@@ -53,10 +54,13 @@ def choose_next(
         candidates: (c, genes) to choose from; 2048 random ones where None.
         predictor: a fitted one, which says how long candidates are expected to take.
         prior: what other devices taught; counted work alone where None.
+        excluded: (e, genes) architectures that are not chosen either, though nothing is learned from them:
+            what is held out, or what the device refuses.
     """
     pool = space.sample(CANDIDATES, rng) if candidates is None else space.canonical(candidates)
     pool = np.unique(pool, axis=0)
-    pool = rng.permutation(pool[~np.isin(space.keys(pool), space.keys(space.canonical(measured)))])
+    taken = measured if excluded is None else np.concatenate([measured, excluded])
+    pool = rng.permutation(pool[~np.isin(space.keys(pool), space.keys(space.canonical(taken)))])
     members = pool[space.is_member(pool)]
     if not len(members):
         return members  # nothing is left to predict

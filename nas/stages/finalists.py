@@ -20,6 +20,7 @@ from nas.spec import StageName
 from nas.stages.backends import Finalist, FinalistNews
 from nas.stages.search import trained_supernet
 from nas.stages.stage import Stage, StageContext
+from nas.stages.states import FinalistsState
 from nas.training.finetune import BestWeights, best_weights
 from searchspaces.architecture import Architecture
 
@@ -58,7 +59,7 @@ class Finalists(Stage):
         """Go on with whatever has not ended."""
         steps = context.plan.spec.budget.finalists.steps
         taken = dict.fromkeys(finalists, 0)
-        ended = dict((context.store.state(context.job_id, STATE) or {"ended": {}})["ended"])
+        ended = dict(FinalistsState.load(context.store, context.job_id, STATE).ended)
         if finalists.keys() <= ended.keys():
             return
 
@@ -68,7 +69,7 @@ class Finalists(Stage):
                 self._give_up(context, finalists[news.weights], news)
             if news.ended:
                 ended[news.weights] = news.steps
-                context.store.put_state(context.job_id, STATE, {"ended": ended})
+                FinalistsState(ended).save(context.store, context.job_id, STATE)
             done = sum(steps if weights in ended else at for weights, at in taken.items())
             context.progress(self.name, done, steps * len(finalists), news.message)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,15 +11,16 @@ from nas.analysis.attainability import check_predicted_bounds
 from nas.job import TargetProfile
 from nas.spec import StageName
 from nas.stages.controls import Controls
+from nas.stages.fitting import fit_predictor, known_measurements, prior_of_other_targets
 from nas.stages.stage import Stage, StageContext
-from predictors import Predictor, Prior, choose_next, held_out_report, make_predictor, transfer_prior
+from nas.stages.states import ProfileState
+from predictors import Predictor, choose_next, held_out_report
 from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
-from workers.measurement import Measurement
 from workers.target import Target
 
-__all__ = ["Profile", "fit_predictor", "holdout"]
+__all__ = ["Profile", "holdout"]
 
 BATCH = 8
 """Architectures chosen at once: the predictor is refitted, and judged, after each batch."""
@@ -25,16 +28,13 @@ BATCH = 8
 FEWEST = 4
 """Measurements before a predictor is fitted at all."""
 
-ENOUGH = 8
-"""Members of the space measured on another target before it has a say."""
-
 
 class Profile(Stage):
     """Measure what the predictor knows least, and in between a fixed random held-out set that only judges
     it, until its error on those meets the job's tolerance or the budget is spent.
 
     Where models of the space have many layers, single blocks are measured among them: what tells most a
-    second decides. Only members of the space judge.
+    second decides. Only members of the space are held out.
 
     The two are measured in turns: a device that slows down or warms up then does so for both. Control models
     are read in between: what a device measured while it was slower than usual is measured again. What an
@@ -45,102 +45,154 @@ class Profile(Stage):
 
     def run(self, context: StageContext) -> None:
         """See the class."""
-        profiled = context.store.state(context.job_id, self.name) or {}
+        profiled = ProfileState.load(context.store, context.job_id, self.name).profiles
         for number, target in enumerate(context.plan.targets):
             if str(target) not in profiled:
-                self._profile(context, target, number)
+                _Run(context, target, number).run()
         if context.plan.given_task is not None:
             warning = check_predicted_bounds(context)
             if warning is not None:
                 context.note(self.name, warning)
 
-    def _profile(self, context: StageContext, target: Target, number: int) -> None:
-        plan, budget = context.plan, context.plan.spec.budget.profile
-        judges = holdout(plan.space, budget.holdout, plan.spec.seed)
-        judge_digests = {a.digest for a in plan.space.decode(judges)}
-        unmeasured = judges[~_measured(context, target, judges)]
-        judges_a_round = -(-budget.holdout * BATCH // max(budget.minimum, BATCH))
-        prior = prior_of_other_targets(context, target)
-        per_target = budget.holdout + budget.measurements
-        controls = Controls(context, self.name, target)
-        predictor: Predictor | None = None
-        while True:
-            controls.measure_again()
-            population, measured = known_measurements(context, target, exclude=judge_digests)
-            judged = int(_measured(context, target, judges).sum())
-            done = number * per_target + min(len(measured), budget.measurements) + judged
-            if len(measured) >= FEWEST and judged:
-                predictor = fit_predictor(context, target, population, measured, prior)
-                profile = self._judge(context, target, predictor, judges, population)
-                learned_enough = len(measured) >= min(budget.minimum, budget.measurements)
-                if learned_enough and not len(unmeasured) and profile.mape <= budget.tolerance:
-                    break
-            room = max(0, budget.measurements - len(measured))
-            refused = plan.profiled_space.encode(controls.refused.values())
-            taken = np.concatenate([population, judges, refused])
-            rng = np.random.default_rng([plan.spec.seed, len(population)])
-            first = controls.unmeasured[:room]
-            wanted = min(BATCH, room) - len(first)
-            batch = choose_next(
-                plan.profiled_space, target.workload, taken, wanted, rng, predictor=predictor, prior=prior
-            )
-            share = unmeasured[: judges_a_round if room else None]
-            if not first and not len(batch) and not len(share):
-                break
-            unmeasured = unmeasured[len(share) :]
-            chosen = [*first, *plan.profiled_space.decode(in_turns(batch, share))]
-            self._measure(context, target, controls, chosen, done, per_target * len(plan.targets))
-            if len(known_measurements(context, target)[1]) == len(measured) + judged:
-                break  # the device refused all of it: noted one by one
-        if predictor is None and measured:
-            # The space has too few architectures to hold any out, or to need more.
-            predictor = fit_predictor(context, target, population, measured, prior)
-            context.store.put_predictor(target, plan.space.digest, predictor.to_state())
-            said = f"{len(measured)} measurements are all there is to measure; none judges the predictor"
-            context.note(self.name, f"{target}: {said}")
-        elif predictor is not None:
-            context.store.put_predictor(target, plan.space.digest, predictor.to_state())
-            _keep(context, profile)
-            context.note(self.name, f"{target}: {describe(profile)}", **profile.to_dict())
-        total = per_target * len(plan.targets)
-        context.progress(self.name, (number + 1) * per_target, total, f"{target.device} profiled")
 
-    def _measure(
-        self,
-        context: StageContext,
-        target: Target,
-        controls: Controls,
-        architectures: list[Architecture],
-        done: int,
-        total: int,
-    ) -> None:
-        context.progress(self.name, done, total, f"{target.device}")
-        for measurement in controls.measure(architectures):
-            done += 1
-            context.progress(
-                self.name, done, total, f"{target.device}: {measurement.corrected.latency_ms:.2f} ms"
-            )
+class _Run:
+    """The profiling of one target between two interruptions: batches of measurements, after each of which
+    the predictor is fitted to all that taught it, and judged by what was held out.
 
-    def _judge(
-        self,
-        context: StageContext,
-        target: Target,
-        predictor: Predictor,
-        judges: Population,
-        population: Population,
-    ) -> TargetProfile:
-        space = context.plan.space
-        by_digest = {m.digest: m for m in known_measurements(context, target)[1]}
-        rows, latencies = [], []
-        for row, architecture in zip(judges, space.decode(judges), strict=True):
-            if architecture.digest in by_digest:
-                rows.append(row)
-                latencies.append(by_digest[architecture.digest].corrected.latency_ms)
-        report = held_out_report(predictor, np.array(rows), np.array(latencies))
-        single = int((~context.plan.profiled_space.is_member(population)).sum())
-        return TargetProfile(
-            target, predictor.name, len(population), len(rows), single_blocks=single, **report.to_dict()
+    Attributes:
+        held_out: (h, genes) what only judges.
+        unasked: of those, what is still to be measured.
+        population, measured: (n, genes) and what was measured of them: what teaches.
+        judged: (h,) those of the held-out that are measured.
+    """
+
+    def __init__(self, context: StageContext, target: Target, number: int) -> None:
+        plan = context.plan
+        self.context, self.target, self.number = context, target, number
+        self.budget = plan.spec.budget.profile
+        self.controls = Controls(context, StageName.PROFILE, target)
+        self.prior = prior_of_other_targets(context, target)
+        self.predictor: Predictor | None = None
+        self.profile: TargetProfile | None = None
+        self.held_out = holdout(plan.space, self.budget.holdout, plan.spec.seed)
+        self._held_out_digests = [a.digest for a in plan.space.decode(self.held_out)]
+        self._read()
+        self.unasked = self.held_out[~self.judged]
+
+    def run(self) -> None:
+        """Measure and learn until there is reason to end; keep the predictor."""
+        self._learn()
+        while not self._learned_enough() and self._measure_batch():
+            self._learn()
+        self._conclude()
+
+    def _read(self) -> None:
+        """What the store has of the target."""
+        held_out = frozenset(self._held_out_digests)
+        self.population, self.measured = known_measurements(self.context, self.target, exclude=held_out)
+        judging = self.context.store.measurements(self.target, self._held_out_digests)
+        known = {m.digest: m.corrected.latency_ms for m in judging}
+        self.held_out_ms = np.array([known.get(digest, np.nan) for digest in self._held_out_digests])
+
+    @property
+    def judged(self) -> NDArray[np.bool_]:
+        """(h,) which of the held-out architectures are measured."""
+        return ~np.isnan(self.held_out_ms)
+
+    def _learn(self) -> None:
+        """Fit the predictor to what is known by now, and judge it."""
+        self.controls.measure_again()
+        self._read()
+        judged = self.judged
+        if len(self.measured) < FEWEST or not judged.any():
+            return
+        self.predictor = self._fitted()
+        report = held_out_report(self.predictor, self.held_out[judged], self.held_out_ms[judged])
+        single = ~self.context.plan.profiled_space.is_member(self.population)
+        self.profile = TargetProfile(
+            self.target,
+            self.predictor.name,
+            len(self.measured),
+            int(judged.sum()),
+            single_blocks=int(single.sum()),
+            **report.to_dict(),
         )
+
+    def _fitted(self) -> Predictor:
+        return fit_predictor(self.context, self.target, self.population, self.measured, self.prior)
+
+    def _learned_enough(self) -> bool:
+        minimum = min(self.budget.minimum, self.budget.measurements)
+        return (
+            self.profile is not None
+            and len(self.measured) >= minimum
+            and not len(self.unasked)
+            and self.profile.mape <= self.budget.tolerance
+        )
+
+    def _measure_batch(self) -> bool:
+        """Measure what tells most, and a share of the held-out; whether anything was measured."""
+        architectures = self._chosen()
+        self._progress(0)
+        done = 0
+        for done, measurement in enumerate(self.controls.measure(architectures), 1):
+            self._progress(done, f": {measurement.corrected.latency_ms:.2f} ms")
+        return done > 0  # else there is nothing left, or the device refused all of it: noted one by one
+
+    def _chosen(self) -> list[Architecture]:
+        """Controls that were never measured first, then what tells most in turns with the held-out."""
+        space = self.context.plan.profiled_space
+        room = max(0, self.budget.measurements - len(self.measured))
+        first = self.controls.unmeasured[:room]
+        telling = choose_next(
+            space,
+            self.target.workload,
+            self.population,
+            min(BATCH, room) - len(first),
+            np.random.default_rng([self.context.plan.spec.seed, len(self.population)]),
+            predictor=self.predictor,
+            prior=self.prior,
+            excluded=np.concatenate([self.held_out, space.encode(self.controls.refused.values())]),
+        )
+        # They are all measured by the time that profiling may end.
+        share = -(-self.budget.holdout * BATCH // max(self.budget.minimum, BATCH)) if room else None
+        held_out, self.unasked = self.unasked[:share], self.unasked[share:]
+        return [*first, *space.decode(in_turns(telling, held_out))]
+
+    def _conclude(self) -> None:
+        """Keep the predictor, and how well it does; say so."""
+        context, target = self.context, self.target
+        if self.predictor is not None and self.profile is not None:
+            state = ProfileState.load(context.store, context.job_id, StageName.PROFILE)
+            state = replace(state, profiles={**state.profiles, str(target): self.profile})
+            self._keep(self.predictor)
+            state.save(context.store, context.job_id, StageName.PROFILE)
+            context.note(StageName.PROFILE, f"{target}: {describe(self.profile)}", **self.profile.to_dict())
+        elif self.measured:
+            # The space has too few architectures to hold any out, or to need more.
+            self._keep(self._fitted())
+            said = f"{len(self.measured)} measurements are all there is to measure; none judges the predictor"
+            context.note(StageName.PROFILE, f"{target}: {said}")
+        done = (self.number + 1) * self._most
+        context.progress(StageName.PROFILE, done, self._total, f"{target.device} profiled")
+
+    def _keep(self, predictor: Predictor) -> None:
+        self.context.store.put_predictor(self.target, self.context.plan.space.digest, predictor.to_state())
+
+    @property
+    def _most(self) -> int:
+        """Measurements of one target at most."""
+        return self.budget.holdout + self.budget.measurements
+
+    @property
+    def _total(self) -> int:
+        return self._most * len(self.context.plan.targets)
+
+    def _progress(self, new: int, said: str = "") -> None:
+        """Say how far all targets are, with so many measurements since the last reading of the store."""
+        known = min(len(self.measured), self.budget.measurements) + int(self.judged.sum())
+        done = self.number * self._most + known + new
+        self.context.progress(StageName.PROFILE, done, self._total, f"{self.target.device}{said}")
 
 
 def holdout(space: SearchSpace, n: int, seed: int) -> Population:
@@ -154,66 +206,6 @@ def in_turns(first: Population, second: Population) -> Population:
     """(n + m, genes) the rows of both, each spread evenly over the whole."""
     places = [(np.arange(len(rows)) + 0.5) / max(1, len(rows)) for rows in (first, second)]
     return np.concatenate([first, second])[np.argsort(np.concatenate(places), kind="stable")]
-
-
-def prior_of_other_targets(context: StageContext, target: Target) -> Prior | None:
-    """What measurements of this space's architectures on other targets say of this one; None where there
-    are too few."""
-    space = context.plan.profiled_space
-    others = []
-    for other in context.store.targets():
-        if other != target and other.workload.phase is target.workload.phase:
-            population, measured = known_measurements(context, other)
-            if space.is_member(population).sum() >= ENOUGH:
-                others.append(
-                    (other.workload, population, np.array([m.corrected.latency_ms for m in measured]))
-                )
-    return transfer_prior(space, target.workload, others) if others else None
-
-
-def _measured(context: StageContext, target: Target, population: Population) -> NDArray[np.bool_]:
-    """(n,) which are."""
-    digests = [a.digest for a in context.plan.space.decode(population)]
-    known = {m.digest for m in context.store.measurements(target, digests)}
-    return np.array([digest in known for digest in digests], bool)
-
-
-def known_measurements(
-    context: StageContext, target: Target, exclude: set[str] | frozenset[str] = frozenset()
-) -> tuple[Population, list[Measurement]]:
-    """(n, genes) of the profiled space, and their measurements: everything in the store that it contains."""
-    space = context.plan.profiled_space
-    measurements = [m for m in context.store.measurements(target) if m.digest not in exclude]
-    architectures = context.store.architectures([m.digest for m in measurements])
-    usable = [
-        m for m in measurements if m.digest in architectures and space.contains(architectures[m.digest])
-    ]
-    return space.encode(architectures[m.digest] for m in usable), usable
-
-
-def fit_predictor(
-    context: StageContext,
-    target: Target,
-    population: Population,
-    measured: list[Measurement],
-    prior: Prior | None = None,
-) -> Predictor:
-    """A predictor of the job's kind, fitted to (n, genes) measurements of the profiled space."""
-    name = context.plan.spec.budget.profile.predictor
-    predictor = make_predictor(name, context.plan.profiled_space, target.workload, prior)
-    return predictor.fit(
-        population,
-        np.array([m.corrected.latency_ms for m in measured]),
-        np.array([m.corrected.error_ms for m in measured]),
-    )
-
-
-def _keep(context: StageContext, profile: TargetProfile) -> None:
-    """With the job, beside those of its other targets."""
-    kept = context.store.state(context.job_id, StageName.PROFILE) or {}
-    context.store.put_state(
-        context.job_id, StageName.PROFILE, {**kept, str(profile.target): profile.to_dict()}
-    )
 
 
 def describe(profile: TargetProfile) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from nas.problem import Levels
 from nas.spec import StageName
 from nas.stages.backends import EvaluationPool
 from nas.stages.stage import StageContext
+from nas.stages.states import SearchState
 from nas.strategies import Strategy, get_strategy
 from nas.strategies.history import PAID
 from searchspaces.architecture import Architecture
@@ -49,8 +49,8 @@ def search(
 
 def is_over(context: StageContext, name: str, evaluations: int) -> bool:
     """Whether the search of that name has spent its evaluations, or the space."""
-    saved = context.store.state(context.job_id, name) or {}
-    return bool(saved.get("over")) or saved.get("told", 0) >= evaluations - PAID
+    saved = SearchState.load(context.store, context.job_id, name)
+    return saved.over or saved.told >= evaluations - PAID
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,14 @@ class _Run:
         self.best = math.nan
         for asked, value in self.quality.items():
             self._improve(asked, value)
-        saved = context.store.state(context.job_id, name)
-        if saved is None:
+        saved = SearchState.load(context.store, context.job_id, name)
+        if saved.strategy is None:
             self._tell_first()
         else:
-            self.strategy.restore(saved["strategy"], context.store.journal(context.job_id, name))
-            self.told = saved["told"]
-            pending = np.array(saved["pending"], np.int64).reshape(-1, self.space.genes)
-            self._submit(pending, np.array(saved.get("levels", [0] * len(pending)), np.int64))
+            self.strategy.restore(dict(saved.strategy), context.store.journal(context.job_id, name))
+            self.told = saved.told
+            pending = np.array(saved.pending, np.int64).reshape(-1, self.space.genes)
+            self._submit(pending, np.array(saved.levels, np.int64))
 
     def _tell_first(self) -> None:
         """All that was scored with this supernet before, each candidate at each fidelity."""
@@ -177,12 +177,6 @@ class _Run:
 
     def save(self, over: bool = False) -> None:
         """Store where the search stands, and what is new of it."""
-        state: dict[str, Any] = {
-            "over": over,
-            "strategy": self.strategy.state(),
-            "pending": self.pending.tolist(),
-            "told": self.told,
-        }
-        if len(self.shares) > 1:
-            state["levels"] = [asked.level for asked in self.asked]
-        self.context.store.put_state(self.context.job_id, self.name, state, self.strategy.journal_entry())
+        levels = [asked.level for asked in self.asked]
+        state = SearchState(over, self.strategy.state(), self.told, self.pending.tolist(), levels)
+        state.save(self.context.store, self.context.job_id, self.name, self.strategy.journal_entry())

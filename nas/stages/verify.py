@@ -16,10 +16,11 @@ from nas.objectives import Objective
 from nas.spec import StageName
 from nas.stages.backends import EvaluationPool
 from nas.stages.controls import measure_between_controls
-from nas.stages.profile import fit_predictor, known_measurements, prior_of_other_targets
+from nas.stages.fitting import fit_predictor, known_measurements, prior_of_other_targets
 from nas.stages.search import trained_supernet
 from nas.stages.search_loop import search
 from nas.stages.stage import Stage, StageContext
+from nas.stages.states import VerifyState
 from searchspaces.architecture import Architecture
 from workers.target import Target
 
@@ -41,7 +42,7 @@ class Verify(Stage):
     def run(self, context: StageContext) -> None:
         """See the class."""
         budget = context.plan.spec.budget.verify
-        first = int((context.store.state(context.job_id, STATE) or {"round": 1})["round"])
+        first = _state(context).round
         supernet = trained_supernet(context)
         with context.compute_backend.evaluations(context.plan, supernet, context.check_stop) as pool:
             for number in range(first, budget.rounds + 1):
@@ -55,7 +56,7 @@ class Verify(Stage):
         """One round: measure, compare, learn; whether the front's predictions held."""
         candidates = Candidates(context, stored_predictors(context))
         front = self._measure_front(context, candidates)
-        judged = set((context.store.state(context.job_id, STATE) or {}).get("measured", []))
+        judged = set(_state(context).measured)
         gaps = [
             _gaps([point for point in front if point.digest in judged], target)
             for target in context.plan.targets
@@ -146,10 +147,13 @@ class Verify(Stage):
     def _remember(
         self, context: StageContext, *, round: int | None = None, measured: Iterable[str] = ()
     ) -> None:
-        state = context.store.state(context.job_id, STATE) or {"round": 1, "measured": []}
-        state["round"] = round or state["round"]
-        state["measured"] = sorted({*state["measured"], *measured})
-        context.store.put_state(context.job_id, STATE, state)
+        state = _state(context)
+        state = VerifyState(round or state.round, sorted({*state.measured, *measured}))
+        state.save(context.store, context.job_id, STATE)
+
+
+def _state(context: StageContext) -> VerifyState:
+    return VerifyState.load(context.store, context.job_id, STATE)
 
 
 def _gaps(points: Sequence[Point], target: Target) -> list[float]:

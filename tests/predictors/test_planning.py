@@ -27,6 +27,18 @@ def test_never_chooses_what_was_measured_nor_the_same_twice(space, workload) -> 
     assert len(choose_next(space, workload, pool, 5, rng, candidates=pool)) == 0
 
 
+def test_what_is_excluded_is_not_chosen_and_teaches_nothing(space, workload) -> None:
+    pool = space.sample(60, np.random.default_rng(0))
+    kept, held_out = pool[:40], pool[40:]
+    kept = kept[~np.isin(space.keys(kept), space.keys(held_out))]
+    chosen = [
+        choose_next(space, workload, pool[:3], 8, np.random.default_rng(1), **options)
+        for options in ({"candidates": pool, "excluded": held_out}, {"candidates": kept})
+    ]
+    assert len(chosen[0]) == 8
+    np.testing.assert_array_equal(*chosen)
+
+
 def test_begins_without_any_measurement(space, workload) -> None:
     rng = np.random.default_rng(0)
     none = space.sample(0, rng)

@@ -24,6 +24,7 @@ from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.spec import JobSpec, StageName, load_job_spec
+from nas.stages.states import ProfileState
 from nas.store import open_store
 from nas.tasks import task_descriptions
 from searchspaces.architecture import Architecture
@@ -198,8 +199,8 @@ class EmbeddedService(Service):
     # What jobs found
     def profile(self, job_id: str) -> list[TargetProfile]:
         """See `Service.profile`."""
-        kept = self._store.state(self.job(job_id).id, StageName.PROFILE) or {}
-        return [TargetProfile.from_dict(profile) for profile in kept.values()]
+        kept = ProfileState.load(self._store, self.job(job_id).id, StageName.PROFILE)
+        return list(kept.profiles.values())
 
     def front(
         self, job_id: str, scope: Scope = Scope.SHOWN, *, after: str | None = None, limit: int | None = None
