@@ -1,4 +1,4 @@
-"""What a search is about: genes, objectives, and what is known of them before anything is evaluated."""
+"""The search problem: genes, objectives, and what is known of them before anything is evaluated."""
 
 from __future__ import annotations
 

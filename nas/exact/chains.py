@@ -1,7 +1,7 @@
-"""Sums along a chain of positions, and their least ones.
+"""Chains: sums over a sequence of positions and over neighbouring positions.
 
-A chain is a sequence of positions with options; a choice of one option a position has values that are
-sums over positions and, where there are such terms, over pairs of neighbours.
+A chain is a sequence of positions, each with options. A choice takes one option for each position; its values
+are sums of terms for each position and, where there are any, for each pair of neighbours.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 TOLERANCE = 1e-9
-"""Relative difference below which values are equal."""
+"""Relative difference below which values count as equal."""
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Positions with options, and what they contribute to m values.
+    """Positions with options, and the terms that they add to m values.
 
     Attributes:
-        constant: (m,) of every choice.
-        unary: of each position, (options, m).
-        pairs: of each two positions in a row, (options, options of the next, m), or None where the two
-            do not influence each other.
+        constant: (m,) added to every choice.
+        unary: for each position, (options, m).
+        pairs: for each two neighbouring positions, (options, options of the next, m), or None if the two do
+            not interact.
     """
 
     constant: Array
@@ -41,7 +41,7 @@ class Chain:
             raise ValueError(f"{len(self.pairs)} pair terms for {len(self.unary)} positions; one fewer fits")
 
     def values(self, options: Sequence[int]) -> Array:
-        """(m,) of a choice of one option a position."""
+        """(m,) of a choice: one option for each position."""
         total = self.constant.copy()
         for table, option in zip(self.unary, options, strict=True):
             total += table[option]
@@ -51,7 +51,7 @@ class Chain:
         return total
 
     def narrowed(self, columns: Sequence[int]) -> Chain:
-        """The chain with these of its values alone."""
+        """The chain restricted to these values."""
         chosen = list(columns)
         return Chain(
             self.constant[chosen],
@@ -61,11 +61,11 @@ class Chain:
 
 
 class Completions:
-    """Shortest completions of a chain whose values are weighted by (m,) weights (Viterbi, 1967).
+    """Shortest paths along a chain whose values are combined by (m,) weights (Viterbi, 1967).
 
     Attributes:
-        after: of each position, (options,) the least weighted sum of all that comes after an option.
-        total: the least weighted sum of a whole choice, constant included.
+        after: for each position, (options,) the least weighted sum of everything after an option.
+        total: the least weighted sum of a whole choice, the constant included.
     """
 
     def __init__(self, chain: Chain, weights: Array) -> None:
@@ -73,7 +73,7 @@ class Completions:
         self.costs = [table @ weights for table in chain.unary]
         self._next: list[Index] = []
         self.after: list[Array] = [np.zeros(len(cost)) for cost in self.costs[-1:]]
-        pairs: dict[int, Array] = {}  # neighbours often share one table
+        pairs: dict[int, Array] = {}  # many neighbours share one table
         for position in range(len(chain.pairs) - 1, -1, -1):
             onward = self.costs[position + 1] + self.after[0]
             pair = chain.pairs[position]
@@ -94,7 +94,7 @@ class Completions:
 
     @property
     def path(self) -> list[int]:
-        """The options of the least weighted sum."""
+        """The choice with the least weighted sum."""
         options = [self._first] if self.costs else []
         for onward in self._next:
             options.append(int(onward[options[-1]]))

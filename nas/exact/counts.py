@@ -1,9 +1,9 @@
-"""The least value of a chain of alike positions within bounds, by how often each option is chosen.
+"""Counts: how often each option is chosen, for chains of alike positions.
 
-Where positions contribute the same to every bounded value, and neighbours nothing, the bounds speak of counts
-of options alone. Then only the counts need be whole numbers: which position takes which option is a
-transportation problem (Hitchcock, 1941), whose linear program has whole solutions. An integer program of 16
-counts takes the place of one of 80 × 16 choices, without the many solutions that differ by a swap.
+If all positions add the same to every bounded value, and neighbours do not interact, the bounds constrain
+only how often each option is chosen. Then only these counts need be integer: which position takes which
+option is a transportation problem (Hitchcock, 1941), whose linear program has integral solutions. An integer
+program of 16 counts replaces one of 80 × 16 choices, with its many solutions that differ by a swap.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 FINEST = 1e3
-"""Largest coefficient of a row as the solver sees it, which takes 1e-6 for nothing."""
+"""Largest coefficient of a row after scaling; the solver's tolerance is 1e-6."""
 NODES = 2_000
-"""Of the integer program's search, at most."""
+"""Most nodes of the integer program's branch and bound."""
 INFEASIBLE = 2
 """Status of SciPy's solver."""
 
 
 def are_alike(chain: Chain) -> bool:
-    """Whether counts of options are much fewer than choices."""
+    """Whether there are much fewer kinds of positions than positions."""
     return len(chain.unary) >= 2 * len(set(_kinds(chain).tolist()))
 
 
 class CountSearch(LabelSearch):
-    """A search that ends with an integer program over counts rather than with ever wider sweeps."""
+    """A label search whose last sweep is an integer program over counts instead of a wider pass."""
 
     widths: ClassVar[tuple[int, ...]] = (100, 1_000)
 
@@ -57,14 +57,14 @@ class CountSearch(LabelSearch):
         if options is None:
             return None, work
         value, *used = self.chain.values(options)
-        # The solver keeps to its own tolerance, not to ours.
+        # The solver has its own tolerance.
         better = value < incumbent - slack(incumbent) and (used <= self._bounds).all()
         return options if better else None, work
 
 
 def _kinds(chain: Chain) -> Index:
-    """(positions,) equal numbers for positions that contribute the same, up to rounding, to all values but
-    the first; every position is of its own kind where neighbours contribute."""
+    """(positions,) the kind of each: equal for positions that add the same, up to rounding, to all values but
+    the first; every position is a kind of its own if neighbours interact."""
     if not chain.unary or any(pair is not None for pair in chain.pairs):
         return np.arange(len(chain.unary))
     tables = [table[:, 1:] for table in chain.unary]
@@ -76,10 +76,10 @@ def _kinds(chain: Chain) -> Index:
 
 
 def _least_by_counts(chain: Chain, bounds: Array) -> tuple[tuple[int, ...] | None, float, int]:
-    """The choice of the least first value with the others (r,) within bounds.
+    """Minimise the first value with the others within bounds (r,).
 
     Returns:
-        The choice, None where none was found; what no choice is below; and the coefficients looked at.
+        The choice, or None; a lower bound of the value; and the work done, in coefficients.
     """
     kind = _kinds(chain)
     options = np.array([len(chain.unary[first]) for first in np.unique(kind, return_index=True)[1]])
@@ -91,7 +91,7 @@ def _least_by_counts(chain: Chain, bounds: Array) -> tuple[tuple[int, ...] | Non
     _, first = np.unique(count, return_index=True)
     used = values[first, 1:]
     choices, counts = len(position), len(first)
-    # Variables: for each position the share of each option, then for each kind the count of each option.
+    # Variables: for each position the share of each option; then for each kind the count of each option.
     each = np.arange(choices)
     once = coo_array((np.ones(choices), (position, each)), shape=(len(sizes), choices + counts))
     balance = coo_array(
@@ -126,7 +126,7 @@ def _least_by_counts(chain: Chain, bounds: Array) -> tuple[tuple[int, ...] | Non
 
 
 def _assigned(chain: Chain, kind: Index, counts: list[Index]) -> tuple[int, ...]:
-    """The choice of the least first value with so many of each option among the positions of each kind."""
+    """The choice with the least first value, given how often each option occurs among positions of a kind."""
     choice = np.empty(len(kind), np.int64)
     for number, count in enumerate(counts):
         places = np.flatnonzero(kind == number)

@@ -21,22 +21,29 @@ Function = Callable[[Population], Array]
 MOST_SETTINGS = 1024
 MOST_OPTIONS = 4096
 ROUNDING = 1e-12
-"""Share of a value below which a difference is taken for an error of rounding."""
+"""Relative difference below which two values differ by rounding alone."""
 SURROUNDINGS = 8
-"""Random networks in which it is seen which options of a layer are the same."""
+"""Random networks in which equivalent options of a layer are detected."""
 AT_ONCE = 8192
-"""Rows that a function is asked for in one call."""
+"""Rows for which a function is called at once."""
 
 
 class Decomposition:
-    """The settings of an encoding's global genes, each with a chain of the layers that it leaves.
+    """An encoding as chains: one for each setting of its global genes, with a position for each layer
+    present.
 
-    Global genes may change what a layer is worth (width) or whether it is there (depth), so each of their
-    combinations is a chain of its own; within one, a position is a layer and its options are the
-    combinations of the layer's genes, each model once. Without layers, every gene is a position.
+    Global genes may change what a layer adds (width) or whether it is present (depth), so that each of their
+    combinations, a setting, needs a chain of its own. The options of a layer are the combinations of its
+    genes, equivalent ones once. In an encoding without layers every gene is a position.
+
+    Attributes:
+        encoding: that is decomposed.
+        settings: (settings, global genes).
+        present: (settings, layers) which layers a setting has.
+        options: for each layer, (options, genes of a layer).
 
     Raises:
-        ValueError: there are more settings, or more options of a layer, than can be enumerated.
+        ValueError: there are too many settings, or options of a layer, to enumerate.
     """
 
     def __init__(self, encoding: Encoding) -> None:
@@ -65,7 +72,7 @@ class Decomposition:
         self.options = [self._options_of(layer) for layer in range(len(columns))]
 
     def _options_of(self, layer: int) -> Population:
-        """(options, genes of a layer) each that is another model in some network, in lexical order."""
+        """(options, genes of a layer) in lexical order, without those equivalent in every network."""
         columns = self._columns[layer]
         sizes = self.encoding.cardinalities[columns].tolist()
         if np.prod([1.0, *sizes]) > MOST_OPTIONS:
@@ -82,7 +89,7 @@ class Decomposition:
         return written[np.sort(first)]
 
     def row(self, setting: int, options: Sequence[int]) -> NDArray[np.int64]:
-        """(genes,) canonical, of one option for each layer that the setting has."""
+        """(genes,) canonical row of a setting and one option for each layer that it has."""
         row = np.zeros((1, self.encoding.genes), np.int64)
         row[0, self._globals] = self.settings[setting]
         for layer, option in zip(np.flatnonzero(self.present[setting]), options, strict=True):
@@ -103,10 +110,11 @@ class Decomposition:
         return found
 
     def chains(self, function: Function) -> list[Chain]:
-        """The chain of each setting, whose values are the function's wherever it is a sum over layers and,
-        gene by gene, over neighbouring layers, once the global genes that drop no layer are given.
+        """The chain of each setting. Its values equal the function's if, for given global genes other than
+        those that drop layers, the function is a sum over layers and, gene by gene, over neighbouring layers.
 
-        The function is asked for few rows: with one layer changed, or one gene of each of two neighbours.
+        The function is called for few rows only: those that differ from a base row by one layer, or by one
+        gene of each of two neighbours.
         """
         asked = _Asked(self.encoding)
         bases = [asked.ask(self._base(setting)[None]) for setting in range(len(self.settings))]
@@ -137,7 +145,7 @@ class Decomposition:
         return chains
 
     def _width(self, setting: int) -> tuple[int, ...]:
-        """The options of the global genes that drop no layer."""
+        """The options of the global genes that drop no layers."""
         return tuple(
             option
             for gene, option in zip(self._globals.tolist(), self.settings[setting].tolist(), strict=True)
@@ -145,13 +153,13 @@ class Decomposition:
         )
 
     def _edges(self, setting: int) -> list[int]:
-        """Layers that here lack a neighbour which they have in a whole network."""
+        """Layers that lack a neighbour which they have in a network of full depth."""
         present = np.pad(self.present[setting], 1, constant_values=True)
         return np.flatnonzero(present[1:-1] & ~(present[:-2] & present[2:])).tolist()
 
     @cached_property
     def _base_genes(self) -> list[NDArray[np.int64]]:
-        """Of each layer the option of which most genes can be changed alone, the others staying active."""
+        """For each layer, the option most of whose genes can be changed alone, the others staying active."""
         found = []
         for layer, options in enumerate(self.options):
             columns = self._columns[layer]
@@ -187,7 +195,8 @@ class Decomposition:
         return [asked.ask(self._varied(setting, layer)) for layer in range(len(self.options))]
 
     def _ask_together(self, asked: _Asked, setting: int) -> list[list[tuple[slice, slice, slice]]]:
-        """Of each two layers in a row and each gene: the rows with both changed, the first, the second."""
+        """For each two neighbouring layers and each gene: the rows with both, the first, the second
+        changed."""
         base = self._base(setting)
         found = []
         for here, there in itertools.pairwise(self._columns.tolist()):
@@ -205,7 +214,7 @@ class Decomposition:
     def _pairs(
         self, values: Array, together: list[list[tuple[slice, slice, slice]]], base: Array
     ) -> list[Array | None]:
-        """(options, options of the next layer, m) of each two layers in a row; None where all are 0."""
+        """(options, options of the next layer, m) for each two neighbouring layers; None if all are 0."""
         tables: list[Array | None] = []
         for layer, of_genes in enumerate(together):
             here, there = self.options[layer], self.options[layer + 1]
@@ -221,7 +230,7 @@ class Decomposition:
 
 
 class _Asked:
-    """Rows to ask a function for, all at once."""
+    """Collects rows, to call a function for all of them at once."""
 
     def __init__(self, encoding: Encoding) -> None:
         self._encoding = encoding
@@ -229,7 +238,7 @@ class _Asked:
         self._count = 0
 
     def ask(self, rows: Population) -> slice:
-        """Where the rows' values will be."""
+        """Where these rows' values will be."""
         self._rows.append(rows)
         self._count += len(rows)
         return slice(self._count - len(rows), self._count)

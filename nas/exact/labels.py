@@ -1,12 +1,12 @@
-"""The least value of a chain within bounds, by partial choices that grow position by position.
+"""Labels: partial choices along a chain, extended position by position.
 
-Two ideas make it quick:
+Two ideas make it fast:
 
 - the Lagrangian dual, a shortest path whose arcs also pay for resources, bounds from below what any
-  completion of a partial choice can cost; its prices are found by cutting planes (Kelley, 1960);
-- partial choices ("labels") grow position by position, and those are dropped that cannot meet the bounds,
-  cannot beat the best choice known, or are no better than another in any value. Where more are left than
-  fit, the least promising go, and the least bound among them is remembered: nothing better can exist below.
+  completion of a label can cost; its prices are found by cutting planes (Kelley, 1960);
+- labels are dropped if they cannot meet the bounds, cannot beat the incumbent, or are dominated. If too many
+  are left, those with the worst bounds are dropped too; the least of their bounds remains a valid lower
+  bound.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 FEW_VALUES = 3
-"""Values of a label up to which looking for dominated ones costs less than keeping them."""
+"""Values of a label up to which finding dominated labels costs less than keeping them."""
 FACTORS: Index = np.random.default_rng(0).integers(-(2**63), 2**63, 64) | 1
-"""Of a multiplicative hash of a label's values."""
+"""Factors of a multiplicative hash of a label's values."""
 PERTURBED = (0.7, 1.4)
-"""Factors on each price: near the end of a chain other prices than the best overall bound more closely."""
+"""Factors on each price: near the end of a chain, other prices than the best overall give tighter bounds."""
 
 
 def slack(value: float) -> float:
-    """By how much less a value must be to count as better; 0 of infinity."""
+    """By how much smaller a value must be to count as better; 0 if it is infinite."""
     return TOLERANCE * abs(value) if np.isfinite(value) else 0.0
 
 
 class LabelSearch:
-    """One chain whose first value is minimised with the others within bounds (r,).
+    """Minimises the first value of a chain, the others within bounds (r,).
 
     Attributes:
-        least: what is proved to be the least value that a choice may still have.
-        priced: whether its dual was solved.
-        widths: labels kept a position in one sweep after another, until one drops nothing that could be
-            better.
-        sweeps: that have been made.
+        least: proved lower bound of the value of any choice not yet found.
+        priced: whether the dual was solved.
+        widths: labels kept for each position, in each successive sweep; the search ends with the first that
+            drops no label that could be better.
+        sweeps: number of sweeps so far.
     """
 
     widths: ClassVar[tuple[int, ...]] = (100, 1_000, 10_000, 100_000, 400_000)
@@ -66,19 +66,19 @@ class LabelSearch:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the last sweep has been made."""
+        """Whether no sweep is left."""
         return self.sweeps == len(self.widths)
 
     def _completions(self, weights: Array) -> Completions:
         return Completions(self.chain, weights)
 
     def bound_by(self, prices: Array) -> None:
-        """Learn what these (r,) prices prove."""
+        """Raise the lower bound to the dual's value at these (r,) prices."""
         total = self._completions(np.concatenate([[1.0], prices])).total
         self.least = max(self.least, total - float(prices @ self._bounds))
 
     def price(self) -> Array:
-        """Solve the dual; returns its (r,) prices."""
+        """Maximise the dual; returns its (r,) prices."""
         self.priced = True
 
         def shortest(prices: Array) -> Array:
@@ -99,14 +99,14 @@ class LabelSearch:
 
     @cached_property
     def _most(self) -> float:
-        """No choice has a greater value: prices by which all would cost more prove that none is allowed."""
+        """The greatest value of any choice: a dual above it proves that none meets the bounds."""
         return -self._completions(np.eye(len(self._bounds) + 1)[0] * -1.0).total
 
     def sweep(self, incumbent: float) -> tuple[tuple[int, ...] | None, int]:
         """One pass over the chain, wider than the one before.
 
         Returns:
-            The best choice below the incumbent value, if one was found, and how many were looked at.
+            The best choice found with a value below the incumbent, or None; and the number of labels seen.
         """
         width = self.widths[self.sweeps]
         self.sweeps += 1
@@ -140,8 +140,8 @@ class LabelSearch:
     def _grown(
         self, position: int, totals: Array, last: Index, limit: float
     ) -> tuple[Index, Index, Array, Array]:
-        """Every label with every option of the next position that may still lead below the limit: its
-        parent, its option, its totals (n, 1 + r) and the bound of what it may lead to."""
+        """Every label extended by every option of the next position that may still lead below the limit: its
+        parent, its option, its totals (n, 1 + r) and the lower bound of its completions."""
         first, *others = self._duals
         table = self.chain.unary[position]
         options = np.flatnonzero(first.detours[position] < limit - first.least)
@@ -164,8 +164,8 @@ class LabelSearch:
         return parents[allowed], options[allowed], grown[allowed], bounds[allowed]
 
     def _distinct(self, position: int, options: Index, totals: Array) -> Index:
-        """Labels of which no other with the same future is as good: in any value where few are compared,
-        which is quick to find out, else those equal to another in all of them (layers that swap places)."""
+        """Labels to keep among those with the same completions: non-dominated ones if they have few values,
+        else one of each group with equal values (such as two layers swapped)."""
         unit = TOLERANCE * np.maximum(np.abs(totals).max(0), 1e-300)
         rounded = np.rint(totals / unit)
         bound_to_last = position < len(self.chain.pairs) and self.chain.pairs[position] is not None
@@ -179,7 +179,7 @@ class LabelSearch:
 
 
 def _groups(keys: Index) -> list[Index]:
-    """Positions of equal keys."""
+    """Indices of equal keys, group by group."""
     order = np.argsort(keys, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
 
@@ -193,16 +193,15 @@ def _traced(steps: list[tuple[Index, Index]], row: int) -> list[int]:
 
 
 class _Dual:
-    """What prices prove of every partial choice.
+    """Lower bounds of the completions of labels, from the dual at given prices.
 
     Attributes:
         weights: (1 + r,) of the values: 1, then the prices.
-        least: that a whole choice within the bounds costs.
-        reach: of each position, (options,) what added to a label's weighted totals bounds all that it may
-            lead to through an option.
-        after: the same once the option is counted in the totals.
-        detours: of each position, (options,) by how much the least of a choice with that option exceeds
-            the least of all.
+        least: lower bound of the value of any choice within the bounds.
+        reach: for each position, (options,) what to add to a label's weighted totals to bound its completions
+            through an option.
+        after: the same with the option counted in the totals.
+        detours: for each position, (options,) by how much the best choice with an option exceeds `least`.
     """
 
     def __init__(self, chain: Chain, prices: Array, bounds: Array) -> None:

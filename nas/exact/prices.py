@@ -1,4 +1,4 @@
-"""Prices of bounded resources, from the Lagrangian dual."""
+"""Prices of bounded resources: the Lagrangian dual, maximised by cutting planes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ __all__ = ["best_prices"]
 Array = NDArray[np.float64]
 
 CUTS = 100
-"""Shortest paths that may be asked for."""
+"""Most shortest paths to solve."""
 CLOSE = 1e-7
-"""Relative difference of the cutting planes' bound and the dual's value at which the prices are good."""
+"""Relative difference between the cutting planes' bound and the dual's value at which to stop."""
 GROWTH = 10.0
-"""Factor by which the range of a price grows while the best one lies at its end."""
+"""Factor by which the range of a price grows as long as the best price lies at its end."""
 
 
 def best_prices(shortest: Callable[[Array], Array], bounds: Array, most: float) -> tuple[Array, float]:
-    """Prices (r,) ≥ 0 under which the cheapest choice, resources paid for beyond their bounds, costs most.
+    """Maximise the Lagrangian dual: the least value plus priced excess of resources over their bounds.
 
-    Cutting planes (Kelley, 1960): each choice that was once the cheapest bounds the dual from above, and
-    the next prices are those where all these bounds together leave the most room.
+    Cutting planes (Kelley, 1960): each choice that was the cheapest at some prices bounds the dual from
+    above; the next prices maximise the bound of all of them together.
 
     Args:
-        shortest: prices → (1 + r,) value and resources of the cheapest choice under them.
+        shortest: (r,) prices → (1 + r,) value and resources of the choice that is cheapest at them.
         bounds: (r,).
-        most: no choice has a greater value; where all would cost more than this, none meets the bounds.
+        most: no choice has a greater value, so that no choice meets the bounds if the dual exceeds it.
 
     Returns:
-        The prices, and what every choice within the bounds costs at least: infinite where there is none.
+        The (r,) prices ≥ 0, and a lower bound of the value of every choice within the bounds: infinite if
+        there is none.
     """
     count = len(bounds)
     values = shortest(np.zeros(count))
@@ -45,7 +46,7 @@ def best_prices(shortest: Callable[[Array], Array], bounds: Array, most: float) 
     objective = np.concatenate([[-1.0], np.zeros(count)])
     for _ in range(CUTS):
         excess = values[1:] - bounds
-        # Multiplied by the ends, prices and their planes are of one size.
+        # Scaled by the ends of their ranges, prices and planes are of similar magnitude.
         cuts.append(np.concatenate([[1.0], -excess * ends]))
         sides.append(float(values[0]))
         plane = linprog(
