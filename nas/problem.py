@@ -29,13 +29,13 @@ class SearchProblem:
     Attributes:
         encoding: the genes.
         objectives: columns of the values; those whose source is `EVALUATED` are expensive.
-        known: (n, genes) → (n, k) values of the objectives that are not expensive, in their order: free to
-            call on ≥ 100,000 candidates a second.
-        reference: (objectives,) the worst values of interest, from which hypervolume is counted; None to
-            take them from the fronts that are found. Not a constraint: bounds are.
+        known: (n, genes) → (n, k) values of the other objectives, the free ones, in their order: fast enough
+            to call on 100,000 candidates a second.
+        reference: (objectives,) the worst values of interest, the reference point of hypervolume; None to
+            derive it from the fronts found. Not a constraint: bounds are.
         seeds: (s, genes) canonical candidates to evaluate first (presets).
-        fidelities: what evaluations may cost, in whole ones: rising shares, the last one 1. A cheaper
-            evaluation answers the same with more noise, and off by what all of its kind are off by.
+        fidelities: costs of evaluations relative to a full one: increasing, the last one 1. Cheaper ones
+            estimate the same values with more noise and with an error common to all of that fidelity.
     """
 
     encoding: Encoding
@@ -67,8 +67,8 @@ class SearchProblem:
 
     @property
     def expensive(self) -> list[int]:
-        """Columns whose values cost an evaluation: those of `EVALUATED` objectives, and all where
-        nothing is known beforehand."""
+        """Columns whose values take an evaluation: those of `EVALUATED` objectives; all columns if `known` is
+        None."""
         return [
             i
             for i, objective in enumerate(self.objectives)
@@ -77,11 +77,12 @@ class SearchProblem:
 
     @property
     def free(self) -> list[int]:
-        """Columns that `known` answers."""
+        """Columns that `known` gives."""
         return sorted(set(range(len(self.objectives))) - set(self.expensive))
 
     def refreshed(self, population: Population, values: Values) -> Values:
-        """Values with the free columns as `known` has them now (predictors are refitted on the way)."""
+        """Values with the free columns as `known` gives them now: predictors may be refitted during a
+        search."""
         if self.known is None:
             return values
         values = values.copy()
@@ -89,22 +90,22 @@ class SearchProblem:
         return values
 
     def minimised(self, values: Values) -> Values:
-        """Values with every column such that smaller is better."""
+        """Values with the sign of every column such that smaller is better."""
         return values * np.array([objective.direction.sign for objective in self.objectives])
 
     @property
     def bounds(self) -> NDArray[np.float64]:
-        """(objectives,) bounds of minimised values; infinite where there is none."""
+        """(objectives,) bounds of minimised values; infinite for none."""
         return np.array(
             [np.inf if o.bound is None else o.bound * o.direction.sign for o in self.objectives], float
         )
 
     def violation(self, minimised: Values, columns: Sequence[int] | None = None) -> NDArray[np.float64]:
-        """(n,) by how much `minimised` values exceed the bounds: excesses relative to their bounds,
-        summed; 0 where all bounds are met, infinite where a value is not finite.
+        """(n,) total constraint violation of `minimised` values: the sum of excesses relative to their
+        bounds; 0 if all bounds are met, infinite if a value is not finite.
 
         Args:
-            columns: count these objectives only.
+            columns: take only these objectives into account.
         """
         counted = range(len(self.objectives)) if columns is None else columns
         excess = np.zeros(len(minimised))

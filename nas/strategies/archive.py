@@ -1,4 +1,4 @@
-"""The non-dominated candidates of a search, kept as they come."""
+"""The archive of non-dominated candidates of a search."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Archive"]
 
 
 class Archive:
-    """Feasible candidates that no other dominates; while none is feasible, those nearest to being so.
+    """Non-dominated feasible candidates; as long as none is feasible, those with the least violation.
 
-    Adding costs the size of the front, however many candidates went before.
+    The time that adding takes depends on the size of the front, not on how many candidates were added before.
     """
 
     def __init__(self, problem: SearchProblem) -> None:
@@ -29,11 +29,11 @@ class Archive:
 
     @property
     def feasible(self) -> bool:
-        """Whether any candidate so far meets every bound."""
+        """Whether any candidate so far meets all bounds."""
         return bool(len(self) and self._violation[0] == 0)
 
     def add(self, population: Population, values: Values) -> None:
-        """Take in candidates; failed ones (a value not finite) are left out."""
+        """Add candidates; failed ones, with a value that is not finite, are ignored."""
         smaller = self._problem.minimised(values)
         violation = self._problem.violation(smaller)
         least = min(violation.min(initial=np.inf), self._violation.min(initial=np.inf))

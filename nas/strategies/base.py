@@ -1,4 +1,4 @@
-"""What every strategy of ours shares: seeds first, no duplicates, exhaustion, a state of plain data."""
+"""Bases of strategies: seeds first, no duplicates, exhaustion of small spaces, state as plain data."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from searchspaces.encoding import Population
 __all__ = ["HistoryStrategy", "SingleFidelityStrategy"]
 
 ENUMERABLE = 200_000
-"""Spaces of at most this many codes are enumerated when random draws find nothing new."""
+"""Spaces of at most this many codes are enumerated if random draws find nothing new."""
 
 
 class HistoryStrategy(Strategy):
-    """Keeps a history of candidates and one random generator; a subclass offers.
+    """Keeps a history of candidates and a random generator; subclasses offer candidates, at any fidelity.
 
-    Of whatever `_offer` returns, what is open and can be paid is asked, topped up by random candidates;
-    `ask` gives fewer than asked exactly where no candidate is left, or too little to pay for one.
+    Of the candidates that `_offer` returns, those that are open and affordable are asked, topped up with
+    random ones. `ask` returns fewer than `n` only if no candidate is left, or none is affordable.
     """
 
     def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
@@ -36,11 +36,11 @@ class HistoryStrategy(Strategy):
 
     @abstractmethod
     def _offer(self, n: int, left: float) -> tuple[Population, Levels]:
-        """(m, genes) canonical candidates, best first, and the fidelities at which to evaluate them; any m,
-        taken ones and duplicates allowed."""
+        """(m, genes) canonical candidates, best first, and the fidelity of each; any m, duplicates and
+        candidates already taken allowed."""
 
     def _learn(self, positions: NDArray[np.int64]) -> None:
-        """Take note of the values of whole evaluations that were just entered at these positions."""
+        """Learn from the full evaluations just entered at these positions of the history."""
 
     def ask(self, n: int, left: float = math.inf) -> Population:
         """See `Strategy.ask`."""
@@ -98,8 +98,8 @@ class HistoryStrategy(Strategy):
         return np.empty((0, self.problem.encoding.genes), np.int64)
 
     def _unexplored(self, n: int, left: float) -> Population:
-        """Claim up to n random candidates that are open, in full; fewer where the space has no more, or not
-        enough is left."""
+        """Claim up to n random open candidates at full fidelity; fewer if the space has no more, or the
+        budget does not suffice."""
         encoding, found = self.problem.encoding, self._empty()
         for _ in range(8):
             missing = n - len(found)
@@ -107,15 +107,15 @@ class HistoryStrategy(Strategy):
             found = np.concatenate([found, self.history.claim(rows, missing, left - len(found))])
             if len(found) == n or left - len(found) < 1.0 - PAID:
                 return found
-        # Random draws hit taken rows only: what is left is sought systematically.
+        # Random draws found only taken rows: look for the others systematically.
         everything = encoding.enumerate(ENUMERABLE)
         rows = self._neighbours() if everything is None else everything
         rows = rows[self.rng.permutation(len(rows))]
         return np.concatenate([found, self.history.claim(rows, n - len(found), left - len(found))])
 
     def _neighbours(self) -> Population:
-        """Every row that differs in one gene's option from a taken row. Where all of them are taken, so is
-        all of a space in which any model is reached from any other by changing genes one by one."""
+        """Every open row that differs from a taken row in one gene. If there is none, the whole space is
+        taken, provided that any model can be reached from any other by changing one gene at a time."""
         taken = np.concatenate([self.history.population, self.history.pending])
         changed = []
         for gene, cardinality in enumerate(self.problem.encoding.cardinalities.tolist()):
@@ -127,11 +127,12 @@ class HistoryStrategy(Strategy):
 
 
 class SingleFidelityStrategy(HistoryStrategy):
-    """Asks for whole evaluations alone; a subclass proposes candidates."""
+    """Asks for full evaluations only; subclasses propose candidates."""
 
     @abstractmethod
     def _propose(self, n: int) -> Population:
-        """(m, genes) canonical candidates, best first; any m, taken ones and duplicates allowed."""
+        """(m, genes) canonical candidates, best first; any m, duplicates and candidates already taken
+        allowed."""
 
     def _offer(self, n: int, left: float) -> tuple[Population, Levels]:
         proposed = self._propose(n)

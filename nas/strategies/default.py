@@ -23,32 +23,32 @@ from searchspaces.encoding import Population
 __all__ = ["SurrogateStrategy"]
 
 ENUMERABLE = 20_000
-"""Spaces of at most this many codes are scored whole instead of searched."""
+"""Spaces of at most this many codes are enumerated instead of searched."""
 DRAWS = 50
-"""Random draws for each candidate of the start."""
+"""Random draws for each initial candidate."""
 LARGEST = 600
-"""Evaluations that the surrogate learns from, the best ones: its cost grows with their cube."""
+"""Evaluations that the surrogate learns from, the best ones: fitting takes time cubic in their number."""
 WAITING = 64
 """Pending candidates that selection takes into account, the latest ones."""
 
 
 @register_strategy("default")
 class SurrogateStrategy(HistoryStrategy):
-    """Bayesian optimisation of the front, where only some objectives are expensive.
+    """Multi-objective Bayesian optimisation in which only some objectives are expensive.
 
-    An inner evolution on what the surrogate believes, optimistically, gives a pool of candidates. From it a
-    batch is picked by expected hypervolume improvement (`nas.surrogates.acquisition`).
+    An inner evolution on optimistic predictions of the surrogate yields a pool of candidates, from which a
+    batch is selected by expected hypervolume improvement (`nas.surrogates.acquisition`).
 
-    Where evaluations may be cheaper than whole ones, the next one is that which is expected to improve most,
-    for what it costs, on the front that is believed in: of a new candidate or of one evaluated before, at any
-    higher fidelity. In the end, what is left is spent on whole evaluations of that front's members.
+    With several fidelities, the next evaluation is the one with the largest expected improvement of the
+    predicted front for its cost: of a new candidate, or of one evaluated before at a lower fidelity. In the
+    end the remaining budget goes to full evaluations of that front's members.
 
     Args:
-        initial: candidates evaluated before the surrogate speaks.
+        initial: candidates evaluated before the surrogate is used.
         pool: candidates that the inner search keeps.
         generations: of the inner search, each of `pool` candidates.
         optimism: standard deviations by which the inner search takes expensive objectives to be better than
-            their means, so that the pool holds what is uncertain too.
+            their means, so that the pool includes uncertain candidates.
     """
 
     fidelities = True
@@ -67,7 +67,7 @@ class SurrogateStrategy(HistoryStrategy):
         self._optimism = optimism
         self._variation = Variation(problem.encoding)
         self._surrogate = Surrogate(problem)
-        self._taught = 0
+        self._learned_at = 0
         self._pool = self._empty()
 
     def _offer(self, n: int, left: float) -> tuple[Population, Levels]:
@@ -83,7 +83,7 @@ class SurrogateStrategy(HistoryStrategy):
         whole = levels == self.history.full
         screened = best[self.history.asked(population[best]) == levels[best]]
         screened = screened[~whole[screened]][: self._size]
-        return self._pick(positions[screened], levels[screened], values[whole], n, left)
+        return self._select(positions[screened], levels[screened], values[whole], n, left)
 
     def _usable(self) -> tuple[Indices, Levels]:
         """Indices of candidates whose evaluation of highest fidelity gave finite values, and its level."""
@@ -92,21 +92,21 @@ class SurrogateStrategy(HistoryStrategy):
         return positions[usable], levels[usable]
 
     def _learn_from(self, candidates: Indices) -> None:
-        """Fit the surrogate to all that was told of these candidates."""
-        positions, levels = self.history.heard
+        """Fit the surrogate to all observations of these candidates."""
+        positions, levels = self.history.observations
         values = self.history.values_at(positions, levels)
-        taught = np.isin(positions, candidates) & np.isfinite(values).all(1)
-        positions, levels, values = positions[taught], levels[taught], values[taught]
+        used = np.isin(positions, candidates) & np.isfinite(values).all(1)
+        positions, levels, values = positions[used], levels[used], values[used]
         population = self.history.rows(positions)
-        # The parameters are learned again once there is a quarter more to learn from.
-        learn = len(self.history) >= 1.25 * self._taught
+        # Kernel parameters are learned again after a quarter more observations.
+        learn = len(self.history) >= 1.25 * self._learned_at
         values = self.problem.refreshed(population, values)
         self._surrogate.fit(population, values, learn, positions, levels)
-        self._taught = len(self.history) if learn else self._taught
+        self._learned_at = len(self.history) if learn else self._learned_at
 
     def _start(self, n: int) -> tuple[Population, Levels]:
-        """Random candidates, of which those that meet the free objectives' bounds come first; every fourth is
-        evaluated in full, the others as cheaply as can be."""
+        """Random candidates, those that meet the bounds of the free objectives first; every fourth at full
+        fidelity, the others at the lowest."""
         rows = self.problem.encoding.sample(n if not self.problem.free else DRAWS * n, self.rng)
         values = self.problem.refreshed(rows, np.zeros((len(rows), len(self.problem.objectives))))
         violation = self.problem.violation(self.problem.minimised(values), self.problem.free)
@@ -114,82 +114,84 @@ class SurrogateStrategy(HistoryStrategy):
         return rows[np.argsort(violation, kind="stable")], np.where(whole, self.history.full, 0)
 
     def _search(self, elite: Population) -> Population:
-        """(pool, genes) the inner evolution's survivors, best first by what is believed."""
+        """(pool, genes) survivors of the inner evolution, best first by optimistic predictions."""
         everything = self.problem.encoding.enumerate(ENUMERABLE)
         if everything is not None:
             return self._survivors(self.history.fresh(everything))[0]
         start = [elite, self._pool, self.problem.encoding.sample(self._size, self.rng)]
-        parents, believed = self._survivors(np.concatenate(start))
+        parents, predicted = self._survivors(np.concatenate(start))
         for _ in range(self._generations):
-            pairs = mates(believed, self._size, self.rng)
+            pairs = mates(predicted, self._size, self.rng)
             children = self._variation.children(parents, pairs, self.rng)
-            parents, believed = self._survivors(np.concatenate([parents, children]), believed)
+            parents, predicted = self._survivors(np.concatenate([parents, children]), predicted)
         return parents
 
-    def _survivors(self, population: Population, believed: Values | None = None) -> tuple[Population, Values]:
-        """The best of distinct candidates with what is believed of them, which may be given of the first."""
-        told = 0 if believed is None else len(believed)
+    def _survivors(
+        self, population: Population, predicted: Values | None = None
+    ) -> tuple[Population, Values]:
+        """The best distinct candidates and their predictions, which may be given for the first rows."""
+        given = 0 if predicted is None else len(predicted)
         _, first = np.unique(self.problem.encoding.keys(population), return_index=True)
-        kept, new = first[first < told], first[first >= told]
+        kept, new = first[first < given], first[first >= given]
         values = self._surrogate.predict(population[new], self._optimism)
-        if believed is not None:
-            values = np.concatenate([believed[kept], values])
+        if predicted is not None:
+            values = np.concatenate([predicted[kept], values])
         rows = population[np.concatenate([kept, new])]
         order = best_first(values, self.problem.violation(values), self._size)
         return rows[order], values[order]
 
-    def _pick(
+    def _select(
         self, screened: Indices, levels: Levels, told: Values, n: int, left: float
     ) -> tuple[Population, Levels]:
-        """(≤ n, genes) candidates of the pool, or of those screened at these levels, and at which to evaluate
-        them.
+        """(≤ n, genes) candidates from the pool or from those screened at these levels, and the fidelity of
+        each.
 
         Args:
-            told: (k, objectives) minimised values of whole evaluations.
+            told: (k, objectives) minimised values of full evaluations.
         """
         fresh = self.history.fresh(self._pool)
         pool = np.concatenate([fresh, self.history.rows(screened)])
         levels = np.concatenate([np.full(len(fresh), -1), levels])
         free = self.problem.violation(self._surrogate.predict(pool, 0.0), self.problem.free)
         if not (free == 0).any():
-            # Only what is evaluated in full is ever reported; a glance would tell nothing of the bounds.
+            # Only full evaluations are reported; lower fidelities say nothing about the bounds.
             order = np.argsort(free, kind="stable")[:n]
             return pool[order], np.full(len(order), self.history.full)
         pool, levels = pool[free == 0], levels[free == 0]
-        waiting = self.history.pending[-WAITING:]
-        rows = np.concatenate([waiting, pool])
+        pending = self.history.pending[-WAITING:]
+        rows = np.concatenate([pending, pool])
         mean, posteriors = self._surrogate.posterior(rows, self._observed(rows))
         costs = np.array(self.problem.fidelities)
         selection = BatchSelection(
-            rows, self.history.asked(waiting), levels, mean, posteriors, self.problem.expensive, costs
+            rows, self.history.asked(pending), levels, mean, posteriors, self.problem.expensive, costs
         )
-        believed = np.concatenate([told, mean[len(waiting) :][levels >= 0]])
-        if self._is_over_soon(believed, len(told), n, left):
+        predicted = np.concatenate([told, mean[len(pending) :][levels >= 0]])
+        if self._must_finish(predicted, len(told), n, left):
             return selection.select(n, *self._attained(told, mean), least=self.history.full)
-        return selection.select(n, *self._attained(believed, mean))
+        return selection.select(n, *self._attained(predicted, mean))
 
     def _observed(self, rows: Population) -> Indices:
-        """Indices of the rows of which something was told, -1 of the others."""
+        """Positions of the rows that were observed; -1 for the others."""
         positions = self.history.find(rows)
         return np.where(np.isin(positions, self.history.highest[0]), positions, -1)
 
-    def _is_over_soon(self, believed: Values, whole: int, n: int, left: float) -> bool:
-        """Whether what is left will be needed to evaluate in full what is believed to be on the front."""
-        feasible = self.problem.violation(believed) == 0
-        on_front = np.zeros(len(believed), bool)
+    def _must_finish(self, predicted: Values, whole: int, n: int, left: float) -> bool:
+        """Whether the remaining budget is needed for full evaluations of the predicted front."""
+        feasible = self.problem.violation(predicted) == 0
+        on_front = np.zeros(len(predicted), bool)
         if feasible.any():
-            on_front[feasible] = moocore.is_nondominated(believed[feasible])
+            on_front[feasible] = moocore.is_nondominated(predicted[feasible])
         return left - n * self.problem.fidelities[0] < on_front[whole:].sum()
 
-    def _attained(self, told: Values, believed: Values) -> tuple[Values, NDArray[np.float64]]:
-        """The feasible front so far (k, m), and the reference: the problem's, or a tenth beyond the worst of
-        the front and of what is believed attainable; never beyond a bound."""
+    def _attained(self, told: Values, predicted: Values) -> tuple[Values, NDArray[np.float64]]:
+        """The feasible front so far (k, m), and the reference point: the problem's, or a tenth beyond the
+        worst values of the front together with the predictions; never beyond a bound."""
         feasible = told[self.problem.violation(told) == 0]
         front = moocore.filter_dominated(feasible) if len(feasible) else feasible
         if self.problem.reference is not None:
             reference = self.problem.minimised(np.array(self.problem.reference, float))
         else:
-            finite = believed[np.isfinite(believed).all(1)]
+            finite = predicted[np.isfinite(predicted).all(1)]
             both = moocore.filter_dominated(np.concatenate([front, finite]))
             reference = both.max(0) + 0.1 * np.ptp(both, axis=0) + 1e-9
         return front, np.minimum(reference, self.problem.bounds)
@@ -199,11 +201,11 @@ class SurrogateStrategy(HistoryStrategy):
         return super().state() | {
             "pool": pack(self._pool),
             "surrogate": self._surrogate.state(),
-            "taught": self._taught,
+            "taught": self._learned_at,
         }
 
     def restore(self, state: dict[str, Any], journal: Iterable[Mapping[str, Any]]) -> Self:
         """See `Strategy.restore`."""
-        self._pool, self._taught = unpack(state["pool"]), state["taught"]
+        self._pool, self._learned_at = unpack(state["pool"]), state["taught"]
         self._surrogate.restore(state["surrogate"])
         return super().restore(state, journal)

@@ -12,8 +12,8 @@ Vector = NDArray[np.float64]
 
 
 def constrained_rank(values: NDArray[np.float64], violation: Vector) -> NDArray[np.int64]:
-    """(n,) 0 for the best. Feasible candidates are ranked by non-dominated sorting; every infeasible one
-    comes after them, the smaller its violation the earlier; failed ones (violation inf) last.
+    """(n,) ranks, 0 for the best. Feasible candidates are ranked by non-dominated sorting; infeasible ones
+    come after them by increasing violation, failed ones (violation inf) last.
 
     Args:
         values: (n, m), finite where the violation is.

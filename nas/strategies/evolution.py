@@ -23,14 +23,14 @@ SMALLEST = 20
 
 @register_strategy("evolution")
 class EvolutionStrategy(SingleFidelityStrategy):
-    """Elitist evolution by constraint domination and crowding, with `Variation` for children.
+    """Elitist evolution by constraint domination and crowding, with children by `Variation`.
 
-    Parents are the best candidates told so far; any number may be asked at a time, before or after
-    earlier ones were told.
+    Parents are the best candidates told so far; any number of children may be asked at a time, before or
+    after earlier ones were told.
 
     Args:
-        population: how many parents survive. By default it grows as the square root of the candidates told,
-            from 20: few evaluations want a small, eager population, many a wide one.
+        population: number of parents. By default the square root of the number of evaluations told, at least
+            20: few evaluations call for a small, greedy population, many for a large, diverse one.
     """
 
     def __init__(self, problem: SearchProblem, seed: int = 0, population: int | None = None) -> None:
@@ -41,11 +41,11 @@ class EvolutionStrategy(SingleFidelityStrategy):
 
     @property
     def population_size(self) -> int:
-        """Parents that survive now."""
+        """Number of parents at present."""
         return self._fixed or max(SMALLEST, math.isqrt(len(self.history)))
 
     def parents_values(self) -> Values:
-        """(parents, objectives) what was told of the present parents, the best first."""
+        """(parents, objectives) values told of the present parents, best first."""
         return self.history.values_at(self._parents)
 
     def _propose(self, n: int) -> Population:
@@ -54,7 +54,7 @@ class EvolutionStrategy(SingleFidelityStrategy):
         if self.problem.known is not None:
             self._survive(self._parents)  # their known values may have changed
         parents = self.history.rows(self._parents)
-        # A third more than asked makes up for children that are there already.
+        # A third more than asked makes up for children that exist already.
         pairs = mates(self.history.values_at(self._parents), n + n // 3 + 1, self.rng)
         return self._variation.children(parents, pairs, self.rng)
 
@@ -63,7 +63,7 @@ class EvolutionStrategy(SingleFidelityStrategy):
         self._survive(np.concatenate([parents, positions]))
 
     def _survive(self, positions: NDArray[np.int64]) -> None:
-        """Keep the best of the candidates at these positions of the history as parents, best first."""
+        """Keep the best candidates at these positions of the history as parents, best first."""
         values = self.history.values_at(positions)
         if self.problem.known is not None:
             values = self.problem.refreshed(self.history.rows(positions), values)

@@ -16,16 +16,15 @@ __all__ = ["ExactStrategy"]
 
 START = 20
 WORK = 50_000
-"""Work spent on one candidate: a limit of time would make the search depend on the machine."""
+"""Work for one candidate, see `minimise`: limiting time instead would make results depend on the machine."""
 
 
 @register_strategy("exact")
 class ExactStrategy(SingleFidelityStrategy):
-    """Proved optima of additive models over a sweep of bounds (ε-constraint method, Haimes et al., 1971).
+    """Proved optima of additive models over random bounds (ε-constraint method, Haimes et al., 1971).
 
-    Each candidate minimises one random objective's model, the others bounded by random values of their
-    observed ranges and by the problem's own bounds. What an optimum's model cannot tell apart, its
-    neighbours, fills a batch up.
+    Each candidate minimises the model of one random objective; the others are bounded by random values within
+    their observed ranges and by the problem's own bounds. Neighbours of the optima fill up a batch.
 
     Raises:
         ValueError: the space has too many settings of global genes, or options of a layer, to enumerate.

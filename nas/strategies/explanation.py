@@ -1,4 +1,4 @@
-"""Why a front looks as it does: which genes matter for which objective, and what its members share."""
+"""Explains a front: which genes matter for which objective, and what its members have in common."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ __all__ = ["explain"]
 
 SAMPLE = 400
 LARGEST = 600
-"""Evaluations that the surrogate learns from."""
+"""Evaluations that the surrogate learns from, the latest ones."""
 
 
 def explain(problem: SearchProblem, population: Population, values: Values, seed: int = 0) -> dict[str, Any]:
     """Explain evaluated candidates, as plain JSON data.
 
-    Importance is by permutation (Breiman, 2001): how much an objective, as the surrogate believes it or as
-    it is known, changes when a kind of gene (``mixer`` of all layers, ``depth``, …) is shuffled among
-    candidates drawn half from the front and half from the whole space. It counts what a gene does alone
-    and through others.
+    Permutation importance (Breiman, 2001): how much an objective, as predicted by the surrogate or as known,
+    changes if a kind of gene (``mixer`` of all layers, ``depth``, …) is shuffled among candidates, half of
+    them from the front and half from the whole space. It includes a gene's interactions with others.
 
     Args:
         population, values: (n, genes) canonical and (n, objectives), as told to a strategy.
 
     Returns:
-        ``importance``: by objective, each kind's share of the whole, the largest first.
-        ``shared``: options that at least three quarters of the front's members have in common and that
-            fewer than half of random candidates have: gene, option index, both shares.
-        ``members``: how many candidates the front has.
+        ``importance``: for each objective, each kind's share of the total, the largest first.
+        ``shared``: options that at least three quarters of the front's members have, but fewer than half of
+            random candidates: gene, option index, both shares.
+        ``members``: number of candidates on the front.
 
     Raises:
         ValueError: fewer than 4 candidates have finite values.
@@ -68,13 +67,13 @@ def _importance(
     surrogate.fit(population[latest], values[latest], learn=True)
     members = front[rng.integers(0, len(front), SAMPLE // 2)]
     base = np.concatenate([members, anywhere[: SAMPLE // 2]])
-    believed = surrogate.predict(base, 0.0)
+    predicted = surrogate.predict(base, 0.0)
     changes = {}
     for kind, columns in _kinds(problem.encoding.names).items():
         shuffled = base.copy()
         shuffled[:, columns] = base[rng.permutation(len(base))][:, columns]
         moved = surrogate.predict(problem.encoding.canonical(shuffled), 0.0)
-        changes[kind] = np.square(moved - believed).mean(0)
+        changes[kind] = np.square(moved - predicted).mean(0)
     whole = np.maximum(sum(changes.values(), np.zeros(len(problem.objectives))), 1e-300)
     return {
         objective.name: dict(
@@ -88,7 +87,7 @@ def _importance(
 
 
 def _kinds(names: tuple[str, ...]) -> dict[str, list[int]]:
-    """Columns by what their genes are called without a layer's number."""
+    """Columns by the names of their genes without the layer's number."""
     kinds: dict[str, list[int]] = {}
     for column, name in enumerate(names):
         kinds.setdefault(re.sub(r"_\d+$", "", name), []).append(column)
@@ -108,7 +107,7 @@ def _shared(problem: SearchProblem, front: Population, anywhere: Population) -> 
 
 
 def _shares(population: Population, column: int, problem: SearchProblem) -> NDArray[np.float64]:
-    """(options,) share of the candidates that have the gene, in a layer that is there, at each option."""
+    """(options,) share of the candidates with each option of the gene, in a layer that is present."""
     encoding = problem.encoding
     layer = np.flatnonzero((encoding.layer_genes == column).any(axis=1))
     present = encoding.active_layers(population)[:, layer].all(axis=1)

@@ -18,12 +18,12 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Nearest:
-    """The candidate found nearest to meeting the bounds of the free objectives.
+    """The candidate found that comes nearest to meeting the bounds of the free objectives.
 
     Attributes:
         row: (genes,) canonical.
-        free: its value of each free objective, by name.
-        violation: excesses relative to their bounds, summed; 0 where all of them are met.
+        free: its values of the free objectives, by name.
+        violation: sum of excesses relative to their bounds; 0 if all bounds are met.
     """
 
     row: NDArray[np.int64]
@@ -32,10 +32,10 @@ class Nearest:
 
 
 def nearest_to_bounds(problem: SearchProblem, seed: int = 0, candidates: int = 20_000) -> Nearest:
-    """Search the free objectives alone for a candidate within their bounds; the first such ends it.
+    """Search for a candidate within the bounds of the free objectives; ends with the first one found.
 
-    With a violation above 0, nothing within the bounds was found among `candidates`: no proof, but
-    reason enough to ask the user before a job is started.
+    A violation above 0 means that none was found among `candidates`: no proof that there is none, but reason
+    enough to ask the user before a job starts.
 
     Raises:
         ValueError: the problem has no free objectives.

@@ -1,4 +1,4 @@
-"""What was proposed and what was told, each candidate once."""
+"""The history of a search: the candidates that were asked, and the values that were told."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ Indices = NDArray[np.int64]
 
 
 PAID = 1e-9
-"""Sums of fractions of an evaluation may be off by this."""
+"""Tolerance of sums of fractions of an evaluation."""
 
 
 class History:
-    """Candidates in the order in which they became known, and the values of those told, at each fidelity.
+    """Candidates in the order in which they became known, and their values at each fidelity.
 
-    A position is for ever: candidates are never removed, and telling one again replaces its values of that
+    A candidate's position never changes: none is removed, and telling one again replaces its values at that
     fidelity. Fidelities are levels from 0, the cheapest, to `full`.
-    Rows are found by a 64-bit multiplicative hash: with a million candidates, the chance that any two share
-    one is below 1e-4, and all that would follow is that one of them is never proposed.
+
+    Candidates are found by a 64-bit multiplicative hash. Among a million, the probability of any collision is
+    below 1e-4, and its only consequence would be that one of the two is never proposed.
 
     Attributes:
-        full: the level of a whole evaluation.
+        full: the highest level.
 
     Args:
-        encoding: of the rows, canonical unless said otherwise.
+        encoding: of the rows, which are canonical unless said otherwise.
         objectives: number of values of a candidate.
         fidelities: see `SearchProblem.fidelities`.
     """
@@ -55,43 +56,43 @@ class History:
         self._asked = np.zeros(64, np.int8)
         self._index = KeyIndex()
         self._count = 0
-        self._said = 0
-        self._unsaid: list[tuple[Indices, int]] = []
+        self._recorded = 0
+        self._unrecorded: list[tuple[Indices, int]] = []
         self._raised: list[Indices] = []
 
     def __len__(self) -> int:
-        """Evaluations told."""
+        """Number of evaluations told."""
         return self._count
 
     @property
     def taken(self) -> int:
-        """Candidates told or waited for."""
+        """Number of candidates told or pending."""
         return len(self._index)
 
     @property
     def population(self) -> Population:
-        """(told, genes) those told in full."""
+        """(told, genes) candidates told at full fidelity."""
         return self.rows(np.flatnonzero(self._told[self.full]))
 
     @property
     def values(self) -> Values:
-        """(told, objectives) of those told in full."""
+        """(told, objectives) values told at full fidelity."""
         return self.values_at(np.flatnonzero(self._told[self.full]))
 
     @property
     def pending(self) -> Population:
-        """(m, genes) proposed and not yet told as was asked, in order."""
+        """(m, genes) candidates asked and not yet told at the fidelity asked, in order."""
         return self.rows(np.flatnonzero(self._asked[: self.taken] > self._highest()))
 
     @property
-    def heard(self) -> tuple[Indices, Levels]:
-        """The (k,) positions and levels of all that was told, in the order of the positions."""
+    def observations(self) -> tuple[Indices, Levels]:
+        """(k,) positions and levels of all evaluations told, in order of position."""
         positions, levels = np.nonzero(self._told[:, : self.taken].T)
         return positions.astype(np.int64), levels.astype(np.int64)
 
     @property
     def highest(self) -> tuple[Indices, Levels]:
-        """The (k,) positions of all candidates of which anything was told, and the highest level of each."""
+        """(k,) positions of all candidates told at any level, and the highest level of each."""
         levels = self._highest()
         positions = np.flatnonzero(levels >= 0)
         return positions, levels[positions].astype(np.int64)
@@ -101,36 +102,37 @@ class History:
         return self._rows.take(positions, axis=0).astype(np.int64)
 
     def values_at(self, positions: Indices, levels: Levels | None = None) -> Values:
-        """(n, objectives) of the candidates at these positions, told at these levels, or else in full."""
+        """(n, objectives) values of the candidates at these positions, told at these levels; at full fidelity
+        if None."""
         if levels is None:
             return self._values[self.full].take(positions, axis=0)
         return self._values[levels, positions]
 
     def cost(self, population: Population) -> float:
-        """Whole evaluations that these taken candidates cost as they were asked last."""
+        """Cost of these candidates at the levels at which they were last asked, in full evaluations."""
         return float(self._costs[self.asked(population)].sum())
 
     def asked(self, population: Population) -> Levels:
-        """(n,) the highest level at which each of these taken candidates was asked or told."""
+        """(n,) highest level at which each of these candidates, all taken, was asked or told."""
         return self._asked.take(self.find(population)).astype(np.int64)
 
     def find(self, population: Population) -> Indices:
-        """(n,) positions of these rows; `ABSENT` where one is not taken."""
+        """(n,) positions of these rows; `ABSENT` for those not taken."""
         return self._index.find(self._hash(population))
 
     def fresh(self, population: Population) -> Population:
-        """The rows that are not taken, each once, in order."""
+        """The distinct rows that are not taken, in order."""
         return population.take(self._new(self._hash(population)), axis=0)
 
     def claim(
         self, population: Population, limit: int, left: float = math.inf, levels: Levels | None = None
     ) -> Population:
-        """The first distinct rows that are open, from now on waited for: at most `limit`, and as many as can
-        be had for `left` whole evaluations. A row is open where it was neither asked nor told at its level or
-        a higher one.
+        """The first distinct rows that are open, which become pending: at most `limit`, and no more than
+        `left` full evaluations pay for. A row is open unless it was asked or told at its level or a higher
+        one.
 
         Args:
-            levels: (n,) at which they are waited for; in full where None.
+            levels: (n,) at which they are to be evaluated; full if None.
         """
         hashes = self._hash(population)
         levels = np.full(len(population), self.full) if levels is None else levels
@@ -147,8 +149,8 @@ class History:
         return rows
 
     def tell(self, population: Population, values: Values, levels: Levels | None = None) -> Indices:
-        """Keep values, of these levels or else in full; returns the (n,) positions of the rows. Rows never
-        seen may be non-canonical."""
+        """Keep values told at these levels, full if None; returns the (n,) positions of the rows. Rows not
+        seen before may be non-canonical."""
         found = self._index.find(self._hash(population))
         if (found == ABSENT).any():
             population = self._encoding.canonical(population)
@@ -164,27 +166,27 @@ class History:
         return found
 
     def journal_entry(self) -> dict[str, Any]:
-        """What became known since the last call, as plain data: candidates, and values by position; where
-        there are several fidelities, also which were told and asked."""
-        positions = np.concatenate([np.empty(0, np.int64), *(told for told, _ in self._unsaid)])
-        levels = np.concatenate([np.empty(0, np.int64), *(np.full(len(p), at) for p, at in self._unsaid)])
+        """What became known since the last call, as plain data: new candidates, and values by position; with
+        several fidelities, also the levels told and asked."""
+        positions = np.concatenate([np.empty(0, np.int64), *(told for told, _ in self._unrecorded)])
+        levels = np.concatenate([np.empty(0, np.int64), *(np.full(len(p), at) for p, at in self._unrecorded)])
         entry = {
-            "rows": pack(self._rows[self._said : self.taken]),
+            "rows": pack(self._rows[self._recorded : self.taken]),
             "positions": pack(positions),
             "values": pack(self.values_at(positions, levels)),
         }
         if self.full:
-            raised = np.concatenate([np.arange(self._said, self.taken), *self._raised])
+            raised = np.concatenate([np.arange(self._recorded, self.taken), *self._raised])
             entry |= {
                 "levels": pack(levels),
                 "asked": pack(raised),
                 "asked_levels": pack(self._asked[raised]),
             }
-        self._said, self._unsaid, self._raised = self.taken, [], []
+        self._recorded, self._unrecorded, self._raised = self.taken, [], []
         return entry
 
     def restore(self, journal: Iterable[Mapping[str, Any]]) -> None:
-        """Take over everything that another history had to tell."""
+        """Become the history that these journal entries record."""
         self._clear()
         for entry in journal:
             rows = unpack(entry["rows"]).astype(np.int64)
@@ -196,18 +198,18 @@ class History:
                 self._keep(positions[levels == level], values[levels == level], level)
             if "asked" in entry:
                 self._asked[unpack(entry["asked"])] = unpack(entry["asked_levels"])
-        self._said, self._unsaid, self._raised = self.taken, [], []
+        self._recorded, self._unrecorded, self._raised = self.taken, [], []
 
     def _hash(self, population: Population) -> NDArray[np.int64]:
         hashes: NDArray[np.int64] = population @ self._factors
         return hashes
 
     def _new(self, hashes: NDArray[np.int64]) -> Indices:
-        """Where the hashes that are not taken are, the first of each, in order."""
+        """Indices of the hashes that are not taken, the first of each, in order."""
         return _first_of_each(hashes, np.flatnonzero(self._index.find(hashes) == ABSENT))
 
     def _highest(self) -> NDArray[np.int8]:
-        """(taken,) the highest level told of each candidate, -1 where there is none."""
+        """(taken,) highest level told of each candidate; -1 for none."""
         highest = np.full(self.taken, -1, np.int8)
         for level, told in enumerate(self._told[:, : self.taken]):
             highest[told] = level
@@ -218,7 +220,7 @@ class History:
         self._told[level, positions] = True
         self._asked[positions] = np.maximum(self._asked[positions], level)
         self._count = int(np.count_nonzero(self._told[:, : self.taken]))
-        self._unsaid.append((positions, level))
+        self._unrecorded.append((positions, level))
 
     def _enter(self, rows: Population, hashes: NDArray[np.int64]) -> None:
         start, end = self.taken, self.taken + len(rows)
@@ -235,7 +237,7 @@ class History:
 
 
 def _first_of_each(hashes: NDArray[np.int64], places: Indices) -> Indices:
-    """Of these places those where a hash occurs for the first time, in order."""
+    """Of these indices, those at which a hash occurs for the first time, in order."""
     _, first = np.unique(hashes.take(places), return_index=True)
     first.sort()
     return places.take(first)

@@ -1,4 +1,4 @@
-"""Which candidates are known, as a hash table that looks whole populations up at once."""
+"""A hash table that looks up whole populations at once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Keys = NDArray[np.int64]
 Indices = NDArray[np.int64]
 
 ABSENT = -1
-"""The number of a key that is not there."""
+"""The number of a key that was not added."""
 
 
 class KeyIndex:
     """Numbers distinct 64-bit keys 0, 1, … in the order in which they are added.
 
-    Open addressing with linear probing (Knuth, 1973), every step of it for all keys at a time: a Python
-    dictionary spends longer on a thousand keys than an evolution spends on making the thousand candidates.
+    Open addressing with linear probing (Knuth, 1973), vectorised over all keys: a Python dictionary takes
+    longer for a thousand keys than evolution takes to make the thousand candidates.
     """
 
     def __init__(self) -> None:
@@ -30,10 +30,10 @@ class KeyIndex:
         return self._count
 
     def find(self, keys: Keys) -> Indices:
-        """(n,) the number of each key; `ABSENT` where it has none."""
+        """(n,) the number of each key; `ABSENT` if it was not added."""
         slot = self._first_slots(keys)
         found = self._slots.take(slot)
-        # Probing goes on for those keys whose slot is taken by another key.
+        # Probing continues for keys whose slot is taken by another key.
         other = np.flatnonzero((found != ABSENT) & (self._keys.take(found) != keys))
         while len(other):
             slot[other] = step = (slot[other] + 1) & (len(self._slots) - 1)
@@ -42,7 +42,7 @@ class KeyIndex:
         return found.astype(np.int64)
 
     def add(self, keys: Keys) -> None:
-        """Number keys that are distinct and not there."""
+        """Number new keys, all distinct."""
         start, self._count = self._count, self._count + len(keys)
         if self._count > len(self._keys):
             more = np.empty(max(self._count, 2 * len(self._keys)) - len(self._keys), np.int64)
@@ -58,10 +58,10 @@ class KeyIndex:
         while len(numbers):
             free = np.flatnonzero(self._slots.take(slot) == ABSENT)
             self._slots[slot.take(free)] = numbers.take(free)
-            # Of several that wrote to one slot, the last is in it.
+            # Of several keys that wrote to one slot, the last one is in it.
             left = np.flatnonzero(self._slots.take(slot) != numbers)
             numbers, slot = numbers.take(left), (slot.take(left) + 1) & (len(self._slots) - 1)
 
     def _first_slots(self, keys: Keys) -> NDArray[np.int64]:
-        """The middle bits: those of a product that depend on the most of its factors' bits."""
+        """The middle bits: those of a product that depend on most bits of its factors."""
         return (keys >> 24) & (len(self._slots) - 1)

@@ -1,4 +1,4 @@
-"""Pareto local search: step by step from the front's members (Paquete et al., 2004)."""
+"""Pareto local search (Paquete et al., 2004)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START = 10
 
 @register_strategy("local")
 class LocalSearchStrategy(SingleFidelityStrategy):
-    """Neighbours of the front: one gene changed, or one layer moved, of a random member."""
+    """Proposes neighbours of random members of the front: one gene changed, or one layer moved."""
 
     def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
         super().__init__(problem, seed)
@@ -31,6 +31,6 @@ class LocalSearchStrategy(SingleFidelityStrategy):
         front.add(population, self.problem.refreshed(population, values))
         if self.history.taken < START or not len(front):
             return self.problem.encoding.sample(n, self.rng)
-        # Many steps lead to where the search has been.
+        # Many neighbours were proposed before.
         chosen: NDArray[np.int64] = self.rng.integers(0, len(front), 4 * n)
         return self._variation.children(front.population, np.stack([chosen, chosen]), self.rng)

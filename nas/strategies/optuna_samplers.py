@@ -1,4 +1,4 @@
-"""Optuna's samplers as strategies: peers to compare with, behind the same interface."""
+"""Optuna's samplers as strategies, for comparison."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["OptunaStrategy"]
 
 ATTEMPTS = 10
-"""Draws of a sampler for one candidate, before one that is not taken is drawn at random."""
+"""Most draws of a sampler for each new candidate; missing ones are then drawn at random."""
 
 
 class OptunaStrategy(SingleFidelityStrategy):
-    """An in-memory study with one categorical parameter a gene.
+    """An in-memory study with one categorical parameter for each gene.
 
-    A sampler is made afresh for every batch, seeded by the strategy's seed and the number of trials:
-    everything else that it knows stands in the study's trials, so that the state is plain data.
+    Every batch has a new sampler, seeded by the strategy's seed and the number of trials; all else that a
+    sampler knows is in the study's trials, so that the state is plain data.
     """
 
     def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
@@ -75,7 +75,7 @@ class OptunaStrategy(SingleFidelityStrategy):
         return np.array(list(rows.values()), np.int64).reshape(-1, self.problem.encoding.genes)
 
     def _repeat(self, key: bytes, trial: optuna.trial.Trial) -> None:
-        """Answer a candidate that is taken from what was told of it; it fails where nothing was yet."""
+        """Tell a candidate that is already taken the values told before; it fails if there are none yet."""
         state = self._optuna.trial.TrialState
         earlier = self._trial(self._numbers[key]) if key in self._numbers else None
         if earlier is None or earlier.state != state.COMPLETE:
@@ -87,7 +87,7 @@ class OptunaStrategy(SingleFidelityStrategy):
 
     def _learn(self, positions: NDArray[np.int64]) -> None:
         optuna = self._optuna
-        # Entering and answering trials draws nothing: a sampler without a model keeps it cheap.
+        # Adding and telling trials draws nothing; a sampler without a model makes it cheap.
         self._study.sampler = optuna.samplers.RandomSampler(seed=0)
         population, values = self.history.rows(positions), self.history.values_at(positions)
         smaller = self.problem.minimised(values)
@@ -108,7 +108,7 @@ class OptunaStrategy(SingleFidelityStrategy):
             self._study.tell(trial, told.tolist())
 
     def _enter(self, row: NDArray[np.int64]) -> int:
-        """A trial of a candidate that the sampler did not propose."""
+        """Add a trial for a candidate that the sampler did not propose."""
         self._study.enqueue_trial(
             {name: int(code) for name, code in zip(self._distributions, row, strict=True)}
         )
@@ -157,7 +157,7 @@ class OptunaStrategy(SingleFidelityStrategy):
 
 
 class GeneticStrategy(OptunaStrategy):
-    """A sampler that works by generations, which candidates that it did not propose join as well."""
+    """A sampler that works by generations, which candidates that it did not propose join too."""
 
     @abstractmethod
     def _sampler(self, seed: int) -> optuna.samplers.NSGAIISampler | optuna.samplers.NSGAIIISampler: ...
@@ -194,7 +194,7 @@ class OptunaTPE(OptunaStrategy):
 
 @register_strategy("optuna-gp")
 class OptunaGP(OptunaStrategy):
-    """Gaussian processes by expected hypervolume improvement; seconds a candidate."""
+    """Gaussian processes with expected hypervolume improvement; takes seconds for each candidate."""
 
     def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         return self._optuna.samplers.GPSampler(seed=seed)

@@ -1,4 +1,4 @@
-"""Arrays and random generators as plain JSON data, exactly: a restored strategy goes on bit for bit."""
+"""Arrays and random generators as plain JSON data, bit for bit."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["generator_from", "generator_state", "pack", "unpack"]
 
 
 def pack(array: NDArray[Any]) -> dict[str, Any]:
-    """An array's type, shape and bytes (base64, little-endian): short, exact, and NaN is no problem."""
+    """An array's type, shape and bytes (base64, little-endian): compact, exact, NaN included."""
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     data = base64.b64encode(array.tobytes()).decode("ascii")
     return {"dtype": array.dtype.str, "shape": list(array.shape), "data": data}
 
 
 def unpack(state: Mapping[str, Any]) -> NDArray[Any]:
-    """The inverse of `pack`; a fresh, writable array."""
+    """The inverse of `pack`; a new, writable array."""
     flat = np.frombuffer(base64.b64decode(state["data"]), dtype=np.dtype(state["dtype"]))
     return flat.reshape(state["shape"]).copy()
 
 
 def generator_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Where a PCG64 generator stands."""
+    """The state of a PCG64 generator."""
     return dict(rng.bit_generator.state)
 
 

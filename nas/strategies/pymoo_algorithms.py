@@ -1,4 +1,4 @@
-"""pymoo's genetic algorithms as strategies, to compare with (extra `peers`)."""
+"""pymoo's genetic algorithms as strategies, for comparison (extra `peers`)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from searchspaces.encoding import Population
 __all__ = ["PymooStrategy"]
 
 SIZE = 20
-"""Parents: few evaluations want few of them, as with the other peers."""
+"""Parents: few, as for the other peers, since evaluations are few."""
 
 
 class PymooStrategy(SingleFidelityStrategy):
-    """A genetic algorithm on pymoo's operators for integers: SBX and polynomial mutation, rounded.
+    """A genetic algorithm with pymoo's operators for integers: SBX and polynomial mutation, rounded.
 
-    pymoo's objects hold nothing between batches but the parents, so that the state is plain data: survival
-    is asked of an algorithm made afresh.
+    pymoo's objects keep nothing between batches but the parents, so that the state is plain data: every
+    survival has a new algorithm.
     """
 
     package = "pymoo"
@@ -60,11 +60,11 @@ class PymooStrategy(SingleFidelityStrategy):
     def _propose(self, n: int) -> Population:
         if self.history.taken < SIZE or len(self._parents) < 2:
             return self.problem.encoding.sample(n, self.rng)
-        # Survival once more, since the tournament goes by the ranks that it leaves.
+        # Survival again, since the tournament needs the ranks that it assigns.
         parents = self._surviving(self._parents)
         # The tournament draws from the algorithm's own generator.
         self._algorithm.random_state = self.rng
-        # As many again as asked make up for children that are there already.
+        # Twice as many as asked make up for children that exist already.
         children = self._algorithm.mating.do(
             self._pymoo_problem, parents, 2 * n, algorithm=self._algorithm, random_state=self.rng
         )
@@ -77,7 +77,7 @@ class PymooStrategy(SingleFidelityStrategy):
             self._parents = np.sort(self._surviving(candidates).get("position").astype(np.int64))
 
     def _surviving(self, positions: NDArray[np.int64]) -> Any:
-        """pymoo's population of the survivors among told candidates at these positions of the history."""
+        """pymoo's population of the survivors among the candidates at these positions of the history."""
         smaller = self.problem.minimised(self.history.values_at(positions))
         individuals = self._individuals.new(
             X=self.history.rows(positions).astype(float),
@@ -85,7 +85,7 @@ class PymooStrategy(SingleFidelityStrategy):
             G=smaller[:, self._bounded] - self.problem.bounds[self._bounded],
             position=positions,
         )
-        # Some survivals remember ideal points: one made afresh knows what is told again alone.
+        # Some survivals remember ideal points; a new one knows only these candidates.
         self._algorithm = self._made(**self._operators)
         return self._algorithm.survival.do(
             self._pymoo_problem,

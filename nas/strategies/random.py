@@ -1,4 +1,4 @@
-"""Random search: the baseline that every strategy must beat."""
+"""Random search: the baseline for every strategy."""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ __all__ = ["STRATEGIES", "Strategy", "get_strategy", "register_strategy", "strat
 class Strategy(ABC):
     """Proposes candidates and learns from their values.
 
-    Never proposes an invalid or non-canonical candidate, nor one that was proposed before at the same
-    fidelity or a higher one; is deterministic by seed; restored from its state and its journal, plain
-    JSON data, it goes on identically, in the middle of a batch too; honours bounds and what is left to spend;
-    copes with NaN values and with spaces smaller than the budget.
-    Registering one enrols it in `tests/nas/strategies/test_contract.py`.
+    Every strategy proposes only valid, canonical candidates, each at most once at the same or a lower
+    fidelity; is deterministic by seed; restored from its state and journal, which are plain JSON data,
+    continues identically, even in the middle of a batch; respects bounds and the remaining budget; and copes
+    with NaN values and with spaces smaller than the budget. Registering one enrols it in
+    `tests/nas/strategies/test_contract.py`.
 
     Args:
         problem: what is searched.
@@ -31,9 +31,9 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     package: ClassVar[str | None] = None
-    """What it needs beside this project's own dependencies: a package of the extra `peers`."""
+    """A package that it needs beyond this project's own dependencies, from the extra `peers`."""
     fidelities: ClassVar[bool] = False
-    """Whether it ever asks for less than whole evaluations."""
+    """Whether it ever asks for evaluations below full fidelity."""
 
     def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
         self.problem = problem
@@ -41,39 +41,40 @@ class Strategy(ABC):
 
     @classmethod
     def check(cls, encoding: Encoding) -> None:
-        """Refuse a space that it cannot search, before anything is spent on it.
+        """Refuse a space that it cannot search, before anything is spent.
 
         Raises:
-            ValueError: it is too large for this strategy.
+            ValueError: the space is too large for this strategy.
         """
         return
 
     @abstractmethod
     def ask(self, n: int, left: float = math.inf) -> Population:
-        """(m, genes), m ≤ n candidates to evaluate next; m = 0 where the space is exhausted, or nothing
-        can be had for what is left.
+        """(m, genes) with m ≤ n, candidates to evaluate next; m = 0 if the space is exhausted or the budget
+        does not suffice for another.
 
-        May be called again before earlier candidates were told (asynchronous batches).
+        May be called again before the values of earlier candidates are told (asynchronous batches).
 
         Args:
-            left: what may still be spent, in whole evaluations, on these candidates and all later ones.
+            left: the remaining budget, in full evaluations, for these candidates and all later ones.
         """
 
     @abstractmethod
     def levels(self, population: Population) -> Levels:
-        """At which of the problem's fidelities candidates that were asked are to be evaluated."""
+        """(n,) the fidelity at which each of these candidates, returned by `ask`, is to be evaluated."""
 
     @abstractmethod
     def tell(self, population: Population, values: Values, levels: Levels | None = None) -> None:
-        """Values of candidates, asked or not (evaluations reused from earlier jobs are told too).
+        """Learn the values of candidates, whether asked for or not: evaluations reused from earlier jobs are
+        told too.
 
         Args:
-            levels: fidelity of each; the whole evaluation where None.
+            levels: fidelity of each; full if None.
         """
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Where it stands, as plain JSON data: small, since it is written with every step of a search."""
+        """Where the search stands, as plain JSON data: small, since it is written with every step."""
 
     @abstractmethod
     def journal_entry(self) -> dict[str, Any]:
@@ -81,7 +82,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def restore(self, state: dict[str, Any], journal: Iterable[Mapping[str, Any]]) -> Self:
-        """Take over a state, and all journal entries up to it in their order; returns self."""
+        """Continue from a state and all journal entries up to it, in order; returns self."""
 
 
 STRATEGIES: Registry[Strategy] = Registry(Strategy, "nas.strategies", "strategy", "nas.strategies")

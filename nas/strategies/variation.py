@@ -1,8 +1,8 @@
 """Variation operators on whole populations: crossover by layers, moves of whole layers, gene mutation.
 
-A transformer is a sequence of blocks: what a block is worth depends on all its genes together and on
-its neighbours, so blocks are inherited and moved whole. Works on any `Encoding`; one without layers gets
-uniform crossover and gene mutation.
+A transformer is a sequence of blocks: the value of a block depends on all its genes together and on its
+neighbours, so blocks are inherited and moved as a whole. Works on any `Encoding`; without layers, crossover
+is uniform and mutation changes genes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from searchspaces.encoding import Codes, Encoding, Population
 __all__ = ["Variation", "mates"]
 
 NEIGHBOURHOOD = 0.02
-"""Typical distance of two mates along an objective, as a share of the parents."""
+"""Typical rank distance of two mates in an objective, as a share of the parents."""
 
 
 def mates(values: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(2, n) positions of parents to cross, given their (parents, m) values, best parents first.
+    """(2, n) indices of parents to cross, given their (parents, m) values, best parents first.
 
-    The first is the winner of a binary tournament; the second is near it in one random objective, since
-    the best of two distant trade-offs seldom go together (neighbourhood crossover, Watanabe et al., 2002).
+    The first wins a binary tournament; the second is near it in one random objective, since traits of two
+    distant trade-offs seldom combine well (neighbourhood crossover, Watanabe et al., 2002).
     """
     size = len(values)
     first = (rng.random((2, n)).min(0) * size).astype(np.int64)
@@ -40,7 +40,7 @@ class Variation:
         encoding: of the populations.
         crossover: share of children with two parents.
         structural: share of children in which a layer is swapped, copied, inserted or deleted.
-        mutations: mean of the Poisson distribution that mutated genes are counted by.
+        mutations: mean of the Poisson distribution of the number of mutated genes.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Variation:
         self._crossover = crossover
         self._layers = len(encoding.layer_genes)
         self._structural = structural if self._layers > 1 else 0.0
-        # Columns that can change, global ones first, then layer by layer: the genes of a network of
-        # depth L are the first of them.
+        # Columns that can change, global ones first, then layer by layer: a network of depth L has the
+        # first of them.
         mutable = encoding.cardinalities > 1
         self._free = encoding.global_genes[mutable[encoding.global_genes]]
         self._per_layer = encoding.layer_genes[:, mutable[encoding.layer_genes].any(axis=0)]
@@ -61,12 +61,12 @@ class Variation:
         self._unit[encoding.global_genes] = self._layers + np.arange(len(encoding.global_genes))
         for layer, columns in enumerate(encoding.layer_genes):
             self._unit[columns] = layer
-        # Chances of at most 0, …, 3 changes; no change counts as one, more than 4 as 4.
+        # Probabilities of at most 1, 2, 3 changes; no change counts as one, more than 4 as 4.
         poisson = np.exp(-mutations) * np.cumprod([1.0, *(mutations / np.arange(1, 4))])
         self._counts = np.cumsum(poisson)[1:]
 
     def children(self, parents: Population, pairs: NDArray[np.int64], rng: np.random.Generator) -> Population:
-        """(n, genes) canonical children of (2, n) pairs of rows of the parents; one may equal a parent."""
+        """(n, genes) canonical children of (2, n) pairs of parents, by index; a child may equal a parent."""
         narrow = parents.astype(self._encoding.narrow)
         children = self.cross(narrow.take(pairs[0], axis=0), narrow.take(pairs[1], axis=0), rng)
         if self._structural:
@@ -75,8 +75,8 @@ class Variation:
         return self._encoding.canonical(self.mutate(children, rng))
 
     def cross(self, first: Codes, second: Codes, rng: np.random.Generator) -> Codes:
-        """Children that take whole layers, and global genes, from either parent: half of them a
-        contiguous run of layers from the second, half each layer from either."""
+        """Children that inherit whole layers, and global genes, from either parent: half of them a contiguous
+        run of layers from the second parent, half each layer from a random parent."""
         n, layers = len(first), self._layers
         units = layers + len(self._encoding.global_genes)
         swap = rng.integers(0, 2, (n, units), dtype=np.bool_)
@@ -91,8 +91,8 @@ class Variation:
         return first ^ ((first ^ second) & mask)
 
     def move_layers(self, population: Codes, rng: np.random.Generator) -> Codes:
-        """Each row with one move: two layers swapped, one copied over another, one inserted (the later ones
-        shift back and the depth grows by one where it can), or one deleted."""
+        """Each row with one move: two layers swapped, one copied over another, one inserted (later ones shift
+        back, and depth grows by one if it can), or one deleted."""
         rows = population.copy()
         n, layers = len(rows), self._layers
         index = np.arange(layers)
@@ -115,8 +115,8 @@ class Variation:
         return rows
 
     def _resize(self, rows: Codes, wanted: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
-        """Set the depth gene of the rows in `where` to an option that leaves `wanted` layers, if there is
-        one and the space has a single such gene."""
+        """Set the depth gene of the rows in `where` to an option with `wanted` layers, if there is one, and
+        if the space has a single depth gene."""
         tables = self._encoding.depth_tables
         if len(tables) != 1:
             return
@@ -128,8 +128,8 @@ class Variation:
         rows[fits, gene] = chosen[fits]
 
     def mutate(self, population: Codes, rng: np.random.Generator) -> Codes:
-        """Each row with a Poisson number of genes changed, at least 1, since mates have much in common, and
-        at most 4: half of the changes a step to a neighbouring option (options are often sizes in order),
+        """Each row with a Poisson number of genes changed: at least 1, since mates have much in common, and
+        at most 4. Half of the changes are to a neighbouring option, since options are often ordered sizes,
         half to any other."""
         rows = population.copy()
         if not len(self._mutable):
@@ -137,7 +137,7 @@ class Variation:
         n = len(rows)
         counts = 1 + np.searchsorted(self._counts, rng.random(n))
         row = np.repeat(np.arange(n), counts)
-        # Only genes of present layers: a change elsewhere would make no difference.
+        # Only genes of present layers: others have no effect.
         genes = len(self._free) + self._per_layer.shape[1] * self._encoding.count_layers(rows)
         column = self._mutable[(rng.random(len(row)) * genes[row]).astype(np.int64)]
         cardinality = self._encoding.cardinalities[column]
