@@ -1,14 +1,18 @@
-"""Differences between two models that were scored on the same sequences, with what chance makes of them."""
+"""Differences between two models that were scored on the same sequences, with what chance makes of them, and
+found models beside published designs by them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["SIGNIFICANT", "Difference", "paired_difference"]
+from workers.target import Target
+
+__all__ = ["SIGNIFICANT", "Comparison", "Difference", "paired_difference"]
 
 SIGNIFICANT = 2.0
 """Standard errors beyond which a difference is taken to be one."""
@@ -33,6 +37,41 @@ class Difference:
     def is_significant(self) -> bool:
         """Whether the mean lies more than `SIGNIFICANT` standard errors from 0."""
         return abs(self.mean) > SIGNIFICANT * self.standard_error
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A found model beside the best published design of those that are no faster.
+
+    Attributes:
+        target: that both were measured on.
+        found, baseline: digests of the two architectures.
+        preset: the baseline's name.
+        found_ms, baseline_ms: measured latencies.
+        found_test, baseline_test: the task's metric on the test split.
+        difference: of the two, the baseline's taken from the found model's.
+        steps: that both were trained alone; 0 where both have the weights of one supernet.
+    """
+
+    target: Target
+    found: str
+    baseline: str
+    preset: str
+    found_ms: float
+    baseline_ms: float
+    found_test: float
+    baseline_test: float
+    difference: Difference
+    steps: int
+
+    @property
+    def speedup(self) -> float:
+        """Times that the found model is faster."""
+        return self.baseline_ms / self.found_ms
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; the target as its text."""
+        return {**asdict(self), "target": str(self.target)}
 
 
 def paired_difference(

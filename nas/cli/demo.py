@@ -15,6 +15,7 @@ from nas.cli.settings import open_client
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nas.comparison import Comparison
     from nas.front import Front, Point
 
 __all__ = ["DEMO", "DEMO_FAST", "demo"]
@@ -51,18 +52,20 @@ def demo(
         recommended = client.best(job.id)
         model = out / job.id / "model"
         client.extract(job.id, recommended.digest, model)
+        comparisons = client.comparisons(job.id)
     plot = _write_plot(front, out / job.id / "front.html")
     if json:
         print_json(
             {
                 "front": front.to_dict(),
+                "comparisons": [comparison.to_dict() for comparison in comparisons],
                 "plot": str(plot),
                 "recommended": recommended.digest,
                 "model": str(model),
             }
         )
         return
-    _print_outcome(result_console(), front, recommended, plot, model)
+    _print_outcome(result_console(), front, comparisons, recommended, plot, model)
 
 
 def _write_plot(front: Front, path: Path) -> Path:
@@ -74,12 +77,19 @@ def _write_plot(front: Front, path: Path) -> Path:
     return path
 
 
-def _print_outcome(console: Console, front: Front, recommended: Point, plot: Path, model: Path) -> None:
+def _print_outcome(
+    console: Console,
+    front: Front,
+    comparisons: list[Comparison],
+    recommended: Point,
+    plot: Path,
+    model: Path,
+) -> None:
     from nas.cli.tables import print_comparisons, print_front
 
     print_front(console, front)
     console.print()
-    print_comparisons(console, front)
+    print_comparisons(console, front, comparisons)
     console.print(f"\nplot          [bold]{plot}[/]  (open it in a browser)")
     console.print(f"recommended   [bold]{recommended.digest}[/], the best within what was asked")
     console.print(f"its model     [bold]{model / 'model.onnx'}[/]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from nas.comparison import Comparison
 from nas.front import Front, Point
 from nas.optimum import Optimum
-from nas.report.comparison import Tried, comparisons
 from nas.report.describe import (
     describe_absence,
+    describe_comparison,
     describe_latency,
     describe_point,
     describe_quality,
@@ -23,7 +24,7 @@ from nas.report.describe import (
     readable_metric,
 )
 from nas.report.explanation import importance_rows, member_rows, shared_sentences
-from nas.report.numbers import readable_bytes, readable_count, told_apart
+from nas.report.numbers import readable_bytes, readable_count
 from nas.report.strip import Strips
 from nas.views import RobustFront
 from searchspaces.architecture import Architecture
@@ -140,30 +141,18 @@ def _legend(strips: Strips) -> Text:
     return text.append("· ★ published design", "dim")
 
 
-def print_comparisons(console: Console, front: Front) -> None:
-    """Whether anything found beats the plain softmax transformer of its depth in both measured latency
-    and test quality."""
-    for target in front.targets:
-        compared = comparisons(front, target)
-        for comparison in compared:
-            if comparison.better is not None:
-                console.print(_comparison(front, comparison.baseline, comparison.better))
-        if not any(comparison.better for comparison in compared):
-            console.print(
-                f"[yellow]✘[/] found nothing with both lower measured latency and better test "
-                f"{readable_metric(front.metric)} than the plain softmax transformer of its depth on {target}"
-            )
-
-
-def _comparison(front: Front, baseline: Tried, better: Tried) -> str:
-    kind = ("lower", "loss") if front.direction.sign > 0 else ("higher", readable_metric(front.metric))
-    test, beaten = told_apart(better.test, baseline.test)
-    return (
-        f"[green]✔[/] found [bold]{better.point.digest[:8]}[/]: lower measured latency "
-        f"({better.latency_ms:.2f} < {baseline.latency_ms:.2f} ms) and {kind[0]} test {kind[1]} "
-        f"({test} against {beaten} {readable_metric(front.metric)}) than "
-        f"{baseline.point.preset} of the same depth"
-    )
+def print_comparisons(console: Console, front: Front, comparisons: Sequence[Comparison]) -> None:
+    """Whether what was found is better than published designs that are no faster, as far as noise lets one
+    say."""
+    if not comparisons:
+        console.print("[yellow]nothing found has a published design beside it that is no faster[/]")
+        return
+    steps = comparisons[0].steps
+    how = f"each trained alone for {steps:,} steps" if steps else "with the supernet's weights"
+    sequences = comparisons[0].difference.sequences
+    console.print(f"Beside published designs that are no faster, {how}, on {sequences} test sequences:")
+    for comparison in comparisons:
+        console.print(describe_comparison(comparison, front.metric, front.direction), highlight=False)
 
 
 def print_point(console: Console, front: Front, point: Point) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nas.comparison import Comparison
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.front import FineTuned, Front, Latency, Point
 from nas.objectives import Direction
@@ -14,6 +15,7 @@ from workers.target import Target
 __all__ = [
     "Dot",
     "describe_absence",
+    "describe_comparison",
     "describe_latency",
     "describe_point",
     "describe_quality",
@@ -111,6 +113,21 @@ def _describe_tuned(tuned: FineTuned, unit: str) -> str:
     return f"{scores} after {tuned.steps} steps"
 
 
+def describe_comparison(comparison: Comparison, metric: str, direction: Direction) -> str:
+    """One line: how much faster, and whether better, worse or neither beyond two standard errors."""
+    unit, difference = readable_metric(metric), comparison.difference
+    faster = (
+        f"found {comparison.found[:8]}: {comparison.speedup:.1f} times faster than {comparison.preset} "
+        f"({comparison.found_ms:.2f} against {comparison.baseline_ms:.2f} ms)"
+    )
+    change = f"{difference.mean:+.3f} ± {difference.standard_error:.3f}"
+    if not difference.is_significant:
+        return f"= {faster} and equal within the noise ({change} {unit})"
+    scores = f"{comparison.found_test:.3f} against {comparison.baseline_test:.3f} {unit} ({change})"
+    better = direction.sign * difference.mean < 0
+    return f"✔ {faster} and better: {scores}" if better else f"✘ {faster} but worse: {scores}"
+
+
 def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str, str]]:
     """(name, value) of everything that is known of a point on one target."""
     predicted, measured = describe_latency(point.latency_ms.get(str(target)))
@@ -122,7 +139,7 @@ def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str,
         ("predicted", f"{predicted} ms"),
         ("validation", f"{describe_quality(point.validation)} {unit}"),
         ("test", f"{describe_quality(point.test)} {unit}"),
-        *([] if point.tuned is None else [("fine-tuned", _describe_tuned(point.tuned, unit))]),
+        *([] if point.tuned is None else [("trained alone", _describe_tuned(point.tuned, unit))]),
         ("parameters", readable_count(point.parameters)),
         ("MACs", readable_count(point.macs)),
         ("state", readable_bytes(point.state_bytes)),

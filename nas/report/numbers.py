@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["readable_bytes", "readable_count", "readable_share", "told_apart"]
+__all__ = ["readable_bytes", "readable_count", "readable_share"]
 
 
 def readable_bytes(size: float) -> str:
@@ -25,9 +25,3 @@ def readable_count(count: float) -> str:
 def readable_share(share: float) -> str:
     """``0.834`` → ``"83%"``; of what is little the first digit: ``"0.4%"``."""
     return f"{share:.0%}" if share >= 0.01 or share == 0 else f"{share:.1%}"
-
-
-def told_apart(first: float, second: float) -> tuple[str, str]:
-    """Two numbers with three digits after the point, or as many as show which is larger."""
-    digits = next((d for d in range(3, 16) if f"{first:.{d}f}" != f"{second:.{d}f}"), 3)
-    return f"{first:.{digits}f}", f"{second:.{digits}f}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from nas.comparison import Comparison
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, TargetProfile
 from nas.optimum import Optimum
@@ -180,6 +181,12 @@ class Service(ABC):
         Raises:
             NoSuchPoint: too little is known yet.
         """
+
+    @abstractmethod
+    def comparisons(self, job_id: str) -> list[Comparison]:
+        """The front's members beside published designs that are no faster, with standard errors: of those
+        that were trained alone to one end where there are some, else with the supernet's weights. Empty
+        where nothing was scored on the test split yet."""
 
     @abstractmethod
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:

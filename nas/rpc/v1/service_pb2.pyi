@@ -302,6 +302,34 @@ class Optimum(_message.Message):
     seconds: float
     def __init__(self, point: _Optional[_Union[Point, _Mapping]] = ..., quality: _Optional[float] = ..., quality_std: _Optional[float] = ..., gap: _Optional[float] = ..., exact: _Optional[bool] = ..., evaluations: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
 
+class Comparison(_message.Message):
+    __slots__ = ("target", "found", "baseline", "preset", "found_ms", "baseline_ms", "found_test", "baseline_test", "difference", "standard_error", "sequences", "steps")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    FOUND_MS_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_MS_FIELD_NUMBER: _ClassVar[int]
+    FOUND_TEST_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_TEST_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    target: Target
+    found: str
+    baseline: str
+    preset: str
+    found_ms: float
+    baseline_ms: float
+    found_test: float
+    baseline_test: float
+    difference: float
+    standard_error: float
+    sequences: int
+    steps: int
+    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ..., found: _Optional[str] = ..., baseline: _Optional[str] = ..., preset: _Optional[str] = ..., found_ms: _Optional[float] = ..., baseline_ms: _Optional[float] = ..., found_test: _Optional[float] = ..., baseline_test: _Optional[float] = ..., difference: _Optional[float] = ..., standard_error: _Optional[float] = ..., sequences: _Optional[int] = ..., steps: _Optional[int] = ...) -> None: ...
+
 class Objective(_message.Message):
     __slots__ = ("name", "unit", "direction", "source", "bound", "target")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -604,6 +632,18 @@ class ExplainFrontResponse(_message.Message):
     EXPLANATION_JSON_FIELD_NUMBER: _ClassVar[int]
     explanation_json: str
     def __init__(self, explanation_json: _Optional[str] = ...) -> None: ...
+
+class CompareModelsRequest(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class CompareModelsResponse(_message.Message):
+    __slots__ = ("comparisons",)
+    COMPARISONS_FIELD_NUMBER: _ClassVar[int]
+    comparisons: _containers.RepeatedCompositeFieldContainer[Comparison]
+    def __init__(self, comparisons: _Optional[_Iterable[_Union[Comparison, _Mapping]]] = ...) -> None: ...
 
 class ExtractModelRequest(_message.Message):
     __slots__ = ("job_id", "digest")

@@ -104,6 +104,11 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontResponse.FromString,
                 _registered_method=True)
+        self.CompareModels = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/CompareModels',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.CompareModelsRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.CompareModelsResponse.FromString,
+                _registered_method=True)
         self.ExtractModel = channel.unary_stream(
                 '/nas.rpc.v1.SearchService/ExtractModel',
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExtractModelRequest.SerializeToString,
@@ -243,6 +248,13 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareModels(self, request, context):
+        """The front's members beside published designs that are no faster, with standard errors.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExtractModel(self, request, context):
         """Cuts a point out of its supernet: the manifest, then each file as a header and its chunks.
         """
@@ -364,6 +376,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.ExplainFront,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontResponse.SerializeToString,
+            ),
+            'CompareModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareModels,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.CompareModelsRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.CompareModelsResponse.SerializeToString,
             ),
             'ExtractModel': grpc.unary_stream_rpc_method_handler(
                     servicer.ExtractModel,
@@ -779,6 +796,33 @@ class SearchService:
             '/nas.rpc.v1.SearchService/ExplainFront',
             nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.ExplainFrontResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/CompareModels',
+            nas_dot_rpc_dot_v1_dot_service__pb2.CompareModelsRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.CompareModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,

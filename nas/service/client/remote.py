@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from nas.comparison import Comparison
 from nas.errors import InvalidSpec, ServiceUnavailable, StoreUnavailable, as_nas_error
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, JobStatus, TargetProfile
@@ -258,6 +259,11 @@ class RemoteService(Service):
         """See `Service.explain`."""
         answer = self._ask(self._stub.ExplainFront, pb.ExplainFrontRequest(job_id=job_id), FRONT_SECONDS)
         return convert.document(answer.explanation_json, "an explanation")
+
+    def comparisons(self, job_id: str) -> list[Comparison]:
+        """See `Service.comparisons`."""
+        answer = self._ask(self._stub.CompareModels, pb.CompareModelsRequest(job_id=job_id), FRONT_SECONDS)
+        return [convert.comparison_from_message(message) for message in answer.comparisons]
 
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
         """See `Service.extract`; `out` is a folder on this side."""

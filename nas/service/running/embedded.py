@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nas.comparison import Comparison
 from nas.controller.lease import JobLease
 from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop, forget_stop
@@ -252,6 +253,12 @@ class EmbeddedService(Service):
         from nas.analysis.explanation import explain_front
 
         return explain_front(self._known(job_id))
+
+    def comparisons(self, job_id: str) -> list[Comparison]:
+        """See `Service.comparisons`."""
+        from nas.analysis.comparisons import compare_with_presets
+
+        return compare_with_presets(self._known(job_id))
 
     def _known(self, job_id: str) -> KnownJob:
         from nas.analysis.known import KnownJob

@@ -193,6 +193,11 @@ class SearchServicer(rpc.SearchServiceServicer):
         explanation = await self._slowly(self._service.explain, request.job_id)
         return pb.ExplainFrontResponse(explanation_json=convert.text(explanation))
 
+    async def CompareModels(self, request: pb.CompareModelsRequest, context: Any) -> pb.CompareModelsResponse:
+        """See the proto."""
+        compared = await self._slowly(self._service.comparisons, request.job_id)
+        return pb.CompareModelsResponse(comparisons=map(convert.comparison_to_message, compared))
+
     async def ExtractModel(
         self, request: pb.ExtractModelRequest, context: Any
     ) -> AsyncIterator[pb.ExtractModelResponse]:

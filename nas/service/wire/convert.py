@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
+from nas.comparison import Comparison, Difference
 from nas.errors import Incompatible, InvalidSpec
 from nas.front import FineTuned, Front, Latency, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
@@ -30,6 +31,8 @@ __all__ = [
     "ENUMS",
     "architecture_from_message",
     "architecture_to_message",
+    "comparison_from_message",
+    "comparison_to_message",
     "document",
     "event_from_message",
     "event_to_message",
@@ -349,6 +352,41 @@ def optimum_from_message(message: pb.Optimum) -> Optimum:
         exact=message.exact,
         evaluations=message.evaluations,
         seconds=message.seconds,
+    )
+
+
+def comparison_to_message(comparison: Comparison) -> pb.Comparison:
+    """Inverse of `comparison_from_message`."""
+    difference = comparison.difference
+    return pb.Comparison(
+        target=target_to_message(comparison.target),
+        found=comparison.found,
+        baseline=comparison.baseline,
+        preset=comparison.preset,
+        found_ms=comparison.found_ms,
+        baseline_ms=comparison.baseline_ms,
+        found_test=comparison.found_test,
+        baseline_test=comparison.baseline_test,
+        difference=difference.mean,
+        standard_error=difference.standard_error,
+        sequences=difference.sequences,
+        steps=comparison.steps,
+    )
+
+
+def comparison_from_message(message: pb.Comparison) -> Comparison:
+    """Inverse of `comparison_to_message`."""
+    return Comparison(
+        target=target_from_message(message.target),
+        found=message.found,
+        baseline=message.baseline,
+        preset=message.preset,
+        found_ms=message.found_ms,
+        baseline_ms=message.baseline_ms,
+        found_test=message.found_test,
+        baseline_test=message.baseline_test,
+        difference=Difference(message.difference, message.standard_error, message.sequences),
+        steps=message.steps,
     )
 
 

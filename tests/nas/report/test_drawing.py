@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.report.labels import place_labels
-from nas.report.numbers import readable_bytes, readable_count, told_apart
+from nas.report.numbers import readable_bytes, readable_count
 from nas.report.scales import linear_scale, linear_ticks, log_scale, log_ticks, padded
 from nas.report.svg import shortened, text_width
 
@@ -65,12 +65,6 @@ def test_a_shortened_text_fits_and_is_a_beginning(content, width):
 
 def test_wide_characters_are_counted_as_wide():
     assert text_width("実験", 10) == 20 > text_width("ab", 10)
-
-
-def test_numbers_are_told_apart():
-    assert told_apart(2.1687, 2.1691) == ("2.1687", "2.1691")
-    assert told_apart(2.1, 3.25) == ("2.100", "3.250")
-    assert told_apart(2.0, 2.0) == ("2.000", "2.000")
 
 
 @given(st.floats(0, 1e15))

@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from nas.comparison import Comparison, Difference
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.front import Front, Latency, Point, extent_of
 from nas.objectives import Direction, Objective, Source
-from nas.report.comparison import comparisons
-from nas.report.describe import describe_point, dots_of, staircase
+from nas.report.describe import describe_comparison, describe_point, dots_of, staircase
 from nas.report.page import page
 from nas.report.picture import picture
 from nas.report.svg import text_width
@@ -229,42 +229,24 @@ def test_a_front_without_points_cannot_be_drawn():
             draw(front_of([]))
 
 
-def test_the_claim_names_the_best_tested_of_those_that_win_in_both(front):
-    (claim,) = comparisons(front, TARGET)
-    assert claim.baseline.point.preset == "softmax-L2"
-    assert claim.better is not None
-    assert claim.better.point is front.points[1]
+def compared(mean: float, error: float, steps: int = 1200) -> Comparison:
+    difference = Difference(mean, error, 92)
+    return Comparison(TARGET, "a" * 16, "b" * 16, "softmax-L2", 4.0, 10.0, 2.0 + mean, 2.0, difference, steps)
 
 
 @pytest.mark.parametrize(
-    "better",
+    ("mean", "direction", "sign", "verdict"),
     [
-        pytest.param({"measured": 9.5, "test": 2.4}, id="slower"),
-        pytest.param({"measured": 4.0, "test": 2.6}, id="worse on the test split"),
-        pytest.param({"measured": None, "predicted": 4.0, "test": 2.4}, id="only predicted"),
-        pytest.param({"measured": 4.0, "test": None}, id="not tested"),
-        pytest.param({"measured": 4.0, "test": 2.4, "preset": "linear-L2"}, id="published, not found"),
+        (-0.03, Direction.MIN, "✔", "and better: 1.970 against 2.000 bits per byte (-0.030 ± 0.010)"),
+        (0.03, Direction.MAX, "✔", "and better: 2.030 against 2.000 bits per byte (+0.030 ± 0.010)"),
+        (-0.019, Direction.MIN, "=", "and equal within the noise (-0.019 ± 0.010 bits per byte)"),
+        (0.03, Direction.MIN, "✘", "but worse: 2.030 against 2.000 bits per byte (+0.030 ± 0.010)"),
     ],
 )
-def test_nothing_is_claimed_that_was_not_measured_tested_found_and_better(better):
-    baseline = point(architecture("softmax", "softmax"), 2.5, 9.0, test=2.55, preset="softmax-L2")
-    rival = point(architecture("linear", "linear"), 2.3, **better)
-    (claim,) = comparisons(front_of([baseline, rival]), TARGET)
-    assert claim.better is None
-
-
-def test_only_equal_depths_are_compared():
-    baseline = point(architecture("softmax", "softmax"), 2.5, 9.0, test=2.55, preset="softmax-L2")
-    deeper = point(architecture("linear", "linear", "linear"), 2.3, 4.0, test=2.4)
-    (claim,) = comparisons(front_of([baseline, deeper]), TARGET)
-    assert claim.better is None
-
-
-def test_higher_is_better_where_the_metric_says_so():
-    baseline = point(architecture("softmax"), 0.5, 9.0, test=0.5, preset="softmax-L1")
-    rival = point(architecture("linear"), 0.6, 4.0, test=0.6)
-    (claim,) = comparisons(front_of([baseline, rival], Direction.MAX), TARGET)
-    assert claim.better is not None
+def test_a_claim_is_made_only_beyond_two_standard_errors(mean, direction, sign, verdict):
+    described = describe_comparison(compared(mean, 0.01), "bits_per_byte", direction)
+    faster = "found aaaaaaaa: 2.5 times faster than softmax-L2 (4.00 against 10.00 ms)"
+    assert described == f"{sign} {faster} {verdict}"
 
 
 def test_a_point_in_words(front):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nas.comparison import Comparison, Difference
 from nas.errors import InvalidSpec, NasError, NoSuchJob, NothingMeetsBounds
 from nas.front import Front, Latency, Point, Scope, extent_of
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
@@ -183,6 +184,14 @@ class MemoryService(Service):
 
     def explain(self, job_id: str) -> dict[str, Any]:
         return {"job": self.job(job_id).id, "importance": {"quality": {"mixer": 1.0}}, "größe": [None]}
+
+    def comparisons(self, job_id: str) -> list[Comparison]:
+        job = self.job(job_id)
+        difference = Difference(-0.25, 0.125, 92)
+        return [
+            Comparison(t.target(), "a" * 16, "b" * 16, "softmax-L4", 2.0, 4.0, 1.75, 2.0, difference, 1200)
+            for t in job.spec.targets
+        ]
 
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
         self.job(job_id)

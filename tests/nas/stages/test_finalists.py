@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from nas.analysis.comparisons import compare_with_presets
+from nas.analysis.known import KnownJob
 from nas.controller.tuning import starting_point
 from nas.errors import JobInterrupted
 from nas.evaluation import Split
@@ -184,6 +187,14 @@ def test_from_scratch_all_are_trained_to_one_end_published_designs_too(
         (test,) = store.evaluations(point.tuned.weights, Split.TEST)
         assert len(test.sequences) == sum(map(len, plan.task.evaluation_batches(Split.TEST)))
     assert best.tuned.validation != worst.tuned.validation
+    measured = {str(plan.targets[0]): Latency(1.0, 0.1, 1.0, 0.01)}
+    store.put_points(job.id, [replace(point, latency_ms=measured) for point in (best, worst)])
+    first, second = compare_with_presets(KnownJob(job.id, plan, store))
+    assert {first.found, second.found} == {best.digest, worst.digest}
+    for compared in (first, second):
+        assert (compared.preset, compared.steps, compared.speedup) == (name, 30, pytest.approx(2.1))
+        assert compared.difference.mean == pytest.approx(compared.found_test - compared.baseline_test)
+        assert compared.difference.standard_error > 0
     weights = {point.tuned.weights for point in (best, worst, design) if point.tuned}
     (going_on,) = {p.tuned.weights for p in run(store, trained)[1] if p.tuned}
     assert going_on not in weights, "of another start, of another name"
