@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-HOWTO = Path(__file__).parents[2] / "docs" / "howto-predictors.md"
+HOWTO = Path(__file__).parents[2] / "docs" / "predictors.md"
 
 
 def test_the_howto_runs() -> None:
