@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from nas.export.blocks import Block, Channels, Embedding, Logits, Mixing, Positions
+from nas.export.carried import with_carried
 from nas.export.steps import NEXT, STATE, StepMixing
 from nas.export.weights import random_weights
 from nas.files import write_whole
@@ -241,7 +242,7 @@ def _export(block: Block) -> bytes:
             output_names=list(block.outputs),
             dynamic_axes={name: axes for name in (*names, *block.outputs) if (axes := block.axes(name))},
         )
-        model = optimizer.optimize(onnx.load_model(file))
+        model = optimizer.optimize(with_carried(onnx.load_model(file), OPSET))
     return bytes(model.SerializeToString())
 
 

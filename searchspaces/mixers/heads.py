@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from searchspaces.mixers.convolution import convolution_operations, convolve, kept_for, taps_of
 from searchspaces.mixers.mixer import GENES, Mixer, Shape, State, Weights
@@ -36,18 +36,20 @@ class HeadMixer(Mixer):
     positioned: ClassVar[bool] = True
 
     @abstractmethod
-    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **signals: Any) -> Tensor:
         """Mix a whole sequence. q, k, v and the result: (B, H, N, K), position i sees only j ≤ i.
 
         Here and below a mixer with `signals` takes these too, by name, (B, H, N) each.
         """
 
     @abstractmethod
-    def mix_reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def mix_reference(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **signals: Any) -> Tensor:
         """The same by the plain formula."""
 
     @abstractmethod
-    def mix_step(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
+    def mix_step(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, *args: Any, **signals: Any
+    ) -> tuple[Tensor, State]:
         """Mix one token. q and the result: (B, G, H/G, K); k and v: (B, G, K); signals: (B, G)."""
 
     @abstractmethod

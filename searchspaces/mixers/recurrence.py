@@ -7,14 +7,18 @@ Gu, 2024).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 from searchspaces.mixers.chunks import into_chunks
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Decayed", "Remembered", "Undecayed"]
+__all__ = ["CARRIED", "Decayed", "Remembered", "Undecayed", "carried", "unit_lower_inverse"]
+
+CARRIED = "searchspaces::Carried"
+"""Exports name `carried` so, for whoever writes the file to define it."""
 
 LEAST = -80.0
 """Of a logarithm of what is left: below it processors compute slowly, on what no sum can tell from 0."""
@@ -34,6 +38,9 @@ class Remembered(Protocol):
 
     def before(self, states: Tensor) -> Tensor:
         """Sums over earlier chunks (B, H, M, F, V), of each chunk's own at its end."""
+
+    def over_chunk(self, identity: Tensor) -> Tensor:
+        """What is left of a state over each chunk: a factor (F, F), or one a chunk (B, H, M, F, F)."""
 
 
 class Undecayed:
@@ -58,6 +65,10 @@ class Undecayed:
         # Shifted, for subtracting would let later tokens round earlier ones.
         return pad(states.cumsum(dim=2)[:, :, :-1], (0, 0, 0, 0, 1, 0))
 
+    def over_chunk(self, identity: Tensor) -> Tensor:
+        """See `Remembered`."""
+        return identity
+
 
 class Decayed:
     """What decays leave.
@@ -79,11 +90,7 @@ class Decayed:
 
     def within(self, weights: Tensor) -> Tensor:
         """See `Remembered`."""
-        return weights * self.matrix()
-
-    def matrix(self) -> Tensor:
-        """(…, C, C) what is left at token i of token j ≤ i."""
-        return _left(self._sums.unsqueeze(-1) - self._sums.unsqueeze(-2)).tril()
+        return weights * _left(self._sums.unsqueeze(-1) - self._sums.unsqueeze(-2)).tril()
 
     def at_end(self, values: Tensor) -> Tensor:
         """See `Remembered`."""
@@ -93,9 +100,9 @@ class Decayed:
         """See `Remembered`."""
         return sums * _left(self._sums).unsqueeze(-1)
 
-    def over(self) -> Tensor:
-        """(…, M or 1) what is left over a whole chunk."""
-        return _left(self._sums[..., -1])
+    def over_chunk(self, identity: Tensor) -> Tensor:
+        """See `Remembered`."""
+        return identity * _left(self._sums[..., -1, None, None])
 
     def before(self, states: Tensor) -> Tensor:
         """See `Remembered`."""
@@ -110,3 +117,64 @@ class Decayed:
 
 def _left(logarithm: Tensor) -> Tensor:
     return logarithm.clamp(LEAST, 0.0).exp()
+
+
+def carried(transitions: Tensor, inputs: Tensor) -> Tensor:
+    """S_0 = 0 and S_{m+1} = P_m S_m + X_m of transitions P (B, H, M, F, F) and inputs X (B, H, M, F, V),
+    chunk after chunk: the states (B, H, M, F, V) before each."""
+    import torch
+
+    if torch.onnx.is_in_onnx_export():
+        states: Tensor = _exported().apply(transitions, inputs)
+        return states
+    return _carried(transitions, inputs)
+
+
+def _carried(transitions: Tensor, inputs: Tensor) -> Tensor:
+    import torch
+
+    state, states = torch.zeros_like(inputs[:, :, 0]), []
+    for transition, new in zip(transitions.unbind(2), inputs.unbind(2), strict=True):
+        states.append(state)
+        state = transition @ state + new
+    return torch.stack(states, dim=2)
+
+
+@cache
+def _exported() -> Any:
+    """The same as an operator `CARRIED`: a tracer would unroll the loop for one number of chunks."""
+    import torch
+
+    class Carried(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, transitions: Tensor, inputs: Tensor) -> Tensor:
+            return _carried(transitions, inputs)
+
+        @staticmethod
+        def symbolic(g: Any, transitions: Any, inputs: Any) -> Any:
+            states = g.op(CARRIED, transitions, inputs)
+            states.setType(inputs.type())
+            return states
+
+    return Carried
+
+
+def unit_lower_inverse(lower: Tensor) -> Tensor:
+    """(I + A)⁻¹ of strictly lower triangular A (…, C, C), C a power of 2.
+
+    Blocks on the diagonal are inverted in pairs, of 1, 2, 4, … rows: (X − X B X) joins two of them, with B
+    what stands between. No entry grows beyond the inverse's own, as powers of A would.
+    """
+    import torch
+
+    size = int(lower.shape[-1])
+    column = torch.arange(size, device=lower.device)
+    row = column.unsqueeze(-1)
+    inverse = torch.eye(size, device=lower.device, dtype=lower.dtype)
+    rows = 1
+    while rows < size:
+        between = ((row // rows) % 2 == 1) & (column // rows == row // rows - 1)
+        joined = lower * between.to(lower.dtype)
+        inverse = inverse - (joined if rows == 1 else inverse @ joined @ inverse)
+        rows *= 2
+    return inverse
