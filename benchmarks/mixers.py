@@ -33,7 +33,8 @@ from searchspaces import NO_MIXER, Architecture, Layer, load_space
 from searchspaces.blocks import mix_tokens
 from searchspaces.rotary import rotary
 from searchspaces.submodel import Submodel
-from workers.timing import Clocks, TimingProtocol, calibrate, time_interleaved
+from workers.clocks import ProcessorClocks
+from workers.timing import TimingProtocol, calibrate, time_interleaved
 
 LARGEST_GROWTH = 5.0
 PROTOCOL = TimingProtocol(warm_up=1, min_repeats=5, max_repeats=40, goal_error=0.01, max_seconds=2.0)
@@ -99,7 +100,7 @@ def latencies(model: OneLayer, width: int, lengths: list[int], dynamo: bool) -> 
             lambda x=x: session.run(None, {"x": x}),
             lambda: reference.run(None, tokens),
             PROTOCOL,
-            Clocks.for_threads(1),
+            ProcessorClocks.for_threads(1),
         )
         found.append(timing.ratio)
     return found
@@ -121,7 +122,7 @@ def main() -> int:
 
     tokens = {"tokens": np.zeros((1, 1024), dtype=np.int64)}
     reference = session_of(reference_model())
-    reference_ms = calibrate(lambda: reference.run(None, tokens), Clocks.for_threads(1))
+    reference_ms = calibrate(lambda: reference.run(None, tokens), ProcessorClocks.for_threads(1))
     console, missed = Console(), []
     for width in asked.widths:
         title = f"One layer, D {width}, H {asked.heads}, 1 thread, ms (reference model {reference_ms:.2f} ms)"

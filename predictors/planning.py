@@ -71,7 +71,7 @@ def choose_next(
     seconds: Vector | None = None
     unit = 1.0
     if predictor is not None:
-        seconds = TimingProtocol().expected_seconds(predictor.predict(pool).mean)
+        seconds = TimingProtocol().expected_seconds(predictor.predict(pool).mean, workload.phase)
         # The belief's own scale.
         unit = float(np.median(design.counts(members) @ belief.mean / predictor.predict(members).mean))
 

@@ -8,7 +8,7 @@ embedding (Press & Wolf, 2017).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,15 +22,19 @@ from searchspaces.mixers.mixer import State
 from searchspaces.rotary import Turns, rotary
 
 __all__ = [
+    "ForwardLayer",
+    "StepLayer",
     "Weights",
     "channel_prefix",
     "embed",
     "forward",
+    "forward_layer",
     "mix_channels",
     "mix_tokens",
     "positioned",
     "rms_norm",
     "step",
+    "step_layer",
     "step_tokens",
 ]
 
@@ -88,33 +92,57 @@ def mix_channels(x: Tensor, layer: Layer, weights: Mapping[str, Tensor]) -> Tens
     return parse_channel(layer.channel).forward(rms_norm(x, weights["channel_norm"]), own)
 
 
-def forward(tokens: Tensor, architecture: Architecture, weights: Weights) -> Tensor:
-    """(B, N) token ids → (B, N, V) logits."""
+ForwardLayer = Callable[[Tensor, Layer, Mapping[str, Tensor], Turns | None], Tensor]
+StepLayer = Callable[[Tensor, Layer, Mapping[str, Tensor], Turns | None, State], tuple[Tensor, State]]
+
+
+def forward_layer(x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None) -> Tensor:
+    """(B, N, D) → the same after a layer; turns are those of its head size, None where it needs none."""
+    if layer.mixer != NO_MIXER:
+        x = x + mix_tokens(x, layer, weights, turns)
+    return x + mix_channels(x, layer, weights)
+
+
+def step_layer(
+    x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None, state: State
+) -> tuple[Tensor, State]:
+    """`forward_layer` of one token (B, D), and the layer's next state."""
+    if layer.mixer != NO_MIXER:
+        mixed, state = step_tokens(x, layer, weights, turns, state)
+        x = x + mixed
+    return x + mix_channels(x, layer, weights), state
+
+
+def forward(
+    tokens: Tensor, architecture: Architecture, weights: Weights, run: ForwardLayer = forward_layer
+) -> Tensor:
+    """(B, N) token ids → (B, N, V) logits; `run` computes a layer, and may be compiled."""
     x = embed(tokens, weights.embedding)
     positions = torch.arange(tokens.shape[1], device=tokens.device)
     heads = sorted({layer.heads for layer in architecture.layers if positioned(layer)})
     turns = {h: rotary(positions, architecture.width // h) for h in heads}
     for layer, own in zip(architecture.layers, weights.layers, strict=True):
-        if layer.mixer != NO_MIXER:
-            x = x + mix_tokens(x, layer, own, turns[layer.heads] if positioned(layer) else None)
-        x = x + mix_channels(x, layer, own)
+        x = run(x, layer, own, turns[layer.heads] if positioned(layer) else None)
     return linear(rms_norm(x, weights.norm), weights.embedding)
 
 
 def step(
-    tokens: Tensor, position: int, architecture: Architecture, weights: Weights, states: Sequence[State]
+    tokens: Tensor,
+    position: int,
+    architecture: Architecture,
+    weights: Weights,
+    states: Sequence[State],
+    run: StepLayer = step_layer,
 ) -> tuple[Tensor, list[State]]:
-    """(B,) token ids at one position → (B, V) logits and the layers' next states."""
+    """(B,) token ids at one position → (B, V) logits and the layers' next states; `run` as in `forward`."""
     x = embed(tokens, weights.embedding)
-    here = torch.tensor([position], device=tokens.device)
+    here = torch.full([1], position, device=tokens.device)  # on the device: a copy cannot be in a CUDA graph
+    heads = sorted({layer.heads for layer in architecture.layers if positioned(layer)})
+    turns = {h: rotary(here, architecture.width // h) for h in heads}
     following = []
     for layer, own, state in zip(architecture.layers, weights.layers, states, strict=True):
-        if layer.mixer != NO_MIXER:
-            turns = rotary(here, architecture.width // layer.heads) if positioned(layer) else None
-            mixed, state = step_tokens(x, layer, own, turns, state)
-            x = x + mixed
+        x, state = run(x, layer, own, turns[layer.heads] if positioned(layer) else None, state)
         following.append(state)
-        x = x + mix_channels(x, layer, own)
     return linear(rms_norm(x, weights.norm), weights.embedding), following
 
 

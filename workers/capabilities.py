@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from workers.target import Phase, Target
 
-__all__ = ["Capabilities", "Device", "RuntimeCapability"]
+__all__ = ["Accelerator", "Capabilities", "Device", "RuntimeCapability"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,26 @@ class RuntimeCapability:
 
 
 @dataclass(frozen=True, slots=True)
+class Accelerator:
+    """A GPU, or the part of one that is lent to this device.
+
+    Attributes:
+        name: as its driver names it.
+        memory_bytes: of its own.
+        driver: version; empty where unknown.
+        part: of a GPU that is partitioned, e.g. ``"1g.5gb"`` of MIG; empty for a whole one.
+    """
+
+    name: str
+    memory_bytes: int
+    driver: str = ""
+    part: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.part}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """A device, described by itself when it registers.
 
@@ -40,6 +60,7 @@ class Capabilities:
         system: operating system and its release.
         memory_bytes: of the machine; 0 where unknown.
         versions: of what takes part in a measurement.
+        accelerators: that its runtimes use.
     """
 
     device: str
@@ -50,9 +71,15 @@ class Capabilities:
     system: str
     memory_bytes: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
+    accelerators: tuple[Accelerator, ...] = ()
 
     def __post_init__(self) -> None:
         Target(device=self.device, threads=self.threads)  # the same names and numbers, the same errors
+
+    @property
+    def hardware(self) -> str:
+        """The kind of machine that the device's name stands for: its processor, and accelerators."""
+        return " with ".join([self.cpu_model, *map(str, self.accelerators)])
 
     def obstacle(self, target: Target) -> str | None:
         """Why the device does not serve the target, for people; None where it does."""

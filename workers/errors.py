@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AcceleratorFailed",
     "ListenFailed",
     "MeasurementCancelled",
     "ModelUnusable",
@@ -46,6 +47,10 @@ class TransferFailed(WorkerError):
 
 class TargetNotServed(WorkerError):
     """This device has no such runtime, dtype, phase or number of threads."""
+
+
+class AcceleratorFailed(WorkerError):
+    """There is no accelerator of the kind that a runtime wants, or its driver refuses."""
 
 
 class ModelUnusable(WorkerError):

@@ -62,18 +62,21 @@ class Measurement:
     Attributes:
         digest: of the architecture.
         target: where it ran.
-        latency_ms: median time of one call, drift divided out by the interleaved reference model.
-        spread_ms: half the distance between the 16th and 84th percentile of single calls.
+        latency_ms: median time of one call (of one token, where it decodes), drift divided out by the
+            interleaved reference model.
+        spread_ms: half the distance between the 16th and 84th percentile of samples.
         error_ms: standard error of `latency_ms`.
         wall_ms: median wall-clock time of the same calls, drift left in.
         reference_ms: what the reference model takes on this target when undisturbed; every
             measurement of a target is expressed against the same value.
         drift: this session's reference time over `reference_ms`; 1 on an undisturbed device.
         peak_memory_bytes: the process's peak resident growth; 0 where the runtime cannot tell.
-        repeats: calls that counted.
-        rejected: calls thrown away as disturbed (wall time well over processor time).
+        repeats: samples that counted.
+        rejected: samples thrown away as disturbed (wall time well over processor time).
         noisy: the standard error stayed above the protocol's goal when the cap was reached, or the device
             was so busy that disturbed calls had to count.
+        calls: in a row, of which one sample consisted: tokens of decoding; times are of one.
+        conditions: what the device said of its clock rates meanwhile; empty where it says nothing.
         measured_at: seconds since the epoch by the service's clock; 0 until the service has it.
         correction: what stands in for `latency_ms` and `error_ms` where control models told that the device
             was disturbed; everything else is of the measurement itself.
@@ -91,6 +94,8 @@ class Measurement:
     repeats: int
     rejected: int
     noisy: bool
+    calls: int = 1
+    conditions: str = ""
     measured_at: float = 0.0
     correction: Correction | None = None
 
@@ -107,8 +112,11 @@ class Measurement:
                 raise MeasurementError(
                     f"{name} is {value!r} for {self.digest}; a finite number from 0 is accepted"
                 )
-        if self.repeats < 1:
-            raise MeasurementError(f"repeats is {self.repeats} for {self.digest}; at least 1 is accepted")
+        for name in ("repeats", "calls"):
+            if getattr(self, name) < 1:
+                raise MeasurementError(
+                    f"{name} is {getattr(self, name)} for {self.digest}; at least 1 is accepted"
+                )
 
     @property
     def reading(self) -> Reading:

@@ -5,26 +5,23 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from workers import cuda
 from workers.capabilities import Capabilities
-from workers.clocks import Clocks
 from workers.errors import TargetNotServed
 from workers.measurement import Measurement
-from workers.memory import PeakMemory, keep_freed_memory, total_memory_bytes
+from workers.memory import keep_freed_memory, total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes, workload_tokens
-from workers.target import Phase, Workload
-from workers.timing import calibrate, time_interleaved
+from workers.target import Phase
+from workers.timing import calibrate, calls_in_a_row, time_interleaved
 
 __all__ = ["describe_device", "measure"]
 
 REFERENCE_DTYPE = "fp32"
 REFERENCE_VOCABULARY = 256
-REFERENCE_STEP = Workload(Phase.PREFILL, batch=1, tokens=128)
-"""What the reference does beside the decoding of a token, which takes it too short to be timed."""
 
 
 def describe_device(device: str) -> Capabilities:
@@ -42,6 +39,7 @@ def describe_device(device: str) -> Capabilities:
         machine=platform.machine(),
         system=f"{platform.system()} {platform.release()}",
         memory_bytes=total_memory_bytes(),
+        accelerators=cuda.accelerators(),
         versions={"python": platform.python_version(), "nas-service": _version("nas-service")},
     )
 
@@ -67,38 +65,46 @@ def measure(
         raise TargetNotServed(f"{target}: this worker {obstacle}")
     keep_freed_memory()
     runtime = parse_runtime(target.runtime)
-    clocks = Clocks.for_threads(target.threads)
-    tokens = workload_tokens(target.workload, request.vocabulary)
+    clocks = runtime.clocks(target.threads)
     # The reference stays as it is whatever the target's dtype: it is the unit, not the subject.
-    reference = partial(
-        runtime.load(request.reference, REFERENCE_DTYPE, target.threads),
-        workload_tokens(_reference_workload(target.workload), min(request.vocabulary, REFERENCE_VOCABULARY)),
+    beside = runtime.reference_workload(target.workload)
+    reference = runtime.load(request.reference, REFERENCE_DTYPE, target.threads).in_a_row(
+        workload_tokens(beside, min(request.vocabulary, REFERENCE_VOCABULARY)), 1
     )
     for _ in range(max(1, request.protocol.warm_up)):
         reference()
     reference_ms = request.reference_ms if request.reference_ms is not None else calibrate(reference, clocks)
     prepared = runtime.prepare(request.model, target.dtype)
-    memory = PeakMemory()
-    model = partial(runtime.load(prepared, target.dtype, target.threads), tokens)
+    tokens = workload_tokens(target.workload, request.vocabulary)
+    memory = runtime.peak_memory()
+    loaded = runtime.load(prepared, target.dtype, target.threads)
+    calls = 1
+    if target.workload.phase is Phase.DECODE:
+        calls = calls_in_a_row(loaded.in_a_row(tokens, 1), clocks, request.protocol.decode_ms)
+    model = loaded.in_a_row(tokens, calls)
+    for _ in range(max(1, request.protocol.warm_up)):
+        model()
+    # Before the reference runs again: what it takes is none of the model's.
+    peak_memory_bytes = memory.growth_bytes()
     timing = time_interleaved(model, reference, request.protocol, clocks, cancelled)
+    conditions = clocks.conditions()
+    unit_ms = reference_ms / calls
     return Measurement(
         digest=request.digest,
         target=target,
-        latency_ms=timing.ratio * reference_ms,
-        spread_ms=timing.ratio_spread * reference_ms,
-        error_ms=timing.ratio_error * reference_ms,
-        wall_ms=timing.wall_ms,
+        latency_ms=timing.ratio * unit_ms,
+        spread_ms=timing.ratio_spread * unit_ms,
+        error_ms=timing.ratio_error * unit_ms,
+        wall_ms=timing.wall_ms / calls,
         reference_ms=reference_ms,
         drift=timing.reference_ms / reference_ms,
-        peak_memory_bytes=memory.growth_bytes(),
+        peak_memory_bytes=peak_memory_bytes,
         repeats=timing.repeats,
         rejected=timing.rejected,
-        noisy=timing.noisy,
+        noisy=timing.noisy or conditions.throttled,
+        calls=calls,
+        conditions=conditions.text,
     )
-
-
-def _reference_workload(workload: Workload) -> Workload:
-    return workload if workload.phase is Phase.PREFILL else REFERENCE_STEP
 
 
 def _version(package: str) -> str:

@@ -1,12 +1,13 @@
-"""How much this process's resident memory grows while something runs."""
+"""How much memory something takes while it is loaded and run."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+from abc import ABC, abstractmethod
 from pathlib import Path
 
-__all__ = ["PeakMemory", "keep_freed_memory", "total_memory_bytes"]
+__all__ = ["PeakMemory", "ResidentMemory", "keep_freed_memory", "total_memory_bytes"]
 
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
@@ -17,11 +18,19 @@ GLIBC_OPTIONS = {-3: 1 << 30, -1: 2**31 - 1, -2: 1 << 26}
 """Of `mallopt` (malloc.h): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes."""
 
 
-class PeakMemory:
-    """Peak resident growth since construction, from Linux's own account of it.
+class PeakMemory(ABC):
+    """An account that begins with its construction."""
+
+    @abstractmethod
+    def growth_bytes(self) -> int:
+        """Most bytes taken at any time since, less those at the start; 0 where that is not told, as a
+        Measurement defines it."""
+
+
+class ResidentMemory(PeakMemory):
+    """Peak resident growth of this process, from Linux's own account of it.
 
     What the allocator kept of earlier work is given back first, or this measurement would ride on it.
-    Where there is no such account the growth is 0, which a Measurement defines as "cannot tell".
     """
 
     def __init__(self) -> None:
@@ -37,7 +46,7 @@ class PeakMemory:
             self._available = True
 
     def growth_bytes(self) -> int:
-        """Most bytes resident at any time since, less those at the start."""
+        """See `PeakMemory.growth_bytes`."""
         return max(0, _status_bytes("VmHWM") - self._before) if self._available else 0
 
 

@@ -148,10 +148,10 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
             )
         for other in (session.capabilities for session in connected):
             # One name, one kind of machine: a latency of the one must not stand for the other.
-            if other.device == capabilities.device and other.cpu_model != capabilities.cpu_model:
+            if other.device == capabilities.device and other.hardware != capabilities.hardware:
                 return _Refusal(
                     grpc.StatusCode.FAILED_PRECONDITION,
-                    f"device {other.device} is a {other.cpu_model}, this is a {capabilities.cpu_model}; "
+                    f"device {other.device} is a {other.hardware}, this is a {capabilities.hardware}; "
                     "choose another --device name",
                 )
         return WorkerSession(capabilities)

@@ -1,8 +1,8 @@
-"""The one timing protocol: a model's calls interleaved with a reference model's, on the processor's clock.
+"""The one timing protocol: a model's calls interleaved with a reference model's, on the device's own clock.
 
 On a shared machine wall-clock medians are biased, up to 2× under load, and a minimum does not mend it. What
-holds is processor time relative to a reference that is timed in between: frequency changes and neighbours
-slow both alike, so their ratio stays.
+holds is the time that the device worked (`workers.clocks`) relative to a reference that is timed in between:
+frequency changes and neighbours slow both alike, so their ratio stays.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.clocks import Clocks
+from workers.clocks import Clocks, TimedCall
 from workers.errors import MeasurementCancelled
+from workers.target import Phase
 
-__all__ = ["Timing", "TimingProtocol", "calibrate", "time_interleaved"]
+__all__ = ["Timing", "TimingProtocol", "calibrate", "calls_in_a_row", "time_interleaved"]
 
 Vector = NDArray[np.float64]
-
-DISTURBED = 1.10
-"""A call whose wall time is over this many times its processor time was interrupted by somebody else; so was
-one whose threads stood in the scheduler's queue for what this exceeds 1 by."""
 
 HOPELESS = 3
 """After this many times `min_repeats` calls with fewer than `min_repeats` undisturbed, the device is taken to
@@ -39,6 +36,9 @@ SETUP_SECONDS = 0.25
 CALIBRATION_CALLS = 50
 """Timed calls from which a target's nominal reference time is taken."""
 
+MOST_CALLS = 256
+"""In a row."""
+
 
 @dataclass(frozen=True, slots=True)
 class TimingProtocol:
@@ -50,6 +50,8 @@ class TimingProtocol:
         max_repeats: counted calls at most.
         goal_error: stop once the standard error of the median is below this part of the median.
         max_seconds: stop after this much wall time, warm-up left out; `min_repeats` still holds.
+        decode_ms: a sample of decoding takes at least that long: as many tokens in a row as it needs. A token
+            alone, between calls of the reference, finds caches and clock rate as nobody who decodes does.
     """
 
     warm_up: int = 2
@@ -57,11 +59,13 @@ class TimingProtocol:
     max_repeats: int = 200
     goal_error: float = 0.01
     max_seconds: float = 2.0
+    decode_ms: float = 5.0
 
-    def expected_seconds(self, latency_ms: Vector) -> Vector:
+    def expected_seconds(self, latency_ms: Vector, phase: Phase = Phase.PREFILL) -> Vector:
         """(n,) about how long measurements take on a quiet device, by (n,) latencies of the models: making,
         sending and loading one, and as many calls as are made at least."""
-        calls = (self.warm_up + self.min_repeats) * latency_ms / 1e3
+        sample_ms = np.maximum(latency_ms, self.decode_ms) if phase is Phase.DECODE else latency_ms
+        calls = (self.warm_up + self.min_repeats) * sample_ms / 1e3
         return SETUP_SECONDS + np.minimum(calls, self.max_seconds)
 
     def __post_init__(self) -> None:
@@ -70,7 +74,7 @@ class TimingProtocol:
                 f"warm_up {self.warm_up}, min_repeats {self.min_repeats}, max_repeats {self.max_repeats}; "
                 "accepted: 0 ≤ warm_up and 2 ≤ min_repeats ≤ max_repeats"
             )
-        for name in ("goal_error", "max_seconds"):
+        for name in ("goal_error", "max_seconds", "decode_ms"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} is {value!r}; a finite number above 0 is accepted")
@@ -102,23 +106,12 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    busy: float
-    wall: float
-    queued: float
-
-    @property
-    def disturbed(self) -> bool:
-        return self.wall > DISTURBED * self.busy or self.queued > (DISTURBED - 1) * self.wall
-
-
-@dataclass(frozen=True, slots=True)
 class _Sample:
     """One call of the model between two of the reference."""
 
-    before: _Call
-    model: _Call
-    after: _Call
+    before: TimedCall
+    model: TimedCall
+    after: TimedCall
 
     @property
     def disturbed(self) -> bool:
@@ -138,15 +131,19 @@ def time_interleaved(
 ) -> Timing:
     """Time calls of `model`, each between two of `reference`, until the protocol is content.
 
+    Both warm up first, by the protocol's calls and for as long as the device needs.
+
     A disturbed sample is repeated. Where undisturbed ones hardly come, or the time is over before there
     are `min_repeats`, the disturbed count too, by their processor time, and the result says that it is noisy.
 
     Raises:
         MeasurementCancelled: `cancelled` said so between two samples.
     """
-    for _ in range(protocol.warm_up):
-        reference()
-        model()
+    start, warmed = clocks.wall(), 0
+    while warmed < protocol.warm_up or clocks.wall() - start < clocks.settle_seconds:
+        clocks.time(reference)
+        clocks.time(model)
+        warmed += 1
     clean: list[_Sample] = []
     disturbed: list[_Sample] = []
     start = clocks.wall()
@@ -154,7 +151,7 @@ def time_interleaved(
     while True:
         if cancelled():
             raise MeasurementCancelled("the measurement is no longer wanted")
-        sample = _Sample(before, _timed(model, clocks), _timed_reference(reference, clocks))
+        sample = _Sample(before, clocks.time(model), _timed_reference(reference, clocks))
         before = sample.after
         (disturbed if sample.disturbed else clean).append(sample)
         tried = len(clean) + len(disturbed)
@@ -169,23 +166,30 @@ def time_interleaved(
 
 def calibrate(reference: Callable[[], object], clocks: Clocks, calls: int = CALIBRATION_CALLS) -> float:
     """Median milliseconds of the reference's undisturbed calls, of all where every one was disturbed."""
+    start = clocks.wall()
+    while clocks.wall() - start < clocks.settle_seconds:
+        clocks.time(reference)
     timed = [_timed_reference(reference, clocks) for _ in range(calls)]
     undisturbed = [call for call in timed if not call.disturbed]
     return 1e3 * statistics.median(call.busy for call in undisturbed or timed)
 
 
-def _timed(call: Callable[[], object], clocks: Clocks) -> _Call:
-    queued, wall, busy = clocks.queued(), clocks.wall(), clocks.busy()
+def calls_in_a_row(call: Callable[[], object], clocks: Clocks, milliseconds: float) -> int:
+    """How many calls take at least that long, by the second of two: a power of two, so that another try
+    hardly ever finds another number; at most `MOST_CALLS`."""
     call()
-    busy, wall = clocks.busy() - busy, clocks.wall() - wall
-    return _Call(busy, wall, clocks.queued() - queued)
+    busy = clocks.time(call).busy
+    calls = 1
+    while calls < MOST_CALLS and 1e3 * calls * busy < milliseconds:
+        calls *= 2
+    return calls
 
 
-def _timed_reference(reference: Callable[[], object], clocks: Clocks) -> _Call:
+def _timed_reference(reference: Callable[[], object], clocks: Clocks) -> TimedCall:
     """The second of two calls: the first finds the caches full of the model's weights, and how full
     depends on the model that is measured, which the reference must not."""
     reference()
-    return _timed(reference, clocks)
+    return clocks.time(reference)
 
 
 def _summary(

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from nas.export.blocks import Block, Channels, Embedding, Logits, Mixing, Positions
 from nas.export.carried import with_carried
-from nas.export.steps import NEXT, STATE, StepMixing
+from nas.export.steps import CONTEXT, FOLLOWING, StepMixing
 from nas.export.weights import random_weights
 from nas.files import write_whole
 from searchspaces.architecture import NO_MIXER, Architecture
+from workers.runtimes.onnx_states import NEXT, STATE
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, ModelProto, NodeProto, ValueInfoProto
@@ -99,7 +100,8 @@ class BlockLibrary:
         state of each layer, ``layers.0.state_k`` float32, …; outputs `logits` float32 (B, 1, V) and the
         states after the token, ``layers.0.next_k``, …
 
-        Sizes are fixed, and one file serves one context: what a mixer drops depends on it.
+        One file serves one context: what a mixer drops depends on it. Sizes are fixed, but for those of a
+        state that are the context itself: they may grow with every token.
 
         Args:
             batch: B.
@@ -125,8 +127,13 @@ class BlockLibrary:
                 kept = [prefix + NEXT + name for name in shapes[number]]
                 mixing = StepMixing.after(layer, width, context)
                 x = calls.add(mixing, {"x": x, **states}, prefix, [f"mixed_{number}", *kept])[0]
-                inputs |= {prefix + STATE + name: list(shape) for name, shape in shapes[number].items()}
-                outputs |= {prefix + NEXT + name: list(shape) for name, shape in following[number].items()}
+                for name, growing in mixing.growing.items():
+                    for declared, role, size, shape in (
+                        (inputs, STATE, CONTEXT, shapes[number][name]),
+                        (outputs, NEXT, FOLLOWING, following[number][name]),
+                    ):
+                        sizes = [size if axis in growing else n for axis, n in enumerate(shape)]
+                        declared[prefix + role + name] = sizes
             (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
         calls.add(Logits(width), {"x": x}, outputs=["logits"])
         return calls.model(architecture, _arrays(architecture, weights, seed), inputs, outputs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from nas.export.blocks import TokenMixer
 from searchspaces.architecture import Architecture, Layer
+from workers.runtimes.onnx_states import NEXT, STATE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,14 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["StepMixing"]
 
 EXAMPLE_BATCH = 2
-STATE, NEXT = "state_", "next_"
+CONTEXT, FOLLOWING = "context", "following"
+"""Names of sizes that grow: tokens before the one that is decoded, and with it."""
 
 
 @dataclass(frozen=True)
 class StepMixing(TokenMixer):
     """x, a token mixer's weights and its state after `context` tokens → y and the next state.
 
-    The context is fixed: it decides the state's shapes, the rotary turn, and what a mixer drops.
+    The context is fixed: it decides the state's shapes, the rotary turn, and what a mixer drops. Only a size
+    that is the context itself, since a mixer keeps every token, is any that the file is called with.
     """
 
     context: int
@@ -35,9 +38,25 @@ class StepMixing(TokenMixer):
     @cached_property
     def states(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state by name, of `EXAMPLE_BATCH` sequences."""
+        return self._shapes(self.context)
+
+    @cached_property
+    def growing(self) -> dict[str, list[int]]:
+        """Axes of each state that are as long as the context."""
+        following = self._shapes(self.context + 1)
+        return {
+            name: [
+                axis
+                for axis, (before, after) in enumerate(zip(shape, following[name], strict=True))
+                if (before, after) == (self.context, self.context + 1)
+            ]
+            for name, shape in self.states.items()
+        }
+
+    def _shapes(self, context: int) -> dict[str, tuple[int, ...]]:
         from searchspaces.submodel import state_shapes
 
-        (shapes,) = state_shapes(Architecture(1, self.width, (self.layer,)), EXAMPLE_BATCH, self.context)
+        (shapes,) = state_shapes(Architecture(1, self.width, (self.layer,)), EXAMPLE_BATCH, context)
         return shapes
 
     @property
@@ -47,7 +66,10 @@ class StepMixing(TokenMixer):
 
     def axes(self, name: str) -> dict[int, str]:
         """See `Block.axes`."""
-        return {0: "batch"} if name.startswith((STATE, NEXT)) else super().axes(name)
+        for prefix, size in ((STATE, CONTEXT), (NEXT, FOLLOWING)):
+            if name.startswith(prefix):
+                return {0: "batch"} | dict.fromkeys(self.growing[name.removeprefix(prefix)], size)
+        return super().axes(name)
 
     def example(self) -> dict[str, Tensor]:
         """x (B, 1, D), the layer's weights and its state."""

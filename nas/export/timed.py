@@ -12,6 +12,7 @@ from nas.export.reference import reference_model, reference_submodel
 from nas.export.weights import random_weights
 from searchspaces.architecture import Architecture
 from workers.runtimes import ModelFormat, parse_runtime
+from workers.runtimes.onnx_states import WORKLOAD
 from workers.target import Phase, Target, Workload
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class TimedModels:
             return submodel_file(architecture, random_weights(architecture), workload)
         if workload.phase is Phase.DECODE:
             step = self._library.compose_step(architecture, workload.batch, workload.tokens)
+            step.metadata_props.add(key=WORKLOAD, value=str(workload))
             return bytes(step.SerializeToString())
         return bytes(self._library.compose(architecture).SerializeToString())
 

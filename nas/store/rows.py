@@ -124,6 +124,8 @@ def measurement_from(row: Row[Any], target: Target) -> Measurement:
         repeats=row.repeats,
         rejected=row.rejected,
         noisy=row.noisy,
+        calls=row.calls,
+        conditions=row.conditions,
         measured_at=row.measured_at,
         correction=Correction(row.corrected_ms, row.corrected_error_ms, row.slowdown) if corrected else None,
     )

@@ -198,6 +198,8 @@ class MeasurementRow(Base):
     measured_at: Mapped[Real]
     corrected_ms: Mapped[float | None] = mapped_column(Double)
     corrected_error_ms: Mapped[float | None] = mapped_column(Double)
+    calls: Mapped[Whole] = mapped_column(server_default="1")
+    conditions: Mapped[str] = mapped_column(Text, server_default="")
     slowdown: Mapped[Real] = mapped_column(server_default="1")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from nas.testing.contract import Contract
 from nas.testing.models import VOCABULARY, build_model, build_submodel, model_by_hand, submodel_by_hand
+from workers.clocks import ProcessorClocks
 from workers.errors import ModelUnusable, TargetNotServed
 from workers.runtimes import ModelFormat, Runtime, parse_runtime, workload_tokens
 from workers.target import Phase, Workload
@@ -28,20 +29,22 @@ def small_model(runtime: Runtime, width: int = 16) -> bytes:
 
 
 class RuntimeContract(Contract):
-    """What every runtime does. Skipped where its engine is not installed.
+    """What every runtime does. Skipped, with the reason, where its engine does not work.
 
     Attributes:
         subjects: registered names.
         tolerance: by dtype, the largest difference to float32 outputs, of outputs of order 1.
     """
 
-    tolerance: ClassVar[Mapping[str, float]] = MappingProxyType({"fp32": 1e-5, "int8": 0.1, "bf16": 0.05})
+    tolerance: ClassVar[Mapping[str, float]] = MappingProxyType(
+        {"fp32": 1e-5, "int8": 0.1, "fp16": 0.01, "bf16": 0.05}
+    )
 
     @pytest.fixture
     def runtime(self, subject: str) -> Runtime:
         found = parse_runtime(subject)
         if found.capability() is None:
-            pytest.skip(f"{subject} is not installed")
+            pytest.skip(f"{subject} does not work here: {found.obstacle()}")
         return found
 
     @pytest.fixture
@@ -79,6 +82,8 @@ class RuntimeContract(Contract):
 
     def test_with_one_thread_the_calling_thread_does_all_work(self, runtime: Runtime) -> None:
         """Its processor time is what is measured: work elsewhere would not be seen."""
+        if not isinstance(runtime.clocks(1), ProcessorClocks):
+            pytest.skip(f"{runtime.name} does not work on the processor")
         run = runtime.load(runtime.prepare(small_model(runtime, width=256), "fp32"), "fp32", 1)
         tokens = workload_tokens(Workload(tokens=512), VOCABULARY)
         run(tokens)
@@ -87,6 +92,18 @@ class RuntimeContract(Contract):
             run(tokens)
         own, everyone = time.thread_time() - before, time.process_time() - before_all
         assert own > 0.8 * everyone
+
+    def test_its_clocks_see_calls_in_a_row(self, runtime: Runtime, dtypes: tuple[str, ...]) -> None:
+        clocks, tokens = runtime.clocks(1), workload_tokens(Workload(tokens=512), VOCABULARY)
+        for dtype in dtypes:
+            file = runtime.prepare(small_model(runtime, width=256), dtype)
+            loaded = runtime.load(file, dtype, 1)
+            busy = {}
+            for calls in (1, 16):
+                run = loaded.in_a_row(tokens, calls)
+                run()
+                busy[calls] = min(clocks.time(run).busy for _ in range(5))
+            assert 4 < busy[16] / busy[1] < 64
 
     @pytest.mark.parametrize("model", [b"", b"not a model", bytes(1000)])
     def test_a_file_that_is_no_model_does_not_load(

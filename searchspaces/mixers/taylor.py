@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.kernel import KernelMixer
@@ -44,12 +43,13 @@ class Taylor(KernelMixer):
         from torch.nn.functional import pad
 
         one = int(base.shape[-2])
-        pairs = list(combinations_with_replacement(range(one + 1), 2))
-        first, second = torch.tensor(pairs, device=base.device).unbind(1)
+        # Made on the device: a copy from the host's memory cannot be in a CUDA graph.
+        first, second = torch.triu_indices(one + 1, one + 1, device=base.device).unbind(0)
         # Squares come with x_i² / 2 in the weight, everything else with coefficient 1.
-        roots = [0.5**0.5 if i == j != one else 1.0 for i, j in pairs]
+        squares = (first == second) & (first != one)
+        roots = torch.ones_like(first, dtype=base.dtype).masked_fill(squares, 0.5**0.5)
         extended = pad(base, (0, 0, 0, 1), value=1.0)
-        scaled = extended.index_select(-2, second) * base.new_tensor(roots).unsqueeze(-1)
+        scaled = extended.index_select(-2, second) * roots.unsqueeze(-1)
         return extended.index_select(-2, first) * scaled
 
     def base_size(self, head_size: int) -> int:

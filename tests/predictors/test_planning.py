@@ -159,7 +159,9 @@ def test_information_a_second_saves_time_at_the_same_error(
     as all else of a measurement."""
     device = timed_device(space, 25)
     by_second = profile(space, workload, device, n=40)
-    monkeypatch.setattr(TimingProtocol, "expected_seconds", lambda self, latency: np.ones(len(latency)))
+    monkeypatch.setattr(
+        TimingProtocol, "expected_seconds", lambda self, latency, phase: np.ones(len(latency))
+    )
     by_measurement = profile(space, workload, device, n=40)
     assert by_second.spent < 0.9 * by_measurement.spent
     assert by_second.error < 1.2 * by_measurement.error

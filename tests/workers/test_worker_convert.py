@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.capabilities import Capabilities, RuntimeCapability
+from workers.capabilities import Accelerator, Capabilities, RuntimeCapability
 from workers.errors import ProtocolViolation
 from workers.measurement import Measurement
 from workers.messages import (
@@ -67,6 +67,8 @@ measurements = st.builds(
     repeats=positive_counts,
     rejected=counts,
     noisy=st.booleans(),
+    calls=positive_counts,
+    conditions=words,
     measured_at=st.just(0.0),  # the service's to say, so not on the wire
 )
 capabilities = st.builds(
@@ -88,6 +90,9 @@ capabilities = st.builds(
     system=words,
     memory_bytes=sizes,
     versions=st.dictionaries(words, words, max_size=3),
+    accelerators=st.lists(
+        st.builds(Accelerator, name=words, memory_bytes=sizes, driver=words, part=words), max_size=2
+    ).map(tuple),
 )
 files = st.builds(ModelFile, sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True), size_bytes=sizes)
 protocols = st.builds(
@@ -97,6 +102,7 @@ protocols = st.builds(
     max_repeats=st.integers(1000, UINT32),
     goal_error=positive_times,
     max_seconds=positive_times,
+    decode_ms=positive_times,
 )
 leases = st.builds(
     Lease,
@@ -137,11 +143,24 @@ def test_what_the_service_says_arrives(message: ServiceMessage) -> None:
 
 
 TARGET = Target("d", "r", "t", 2, Workload(Phase.DECODE, 3, 4))
-MEASUREMENT = Measurement("a", TARGET, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7, 8, 9, True)
+MEASUREMENT = Measurement("a", TARGET, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7, 8, 9, True, 10, "hot")
 RUNTIME = RuntimeCapability("r", "1", ("t",), (Phase.DECODE,))
 SPECIMENS = [
     worker_message_to_wire(
-        Register(Capabilities("d", (RUNTIME,), 2, "cpu", "x", "linux", 5, {"python": "3"}), 7)
+        Register(
+            Capabilities(
+                "d",
+                (RUNTIME,),
+                2,
+                "cpu",
+                "x",
+                "linux",
+                5,
+                {"python": "3"},
+                (Accelerator("gpu", 6, "580", "1g.5gb"),),
+            ),
+            7,
+        )
     ).register,
     worker_message_to_wire(Result("l", MEASUREMENT)).result,
     worker_message_to_wire(Failure("l", "because", True)).failure,

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.alone
 PROGRAM = """
 import resource
 import numpy as np
-from workers.memory import PeakMemory, keep_freed_memory
+from workers.memory import ResidentMemory, keep_freed_memory
 
 if {keep}:
     keep_freed_memory()
@@ -25,7 +25,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
     call()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-memory = PeakMemory()
+memory = ResidentMemory()
 call()
 print(memory.growth_bytes())
 """

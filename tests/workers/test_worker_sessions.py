@@ -156,15 +156,17 @@ def test_a_worker_must_introduce_itself(make_server: MakeServer, first: wire.Wor
     assert server.devices() == []
 
 
-@pytest.mark.parametrize(("version", "advice"), [(0, "update the worker"), (2, "update the service")])
+@pytest.mark.parametrize(("older", "advice"), [(1, "update the worker"), (-1, "update the service")])
 def test_another_protocol_version_is_answered_clearly(
-    make_server: MakeServer, version: int, advice: str
+    make_server: MakeServer, older: int, advice: str
 ) -> None:
+    version = PROTOCOL_VERSION - older
     with RawWorker(make_server().address) as worker:
         worker.outbox.put(worker_message_to_wire(Register(HERE, version)))
         error = worker.ending()
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert error.details() == f"the worker speaks protocol {version}, the service 1; {advice}"
+    said = f"the worker speaks protocol {version}, the service {PROTOCOL_VERSION}; {advice}"
+    assert error.details() == said
 
 
 def test_one_device_name_stands_for_one_kind_of_machine(make_server: MakeServer) -> None:

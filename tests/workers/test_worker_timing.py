@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.clocks import Clocks
+from workers.clocks import Conditions, EventClocks, ProcessorClocks
 from workers.errors import MeasurementCancelled
-from workers.timing import TimingProtocol, calibrate, time_interleaved
+from workers.target import Phase
+from workers.timing import MOST_CALLS, TimingProtocol, calibrate, calls_in_a_row, time_interleaved
 
 pytestmark = pytest.mark.alone
 
@@ -27,7 +29,7 @@ class Machine:
         self.busy = 0.0
         self.wall = 0.0
         self.calls: list[str] = []
-        self.clocks = Clocks(lambda: self.busy, lambda: self.wall)
+        self.clocks = ProcessorClocks(lambda: self.busy, lambda: self.wall)
 
     def call(self, name: str, costs: Iterable[float], waits: Iterable[float] = ()) -> Callable[[], None]:
         cost, wait = itertools.cycle(costs), itertools.chain(waits, itertools.repeat(0.0))
@@ -227,7 +229,7 @@ def test_a_call_whose_threads_queued_for_a_processor_does_not_count() -> None:
         machine.call("model", [0.012 if disturbed else 0.006])()
         queued["seconds"] += 0.006 if disturbed else 0.0
 
-    clocks = Clocks(machine.clocks.wall, machine.clocks.wall, lambda: queued["seconds"])
+    clocks = ProcessorClocks(machine.clocks.passed, machine.clocks.passed, lambda: queued["seconds"])
     timing = time_interleaved(model, machine.call("reference", [0.002]), PROTOCOL, clocks)
     assert timing.ratio == pytest.approx(3.0)
     assert timing.ratio_spread == pytest.approx(0.0, abs=1e-9)
@@ -261,9 +263,9 @@ print(queued_seconds() - before)
 
 
 def test_several_threads_are_timed_by_the_wall() -> None:
-    clocks = Clocks.for_threads(2)
-    assert clocks.busy is clocks.wall
-    assert Clocks.for_threads(1).busy is not Clocks.for_threads(1).wall
+    clocks = ProcessorClocks.for_threads(2)
+    assert clocks.busy is clocks.passed
+    assert ProcessorClocks.for_threads(1).busy is not ProcessorClocks.for_threads(1).passed
 
 
 @pytest.mark.parametrize(
@@ -275,8 +277,92 @@ def test_several_threads_are_timed_by_the_wall() -> None:
         {"goal_error": 0.0},
         {"goal_error": float("nan")},
         {"max_seconds": float("inf")},
+        {"decode_ms": 0.0},
     ],
 )
 def test_a_protocol_that_cannot_be_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
         TimingProtocol(**fields)  # type: ignore[arg-type]
+
+
+class Accelerator:
+    """A stream whose work takes what a script says, while the caller only queues it."""
+
+    QUEUEING = 1e-5
+
+    def __init__(self, slow_for: float = 0.0, wakes_late: float = 0.0) -> None:
+        self.now = 0.0
+        self.done = 0.0
+        self.synchronized = 0
+        self.slow_for = slow_for
+        self.wakes_late = wakes_late
+
+    def queue(self, seconds: float) -> None:
+        self.now += self.QUEUEING
+        slow = 3 if self.now < self.slow_for else 1
+        self.done = max(self.done, self.now) + slow * seconds
+
+    def record(self) -> float:
+        return max(self.done, self.now)
+
+    def synchronize(self) -> None:
+        self.synchronized += 1
+        self.now = max(self.now, self.done) + self.wakes_late
+
+    def seconds(self, begin: float, end: float) -> float:
+        return end - begin
+
+    @property
+    def clocks(self) -> EventClocks:
+        return EventClocks(self, lambda: self.now)
+
+
+def test_events_time_the_accelerator_and_not_the_queueing() -> None:
+    gpu = Accelerator()
+    gpu.queue(0.5)  # of somebody before
+    call = gpu.clocks.time(lambda: gpu.queue(0.003))
+    assert call.busy == pytest.approx(0.003 + gpu.QUEUEING)
+    assert call.wall == pytest.approx(call.busy)
+    assert gpu.synchronized == 2
+
+
+def test_an_accelerator_is_never_disturbed_by_the_rule_for_processors() -> None:
+    gpu = Accelerator(wakes_late=0.5)
+    call = gpu.clocks.time(lambda: gpu.queue(0.001))
+    assert call.wall > 100 * call.busy
+    assert not call.disturbed
+
+
+def test_an_accelerator_warms_up_for_a_second_before_anything_counts() -> None:
+    gpu = Accelerator(slow_for=0.9)
+    timing = time_interleaved(lambda: gpu.queue(0.006), lambda: gpu.queue(0.002), PROTOCOL, gpu.clocks)
+    assert timing.reference_ms == pytest.approx(2.0, rel=0.02)
+    assert timing.ratio == pytest.approx(3.0, rel=0.02)
+    assert timing.ratio_spread < 0.01
+    cold = Accelerator(slow_for=0.9)
+    assert calibrate(lambda: cold.queue(0.002), cold.clocks, 5) == pytest.approx(2.0, rel=0.02)
+
+
+def test_an_accelerator_says_what_holds_it_down() -> None:
+    said = Conditions("SM 900 MHz, held by hardware thermal slowdown", throttled=True)
+    assert EventClocks(Accelerator(), said=lambda: said).conditions() is said
+    assert Accelerator().clocks.conditions() == Conditions()
+    assert ProcessorClocks.for_threads(1).conditions() == Conditions()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls"), [(0.02, 1), (0.005, 1), (0.003, 2), (0.00016, 32), (1e-9, MOST_CALLS)]
+)
+def test_as_many_calls_in_a_row_as_take_five_milliseconds(seconds: float, calls: int) -> None:
+    machine = Machine()
+    first_is_cold = machine.call("model", itertools.chain([0.1], itertools.repeat(seconds)))
+    assert calls_in_a_row(first_is_cold, machine.clocks, TimingProtocol().decode_ms) == calls
+
+
+def test_decoding_is_expected_to_take_as_long_as_its_runs_of_tokens() -> None:
+    protocol = TimingProtocol()
+    latency = np.array([0.1, 20.0])
+    decode = protocol.expected_seconds(latency, Phase.DECODE)
+    prefill = protocol.expected_seconds(latency)
+    assert decode[0] == protocol.expected_seconds(np.array([protocol.decode_ms]))[0] > prefill[0]
+    assert decode[1] == prefill[1]

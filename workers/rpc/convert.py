@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from workers.capabilities import Capabilities, RuntimeCapability
+from workers.capabilities import Accelerator, Capabilities, RuntimeCapability
 from workers.errors import ProtocolViolation
 from workers.measurement import Measurement, MeasurementError
 from workers.messages import (
@@ -47,10 +47,12 @@ _MEASURED = (
     "repeats",
     "rejected",
     "noisy",
+    "calls",
+    "conditions",
 )
 """Fields of a Measurement that carry one name and one meaning on both sides."""
 
-_TIMED = ("warm_up", "min_repeats", "max_repeats", "goal_error", "max_seconds")
+_TIMED = ("warm_up", "min_repeats", "max_repeats", "goal_error", "max_seconds", "decode_ms")
 """The same of a TimingProtocol."""
 
 
@@ -159,6 +161,10 @@ def _capabilities_to_wire(value: Capabilities) -> wire.Capabilities:
         system=value.system,
         memory_bytes=value.memory_bytes,
         versions=value.versions,
+        accelerators=[
+            wire.Accelerator(name=a.name, memory_bytes=a.memory_bytes, driver=a.driver, part=a.part)
+            for a in value.accelerators
+        ],
     )
 
 
@@ -177,6 +183,7 @@ def _capabilities_from_wire(value: wire.Capabilities) -> Capabilities:
         system=value.system,
         memory_bytes=value.memory_bytes,
         versions=dict(value.versions),
+        accelerators=tuple(Accelerator(a.name, a.memory_bytes, a.driver, a.part) for a in value.accelerators),
     )
 
 

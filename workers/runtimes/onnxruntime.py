@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from workers.errors import ModelUnusable
-from workers.runtimes.onnx_inputs import OnnxInput, fixed_states
+from workers.runtimes.onnx_states import WORKLOAD, OnnxValue, advancing_states, first_states
 from workers.runtimes.runtime import INPUT, LoadedModel, Runtime, Tokens, register_runtime
 
-__all__ = ["OnnxRuntime"]
+__all__ = ["OnnxRuntime", "OnnxSession", "session", "usable"]
 
 PROVIDER = "CPUExecutionProvider"
 NUMPY_NAMES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
@@ -42,37 +43,98 @@ class OnnxRuntime(Runtime):
 
     def load(self, prepared: bytes, dtype: str, threads: int) -> LoadedModel:
         """See `Runtime.load`."""
-        import onnxruntime
+        return OnnxSession(session(prepared, threads, [PROVIDER]))
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.enable_cpu_mem_arena = True  # without it 2.6× slower at N 1024
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = onnxruntime.InferenceSession(prepared, options, providers=[PROVIDER])
-        except Exception as error:  # its errors share no base below Exception
-            raise ModelUnusable(f"onnxruntime does not load the model: {error}") from error
-        if session.get_providers() != [PROVIDER]:
-            raise ModelUnusable(f"onnxruntime would run on {session.get_providers()}; accepted: {PROVIDER}")
-        states = fixed_states([_declared(value) for value in session.get_inputs()])
 
-        def run(tokens: Tokens) -> Sequence[NDArray[Any]]:
-            try:
-                outputs: Sequence[NDArray[Any]] = session.run(None, {INPUT: tokens, **states})
-            except Exception as error:  # as above
-                raise ModelUnusable(f"onnxruntime does not run the model: {error}") from error
-            return outputs
+class OnnxSession(LoadedModel):
+    """A session and its states.
+
+    Args:
+        session: an `onnxruntime.InferenceSession`.
+
+    Raises:
+        ModelUnusable: the inputs are not those of a model that is timed.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        inputs, outputs = (
+            list(map(_declared, declared())) for declared in (session.get_inputs, session.get_outputs)
+        )
+        self.states = first_states(inputs, session.get_modelmeta().custom_metadata_map.get(WORKLOAD))
+        self.advancing = advancing_states(inputs, outputs)
+        self.outputs = [output.name for output in outputs]
+
+    def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
+        """See `LoadedModel`."""
+        with usable():
+            outputs: Sequence[NDArray[Any]] = self.session.run(None, {INPUT: tokens, **self.states})
+        return outputs
+
+    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+        """See `LoadedModel.in_a_row`. States go from call to call without a copy."""
+        if not self.states:
+            return super().in_a_row(tokens, calls)
+        from onnxruntime import OrtValue
+
+        first = {n: OrtValue.ortvalue_from_numpy(v) for n, v in {INPUT: tokens, **self.states}.items()}
+
+        def run() -> None:
+            feeds = dict(first)
+            with usable():
+                for _ in range(calls):
+                    outputs = self.session.run_with_ort_values(self.outputs, feeds)
+                    feeds |= {name: outputs[place] for name, place in self.advancing.items()}
 
         return run
 
 
-def _declared(value: Any) -> OnnxInput:
+def session(prepared: bytes, threads: int, providers: Sequence[Any]) -> Any:
+    """An `onnxruntime.InferenceSession` that runs on the providers asked for, names or pairs with options,
+    and on no other: where one does not work here, onnxruntime would leave it out and say nothing.
+
+    Raises:
+        ModelUnusable: it does not load, or would run elsewhere.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_cpu_mem_arena = True  # without it 2.6× slower at N 1024
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        made = onnxruntime.InferenceSession(prepared, options, providers=providers)
+    except Exception as error:  # its errors share no base below Exception
+        raise ModelUnusable(f"onnxruntime does not load the model: {error}") from error
+    asked = [provider if isinstance(provider, str) else provider[0] for provider in providers]
+    # What it adds by itself, behind those asked for, is the processor.
+    if made.get_providers() not in (asked, [*asked, PROVIDER]):
+        raise ModelUnusable(
+            f"onnxruntime would run on {', '.join(made.get_providers())}; accepted: {', '.join(asked)}"
+        )
+    return made
+
+
+@contextmanager
+def usable() -> Iterator[None]:
+    """Whatever onnxruntime raises is the model's fault.
+
+    Raises:
+        ModelUnusable: instead.
+    """
+    try:
+        yield
+    except Exception as error:  # its errors share no base below Exception
+        raise ModelUnusable(f"onnxruntime does not run the model: {error}") from error
+
+
+def _declared(value: Any) -> OnnxValue:
     """Symbolic sizes are text in onnxruntime."""
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)
-    return OnnxInput(value.name, NUMPY_NAMES.get(value.type, value.type), shape)
+    return OnnxValue(value.name, NUMPY_NAMES.get(value.type, value.type), shape)
 
 
 def _quantised(model: bytes) -> bytes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
 from numpy.typing import NDArray
 
 from workers.errors import ModelUnusable
-from workers.runtimes.onnx_inputs import OnnxInput, fixed_states
+from workers.runtimes.onnx_states import WORKLOAD, OnnxValue, advancing_states, first_states
 from workers.runtimes.runtime import INPUT, LoadedModel, Runtime, Tokens, register_runtime
 
 __all__ = ["OpenVino"]
@@ -51,20 +51,50 @@ class OpenVino(Runtime):
             compiled = core.compile_model(model, "CPU", wanted)
         except RuntimeError as error:
             raise ModelUnusable(f"openvino does not load the model: {_said(error)}") from error
-        states = fixed_states([_declared(value) for value in compiled.inputs])
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if precision != PRECISIONS[dtype]:
             raise ModelUnusable(f"openvino would compute in {precision}; accepted: {PRECISIONS[dtype]}")
-        request = compiled.create_infer_request()
+        return _Compiled(compiled, _workload(model))
 
-        def run(tokens: Tokens) -> Sequence[NDArray[Any]]:
-            try:
-                outputs = request.infer({INPUT: tokens, **states}, share_inputs=True, share_outputs=True)
-            except RuntimeError as error:
-                raise ModelUnusable(f"openvino does not run the model: {_said(error)}") from error
-            return [outputs[port] for port in compiled.outputs]
+
+class _Compiled(LoadedModel):
+    """A compiled model and its states.
+
+    Raises:
+        ModelUnusable: the inputs are not those of a model that is timed.
+    """
+
+    def __init__(self, compiled: Any, workload: str | None) -> None:
+        inputs, outputs = (list(map(_declared, values)) for values in (compiled.inputs, compiled.outputs))
+        self._states = first_states(inputs, workload)
+        self._advancing = advancing_states(inputs, outputs)
+        self._outputs = compiled.outputs
+        # Two that take turns: outputs stay in their request's memory, where the next call finds its states.
+        self._requests = [compiled.create_infer_request() for _ in range(2)]
+
+    def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
+        """See `LoadedModel`."""
+        return self._infer(0, {INPUT: tokens, **self._states})
+
+    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+        """See `LoadedModel.in_a_row`."""
+        if not self._states:
+            return super().in_a_row(tokens, calls)
+
+        def run() -> None:
+            feeds: dict[str, NDArray[Any]] = {INPUT: tokens, **self._states}
+            for number in range(calls):
+                outputs = self._infer(number % 2, feeds)
+                feeds |= {name: outputs[place] for name, place in self._advancing.items()}
 
         return run
+
+    def _infer(self, number: int, feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        try:
+            outputs = self._requests[number].infer(feeds, share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise ModelUnusable(f"openvino does not run the model: {_said(error)}") from error
+        return [outputs[port] for port in self._outputs]
 
 
 @cache
@@ -74,10 +104,16 @@ def _abilities() -> tuple[str, ...]:
     return tuple(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def _declared(value: Any) -> OnnxInput:
+def _workload(model: Any) -> str | None:
+    """What the file's metadata say of it."""
+    path = ["framework", WORKLOAD]
+    return str(model.get_rt_info(path).astype(str)) if model.has_rt_info(path) else None
+
+
+def _declared(value: Any) -> OnnxValue:
     kind = value.element_type.get_type_name()
     shape = tuple(size.get_length() if size.is_static else None for size in value.partial_shape)
-    return OnnxInput(value.any_name, NUMPY_NAMES.get(kind, kind), shape)
+    return OnnxValue(value.any_name, NUMPY_NAMES.get(kind, kind), shape)
 
 
 def _said(error: RuntimeError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, TypeAlias
 
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from searchspaces.registry import Registry
 from workers.capabilities import RuntimeCapability
+from workers.clocks import Clocks, ProcessorClocks
 from workers.errors import TargetNotServed
+from workers.memory import PeakMemory, ResidentMemory
 from workers.target import Phase, Workload
 
 __all__ = [
@@ -32,22 +35,51 @@ __all__ = [
 Tokens: TypeAlias = NDArray[np.int64]
 """(B, N) token ids; (B, 1) where one token is decoded."""
 
-LoadedModel: TypeAlias = Callable[[Tokens], Sequence[NDArray[Any]]]
-"""A model ready to run in the thread that calls it: tokens to outputs, the logits first."""
-
 INPUT = "tokens"
 """The input that every model has, int64 (B, N)."""
+
+REFERENCE_STEP = Workload(Phase.PREFILL, batch=1, tokens=128)
+"""What the reference does beside the decoding of a token, which takes it too short to be timed."""
 
 
 class ModelFormat(StrEnum):
     """What kind of file a runtime takes: data in every case, never code."""
 
     ONNX = "onnx"
-    """A graph with the input `tokens`; one that decodes has states as further inputs (float32, of fixed
-    shape), which the runtime fills with fixed pseudo-random numbers."""
+    """A graph with the input `tokens`; one that decodes has states as further inputs, float32: see
+    `workers.runtimes.onnx_states`."""
     SUBMODEL = "submodel"
     """A safetensors file of the weights of a `searchspaces.submodel.Submodel`, whose metadata name the
     architecture and the workload."""
+
+
+class LoadedModel(ABC):
+    """A model ready to run in the thread that loaded it."""
+
+    @abstractmethod
+    def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
+        """One call: the outputs, the logits first. A model that decodes starts from the states that it was
+        loaded with: fixed pseudo-random numbers in the shapes of its workload's context.
+
+        Raises:
+            ModelUnusable: it does not run.
+        """
+
+    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+        """What is timed: so many calls, one after another, inputs made ready and outputs left where the
+        engine has them. One that decodes starts from the same states each time, and goes on from what the
+        call before left of them.
+
+        Raises:
+            ModelUnusable: it does not run; the callable raises it too.
+        """
+        one = partial(self, tokens)
+
+        def run() -> None:
+            for _ in range(calls):
+                one()
+
+        return run
 
 
 class Runtime(ABC):
@@ -69,12 +101,18 @@ class Runtime(ABC):
     phases: ClassVar[tuple[Phase, ...]] = (Phase.PREFILL, Phase.DECODE)
 
     def capability(self) -> RuntimeCapability | None:
-        """What works here and now; None where the engine is not installed."""
-        try:
-            installed = version(self.package)
-        except PackageNotFoundError:
+        """What works here and now; None where the engine does not, see `obstacle`."""
+        if self.obstacle() is not None:
             return None
-        return RuntimeCapability(self.name, installed, tuple(self.dtypes_here()), self.phases)
+        return RuntimeCapability(self.name, version(self.package), tuple(self.dtypes_here()), self.phases)
+
+    def obstacle(self) -> str | None:
+        """Why the engine does not work here, for people; None where it does."""
+        try:
+            version(self.package)
+        except PackageNotFoundError:
+            return f"{self.package} is not installed; pip install {self.package}"
+        return None
 
     def dtypes_here(self) -> Iterable[str]:
         """Those of `dtypes` that this device has; asked only where the engine is installed."""
@@ -89,7 +127,7 @@ class Runtime(ABC):
         """
         capability = self.capability()
         if capability is None:
-            raise TargetNotServed(f"{self.name} is not installed here; pip install {self.package}")
+            raise TargetNotServed(f"{self.name} does not work here: {self.obstacle()}")
         if dtype not in capability.dtypes:
             raise TargetNotServed(f"no dtype {dtype} here; accepted: {', '.join(capability.dtypes)}")
         return self.convert(model, dtype)
@@ -114,9 +152,21 @@ class Runtime(ABC):
 
         Raises:
             ModelUnusable: the file does not load, has other inputs, or would run elsewhere or in another
-                number format than asked. The loaded model raises it too, where it does not run. Whether
-                a token id beyond the model's vocabulary is noticed depends on the engine.
+                number format than asked. Whether a token id beyond the model's vocabulary is noticed, by
+                the loaded model, depends on the engine.
         """
+
+    def clocks(self, threads: int) -> Clocks:
+        """What this engine's calls are timed by, with so many threads."""
+        return ProcessorClocks.for_threads(threads)
+
+    def peak_memory(self) -> PeakMemory:
+        """An account of what is loaded and run from now on."""
+        return ResidentMemory()
+
+    def reference_workload(self, workload: Workload) -> Workload:
+        """What the reference does beside a workload: work of about a millisecond."""
+        return workload if workload.phase is Phase.PREFILL else REFERENCE_STEP
 
 
 RUNTIMES: Registry[Runtime] = Registry(Runtime, "workers.runtimes", "runtime", "nas.runtimes")

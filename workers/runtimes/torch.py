@@ -1,24 +1,106 @@
-"""PyTorch, eager, on the processor."""
+"""PyTorch on the processor, eager and compiled."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from workers.errors import ModelUnusable
 from workers.runtimes.runtime import LoadedModel, ModelFormat, Runtime, Tokens, register_runtime
+from workers.runtimes.submodels import first_state, rebuilt
 from workers.target import Phase, Workload
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from searchspaces.architecture import Layer
     from searchspaces.submodel import DecodeState, Submodel
 
-__all__ = ["TorchEager"]
+__all__ = ["CompiledSubmodel", "EagerSubmodel", "TorchCompile", "TorchEager"]
 
-CONTENT = "submodel"
-"""The one entry of the file's metadata, JSON: ``{"architecture": …, "workload": "prefill/b1/n1024"}``."""
+
+class EagerSubmodel(LoadedModel):
+    """A submodel as supernets run it, on the device and in the number format of its weights.
+
+    Args:
+        submodel: to run.
+        workload: that its file was made for; its context is what the states of decoding hold at first.
+    """
+
+    def __init__(self, submodel: Submodel, workload: Workload) -> None:
+        self.submodel = submodel
+        self._state = first_state(submodel, workload) if workload.phase is Phase.DECODE else None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N) token ids → (B, N, V) logits."""
+        logits: Tensor = self.submodel(tokens)
+        return logits
+
+    def step(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
+        """(B,) token ids → (B, V) logits and the next state."""
+        return self.submodel.step(tokens, state)
+
+    def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
+        """See `LoadedModel`; float32 whatever the weights are."""
+        return [self._run(self._ids(tokens), 1).float().cpu().numpy()]
+
+    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+        """See `LoadedModel.in_a_row`."""
+        ids = self._ids(tokens)
+        return lambda: self._run(ids, calls)
+
+    def _ids(self, tokens: Tokens) -> Tensor:
+        import torch
+
+        return torch.from_numpy(tokens).to(self.submodel.embedding.device)
+
+    def _run(self, ids: Tensor, calls: int) -> Tensor:
+        """The logits of the last call."""
+        import torch
+
+        state = self._state
+        try:
+            with torch.inference_mode():
+                for _ in range(calls):
+                    if state is None:
+                        logits = self.forward(ids)
+                    else:
+                        logits, state = self.step(ids[:, 0], state)
+        except (IndexError, RuntimeError) as error:
+            raise ModelUnusable(f"torch does not run the model: {error}") from error
+        return logits if state is None else logits.unsqueeze(1)
+
+
+class CompiledSubmodel(EagerSubmodel):
+    """The same with each layer compiled by `torch.compile`, as soon as it is first run.
+
+    A layer's weights are arguments, so what was compiled for one model serves every other of this process
+    that has the same layer: a device compiles as many layers as a space has options, not as many models.
+    """
+
+    def __init__(self, submodel: Submodel, workload: Workload) -> None:
+        super().__init__(submodel, workload)
+        self._weights = submodel.weights
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """See `EagerSubmodel.forward`."""
+        from searchspaces.blocks import forward
+
+        return forward(tokens, self.submodel.architecture, self._weights, _compiled_forward)
+
+    def step(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
+        """See `EagerSubmodel.step`."""
+        from searchspaces.blocks import step
+        from searchspaces.submodel import DecodeState
+
+        logits, states = step(
+            tokens, state.position, self.submodel.architecture, self._weights, state.layers, _compiled_step
+        )
+        return logits, DecodeState(state.position + 1, tuple(states))
 
 
 @register_runtime("torch")
@@ -34,59 +116,55 @@ class TorchEager(Runtime):
         """See `Runtime.load`. The number of threads is the process's: the last loaded model decides it."""
         import torch
 
-        submodel, workload = _rebuilt(prepared)
         torch.set_num_threads(threads)
-        state = _state(submodel, workload) if workload.phase is Phase.DECODE else None
-
-        def run(tokens: Tokens) -> Sequence[NDArray[Any]]:
-            ids = torch.from_numpy(tokens)
-            try:
-                with torch.inference_mode():
-                    if state is None:
-                        return [submodel(ids).numpy()]
-                    return [submodel.step(ids[:, 0], state)[0].unsqueeze(1).numpy()]
-            except (IndexError, RuntimeError) as error:
-                raise ModelUnusable(f"torch does not run the model: {error}") from error
-
-        return run
+        return EagerSubmodel(*rebuilt(prepared))
 
 
-def _rebuilt(file: bytes) -> tuple[Submodel, Workload]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
+@register_runtime("torch-compile")
+class TorchCompile(TorchEager):
+    """The same through `torch.compile` (TorchInductor; Ansel et al., 2024), layer by layer. The first model
+    that has a layer waits seconds for it; that is not part of what is timed."""
 
-    from searchspaces.architecture import Architecture
-    from searchspaces.submodel import Submodel
+    def obstacle(self) -> str | None:
+        """See `Runtime.obstacle`."""
+        if shutil.which("c++") is None and shutil.which("g++") is None:
+            return "there is no C++ compiler, which torch.compile needs; install g++"
+        return super().obstacle()
 
-    try:
-        content = _metadata(file)
-        architecture = Architecture.from_dict(content["architecture"])
-        workload = Workload.parse(content["workload"])
-        submodel = Submodel(architecture)
-        submodel.load_state_dict(load(file))
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ModelUnusable(
-            f"torch does not load the model: {error}; accepted: a safetensors file of a submodel's weights, "
-            f"whose metadata {CONTENT} name its architecture and workload"
-        ) from error
-    return submodel.eval(), workload
+    def load(self, prepared: bytes, dtype: str, threads: int) -> LoadedModel:
+        """See `Runtime.load`."""
+        import torch
+
+        torch.set_num_threads(threads)
+        return CompiledSubmodel(*rebuilt(prepared))
 
 
-def _metadata(file: bytes) -> Any:
-    """Of a safetensors file: 8 bytes of length, then a JSON header. The library reads it from paths only."""
-    header = json.loads(file[8 : 8 + int.from_bytes(file[:8], "little")])
-    return json.loads(header["__metadata__"][CONTENT])
+def _compiled_forward(x: Tensor, layer: Layer, weights: Any, turns: Any) -> Tensor:
+    from searchspaces.blocks import forward_layer
+
+    mixed: Tensor = _compiled(forward_layer, layer)(x, dict(weights), turns)
+    return mixed
 
 
-def _state(submodel: Submodel, workload: Workload) -> DecodeState:
-    """Fixed pseudo-random numbers in [0, 1) in the shapes that the state has after the context."""
+def _compiled_step(x: Tensor, layer: Layer, weights: Any, turns: Any, state: Any) -> Any:
+    from searchspaces.blocks import step_layer
+
+    return _compiled(step_layer, layer)(x, dict(weights), turns, state)
+
+
+@cache
+def _compiled(function: Callable[..., Any], layer: Layer) -> Callable[..., Any]:
+    """`function` of everything but its layer, whole: in pieces it would not be what people compile."""
     import torch
 
-    from searchspaces.submodel import DecodeState, state_shapes
+    from searchspaces.channels import parse_channel
+    from searchspaces.mixers import parse_mixer
 
-    generator = torch.Generator().manual_seed(0)
-    layers = tuple(
-        {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
-        for shapes in state_shapes(submodel.architecture, workload.batch, workload.tokens)
-    )
-    return DecodeState(workload.tokens, layers)
+    parse_mixer(layer.mixer), parse_channel(layer.channel)  # what they import cannot be compiled
+
+    def run(x: Tensor, *others: Any) -> Any:
+        return function(x, layer, *others)
+
+    # Code of its own: torch gives up on one piece of code after a few versions of it.
+    run.__code__ = run.__code__.replace(co_name=f"layer_{abs(hash(layer))}")
+    return torch.compile(run, fullgraph=True)

@@ -253,7 +253,7 @@ class Reading(_message.Message):
     def __init__(self, latency_ms: _Optional[float] = ..., error_ms: _Optional[float] = ...) -> None: ...
 
 class Measurement(_message.Message):
-    __slots__ = ("architecture", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy", "measured_at", "slowdown", "first")
+    __slots__ = ("architecture", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy", "measured_at", "slowdown", "first", "calls", "conditions")
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     SPREAD_MS_FIELD_NUMBER: _ClassVar[int]
@@ -268,6 +268,8 @@ class Measurement(_message.Message):
     MEASURED_AT_FIELD_NUMBER: _ClassVar[int]
     SLOWDOWN_FIELD_NUMBER: _ClassVar[int]
     FIRST_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     architecture: Architecture
     latency_ms: float
     spread_ms: float
@@ -282,7 +284,9 @@ class Measurement(_message.Message):
     measured_at: float
     slowdown: float
     first: Reading
-    def __init__(self, architecture: _Optional[_Union[Architecture, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., measured_at: _Optional[float] = ..., slowdown: _Optional[float] = ..., first: _Optional[_Union[Reading, _Mapping]] = ...) -> None: ...
+    calls: int
+    conditions: str
+    def __init__(self, architecture: _Optional[_Union[Architecture, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., measured_at: _Optional[float] = ..., slowdown: _Optional[float] = ..., first: _Optional[_Union[Reading, _Mapping]] = ..., calls: _Optional[int] = ..., conditions: _Optional[str] = ...) -> None: ...
 
 class Optimum(_message.Message):
     __slots__ = ("point", "quality", "quality_std", "gap", "exact", "evaluations", "seconds")

@@ -246,6 +246,8 @@ _MEASURED = (
     "repeats",
     "rejected",
     "noisy",
+    "calls",
+    "conditions",
     "measured_at",
 )
 """Fields of a measurement that carry one name and one meaning on both sides."""

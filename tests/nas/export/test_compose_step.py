@@ -61,7 +61,11 @@ def test_every_mixer_decodes_to_what_torch_computes(mixer: str, context: int) ->
 
 
 @pytest.mark.parametrize("phase", Phase)
-@pytest.mark.parametrize("name", sorted(runtimes()))
+@pytest.mark.parametrize(
+    "name",
+    # Compiling takes seconds a layer.
+    [pytest.param(name, marks=pytest.mark.slow if "compile" in name else ()) for name in sorted(runtimes())],
+)
 def test_every_runtime_runs_what_is_made_for_it(name: str, phase: Phase) -> None:
     """And all of them compute the same: weights and states are the same fixed random numbers."""
     runtime = parse_runtime(name)
@@ -83,6 +87,60 @@ def test_every_runtime_runs_what_is_made_for_it(name: str, phase: Phase) -> None
     assert logits[0].shape == (*tokens.shape, 64)
     if phase is Phase.PREFILL:
         np.testing.assert_allclose(*logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch"])
+def test_decoding_in_a_row_hands_states_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each token finds what the one before left: a cache that grows, a window that moves on, sums."""
+    runtime = parse_runtime(name)
+    if runtime.capability() is None:
+        pytest.skip(f"{name} is not installed")
+    layers = tuple(Layer(mixer, 2, ratio=1) for mixer in ("softmax", "window:8", "linear"))
+    architecture = Architecture(64, 32, layers)
+    target = Target("d", name, workload=Workload(Phase.DECODE, tokens=12))
+    run = runtime.load(TimedModels().model(architecture, target), "fp32", 1)
+    seen = _states_between_calls(run, monkeypatch)
+    run.in_a_row(workload_tokens(target.workload, 64), 3)()
+    first, second, third = seen
+    cache, window, sums = (next(key for key in first if f"{i}" in key) for i in range(3))
+    assert [state[cache].shape[2] for state in seen] == [12, 13, 14]
+    np.testing.assert_array_equal(second[cache], third[cache][:, :, :-1])
+    assert {state[window].shape[2] for state in seen} == {8}
+    np.testing.assert_array_equal(second[window][:, :, 1:], third[window][:, :, :-1])
+    assert not np.allclose(second[sums], third[sums])
+    assert second[sums].shape == third[sums].shape
+
+
+def _states_between_calls(run: object, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray]]:
+    """What each call that `run` makes is fed, copied as it is made."""
+    seen: list[dict[str, np.ndarray]] = []
+    if hasattr(run, "session"):
+        session = run.session
+        original = session.run_with_ort_values
+
+        def fed(outputs: object, feeds: dict[str, onnxruntime.OrtValue]) -> object:
+            seen.append({name: value.numpy().copy() for name, value in feeds.items() if "state" in name})
+            return original(outputs, feeds)
+
+        monkeypatch.setattr(session, "run_with_ort_values", fed)
+    elif hasattr(run, "_infer"):
+        infer = run._infer
+
+        def inferred(number: int, feeds: dict[str, np.ndarray]) -> object:
+            seen.append({name: np.array(value) for name, value in feeds.items() if "state" in name})
+            return infer(number, feeds)
+
+        monkeypatch.setattr(run, "_infer", inferred)
+    else:
+        step = run.step
+
+        def stepped(tokens: torch.Tensor, state: DecodeState) -> object:
+            layers = enumerate(state.layers)
+            seen.append({f"{i}_{n}": kept.numpy().copy() for i, layer in layers for n, kept in layer.items()})
+            return step(tokens, state)
+
+        monkeypatch.setattr(run, "step", stepped)
+    return seen
 
 
 def test_the_references_of_all_formats_are_one_work() -> None:

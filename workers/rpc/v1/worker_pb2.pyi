@@ -51,7 +51,7 @@ class Register(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., capabilities: _Optional[_Union[Capabilities, _Mapping]] = ...) -> None: ...
 
 class Capabilities(_message.Message):
-    __slots__ = ("device", "runtimes", "threads", "cpu_model", "machine", "system", "memory_bytes", "versions")
+    __slots__ = ("device", "runtimes", "threads", "cpu_model", "machine", "system", "memory_bytes", "versions", "accelerators")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +67,7 @@ class Capabilities(_message.Message):
     SYSTEM_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    ACCELERATORS_FIELD_NUMBER: _ClassVar[int]
     device: str
     runtimes: _containers.RepeatedCompositeFieldContainer[RuntimeCapability]
     threads: int
@@ -75,7 +76,20 @@ class Capabilities(_message.Message):
     system: str
     memory_bytes: int
     versions: _containers.ScalarMap[str, str]
-    def __init__(self, device: _Optional[str] = ..., runtimes: _Optional[_Iterable[_Union[RuntimeCapability, _Mapping]]] = ..., threads: _Optional[int] = ..., cpu_model: _Optional[str] = ..., machine: _Optional[str] = ..., system: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    accelerators: _containers.RepeatedCompositeFieldContainer[Accelerator]
+    def __init__(self, device: _Optional[str] = ..., runtimes: _Optional[_Iterable[_Union[RuntimeCapability, _Mapping]]] = ..., threads: _Optional[int] = ..., cpu_model: _Optional[str] = ..., machine: _Optional[str] = ..., system: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., versions: _Optional[_Mapping[str, str]] = ..., accelerators: _Optional[_Iterable[_Union[Accelerator, _Mapping]]] = ...) -> None: ...
+
+class Accelerator(_message.Message):
+    __slots__ = ("name", "memory_bytes", "driver", "part")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DRIVER_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    memory_bytes: int
+    driver: str
+    part: str
+    def __init__(self, name: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., driver: _Optional[str] = ..., part: _Optional[str] = ...) -> None: ...
 
 class RuntimeCapability(_message.Message):
     __slots__ = ("name", "version", "dtypes", "phases")
@@ -136,18 +150,20 @@ class Model(_message.Message):
     def __init__(self, sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class TimingProtocol(_message.Message):
-    __slots__ = ("warm_up", "min_repeats", "max_repeats", "goal_error", "max_seconds")
+    __slots__ = ("warm_up", "min_repeats", "max_repeats", "goal_error", "max_seconds", "decode_ms")
     WARM_UP_FIELD_NUMBER: _ClassVar[int]
     MIN_REPEATS_FIELD_NUMBER: _ClassVar[int]
     MAX_REPEATS_FIELD_NUMBER: _ClassVar[int]
     GOAL_ERROR_FIELD_NUMBER: _ClassVar[int]
     MAX_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DECODE_MS_FIELD_NUMBER: _ClassVar[int]
     warm_up: int
     min_repeats: int
     max_repeats: int
     goal_error: float
     max_seconds: float
-    def __init__(self, warm_up: _Optional[int] = ..., min_repeats: _Optional[int] = ..., max_repeats: _Optional[int] = ..., goal_error: _Optional[float] = ..., max_seconds: _Optional[float] = ...) -> None: ...
+    decode_ms: float
+    def __init__(self, warm_up: _Optional[int] = ..., min_repeats: _Optional[int] = ..., max_repeats: _Optional[int] = ..., goal_error: _Optional[float] = ..., max_seconds: _Optional[float] = ..., decode_ms: _Optional[float] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("lease_id", "reason")
@@ -206,7 +222,7 @@ class Target(_message.Message):
     def __init__(self, device: _Optional[str] = ..., runtime: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., workload: _Optional[_Union[Workload, _Mapping]] = ...) -> None: ...
 
 class Measurement(_message.Message):
-    __slots__ = ("digest", "target", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy")
+    __slots__ = ("digest", "target", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy", "calls", "conditions")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
@@ -219,6 +235,8 @@ class Measurement(_message.Message):
     REPEATS_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
     NOISY_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     digest: str
     target: Target
     latency_ms: float
@@ -231,7 +249,9 @@ class Measurement(_message.Message):
     repeats: int
     rejected: int
     noisy: bool
-    def __init__(self, digest: _Optional[str] = ..., target: _Optional[_Union[Target, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ...) -> None: ...
+    calls: int
+    conditions: str
+    def __init__(self, digest: _Optional[str] = ..., target: _Optional[_Union[Target, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., calls: _Optional[int] = ..., conditions: _Optional[str] = ...) -> None: ...
 
 class FetchModelRequest(_message.Message):
     __slots__ = ("session_id", "lease_id", "sha256")
