@@ -28,6 +28,8 @@ DRAWS = 50
 """Random draws for each initial candidate."""
 LARGEST = 600
 """Evaluations that the surrogate learns from, the best ones: fitting takes time cubic in their number."""
+FAILURES = 4
+"""Evaluations at a cheaper fidelity that may fail before it is given up, where none succeeds."""
 WAITING = 64
 """Pending candidates that selection takes into account, the latest ones."""
 
@@ -41,7 +43,8 @@ class SurrogateStrategy(HistoryStrategy):
 
     With several fidelities, the next evaluation is the one with the largest expected improvement of the
     predicted front for its cost: of a new candidate, or of one evaluated before at a lower fidelity. In the
-    end the remaining budget goes to full evaluations of that front's members.
+    end the remaining budget goes to full evaluations of that front's members. A cheaper fidelity at which all
+    evaluations fail is given up.
 
     Args:
         initial: candidates evaluated before the surrogate is used.
@@ -91,6 +94,17 @@ class SurrogateStrategy(HistoryStrategy):
         usable = np.isfinite(self.history.values_at(positions, levels)).all(1)
         return positions[usable], levels[usable]
 
+    def _allowed(self) -> Levels:
+        """The fidelities that are worth asking for: whole evaluations, and cheaper ones unless all fail."""
+        positions, levels = self.history.observations
+        finite = np.isfinite(self.history.values_at(positions, levels)).all(1)
+        told, succeeded = (
+            np.bincount(of, minlength=self.history.full + 1) for of in (levels, levels[finite])
+        )
+        given_up = (told >= FAILURES) & (succeeded == 0)
+        given_up[self.history.full] = False
+        return np.flatnonzero(~given_up)
+
     def _learn_from(self, candidates: Indices) -> None:
         """Fit the surrogate to all observations of these candidates."""
         positions, levels = self.history.observations
@@ -111,7 +125,9 @@ class SurrogateStrategy(HistoryStrategy):
         values = self.problem.refreshed(rows, np.zeros((len(rows), len(self.problem.objectives))))
         violation = self.problem.violation(self.problem.minimised(values), self.problem.free)
         whole = (self.history.taken + np.arange(len(rows))) % 4 == 0
-        return rows[np.argsort(violation, kind="stable")], np.where(whole, self.history.full, 0)
+        return rows[np.argsort(violation, kind="stable")], np.where(
+            whole, self.history.full, self._allowed()[0]
+        )
 
     def _search(self, elite: Population) -> Population:
         """(pool, genes) survivors of the inner evolution, best first by optimistic predictions."""
@@ -167,8 +183,8 @@ class SurrogateStrategy(HistoryStrategy):
         )
         predicted = np.concatenate([told, mean[len(pending) :][levels >= 0]])
         if self._must_finish(predicted, len(told), n, left):
-            return selection.select(n, *self._attained(told, mean), least=self.history.full)
-        return selection.select(n, *self._attained(predicted, mean))
+            return selection.select(n, *self._attained(told, mean), np.array([self.history.full]))
+        return selection.select(n, *self._attained(predicted, mean), self._allowed())
 
     def _observed(self, rows: Population) -> Indices:
         """Positions of the rows that were observed; -1 for the others."""

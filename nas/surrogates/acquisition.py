@@ -108,13 +108,13 @@ class BatchSelection:
     costs: NDArray[np.float64]
 
     def select(
-        self, n: int, front: Values, reference: NDArray[np.float64], least: int = 0
+        self, n: int, front: Values, reference: NDArray[np.float64], allowed: Levels | None = None
     ) -> tuple[Population, Levels]:
         """(≤ n, genes) candidates, and the fidelity of each.
 
         Args:
             front, reference: what is to be improved, see `ExpectedHypervolumeImprovement`.
-            least: the lowest fidelity that may be chosen.
+            allowed: the fidelities that may be chosen; all where None.
         """
         pivot = self.expensive[0] if self.expensive else 0
         improvement = ExpectedHypervolumeImprovement(front, reference, self.mean, pivot)
@@ -131,7 +131,7 @@ class BatchSelection:
         chosen: list[tuple[int, int]] = []
         for _ in range(min(n, len(self.levels))):
             gain = np.full((len(self.costs), len(self.rows)), -1.0)
-            for level in range(least, len(self.costs)):
+            for level in range(len(self.costs)) if allowed is None else allowed.tolist():
                 open_ = highest < level
                 std = self._mean_shift(posteriors, level)
                 gain[level, open_] = improvement.of(std)[open_] / self.costs[level]

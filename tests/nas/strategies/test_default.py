@@ -107,6 +107,21 @@ def test_ends_with_whole_evaluations_of_the_front_it_believes_in():
     assert screened.hypervolume([20.0, 40.0]) > alone.hypervolume([20.0, 40.0])
 
 
+def test_a_share_of_which_every_evaluation_fails_is_given_up():
+    of = replace(problem(), fidelities=(0.125, 0.5, 1.0))
+    strategy, left = get_strategy("default")(of, 0), 24.0
+    asked = np.zeros(3, int)
+    while len(rows := strategy.ask(4, left)):
+        levels, values = strategy.levels(rows), evaluate(rows)
+        values[levels == 0, 0] = np.nan
+        strategy.tell(rows, values, levels)
+        left -= float(np.array(of.fidelities)[levels].sum())
+        asked += np.bincount(levels, minlength=3)
+    assert asked[0] <= 4 + 3  # those of the batch in which the fourth fails are out by then
+    assert asked[1] > 0
+    assert asked[2] > 0
+
+
 def test_finds_the_whole_front_of_a_small_space():
     encoding = Encoding([3] * 5, list("abcde"))
     small = SearchProblem(encoding, problem().objectives, lambda rows: cost(rows)[:, None])
