@@ -172,7 +172,7 @@ def overhead(_: argparse.Namespace) -> None:
         predictor = make_predictor("additive", plan.space, workload)
         predictor.fit(rows, 1.0 + plan.costs.macs(rows, plan.tokens) / 1e9, np.full(len(rows), 0.01))
         evaluator = SimulatedComputeBackend(
-            lambda architecture, split: 1.0 / len(architecture.layers), workers=16
+            lambda architecture, split: 1.0 / len(architecture.layers), processes=16
         )
         context = StageContext(
             job.id,

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from nas.errors import InvalidSpec
 from searchspaces.errors import Problem
@@ -126,8 +134,8 @@ class TrainBudget(_Spec):
         sandwich: train the largest, the smallest and random architectures in every step, rather than
             one random architecture (Yu et al., 2019).
         seed: of the initial weights, the batches and the sampled architectures; the job's where None.
-        workers: processes that share every batch (data-parallel, on Ray Train), at most one a sequence;
-            1 trains in the process that runs the job.
+        processes: that share every batch (data-parallel, on Ray Train), at most one a sequence; 1 trains in
+            the process that runs the job. Written `workers` in earlier specs.
         recipe: what weights mean and how architectures are drawn: `RECIPE`, or 1, by which jobs of before
             were trained, whose supernets are used as they are and no longer trained.
     """
@@ -137,21 +145,21 @@ class TrainBudget(_Spec):
     learning_rate: PositiveFloat = 0.03
     sandwich: bool = False
     seed: Seed | None = None
-    workers: PositiveInt = 1
+    processes: PositiveInt = Field(default=1, validation_alias=AliasChoices("processes", "workers"))
     recipe: int = Field(default=RECIPE, ge=1, le=RECIPE)
 
-    @field_validator("workers")
+    @field_validator("processes")
     @classmethod
-    def _each_worker_has_a_sequence(cls, workers: int, info: ValidationInfo) -> int:
-        batch = info.data.get("batch", workers)
-        if workers > batch:
-            raise ValueError(f"{workers} workers cannot share a batch of {batch}; accepted: 1 to {batch}")
-        return workers
+    def _each_has_a_sequence(cls, processes: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch", processes)
+        if processes > batch:
+            raise ValueError(f"{processes} processes cannot share a batch of {batch}; accepted: 1 to {batch}")
+        return processes
 
     def identity(self) -> dict[str, Any]:
-        """Plain data that the weights follow from. Not `workers`: they change the order of sums alone, and
+        """Plain data that the weights follow from. Not `processes`: they change the order of sums alone, and
         a training may go on with another number of them."""
-        unsaid = {"workers"} | ({"recipe"} if self.recipe == 1 else set())
+        unsaid = {"processes"} | ({"recipe"} if self.recipe == 1 else set())
         return self.model_dump(mode="json", exclude=unsaid)
 
 

@@ -32,7 +32,7 @@ __all__ = ["SimulatedComputeBackend", "SimulatedMeasurementBackend"]
 
 def _chance(seed: int, *of: str) -> np.random.Generator:
     """What happens to one thing follows from its name, not from when it happens: the same on any number of
-    workers."""
+    processes."""
     return np.random.default_rng([seed, *"/".join(of).encode()])
 
 
@@ -42,7 +42,7 @@ class SimulatedComputeBackend:
 
     Args:
         quality: of an architecture on a split, in the task's metric.
-        workers: evaluations at once.
+        processes: evaluations at once.
         seconds: virtual duration of one whole evaluation, drawn for each; 1 s by default.
         failures: probability that an architecture cannot be scored.
         noise: standard deviation by which half of a split answers otherwise than the whole one.
@@ -50,7 +50,7 @@ class SimulatedComputeBackend:
     """
 
     quality: Callable[[Architecture, Split], float]
-    workers: int = 1
+    processes: int = 1
     seconds: Callable[[np.random.Generator], float] = field(default=lambda rng: 1.0)
     failures: float = 0.0
     noise: float = 0.0
@@ -113,7 +113,7 @@ class _SimulatedPool:
 
     def __init__(self, of: SimulatedComputeBackend, supernet: str) -> None:
         self._of, self._supernet = of, supernet
-        self._free = [of.clock] * of.workers
+        self._free = [of.clock] * of.processes
         self._running: list[tuple[float, int, Evaluation]] = []
         self._submitted = 0
 

@@ -78,7 +78,7 @@ def run_search_bench(
     marks = sorted(set(budgets))
     evaluate = Spared(bench.evaluate, len(bench.reference))
     bench = replace(bench, evaluate=evaluate)
-    simulation = Simulation(bench, workers=batch, batch=batch, noise=noise, failures=failures)
+    simulation = Simulation(bench, processes=batch, batch=batch, noise=noise, failures=failures)
     # Whoever knows of an end spends differently before it.
     courses = [marks] if len(fidelities) == 1 else [[mark] for mark in marks]
     results = {}

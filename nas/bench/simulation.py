@@ -1,4 +1,4 @@
-"""A cluster in virtual time: workers that take their time, finish out of order, and fail."""
+"""A cluster in virtual time: processes that take their time, finish out of order, and fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Trace:
         levels: (n,) at which of the problem's fidelities each was evaluated.
         values: (n, objectives) what the strategy was told; NaN where the evaluation failed.
         finished: (n,) virtual seconds at which each ended.
-        idle: virtual worker seconds spent waiting for a candidate.
+        idle: virtual seconds of processes spent waiting for a candidate.
     """
 
     population: Population
@@ -41,18 +41,18 @@ class Simulation:
     """Runs a strategy against a problem as a job would, without waiting.
 
     Args:
-        workers: evaluations at once.
+        processes: evaluations at once.
         seconds: virtual duration of one whole evaluation, drawn for each; 1 s by default. A cheaper one takes
             its share.
         failures: probability that an evaluation gives NaN.
         noise: standard deviation added to the expensive objectives; what sees a share of the data has more,
             by the root of the share, and is off by a constant, drawn once a run, ten times as large.
-        batch: candidates asked at a time, as soon as that many workers are free (at most `workers`); 1 asks
-            whenever a worker is free, and so never waits for stragglers.
+        batch: candidates asked at a time, as soon as that many processes are free (at most `processes`); 1
+            asks whenever one is free, and so never waits for stragglers.
     """
 
     problem: BenchProblem
-    workers: int = 1
+    processes: int = 1
     seconds: Callable[[np.random.Generator], float] = field(default=lambda rng: 1.0)
     failures: float = 0.0
     noise: float = 0.0
@@ -76,9 +76,9 @@ class Simulation:
         told: list[tuple[Population, Levels, Values, float]] = []
         running: list[tuple[float, int, Population, Levels, Values]] = []
         now, started, left, idle, exhausted = 0.0, 0, float(evaluations), 0.0, False
-        batch = min(self.batch, self.workers)
+        batch = min(self.batch, self.processes)
         while True:
-            free = self.workers - len(running)
+            free = self.processes - len(running)
             while free >= batch and not exhausted:
                 rows = strategy.ask(batch, left)
                 levels = strategy.levels(rows)
@@ -90,7 +90,7 @@ class Simulation:
                     end = now + self.seconds(rng) * costs[level]
                     heapq.heappush(running, (end, started, row[None], level[None], values[None]))
                     started += 1
-                free = self.workers - len(running)
+                free = self.processes - len(running)
             if not running:
                 break
             before, (now, _, *one) = now, heapq.heappop(running)

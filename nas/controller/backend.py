@@ -24,7 +24,7 @@ class RayComputeBackend:
 
     Args:
         home: folder that supernet paths are relative to; of a cluster of several machines on storage that
-            all of them share, where several workers train a supernet or finalists are fine-tuned.
+            all of them share, where several processes train a supernet or finalists are fine-tuned.
         address: of a Ray cluster, see `RayCluster`; None for a local Ray.
     """
 
@@ -57,7 +57,7 @@ class RayComputeBackend:
     ) -> TrainingResult:
         """See `nas.stages.backends.ComputeBackend.train`."""
         budget = plan.spec.budget.train
-        if budget.workers > 1:
+        if budget.processes > 1:
             return train_together(self.cluster, plan, folder, progress, stopped)
         return train_supernet(plan.space, plan.task, budget, plan.train_seed, folder, progress, stopped)
 

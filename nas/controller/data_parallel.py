@@ -18,7 +18,7 @@ from nas.training import ProcessGroup, TrainingResult, train_supernet
 __all__ = ["train_together"]
 
 DEATHS_ALLOWED = 3
-"""How often a worker may die; each time all of them go on from the last checkpoint."""
+"""How often one of the processes may die; each time all of them go on from the last checkpoint."""
 
 PROGRESS, FAILURE, RESULT = "progress", "failure", "result"
 """What a message to the mailbox begins with."""
@@ -31,21 +31,21 @@ def train_together(
     progress: TrainingProgress,
     stopped: Callable[[], bool],
 ) -> TrainingResult:
-    """Train the plan's supernet with the workers of its budget, or go on with it, in the cluster.
+    """Train the plan's supernet with the processes of its budget, or go on with it, in the cluster.
 
     All state is in the checkpoint that `nas.training.train_supernet` keeps in `folder`, so that what ends
-    the workers, or this process, costs what came after the last one. Ray Train writes nothing that is
+    them, or this process, costs what came after the last one. Ray Train writes nothing that is
     read again.
 
     Args:
         folder: of the supernet, on storage that all nodes share.
 
     Raises:
-        JobFailed: the cluster has fewer processors than workers, a worker died again and again, or one
+        JobFailed: the cluster has fewer processors than that, one of them died again and again, or one
             raised: its message.
     """
-    workers = plan.spec.budget.train.workers
-    capacity = cluster.require(workers, f"budget.train.workers: {workers}")
+    processes = plan.spec.budget.train.processes
+    capacity = cluster.require(processes, f"budget.train.processes: {processes}")
     result: list[TrainingResult] = []
     failures: list[str] = []
 
@@ -58,15 +58,15 @@ def train_together(
         else:
             failures.append(content)
 
-    loop = {"spec": plan.spec.model_dump_json(), "folder": str(folder), "gpus": capacity.gpus >= workers}
-    cluster.run(_fit, workers, loop, told=told, stopped=lambda: bool(failures) or stopped())
+    loop = {"spec": plan.spec.model_dump_json(), "folder": str(folder), "gpus": capacity.gpus >= processes}
+    cluster.run(_fit, processes, loop, told=told, stopped=lambda: bool(failures) or stopped())
     if failures:
         raise JobFailed(failures[0])
     return result[-1]
 
 
-def _fit(mailbox: Mailbox, workers: int, loop: dict[str, Any]) -> None:
-    """Runs in the cluster: starts the workers and sees that they end."""
+def _fit(mailbox: Mailbox, processes: int, loop: dict[str, Any]) -> None:
+    """Runs in the cluster: starts the training processes and sees that they end."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a task's relative paths are relative to where it was started
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -75,7 +75,7 @@ def _fit(mailbox: Mailbox, workers: int, loop: dict[str, Any]) -> None:
     trainer = TorchTrainer(
         _work,
         train_loop_config={**loop, "mailbox": mailbox},
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=loop["gpus"]),
+        scaling_config=ScalingConfig(num_workers=processes, use_gpu=loop["gpus"]),
         torch_config=TorchConfig(backend="nccl" if loop["gpus"] else "gloo"),
         run_config=RunConfig(
             name="supernet",
@@ -90,7 +90,7 @@ def _fit(mailbox: Mailbox, workers: int, loop: dict[str, Any]) -> None:
 
 
 def _work(loop: dict[str, Any]) -> None:
-    """Runs in each worker."""
+    """Runs in each training process."""
     import torch
     from ray.train.torch import get_device
 

@@ -118,7 +118,7 @@ class ComputeBackend(Protocol):
         self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]
     ) -> TrainingResult:
         """Train the plan's supernet, or go on with it, as `nas.training.train_supernet` does, with the
-        workers of its budget."""
+        processes of its budget."""
 
     def finetune(
         self,

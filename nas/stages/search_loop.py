@@ -34,8 +34,8 @@ def search(
     """Let the job's strategy spend `evaluations` whole evaluations of quality, or more cheaper ones. It hears
     of all that were made of this supernet before it asks.
 
-    Results are told in the order in which they were asked, half a batch at a time, whichever worker ends
-    first: so the search is the same on any number of workers, yet none waits for a straggler until a
+    Results are told in the order in which they were asked, half a batch at a time, whichever process ends
+    first: so the search is the same on any number of processes, yet none waits for a straggler until a
     whole batch is out. What is new of the strategy, and what it has asked, is stored with every step.
 
     Args:

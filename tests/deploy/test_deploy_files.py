@@ -261,7 +261,7 @@ def test_every_container_is_confined_bounded_and_probed(variant: str) -> None:
 
 
 def test_rays_pods_see_what_its_work_needs_where_that_can_be_shared() -> None:
-    """Several workers of a training, and finalists, keep checkpoints in the service's home."""
+    """Several processes of a training, and finalists, keep checkpoints in the service's home."""
     for variant, expected in (("as it comes", set()), ("shared home, data", {"/var/lib/nas", "/data"})):
         found = pods(rendered(variant))
         for component in ("ray-head", "ray-worker"):

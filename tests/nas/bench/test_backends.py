@@ -86,8 +86,8 @@ def straggling(rng) -> float:
     return 20.0 if rng.random() < 0.2 else rng.uniform(0.5, 1.5)
 
 
-def test_any_number_of_workers_finds_the_same(trained, store, home):
-    many = SimulatedComputeBackend(simulated.quality, workers=5, seconds=straggling)
+def test_any_number_of_processes_finds_the_same(trained, store, home):
+    many = SimulatedComputeBackend(simulated.quality, processes=5, seconds=straggling)
     job = simulated.run(store, home, simulated.spec("phone"), many)
     assert many.clock < 0.6 * sum(
         e.seconds for e in store.evaluations(resolve(job.spec).supernet_digest, Split.VALIDATION)
@@ -103,7 +103,7 @@ def test_candidates_are_screened_cheaply_and_points_are_whole(store, home):
     budget = simulated.spec("phone").budget.model_dump(mode="json")
     budget["search"] |= {"strategy": "default", "fidelities": [0.25, 1.0], "evaluations": 24}
     of = simulated.spec("phone", budget=budget)
-    evaluator = SimulatedComputeBackend(simulated.quality, workers=3, noise=0.02)
+    evaluator = SimulatedComputeBackend(simulated.quality, processes=3, noise=0.02)
     job, stops = store.create_job(of), 0
     for stop_after in (5, 20, 30, None):
         until = math.inf if stop_after is None else stop_after
@@ -147,7 +147,7 @@ def test_one_candidate_may_be_out_at_two_fidelities(store, home, monkeypatch):
     budget = simulated.spec("phone").budget.model_dump(mode="json")
     budget["search"] |= {"strategy": "default", "fidelities": [0.25, 1.0]}
     of = simulated.spec("phone", budget=budget, until="search")
-    job = simulated.run(store, home, of, SimulatedComputeBackend(simulated.quality, workers=3, noise=0.02))
+    job = simulated.run(store, home, of, SimulatedComputeBackend(simulated.quality, processes=3, noise=0.02))
     assert job.status is JobStatus.SUCCEEDED
     supernet = resolve(of).supernet_digest
     cheap, whole = (
@@ -157,7 +157,7 @@ def test_one_candidate_may_be_out_at_two_fidelities(store, home, monkeypatch):
 
 
 def test_a_job_stopped_again_and_again_evaluates_and_measures_nothing_twice(trained, store, home):
-    evaluator = SimulatedComputeBackend(simulated.quality, workers=3)
+    evaluator = SimulatedComputeBackend(simulated.quality, processes=3)
     backend = SimulatedMeasurementBackend(store, simulated.DEVICES)
     job = store.create_job(simulated.spec("phone"))
     stops = 0
@@ -183,7 +183,7 @@ def test_a_job_stopped_again_and_again_evaluates_and_measures_nothing_twice(trai
 
 
 def test_failed_evaluations_and_measurements_are_noted_and_left_out(store, home):
-    evaluator = SimulatedComputeBackend(simulated.quality, workers=4, failures=0.3)
+    evaluator = SimulatedComputeBackend(simulated.quality, processes=4, failures=0.3)
     backend = SimulatedMeasurementBackend(store, simulated.DEVICES, failures=0.1, noise=0.01)
     job = simulated.run(store, home, simulated.spec("phone"), evaluator, backend)
     assert job.status is JobStatus.SUCCEEDED

@@ -145,12 +145,12 @@ class TestReplay:
             load_replay(written(tmp_path / "bad.csv.gz", **change), devices)
 
 
-def test_a_job_finds_the_same_on_any_number_of_workers_and_nearly_the_exact_front(tmp_path, table):
+def test_a_job_finds_the_same_on_any_number_of_processes_and_nearly_the_exact_front(tmp_path, table):
     fronts = []
-    for workers in (1, 5):
-        home = tmp_path / str(workers)
+    for processes in (1, 5):
+        home = tmp_path / str(processes)
         with closing(open_store(home)) as store:
-            job = run(store, home, table, spec(table, 60), workers=workers, seconds=straggling)
+            job = run(store, home, table, spec(table, 60), processes=processes, seconds=straggling)
             assert job.status is JobStatus.SUCCEEDED
             fronts.append(front(store, job))
             members = [p.architecture for p in store.points(job.id) if p.on_front]
@@ -175,7 +175,7 @@ def test_what_fails_is_left_out(tmp_path, table):
 def test_a_job_on_hw_gpt_bench(tmp_path):
     replay = load_replay(HWGPT / "gpt_s.csv.gz", ["a100", "v100"])
     with closing(open_store(tmp_path)) as store:
-        job = run(store, tmp_path, replay, spec(replay, 60, "default", measurements=24), workers=5)
+        job = run(store, tmp_path, replay, spec(replay, 60, "default", measurements=24), processes=5)
         assert job.status is JobStatus.SUCCEEDED
         members = [p.architecture for p in store.points(job.id) if p.on_front]
         shares = {device: replay.share(device, members) for device in replay.latency_ms}

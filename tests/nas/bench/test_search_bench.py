@@ -154,13 +154,13 @@ def test_a_module_that_contradicts_itself_is_refused(tmp_path):
 
 class TestSimulation:
     def test_stragglers_hold_nobody_up(self, module):
-        """One evaluation in five takes 20 times as long; asked one by one, no worker waits for it."""
+        """One evaluation in five takes 20 times as long; asked one by one, no process waits for it."""
         bench = load_problem(module, known=False)
         durations = {"seconds": lambda rng: 20.0 if rng.random() < 0.2 else 1.0}
-        loose = Simulation(bench, workers=4, batch=1, **durations).run(
+        loose = Simulation(bench, processes=4, batch=1, **durations).run(
             get_strategy("random")(bench.problem), 20
         )
-        tied = Simulation(bench, workers=4, batch=4, **durations).run(
+        tied = Simulation(bench, processes=4, batch=4, **durations).run(
             get_strategy("random")(bench.problem), 20
         )
         assert len(loose.population) == len(tied.population) == 20
@@ -171,7 +171,7 @@ class TestSimulation:
     def test_ends_where_the_space_does(self, module):
         bench = load_problem(module)
         models = len(bench.problem.encoding.enumerate(1000))
-        trace = Simulation(bench, workers=3).run(get_strategy("evolution")(bench.problem), 1000)
+        trace = Simulation(bench, processes=3).run(get_strategy("evolution")(bench.problem), 1000)
         assert len(trace.population) == len(np.unique(trace.population, axis=0)) == models
 
     def test_failures_are_told_as_nan(self, module):
@@ -182,7 +182,7 @@ class TestSimulation:
     def test_same_seed_same_trace(self, module):
         bench = load_problem(module)
         runs = [
-            Simulation(bench, workers=3, noise=0.1, failures=0.2).run(
+            Simulation(bench, processes=3, noise=0.1, failures=0.2).run(
                 get_strategy("default")(bench.problem), 22, 5
             )
             for _ in range(2)

@@ -1,4 +1,4 @@
-"""Ray Train with two workers: one worker's loss curve, and its errors. Each start of
+"""Ray Train with two processes: the loss curve of one, and its errors. Each start of
 Ray Train takes 15 s and more; `tests/nas/training/test_ranks.py` is the quick form, without Ray."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nas.training import TrainingResult
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LONG = 3000
-"""Steps that take longer than Ray Train takes to see that a worker is dead, and to start others."""
+"""Steps that take longer than Ray Train takes to see that a process is dead, and to start others."""
 
 TOLERANCE = 1e-4
 """Of a step's loss, relative: the order of sums alone differs, and grows with the steps (docs/results.md)."""
@@ -59,37 +59,37 @@ def train(
     return compute.train(plan, folder, lambda *_: None, stopped)
 
 
-def test_two_workers_take_the_steps_of_one(compute: RayComputeBackend, tmp_path: Path) -> None:
+def test_two_processes_take_the_steps_of_one(compute: RayComputeBackend, tmp_path: Path) -> None:
     """A batch of 5 and sandwich sampling: unequal shares, several architectures in a step."""
     one = train(compute, plan(sandwich=True), tmp_path / "one")
-    two = train(compute, plan(sandwich=True, workers=2), tmp_path / "two")
+    two = train(compute, plan(sandwich=True, processes=2), tmp_path / "two")
     assert two.steps == 20
     np.testing.assert_allclose(two.losses, one.losses, rtol=TOLERANCE)
     assert [file.name for file in (tmp_path / "two").iterdir()] == ["supernet.safetensors"]
-    assert plan(workers=2).supernet_digest == plan().supernet_digest
+    assert plan(processes=2).supernet_digest == plan().supernet_digest
 
 
-def test_what_a_worker_says_is_wrong_ends_the_job(compute: RayComputeBackend, tmp_path: Path) -> None:
+def test_what_a_process_says_is_wrong_ends_the_job(compute: RayComputeBackend, tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match=r"^the training loss is (nan|inf) at step \d+; try a learning_rate"):
-        train(compute, plan(workers=2, learning_rate=1e30), tmp_path)
+        train(compute, plan(processes=2, learning_rate=1e30), tmp_path)
 
 
-def test_more_workers_than_processors_is_said_first(compute: RayComputeBackend, tmp_path: Path) -> None:
-    with pytest.raises(JobFailed, match=r"budget.train.workers: 3 needs 3 processors.*have 2"):
-        train(compute, plan(workers=3), tmp_path)
+def test_more_processes_than_processors_is_said_first(compute: RayComputeBackend, tmp_path: Path) -> None:
+    with pytest.raises(JobFailed, match=r"budget.train.processes: 3 needs 3 processors.*have 2"):
+        train(compute, plan(processes=3), tmp_path)
 
 
-def workers() -> set[int]:
-    """Processes of the live workers of Ray Train."""
+def training_processes() -> set[int]:
+    """Those of Ray Train that are alive."""
     actors = ray._private.state.actors().values()
     return {a["Pid"] for a in actors if a["State"] == "ALIVE" and "TrainWorker" in a["ActorClassName"]}
 
 
-def test_training_goes_on_from_its_checkpoint_when_a_worker_is_killed(
+def test_training_goes_on_from_its_checkpoint_when_a_process_is_killed(
     compute: RayComputeBackend, tmp_path: Path
 ) -> None:
-    """Stopped early, which leaves a checkpoint; then a worker killed as soon as both go on from there."""
-    both, begun = plan(steps=LONG, workers=2), threading.Event()
+    """Stopped early, which leaves a checkpoint; then a process killed as soon as both go on from there."""
+    both, begun = plan(steps=LONG, processes=2), threading.Event()
     stopped = compute.train(both, tmp_path, lambda *_: begun.set(), begun.is_set)
     assert 0 < stopped.steps < LONG
     killed: set[int] = set()
@@ -97,15 +97,15 @@ def test_training_goes_on_from_its_checkpoint_when_a_worker_is_killed(
 
     def kill_one(done: int, *_: object) -> None:
         if not killed:
-            killed.add(min(workers()))
+            killed.add(min(training_processes()))
             os.kill(min(killed), signal.SIGKILL)
         else:
-            later.append((done, workers()))
+            later.append((done, training_processes()))
 
     result = compute.train(both, tmp_path, kill_one, lambda: False)
     assert result.steps == len(result.losses) == LONG
     assert result.losses[: stopped.steps] == stopped.losses, "what was done is not done again"
     others = [done for done, pids in later if len(pids) == 2 and not pids & killed]
-    assert others, "two other workers took over"
+    assert others, "two others took over"
     assert stopped.steps <= min(others)
     assert [file.name for file in tmp_path.iterdir()] == ["supernet.safetensors"]

@@ -108,9 +108,12 @@ def test_processes_that_see_other_files_do_not_train(together: Any) -> None:
     assert all("put it where all of them do" in answer["apart"] for answer in answers)
 
 
-def test_no_more_workers_than_sequences() -> None:
+def test_no_more_processes_than_sequences() -> None:
     spec = {"space": "hybrid-lm", "task": "text", "targets": [{}]}
-    with pytest.raises(InvalidSpec, match=r"budget.train.workers: .*6 workers cannot share a batch of 5"):
-        load_job_spec({**spec, "budget": {"train": {"batch": 5, "workers": 6}}})
-    budget = load_job_spec({**spec, "budget": {"train": {"batch": 5, "workers": 5}}}).budget.train
+    with pytest.raises(InvalidSpec, match=r"budget.train.processes: .*6 processes cannot share a batch of 5"):
+        load_job_spec({**spec, "budget": {"train": {"batch": 5, "processes": 6}}})
+    budget = load_job_spec({**spec, "budget": {"train": {"batch": 5, "processes": 5}}}).budget.train
     assert budget.identity() == TrainBudget(batch=5).identity()
+    earlier = load_job_spec({**spec, "budget": {"train": {"batch": 5, "workers": 5}}}).budget.train
+    assert earlier == budget
+    assert TrainBudget.model_validate_json(earlier.model_dump_json()) == budget
