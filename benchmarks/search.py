@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from nas.analysis.candidates import Candidates
-from nas.bench import BenchProblem, load_problem, run_search_bench
+from nas.bench import Benchmark, load_benchmark, run_search_bench
 from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.bench.plot import plot_search_bench
 from nas.planning.plan import resolve
@@ -64,7 +64,7 @@ def curves(arguments: argparse.Namespace) -> None:
 
 def speed(_: argparse.Namespace) -> None:
     """Candidates a second end to end: ask, evaluate, tell, population 1,000, duplicates never proposed."""
-    bench = load_problem("synthetic", known=False)
+    bench = load_benchmark("synthetic", known=False)
     weights = np.random.default_rng(0).random((bench.problem.encoding.genes, 2))
     cheap = ("two weighted sums", lambda rows: rows @ weights)
     for name, evaluate in (cheap, ("the synthetic problem", bench.evaluate)):
@@ -82,7 +82,7 @@ def speed(_: argparse.Namespace) -> None:
 
 def race(_: argparse.Namespace) -> None:
     """Processor time until 99% of the best known hypervolume, evaluations as fast as they go."""
-    bench = load_problem("synthetic", known=False)
+    bench = load_benchmark("synthetic", known=False)
     for population in (700, 1000):
         _report(
             f"evolution, population {population}", [_evolve(bench, population, seed) for seed in range(5)]
@@ -99,14 +99,14 @@ def _report(name: str, seconds: list[float]) -> None:
     print(f"{name}: median {np.median(seconds):.2f} s, {reached} of 5, {[round(s, 2) for s in seconds]}")
 
 
-def _good_enough(bench: BenchProblem, values: np.ndarray) -> bool:
+def _good_enough(bench: Benchmark, values: np.ndarray) -> bool:
     archive = Archive(bench.problem)
     archive.add(np.zeros((len(values), bench.problem.encoding.genes), np.int64), values)
     assert bench.best is not None
     return archive.hypervolume(bench.reference) / bench.volume >= SHARE * bench.best
 
 
-def _evolve(bench: BenchProblem, population: int, seed: int) -> float:
+def _evolve(bench: Benchmark, population: int, seed: int) -> float:
     started = time.process_time()
     strategy = EvolutionStrategy(bench.problem, seed, population)
     generation = 0
@@ -119,7 +119,7 @@ def _evolve(bench: BenchProblem, population: int, seed: int) -> float:
     return np.inf
 
 
-def _pygmo(bench: BenchProblem, population: int, seed: int) -> float:
+def _pygmo(bench: Benchmark, population: int, seed: int) -> float:
     import pygmo
 
     upper = (bench.problem.encoding.cardinalities - 1).astype(float).tolist()
@@ -209,7 +209,7 @@ def best(arguments: argparse.Namespace) -> None:
     """The best front known of the synthetic problem: evolution of large populations, then of their union
     every change of one gene, two layers that swap places, layers of other members, and many changes of two
     genes, until a whole sweep gains less than a millionth."""
-    bench = load_problem("synthetic", known=False)
+    bench = load_benchmark("synthetic", known=False)
     archive = Archive(bench.problem)
     for seed in range(arguments.seeds):
         strategy = EvolutionStrategy(bench.problem, seed, population=2000)
@@ -230,7 +230,7 @@ def best(arguments: argparse.Namespace) -> None:
         print(f"{len(archive)} members, hypervolume {found!r}", flush=True)
 
 
-def _neighbours(bench: BenchProblem, members: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def _neighbours(bench: Benchmark, members: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     encoding = bench.problem.encoding
     for gene, options in enumerate(encoding.cardinalities.tolist()):
         for option in range(options):

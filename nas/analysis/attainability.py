@@ -15,7 +15,7 @@ from nas.planning.plan import Plan
 from nas.problem import SearchProblem
 from nas.strategies.feasibility import Nearest, nearest_to_bounds
 from searchspaces.encoding import Population
-from searchspaces.errors import Problem as Mistake
+from searchspaces.errors import Problem
 
 __all__ = ["check_counted_bounds", "check_predicted_bounds"]
 
@@ -49,7 +49,7 @@ def check_counted_bounds(plan: Plan) -> None:
         return  # not found among some thousands, and yet not impossible
     path = f"bounds.{bounded[0].name}" if len(bounded) == 1 else "bounds"
     said = f"no architecture of {plan.space.name} meets {'it' if len(bounded) == 1 else 'all of them'}"
-    raise InvalidSpec([Mistake(path, f"{said}; the nearest has {_miss(problem, nearest)}")])
+    raise InvalidSpec([Problem(path, f"{said}; the nearest has {_miss(problem, nearest)}")])
 
 
 def check_predicted_bounds(job: Known) -> str | None:

@@ -1,7 +1,7 @@
 """Comparing search strategies on problems whose answers are known, without a device."""
 
-from nas.bench.problems import BenchProblem, load_problem
+from nas.bench.benchmarks import Benchmark, load_benchmark
 from nas.bench.search import run_search_bench
 from nas.bench.simulation import Simulation, Trace
 
-__all__ = ["BenchProblem", "Simulation", "Trace", "load_problem", "run_search_bench"]
+__all__ = ["Benchmark", "Simulation", "Trace", "load_benchmark", "run_search_bench"]

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from nas.bench.problems import BenchProblem, Spared, load_problem
+from nas.bench.benchmarks import Benchmark, TolerantEvaluation, load_benchmark
 from nas.bench.simulation import Simulation
 from nas.errors import InvalidSpec
 from nas.strategies import get_strategy
 from nas.strategies.archive import Archive
 from nas.strategies.history import PAID
-from searchspaces.errors import Problem as Mistake
+from searchspaces.errors import Problem
 
 __all__ = ["run_search_bench"]
 
@@ -24,7 +24,7 @@ SHARES = (0.9, 0.95, 0.98, 0.99)
 
 
 def run_search_bench(
-    problem: str | BenchProblem,
+    problem: str | Benchmark,
     strategies: Sequence[str],
     budgets: Sequence[int] = (100, 300, 1000),
     seeds: int = 5,
@@ -39,7 +39,7 @@ def run_search_bench(
     """Hypervolume curves of strategies on a problem, as plain JSON data.
 
     Args:
-        problem: see `load_problem`.
+        problem: see `load_benchmark`.
         budgets: evaluations after which the hypervolume is taken; the largest ends a run, or each a run of
             its own where there are several fidelities.
         seeds: runs of each strategy, with seeds 0, 1, ….
@@ -49,34 +49,34 @@ def run_search_bench(
             evaluations.
         fidelities: what an evaluation may cost, see `nas.problem.SearchProblem`; budgets count whole ones.
         failures: probability that an evaluation fails.
-        known, use_reference: see `load_problem`.
+        known, use_reference: see `load_benchmark`.
         on_run: called after each run with the strategy, the seed and its hypervolumes.
 
     Raises:
         InvalidSpec: every mistake in the arguments at once.
     """
-    mistakes = []
+    problems = []
     for name in strategies:
         try:
             get_strategy(name)
         except ValueError as error:
-            mistakes.append(Mistake("strategies", str(error)))
+            problems.append(Problem("strategies", str(error)))
     for path, numbers in (("budgets", list(budgets)), ("seeds", [seeds]), ("batch", [batch])):
         if not numbers or min(numbers) < 1:
-            mistakes.append(Mistake(path, f"{numbers}; whole numbers from 1 are accepted"))
+            problems.append(Problem(path, f"{numbers}; whole numbers from 1 are accepted"))
     try:
-        bench = load_problem(problem, known, use_reference) if isinstance(problem, str) else problem
+        bench = load_benchmark(problem, known, use_reference) if isinstance(problem, str) else problem
     except InvalidSpec as error:
-        mistakes += error.problems
-    if not mistakes:
+        problems += error.problems
+    if not problems:
         try:
             bench = replace(bench, problem=replace(bench.problem, fidelities=tuple(fidelities)))
         except ValueError as error:
-            mistakes.append(Mistake("fidelities", str(error)))
-    if mistakes:
-        raise InvalidSpec(mistakes)
+            problems.append(Problem("fidelities", str(error)))
+    if problems:
+        raise InvalidSpec(problems)
     marks = sorted(set(budgets))
-    evaluate = Spared(bench.evaluate, len(bench.reference))
+    evaluate = TolerantEvaluation(bench.evaluate, len(bench.reference))
     bench = replace(bench, evaluate=evaluate)
     simulation = Simulation(bench, processes=batch, batch=batch, noise=noise, failures=failures)
     # Whoever knows of an end spends differently before it.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.bench.problems import BenchProblem
+from nas.bench.benchmarks import Benchmark
 from nas.problem import Levels, Values
 from nas.strategies import Strategy
 from searchspaces.encoding import Population
@@ -51,7 +51,7 @@ class Simulation:
             asks whenever one is free, and so never waits for stragglers.
     """
 
-    problem: BenchProblem
+    problem: Benchmark
     processes: int = 1
     seconds: Callable[[np.random.Generator], float] = field(default=lambda rng: 1.0)
     failures: float = 0.0

@@ -10,8 +10,8 @@ real task hard:
   everything, best in the upper half), reach (windows that add up to the context) and variety;
 - neighbours matter in both orders, and a fixed random term of pairs makes the surface rugged.
 
-The module is a problem as `nas.bench.load_problem` takes any: CARD, NAMES, IDEAL, NADIR, canonical, evaluate
-and BEST_HV. All numbers are constants of the formulas: no seed is drawn.
+The module is a benchmark as `nas.bench.load_benchmark` takes any: CARD, NAMES, IDEAL, NADIR, canonical,
+evaluate and BEST_HV. All numbers are constants of the formulas: no seed is drawn.
 """
 
 from __future__ import annotations

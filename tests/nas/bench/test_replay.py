@@ -11,7 +11,7 @@ import pytest
 import simulated
 
 from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
-from nas.bench.problems import load_problem
+from nas.bench.benchmarks import load_benchmark
 from nas.bench.replay import Replay, load_replay
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
@@ -95,7 +95,7 @@ class TestReplay:
 
     def test_measured_architectures_answer_as_the_strategy_level_has_them(self, tmp_path, table):
         path = written(tmp_path / "toy.csv.gz")
-        exact = load_problem(f"{path}:server")
+        exact = load_benchmark(f"{path}:server")
         pool = table.space.decode(table.encoding.pool)
         assert len(pool) < exact.problem.encoding.enumerate(1000).shape[0]  # rows that only bias tells apart
         values = exact.evaluate(exact.problem.encoding.pool)

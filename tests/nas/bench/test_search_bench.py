@@ -10,7 +10,7 @@ import moocore
 import numpy as np
 import pytest
 
-from nas.bench import Simulation, load_problem, run_search_bench
+from nas.bench import Simulation, load_benchmark, run_search_bench
 from nas.errors import InvalidSpec
 from nas.strategies import get_strategy
 
@@ -56,14 +56,14 @@ def table(tmp_path) -> str:
 
 class TestProblems:
     def test_a_module(self, module):
-        bench = load_problem(module)
+        bench = load_benchmark(module)
         assert bench.problem.encoding.layer_genes.tolist() == [[1, 2], [3, 4]]
         rows = bench.problem.encoding.sample(20, np.random.default_rng(0))
         assert np.array_equal(bench.problem.known(rows), bench.evaluate(rows)[:, 1:])
-        assert load_problem(module, known=False).problem.expensive == [0, 1]
+        assert load_benchmark(module, known=False).problem.expensive == [0, 1]
 
     def test_a_table_holds_its_measured_rows_only(self, table):
-        bench = load_problem(table)
+        bench = load_benchmark(table)
         encoding = bench.problem.encoding
         pool = encoding.enumerate(100)
         assert len(pool) == 4
@@ -90,15 +90,15 @@ class TestProblems:
     )
     def test_unknown_names_say_what_is_accepted(self, name, says):
         with pytest.raises(InvalidSpec, match=says):
-            load_problem(name)
+            load_benchmark(name)
 
     def test_an_unknown_device_names_those_there_are(self, table):
         with pytest.raises(InvalidSpec, match="devices: toy"):
-            load_problem(table.replace(":toy", ":phone"))
+            load_benchmark(table.replace(":toy", ":phone"))
 
     @pytest.mark.skipif(not HWGPT.is_file(), reason="no ../shared/data here")
     def test_a_shipped_table(self):
-        bench = load_problem(f"{HWGPT}:a100")
+        bench = load_benchmark(f"{HWGPT}:a100")
         assert len(bench.problem.encoding.enumerate(20_000)) == 10_000
         assert 0.6 < bench.best < 0.7
 
@@ -124,7 +124,7 @@ def evaluate(X):
 def test_a_problem_never_seen(tmp_path, monkeypatch, name):
     (tmp_path / "odd_problem.py").write_text(ODD)
     monkeypatch.syspath_prepend(tmp_path)
-    bench = load_problem("odd_problem")
+    bench = load_benchmark("odd_problem")
     everything = bench.problem.encoding.enumerate(1000)
     values = bench.evaluate(everything)
     front = moocore.filter_dominated(values[np.isfinite(values).all(1)])
@@ -138,24 +138,24 @@ def test_a_problem_never_seen(tmp_path, monkeypatch, name):
 def test_a_problem_named_as_an_attribute_of_a_module(tmp_path, monkeypatch):
     (tmp_path / "toy_problem.py").write_text(MODULE)
     (tmp_path / "named_problem.py").write_text(
-        "from nas.bench import load_problem\nHERE = load_problem('toy_problem')\nOTHER = 3\n"
+        "from nas.bench import load_benchmark\nHERE = load_benchmark('toy_problem')\nOTHER = 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert load_problem("named_problem:HERE").name == "toy_problem"
+    assert load_benchmark("named_problem:HERE").name == "toy_problem"
     with pytest.raises(InvalidSpec, match="is a int; accepted"):
-        load_problem("named_problem:OTHER")
+        load_benchmark("named_problem:OTHER")
 
 
 def test_a_module_that_contradicts_itself_is_refused(tmp_path):
     (tmp_path / "bad.py").write_text(MODULE.replace("[0.0, 0.0]", "[0.0, 0.0, 0.0]"))
     with pytest.raises(InvalidSpec, match=r"evaluate gives \(2, 2\).*IDEAL has 3"):
-        load_problem(str(tmp_path / "bad.py"))
+        load_benchmark(str(tmp_path / "bad.py"))
 
 
 class TestSimulation:
     def test_stragglers_hold_nobody_up(self, module):
         """One evaluation in five takes 20 times as long; asked one by one, no process waits for it."""
-        bench = load_problem(module, known=False)
+        bench = load_benchmark(module, known=False)
         durations = {"seconds": lambda rng: 20.0 if rng.random() < 0.2 else 1.0}
         loose = Simulation(bench, processes=4, batch=1, **durations).run(
             get_strategy("random")(bench.problem), 20
@@ -169,18 +169,18 @@ class TestSimulation:
         assert loose.idle < tied.idle
 
     def test_ends_where_the_space_does(self, module):
-        bench = load_problem(module)
+        bench = load_benchmark(module)
         models = len(bench.problem.encoding.enumerate(1000))
         trace = Simulation(bench, processes=3).run(get_strategy("evolution")(bench.problem), 1000)
         assert len(trace.population) == len(np.unique(trace.population, axis=0)) == models
 
     def test_failures_are_told_as_nan(self, module):
-        bench = load_problem(module)
+        bench = load_benchmark(module)
         trace = Simulation(bench, failures=0.5).run(get_strategy("default")(bench.problem), 25)
         assert 3 < np.isnan(trace.values).all(1).sum() < 22
 
     def test_same_seed_same_trace(self, module):
-        bench = load_problem(module)
+        bench = load_benchmark(module)
         runs = [
             Simulation(bench, processes=3, noise=0.1, failures=0.2).run(
                 get_strategy("default")(bench.problem), 22, 5

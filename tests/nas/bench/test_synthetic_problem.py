@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.bench import load_problem, synthetic
+from nas.bench import load_benchmark, synthetic
 from nas.bench.synthetic import CARD, DEPTHS, LAYERS, NONE, SPARSE, WIDTHS, WINDOW, canonical, evaluate
 from nas.strategies.archive import Archive
 from nas.strategies.evolution import EvolutionStrategy
@@ -69,7 +69,7 @@ VALUES = [
 
 
 def test_the_best_known_front_is_far_and_nothing_is_beyond_it() -> None:
-    bench = load_problem("synthetic", known=False)
+    bench = load_benchmark("synthetic", known=False)
     assert bench.best is not None
     archive, strategy = Archive(bench.problem), EvolutionStrategy(bench.problem, 0, population=500)
     reached = []

@@ -1,4 +1,4 @@
-"""Search problems by name: a table of measured architectures, or any module with the right functions."""
+"""Benchmarks of search by name: a table of measured architectures, or any module with the right functions."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from nas.errors import InvalidSpec
 from nas.objectives import Objective, Source
 from nas.problem import SearchProblem, Values
 from searchspaces.encoding import Encoding, Population
-from searchspaces.errors import Problem as Mistake
+from searchspaces.errors import Problem
 
-__all__ = ["BenchProblem", "Spared", "load_problem"]
+__all__ = ["Benchmark", "TolerantEvaluation", "load_benchmark"]
 
 INTERFACE = ("CARD", "NAMES", "IDEAL", "NADIR", "canonical", "evaluate")
 ACCEPTED = "accepted: synthetic, FILE.csv.gz[:DEVICE], FILE.py, or MODULE[:ATTRIBUTE]"
 
 
 @dataclass(frozen=True)
-class BenchProblem:
-    """A problem with its answers.
+class Benchmark:
+    """A search problem whose true values are known.
 
     Attributes:
-        problem: what strategies see.
+        problem: what strategies are given.
         evaluate: (n, genes) → (n, objectives) true values.
-        ideal, reference: (objectives,) the corners of the box in which hypervolume is counted, scaled to
-            volume 1.
-        best: hypervolume of the best front known; None where nobody knows.
+        ideal, reference: (objectives,) corners of the box in which hypervolume is computed, scaled to volume
+            1.
+        best: hypervolume of the best known front; None if unknown.
     """
 
     name: str
@@ -48,15 +48,15 @@ class BenchProblem:
 
     @property
     def volume(self) -> float:
-        """Of the box, in the objectives' units: what hypervolumes are divided by."""
+        """Volume of the box in the objectives' units, by which hypervolumes are divided."""
         return float(np.prod(np.abs(np.subtract(self.reference, self.ideal))))
 
 
-class Spared:
-    """An evaluation that raises of some candidates, which are failures then rather than the end of all.
+class TolerantEvaluation:
+    """An evaluation in which candidates that raise an error count as failed.
 
     Attributes:
-        error: the first that was raised; None so far.
+        error: the first error raised; None so far.
 
     Args:
         evaluate: (n, genes) → (n, m).
@@ -68,10 +68,10 @@ class Spared:
         self.error: Exception | None = None
 
     def __call__(self, population: Population) -> Values:
-        """(n, m), NaN where it raised."""
+        """(n, m) values; NaN for candidates that raised an error."""
         try:
             return self._evaluate(population)
-        except Exception as error:  # noqa: BLE001 (whatever a stranger's code raises is told)
+        except Exception as error:  # noqa: BLE001 (reports whatever foreign code raises)
             self.error = self.error or error
         if len(population) < 2:
             return np.full((len(population), self._width), np.nan)
@@ -79,20 +79,20 @@ class Spared:
         return np.concatenate([self(population[:half]), self(population[half:])])
 
 
-def load_problem(name: str, known: bool = True, use_reference: bool = True) -> BenchProblem:
-    """A problem by name.
+def load_benchmark(name: str, known: bool = True, use_reference: bool = True) -> Benchmark:
+    """A benchmark by name.
 
     Args:
         name: ``synthetic``; a table of `read_scored`'s format with the device whose latency counts
-            (``gpt_s.csv.gz:a100``; a100 where not said); a Python file or an importable module with
+            (``gpt_s.csv.gz:a100``; a100 by default); a Python file or an importable module with
             CARD, NAMES, IDEAL, NADIR, canonical and evaluate, and optionally BEST_HV, as in
             `nas.bench.synthetic`, with as many objectives as IDEAL has values; or
-            ``module:attribute``, a `BenchProblem`.
-        known: whether strategies may ask all objectives but the first, a quality, freely.
-        use_reference: whether strategies are told the reference point that they are judged by.
+            ``module:attribute``, a `Benchmark`.
+        known: whether all objectives but the first, the quality, are free.
+        use_reference: whether strategies are given the reference point by which hypervolume is computed.
 
     Raises:
-        InvalidSpec: no such problem, or something is missing in it.
+        InvalidSpec: there is no such benchmark, or it lacks something.
     """
     path, _, attribute = name.partition(":")
     try:
@@ -106,11 +106,11 @@ def load_problem(name: str, known: bool = True, use_reference: bool = True) -> B
             module = importlib.import_module(path)
             found = getattr(module, attribute) if attribute else _from_module(module, path)
     except (ImportError, OSError, AttributeError, ValueError) as error:
-        raise InvalidSpec([Mistake("problem", f"{name!r}: {error}; {ACCEPTED}")]) from error
-    if not isinstance(found, BenchProblem):
-        raise InvalidSpec([Mistake("problem", f"{name!r} is a {type(found).__name__}; {ACCEPTED}")])
+        raise InvalidSpec([Problem("problem", f"{name!r}: {error}; {ACCEPTED}")]) from error
+    if not isinstance(found, Benchmark):
+        raise InvalidSpec([Problem("problem", f"{name!r} is a {type(found).__name__}; {ACCEPTED}")])
     problem = found.problem
-    asked = Spared(problem.known, len(problem.free)) if problem.known and known else None
+    asked = TolerantEvaluation(problem.known, len(problem.free)) if problem.known and known else None
     return replace(
         found,
         problem=replace(
@@ -129,7 +129,7 @@ def _objectives(quality: str, unit: str, number: int = 2) -> tuple[Objective, ..
     )[:number]
 
 
-def _from_table(path: Path, device: str) -> BenchProblem:
+def _from_table(path: Path, device: str) -> Benchmark:
     table = TableProblem(read_scored(path, [device]), device)
     exact = moocore.filter_dominated(table.values)
     ideal, reference = table.values.min(0), table.values.max(0)
@@ -137,7 +137,7 @@ def _from_table(path: Path, device: str) -> BenchProblem:
     problem = SearchProblem(
         table.encoding, _objectives("perplexity", "perplexity"), lambda rows: table.evaluate(rows)[:, 1:]
     )
-    return BenchProblem(
+    return Benchmark(
         f"{path.name.split('.')[0]}:{device}",
         problem,
         table.evaluate,
@@ -147,17 +147,17 @@ def _from_table(path: Path, device: str) -> BenchProblem:
     )
 
 
-def _from_module(module: ModuleType, name: str) -> BenchProblem:
+def _from_module(module: ModuleType, name: str) -> Benchmark:
     missing = [attribute for attribute in INTERFACE if not hasattr(module, attribute)]
     if missing:
         raise AttributeError(f"lacks {', '.join(missing)}")
-    evaluate = Spared(module.evaluate, len(module.IDEAL))
+    evaluate = TolerantEvaluation(module.evaluate, len(module.IDEAL))
     encoding = Encoding(module.CARD, module.NAMES, _layers(module.NAMES), module.canonical)
     probe = np.shape(evaluate(encoding.sample(2, np.random.default_rng(0))))
     if probe != (2, len(module.IDEAL)) or len(module.NADIR) != len(module.IDEAL):
         said = f"evaluate gives {probe} for 2 candidates, IDEAL has {len(module.IDEAL)} values"
         raise ValueError(f"{said} and NADIR {len(module.NADIR)}; accepted: (2, k), k and k")
-    return BenchProblem(
+    return Benchmark(
         name,
         SearchProblem(
             encoding,
