@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint deploy/constraints.txt
+# A file's tests share what they set up; whole jobs begin first.
+BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
 STUBS  := proto/workers/rpc/v1/worker.proto proto/nas/rpc/v1/service.proto
 
 .DEFAULT_GOAL := help
@@ -25,11 +27,11 @@ demo: install  ## Run the whole job end to end on this machine (about 4 minutes)
 	$(BIN)/nas demo
 
 test: install  ## Run the tests: two processes at a time, then alone what needs the machine
-	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow and not alone'
+	$(BIN)/pytest $(BESIDE) -m 'not slow and not alone'
 	$(BIN)/pytest -m 'not slow and alone'
 
 test-slow: install  ## Run every test, the long forms too (nightly)
-	$(BIN)/pytest -n 2 --dist loadfile -m 'not alone'
+	$(BIN)/pytest $(BESIDE) -m 'not alone'
 	$(BIN)/pytest -m alone
 
 lint: install  ## Check style

@@ -3,6 +3,7 @@ accord, and no property has a deadline."""
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # Before numpy and torch are imported; what a test starts inherits it.
@@ -11,3 +12,11 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, and give it as long as it needs beside something else."""
+    items.sort(key=lambda item: item.get_closest_marker("job") is None)
+    for item in items:
+        if item.get_closest_marker("job"):
+            item.add_marker(pytest.mark.timeout(900))

@@ -71,7 +71,7 @@ def test_every_command_that_is_named_exists():
     assert known - {"version", "bench"} <= named
 
 
-@pytest.mark.alone
+@pytest.mark.job
 def test_the_tour_runs(tmp_path):
     environment = {**os.environ, "NAS_HOME": str(tmp_path / "home")}
     bin_folder = Path(sys.executable).parent

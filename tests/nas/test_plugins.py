@@ -65,7 +65,7 @@ def test_its_own_tests_are_the_contracts(installed: Path, project: Path) -> None
     assert int(passed) > 20
 
 
-@pytest.mark.alone
+@pytest.mark.job
 def test_a_job_runs_with_it(installed: Path, project: Path) -> None:
     """In every process: this command, Ray's, and the worker that rebuilds the model."""
     run(*NAS, "search", "job.yaml", path=installed, cwd=project)

@@ -11,7 +11,7 @@ import nas
 from nas.job import EventKind, JobStatus
 from nas.spec import StageName
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.job
 
 TINY = Path(__file__).parents[1] / "jobs" / "tiny.yaml"
 

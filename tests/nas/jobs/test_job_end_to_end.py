@@ -22,7 +22,7 @@ from nas.spec import StageName, load_job_spec
 from nas.stages.profile import holdout
 from nas.store import open_store
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.job
 
 TINY = Path(__file__).parent / "tiny.yaml"
 

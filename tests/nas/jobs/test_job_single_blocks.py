@@ -12,7 +12,7 @@ import nas
 from nas.client import Client
 from nas.job import JobStatus, TargetProfile
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.job
 
 TINY = Path(__file__).parent / "tiny.yaml"
 

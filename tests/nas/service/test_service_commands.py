@@ -15,8 +15,6 @@ from nas.cli import main as command_line
 from nas.job import JobStatus
 from nas.service.server.tokens import Tokens
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:

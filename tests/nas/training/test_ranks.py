@@ -19,7 +19,7 @@ from nas.tasks import make_task
 from nas.training import TrainingResult, train_supernet
 from searchspaces.space import load_space
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.job
 
 SPACE = {
     "name": "tiny",
