@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -194,20 +193,14 @@ def test_a_store_that_cannot_be_asked_does_not_end_a_scrape() -> None:
 
 
 def test_a_log_line_is_json_with_its_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    loggers = [logging.getLogger(name) for name in ("nas", "workers")]
-    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
-    try:
-        log_as_json()
-        with (
-            GrpcServer(MemoryService(), "127.0.0.1:0", tmp_path) as server,
-            RemoteService(server.address) as client,
-            pytest.raises(NoSuchJob),
-        ):
-            client.job("missing")
-        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    finally:
-        for logger, settings in zip(loggers, before, strict=True):
-            logger.handlers, logger.level, logger.propagate = settings
+    log_as_json()
+    with (
+        GrpcServer(MemoryService(), "127.0.0.1:0", tmp_path) as server,
+        RemoteService(server.address) as client,
+        pytest.raises(NoSuchJob),
+    ):
+        client.job("missing")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     line = next(line for line in lines if line.get("job") == "missing")
     assert (line["method"], line["status"]) == ("GetJob", "NOT_FOUND")
     assert (line["caller"], line["level"]) == ("anyone", "info")
