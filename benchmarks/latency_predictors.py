@@ -142,7 +142,7 @@ class SimulatedDevice:
         return np.where(single, counts @ (self._cost * self._alone), counts @ self._cost)
 
     def profile(self, space: SearchSpace, seed: int) -> Run:
-        """As a job does, without its judges and controls."""
+        """As a job does, without its held-out models and controls."""
         rng, true = np.random.default_rng(seed), self.latency(space, self.new)
         measured, latency, predictor = space.sample(0, rng), np.empty(0), None
         seconds: list[float] = []

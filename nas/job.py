@@ -60,7 +60,7 @@ class TargetProfile:
 
     Attributes:
         predictor: its name.
-        measured, held_out: measurements that it learned from, and that only judged it.
+        measured, held_out: measurements that it learned from, and held-out ones that it was tested on.
         mape: mean |predicted − measured| / measured.
         within_10, within_5: share of architectures predicted within ±10% and ±5%.
         spearman: rank correlation.

@@ -107,7 +107,7 @@ class ProfileBudget(_Spec):
         measurements: at most this many architectures a target, single blocks included, besides the held-out
             ones.
         minimum: measure at least this many before the tolerance may end profiling.
-        holdout: architectures that only judge the predictor.
+        holdout: held-out architectures, which only test the predictor.
         tolerance: stop once the held-out mean absolute relative error is at most this.
         predictor: registered name.
     """

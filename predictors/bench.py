@@ -1,4 +1,4 @@
-"""Judge predictors on tables of published latencies, each device as if it had never been seen."""
+"""Test predictors on tables of published latencies, each device as if it had never been seen."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Rows = NDArray[np.int64]
 PRIOR_ROWS = 2000
 """Rows of a known device that teach the prior, evenly spread over its measured order."""
 HELD_OUT = 2000
-"""Rows at most that judge, drawn anew for each seed."""
+"""Most held-out rows, drawn anew for each seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class _Scores:
 
 @dataclass(frozen=True)
 class _Speeds:
-    """The device's factor at learned and at judged rows; 1 unless stretches are looked for."""
+    """The device's factor at learned and at tested rows; 1 unless stretches are looked for."""
 
     learn: Vector
-    judge: Vector
+    held_out: Vector
     widening: float
 
 
@@ -68,16 +68,16 @@ def run_table_bench(
     drift: Sequence[str] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Learn each device from a few of its rows, judge on others.
+    """Learn each device from a few of its rows, test on others.
 
     Args:
         tables: one file in the format of HW-GPT-Bench, or files in that of HAT, a device each; gzipped or
             not.
-        devices: to judge; all of the table where None.
+        devices: to test on; all of the table if None.
         samples: how many rows to learn from.
         seeds: how many draws of rows.
         prior_devices: that the prior of `transfer` is learned from; all of the table where None. The device
-            that is judged never is among them.
+            under test is never among them.
         predictors: registered names.
         drift: names of `predictors.handling.DriftHandling`; all that the table's order allows where None.
         on_progress: called with devices done and their total.
@@ -99,24 +99,24 @@ def run_table_bench(
     for name in predictors:
         get_predictor(name)
     table = read_table(*tables)
-    judged = _chosen(table, "devices", devices)
+    tested = _chosen(table, "devices", devices)
     teachers = _chosen(table, "prior_devices", prior_devices)
-    table = table.only([*dict.fromkeys([*judged, *teachers])])
+    table = table.only([*dict.fromkeys([*tested, *teachers])])
     notes = list(table.notes)
     handlings = _handlings(table, drift, notes)
     prepared, plan = _Devices(table), _Plan(teachers, samples, seeds, predictors)
     rows: list[dict[str, Any]] = []
-    for done, (handling, device) in enumerate([(h, d) for h in handlings for d in judged]):
+    for done, (handling, device) in enumerate([(h, d) for h in handlings for d in tested]):
         if on_progress is not None:
-            on_progress(done, len(handlings) * len(judged))
+            on_progress(done, len(handlings) * len(tested))
         rows += _judge_device(prepared, handling, device, plan, notes)
     if not rows:
-        raise ArgumentError("samples", f"nothing to judge in {table.name}: {'; '.join(notes)}")
+        raise ArgumentError("samples", f"nothing to test on in {table.name}: {'; '.join(notes)}")
     return {
         "table": table.name,
         "protocol": {handling.value: handling.protocol for handling in handlings},
         "notes": list(dict.fromkeys(notes)),
-        "devices": judged,
+        "devices": tested,
         "prior_devices": teachers,
         "seeds": seeds,
         "rows": rows,
@@ -190,7 +190,7 @@ def _judge_device(
 ) -> Iterable[dict[str, Any]]:
     prior = devices.prior(handling, [teacher for teacher in plan.teachers if teacher != name])
     rows, design = devices.table.devices[name], devices.table.design
-    device = _Judged(design, prior, rows.population, devices.counts[name], rows.latency_ms)
+    device = _UnseenDevice(design, prior, rows.population, devices.counts[name], rows.latency_ms)
     control = devices.control_drift(name, device.beliefs) if handling is DriftHandling.CONTROLS else None
     pool = np.arange(len(rows.latency_ms))
     if rows.ordered:
@@ -203,11 +203,11 @@ def _judge_device(
         for seed in range(plan.seeds):
             # Devices draw apart, so that their mean is not one draw's luck.
             drawn = np.random.default_rng([seed, *name.encode()]).permutation(pool)
-            learn, judge = np.sort(drawn[:n]), np.sort(drawn[n : n + HELD_OUT])
-            speeds = device.speeds(handling, control, learn, judge)
+            learn, held_out = np.sort(drawn[:n]), np.sort(drawn[n : n + HELD_OUT])
+            speeds = device.speeds(handling, control, learn, held_out)
             for predictor, scores in by_predictor.items():
                 try:
-                    scores.append(device.score(predictor, learn, judge, speeds))
+                    scores.append(device.score(predictor, learn, held_out, speeds))
                 except PredictorError as error:
                     notes.append(f"{predictor} from {n}: {error}")
         for predictor, scores in by_predictor.items():
@@ -218,7 +218,7 @@ def _judge_device(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What to judge, and by what. See `run_table_bench`."""
+    """What to test, and how. See `run_table_bench`."""
 
     teachers: Sequence[str]
     samples: Sequence[int]
@@ -227,7 +227,7 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _UnseenDevice:
     """One device as if it had never been seen."""
 
     design: Design
@@ -238,33 +238,37 @@ class _Judged:
 
     @property
     def beliefs(self) -> Sequence[Prior]:
-        """What `transfer` believes before the first sample."""
+        """The priors of `transfer` before the first sample."""
         return Transfer(self.design, self.prior).beliefs
 
-    def speeds(self, handling: DriftHandling, control: Drift | None, learn: _Rows, judge: _Rows) -> _Speeds:
-        """The device's speed at learned and judged rows, by its control rows or by the learned ones."""
+    def speeds(
+        self, handling: DriftHandling, control: Drift | None, learn: _Rows, held_out: _Rows
+    ) -> _Speeds:
+        """The device's speed at learned and held-out rows, by its control rows or by the learned ones."""
         if handling is DriftHandling.RAW:
-            return _Speeds(np.ones(len(learn)), np.ones(len(judge)), 1.0)
+            return _Speeds(np.ones(len(learn)), np.ones(len(held_out)), 1.0)
         if control is not None:
             return _Speeds(
-                control.factors_at(learn.astype(float)), control.factors_at(judge.astype(float)), 1.0
+                control.factors_at(learn.astype(float)), control.factors_at(held_out.astype(float)), 1.0
             )
         drift = drift_of(self.counts[learn], self.latency_ms[learn], learn.astype(float), self.beliefs)
-        return _Speeds(drift.factors, drift.factors_at(judge.astype(float)), drift.widening)
+        return _Speeds(drift.factors, drift.factors_at(held_out.astype(float)), drift.widening)
 
-    def score(self, name: str, learn: _Rows, judge: _Rows, speeds: _Speeds) -> _Scores:
-        """Learn from some rows, be judged on others."""
+    def score(self, name: str, learn: _Rows, held_out: _Rows, speeds: _Speeds) -> _Scores:
+        """Learn from some rows, score the held-out ones."""
         start = time.perf_counter()
         predictor = get_predictor(name)(self.design, self.prior)
         predictor.fit(self.population[learn], self.latency_ms[learn] / speeds.learn)
         fitted = time.perf_counter()
-        prediction = predictor.predict(self.population[judge])
+        prediction = predictor.predict(self.population[held_out])
         predicted = time.perf_counter()
-        at_speed = Prediction(prediction.mean * speeds.judge, prediction.std * speeds.judge * speeds.widening)
+        at_speed = Prediction(
+            prediction.mean * speeds.held_out, prediction.std * speeds.held_out * speeds.widening
+        )
         return _Scores(
-            **score(at_speed, self.latency_ms[judge]).to_dict(),
+            **score(at_speed, self.latency_ms[held_out]).to_dict(),
             fit_ms=1000 * (fitted - start),
-            predict_per_s=len(judge) / (predicted - fitted),
+            predict_per_s=len(held_out) / (predicted - fitted),
         )
 
 

@@ -39,7 +39,7 @@ class HeldOut:
 
 
 def held_out_report(predictor: Predictor, population: Population, values: Vector) -> HeldOut:
-    """Judge a fitted predictor.
+    """Test a fitted predictor.
 
     Args:
         population: (n, genes) architectures that it did not learn from.
@@ -53,7 +53,7 @@ def held_out_report(predictor: Predictor, population: Population, values: Vector
 
 
 def score(prediction: Prediction, values: Vector) -> HeldOut:
-    """Judge a prediction against (n,) measured values."""
+    """Compare a prediction with (n,) measured values."""
     error = np.abs(prediction.mean / values - 1)
     ranks = np.ptp(values) > 0 and np.ptp(prediction.mean) > 0
     return HeldOut(

@@ -129,7 +129,7 @@ def _within(
 
 
 def _evolved(surrogate: AdditiveSurrogate, problem: SearchProblem, seeds: Population) -> Population | None:
-    """(genes,) the best quality believed of what is within the bounds; None where nothing was found to be."""
+    """(genes,) the best by predicted quality within the bounds; None if nothing within them was found."""
     strategy = EvolutionStrategy(replace(problem, known=None, seeds=seeds), seed=0)
     best, row = math.inf, None
     for _ in range(GENERATIONS):

@@ -1,4 +1,4 @@
-"""Profile real targets, and judge predictors on architectures held out: each target as if it were new."""
+"""Profile real targets, and compare predictors on held-out architectures: each target as if it were new."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def targets_here() -> tuple[list[Target], dict[Target, str]]:
 
 @dataclass(frozen=True)
 class DeviceBench:
-    """What to measure, and how to judge.
+    """What to measure, and how to compare predictors.
 
     Attributes:
         space: a name, or a path to a YAML file.
         targets: to profile.
         learn: architectures a target that are chosen for what they tell.
-        holdout: random ones that only judge, measured in turns with those.
+        holdout: random ones that are held out, measured in turns with those.
         samples: how many of the learned ones predictors get.
         predictors: registered names.
         seeds: draws of each number of samples.
@@ -117,7 +117,7 @@ class DeviceBench:
         )
 
     @threadpool_limits.wrap(limits=1)  # as on published tables: speeds are those of one core
-    def judge(self, service: Service) -> dict[str, Any]:
+    def run(self, service: Service) -> dict[str, Any]:
         """Every predictor on every target, learned from few of its own measurements and, where it can use
         them, from those of all other targets of the same phase.
 
@@ -134,12 +134,12 @@ class DeviceBench:
         except SpaceError as error:
             raise InvalidSpec(error.problems) from error
         beside = space.with_single_blocks
-        judges = holdout(space, self.holdout, self.seed)
+        held_out = holdout(space, self.holdout, self.seed)
         notes: list[str] = []
         found = {}
         for target in self.targets:
-            profiled = _Profiled.read(service, beside, target, judges, self.learn)
-            if len(profiled.judged_ms) and len(profiled.learned_ms):
+            profiled = _Profiled.read(service, beside, target, held_out, self.learn)
+            if len(profiled.held_out_ms) and len(profiled.learned_ms):
                 found[target] = profiled
             else:
                 notes.append(f"{target}: left out, nothing was measured on it")
@@ -195,19 +195,19 @@ class _Profiled:
     learned_ms: Vector
     error_ms: Vector
     whole: Mask
-    judged: Population
-    judged_ms: Vector
+    held_out: Population
+    held_out_ms: Vector
     noisy: int
     corrected: int
 
     @classmethod
     def read(
-        cls, service: Service, space: SearchSpace, target: Target, judges: Population, most: int
+        cls, service: Service, space: SearchSpace, target: Target, held_out: Population, most: int
     ) -> _Profiled:
-        judging = {architecture.digest for architecture in space.decode(judges)}
+        digests = {architecture.digest for architecture in space.decode(held_out)}
         taken = [(a, m) for a, m in service.measurements(target) if space.contains(a)]
-        judged = [(a, m) for a, m in taken if m.digest in judging]
-        learned = [(a, m) for a, m in taken if m.digest not in judging][:most]
+        tested = [(a, m) for a, m in taken if m.digest in digests]
+        learned = [(a, m) for a, m in taken if m.digest not in digests][:most]
         rows = space.encode(a for a, _ in learned)
         return cls(
             target,
@@ -215,10 +215,10 @@ class _Profiled:
             np.array([m.corrected.latency_ms for _, m in learned]),
             np.array([m.corrected.error_ms for _, m in learned]),
             space.is_member(rows),
-            space.encode(a for a, _ in judged),
-            np.array([m.corrected.latency_ms for _, m in judged]),
-            sum(m.noisy for _, m in (*learned, *judged)),
-            sum(m.correction is not None for _, m in (*learned, *judged)),
+            space.encode(a for a, _ in tested),
+            np.array([m.corrected.latency_ms for _, m in tested]),
+            sum(m.noisy for _, m in (*learned, *tested)),
+            sum(m.correction is not None for _, m in (*learned, *tested)),
         )
 
     def facts(self) -> dict[str, Any]:
@@ -227,11 +227,11 @@ class _Profiled:
             "target": str(self.target),
             "learned": len(self.learned_ms),
             "single_blocks": int((~self.whole).sum()),
-            "held_out": len(self.judged_ms),
+            "held_out": len(self.held_out_ms),
             "noisy": self.noisy,
             "corrected": self.corrected,
-            "least_ms": float(self.judged_ms.min()),
-            "most_ms": float(self.judged_ms.max()),
+            "least_ms": float(self.held_out_ms.min()),
+            "most_ms": float(self.held_out_ms.max()),
         }
 
     def usable(self, name: str) -> NDArray[np.int64]:
@@ -241,8 +241,8 @@ class _Profiled:
     def score(
         self, space: SearchSpace, name: str, n: int, seed: int, prior: Prior | None, timed: Population
     ) -> dict[str, float]:
-        """Learn from n and what is known of their errors, as profiling does, but drawn at random; be judged
-        on the held-out ones."""
+        """Learn from n and what is known of their errors, as profiling does, but drawn at random; score
+        the held-out ones."""
         drawn = np.random.default_rng(seed).permutation(self.usable(name))[:n]
         start = time.perf_counter()
         predictor = make_predictor(name, space, self.target.workload, prior)
@@ -251,7 +251,7 @@ class _Profiled:
         predictor.predict(timed)
         predicted = time.perf_counter()
         return {
-            **score(predictor.predict(self.judged), self.judged_ms).to_dict(),
+            **score(predictor.predict(self.held_out), self.held_out_ms).to_dict(),
             "fit_ms": 1000 * (fitted - start),
             "predict_per_s": len(timed) / (predicted - fitted),
         }

@@ -29,7 +29,7 @@ def predictor(
         list[Path],
         typer.Option(help="In the format of HW-GPT-Bench, or of HAT (repeatable, a device each)."),
     ],
-    devices: Annotated[str | None, typer.Option(help="To judge, by commas; all where not said.")] = None,
+    devices: Annotated[str | None, typer.Option(help="To test on, by commas; all by default.")] = None,
     samples: Annotated[
         str, typer.Option(help="Measurements to learn from, by commas.")
     ] = "1,3,5,10,20,50,200",
@@ -43,7 +43,7 @@ def predictor(
     ] = None,
     json: Out = None,
 ) -> None:
-    """Learn each device of a table from a few of its rows, and judge on the others.
+    """Learn each device of a table from a few of its rows, and test on the others.
 
     [dim]nas bench predictor --table gpt_s.csv.gz --devices a100,v100 --samples 5,10 --json out.json[/dim]
     """
@@ -89,14 +89,14 @@ def devices(
     ] = None,
     space: Annotated[str, typer.Option(help="Name or YAML file.")] = "hybrid-lm",
     learn: Annotated[int, typer.Option(min=1, help="Architectures to measure a target, chosen.")] = 48,
-    holdout: Annotated[int, typer.Option(min=1, help="Random ones that only judge.")] = 40,
+    holdout: Annotated[int, typer.Option(min=1, help="Random held-out ones.")] = 40,
     samples: Annotated[str, typer.Option(help="Measurements to learn from, by commas.")] = "1,3,5,10,20,48",
     predictors: Annotated[str, typer.Option(help="By commas.")] = "additive,transfer",
     seeds: Seeds = 5,
     json: Out = None,
 ) -> None:
     """Profile real targets, then learn each from a few of its measurements and what the others taught, and
-    judge on architectures held out.
+    test on held-out architectures.
 
     What was measured before, or before this was stopped, is not measured again. Devices other than
     local-cpu join with [bold]nas worker[/bold].
@@ -118,7 +118,7 @@ def devices(
     )
     with open_client(context) as client:
         run_to_end(client, client.submit(bench.job()).id)
-        result = bench.judge(client)
+        result = bench.run(client)
     result_console().print(profiled_table(result))
     _print_predictors(predictor_table(result), result, json)
 

@@ -23,14 +23,14 @@ from workers.target import Target
 __all__ = ["Profile", "holdout"]
 
 BATCH = 8
-"""Architectures chosen at once: the predictor is refitted, and judged, after each batch."""
+"""Architectures chosen at once: the predictor is refitted, and tested, after each batch."""
 
 FEWEST = 4
 """Measurements before a predictor is fitted at all."""
 
 
 class Profile(Stage):
-    """Measure what the predictor knows least, and in between a fixed random held-out set that only judges
+    """Measure what the predictor knows least, and in between a fixed random held-out set that only tests
     it, until its error on those meets the job's tolerance or the budget is spent.
 
     Where models of the space have many layers, single blocks are measured among them: what tells most a
@@ -57,13 +57,13 @@ class Profile(Stage):
 
 class _Run:
     """The profiling of one target between two interruptions: batches of measurements, after each of which
-    the predictor is fitted to all that taught it, and judged by what was held out.
+    the predictor is fitted to all that taught it, and tested on what was held out.
 
     Attributes:
-        held_out: (h, genes) what only judges.
+        held_out: (h, genes) what it is tested on.
         unasked: of those, what is still to be measured.
         population, measured: (n, genes) and what was measured of them: what teaches.
-        judged: (h,) those of the held-out that are measured.
+        tested: (h,) those of the held-out that are measured.
     """
 
     def __init__(self, context: StageContext, target: Target, number: int) -> None:
@@ -77,7 +77,7 @@ class _Run:
         self.held_out = holdout(plan.space, self.budget.holdout, plan.spec.seed)
         self._held_out_digests = [a.digest for a in plan.space.decode(self.held_out)]
         self._read()
-        self.unasked = self.held_out[~self.judged]
+        self.unasked = self.held_out[~self.tested]
 
     def run(self) -> None:
         """Measure and learn until there is reason to end; keep the predictor."""
@@ -90,30 +90,30 @@ class _Run:
         """What the store has of the target."""
         held_out = frozenset(self._held_out_digests)
         self.population, self.measured = known_measurements(self.context, self.target, exclude=held_out)
-        judging = self.context.store.measurements(self.target, self._held_out_digests)
-        known = {m.digest: m.corrected.latency_ms for m in judging}
+        measured = self.context.store.measurements(self.target, self._held_out_digests)
+        known = {m.digest: m.corrected.latency_ms for m in measured}
         self.held_out_ms = np.array([known.get(digest, np.nan) for digest in self._held_out_digests])
 
     @property
-    def judged(self) -> NDArray[np.bool_]:
+    def tested(self) -> NDArray[np.bool_]:
         """(h,) which of the held-out architectures are measured."""
         return ~np.isnan(self.held_out_ms)
 
     def _learn(self) -> None:
-        """Fit the predictor to what is known by now, and judge it."""
+        """Fit the predictor to what is known by now, and test it."""
         self.controls.measure_again()
         self._read()
-        judged = self.judged
-        if len(self.measured) < FEWEST or not judged.any():
+        tested = self.tested
+        if len(self.measured) < FEWEST or not tested.any():
             return
         self.predictor = self._fitted()
-        report = held_out_report(self.predictor, self.held_out[judged], self.held_out_ms[judged])
+        report = held_out_report(self.predictor, self.held_out[tested], self.held_out_ms[tested])
         single = ~self.context.plan.profiled_space.is_member(self.population)
         self.profile = TargetProfile(
             self.target,
             self.predictor.name,
             len(self.measured),
-            int(judged.sum()),
+            int(tested.sum()),
             single_blocks=int(single.sum()),
             **report.to_dict(),
         )
@@ -171,7 +171,7 @@ class _Run:
         elif self.measured:
             # The space has too few architectures to hold any out, or to need more.
             self._keep(self._fitted())
-            said = f"{len(self.measured)} measurements are all there is to measure; none judges the predictor"
+            said = f"{len(self.measured)} measurements are all there is to measure; none is held out"
             context.note(StageName.PROFILE, f"{target}: {said}")
         done = (self.number + 1) * self._most
         context.progress(StageName.PROFILE, done, self._total, f"{target.device} profiled")
@@ -190,13 +190,13 @@ class _Run:
 
     def _progress(self, new: int, said: str = "") -> None:
         """Say how far all targets are, with so many measurements since the last reading of the store."""
-        known = min(len(self.measured), self.budget.measurements) + int(self.judged.sum())
+        known = min(len(self.measured), self.budget.measurements) + int(self.tested.sum())
         done = self.number * self._most + known + new
         self.context.progress(StageName.PROFILE, done, self._total, f"{self.target.device}{said}")
 
 
 def holdout(space: SearchSpace, n: int, seed: int) -> Population:
-    """The (≤ n, genes) random architectures that only judge predictors, fixed by space and seed."""
+    """The (≤ n, genes) random architectures held out to test predictors, fixed by space and seed."""
     rows = np.unique(space.sample(4 * n, np.random.default_rng([seed, 1])), axis=0)
     # Of a space of few architectures half are left to learn from.
     return np.random.default_rng([seed, 2]).permutation(rows)[: min(n, len(rows) // 2)]

@@ -15,7 +15,7 @@ __all__ = ["DeviceRows", "Table", "device_rows"]
 
 Vector = NDArray[np.float64]
 FEWEST = 30
-"""Usable rows below which a device cannot be judged."""
+"""Fewest usable rows of a device to test on."""
 DISTINCT = 0.9
 """Share of the places in an order that are no other row's: published orders have a few twice."""
 

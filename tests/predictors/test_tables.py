@@ -288,7 +288,7 @@ def test_without_an_order_drift_is_not_handled(tmp_path: Path, rows: list[dict])
         ({"samples": (0,)}, "whole numbers from 1"),
         ({"seeds": 0}, "whole numbers from 1"),
         ({"drift": ["wish"]}, "no drift handling"),
-        ({"samples": (150,)}, "nothing to judge"),
+        ({"samples": (150,)}, "nothing to test on"),
     ],
 )
 def test_arguments_out_of_range_are_named(tmp_path: Path, rows: list[dict], arguments, message: str) -> None:

@@ -1,4 +1,4 @@
-"""`nas bench devices`: judged on targets that are made up, and once on this machine's own."""
+"""`nas bench devices`: on targets that are made up, and once on this machine's own."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Laboratory:
     over its counted work, most of which all targets share, and each measurement is 1% off. `single` are
     further rows, of single blocks."""
 
-    def __init__(self, learn: int, judges: int, single: Population | None = None) -> None:
+    def __init__(self, learn: int, held_out: int, single: Population | None = None) -> None:
         rng = np.random.default_rng(0)
         shared = np.exp(0.4 * rng.standard_normal(len(SpaceDesign(SPACE, TARGETS[0].workload).names)))
         space = SPACE.with_single_blocks
-        rows = np.concatenate([SPACE.sample(learn, rng), holdout(SPACE, judges, 0)])
+        rows = np.concatenate([SPACE.sample(learn, rng), holdout(SPACE, held_out, 0)])
         rows = rows if single is None else np.concatenate([rows, single])
         self.measured = {}
         for number, target in enumerate(TARGETS):
@@ -70,7 +70,7 @@ def test_length_batch_threads_and_runtime_of_one_device_teach_each_other() -> No
     cannot. The one decode target has no other to learn from."""
     bench = DeviceBench("hybrid-lm", TARGETS, learn=30, holdout=40, samples=(5, 30), seeds=3)
     laboratory: Service = Laboratory(30, 40)  # type: ignore[assignment]
-    result = bench.judge(laboratory)
+    result = bench.run(laboratory)
     by_key = {(row["predictor"], row["samples"], row["device"]): row for row in result["rows"]}
     assert len(by_key) == 2 * 2 * len(TARGETS)
     for target in TARGETS[:-1]:
@@ -91,7 +91,7 @@ def test_single_blocks_teach_those_that_learn_from_them_and_judge_nobody() -> No
     single = np.unique(single[~beside.is_member(single)], axis=0)[:20]
     laboratory = Laboratory(10, 40, single)
     bench = DeviceBench("hybrid-lm", TARGETS[:1], 30, 40, (10, 30), ("additive", "macs"), seeds=2)
-    result = bench.judge(laboratory)  # type: ignore[arg-type]
+    result = bench.run(laboratory)  # type: ignore[arg-type]
     (facts,) = result["targets"]
     assert (facts["learned"], facts["single_blocks"], facts["held_out"]) == (30, 20, 40)
     assert {(row["predictor"], row["samples"]) for row in result["rows"]} == {
@@ -106,7 +106,7 @@ def test_corrected_numbers_teach_and_judge() -> None:
     """Half of the measurements are of a device 30% slower, which control models told: nothing is lost."""
     bench = DeviceBench("hybrid-lm", TARGETS[:2], learn=30, holdout=40, samples=(30,), seeds=1)
     laboratory = Laboratory(30, 40)
-    steady = bench.judge(laboratory)  # type: ignore[arg-type]
+    steady = bench.run(laboratory)  # type: ignore[arg-type]
     for target in TARGETS[:2]:
         slow = [
             (
@@ -118,7 +118,7 @@ def test_corrected_numbers_teach_and_judge() -> None:
             for a, m in laboratory.measured[target][::2]
         ]
         laboratory.measured[target][::2] = slow
-    disturbed = bench.judge(laboratory)  # type: ignore[arg-type]
+    disturbed = bench.run(laboratory)  # type: ignore[arg-type]
     for before, after in zip(steady["rows"], disturbed["rows"], strict=True):
         assert after["mape"] == pytest.approx(before["mape"], rel=1e-6)
     assert [facts["corrected"] for facts in steady["targets"]] == [0, 0]
@@ -135,7 +135,7 @@ def test_what_measurements_state_of_their_errors_counts_as_while_profiling() -> 
         latency_ms = m.latency_ms * float(off[number])
         measured[number] = a, dataclasses.replace(m, latency_ms=latency_ms, error_ms=0.4 * latency_ms)
     bench = DeviceBench("hybrid-lm", [target], 30, 40, (30,), ("additive",), seeds=1)
-    (row,) = bench.judge(laboratory)["rows"]  # type: ignore[arg-type]
+    (row,) = bench.run(laboratory)["rows"]  # type: ignore[arg-type]
 
     space = SPACE.with_single_blocks
     population = space.encode(a for a, _ in measured)
@@ -153,7 +153,7 @@ def test_what_measurements_state_of_their_errors_counts_as_while_profiling() -> 
 def test_what_was_not_measured_is_left_out_and_said() -> None:
     bench = DeviceBench("hybrid-lm", [TARGETS[0], Target("nobody")], learn=6, samples=(3, 6), seeds=1)
     laboratory: Service = Laboratory(5, 40)  # type: ignore[assignment]
-    result = bench.judge(laboratory)
+    result = bench.run(laboratory)
     assert {row["device"] for row in result["rows"]} == {str(TARGETS[0])}
     assert {row["samples"] for row in result["rows"]} == {3}
     assert any("nobody" in note and "nothing was measured" in note for note in result["notes"])

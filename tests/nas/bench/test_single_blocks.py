@@ -91,8 +91,8 @@ def test_profiling_measures_single_blocks_and_says_how_many(store, first):
     assert profile.measured == PROFILE["measurements"]
     assert profile.held_out == PROFILE["holdout"]
     assert profile.mape < 0.03
-    judges = plan.space.decode(holdout(plan.space, PROFILE["holdout"], job.spec.seed))
-    assert all(measured[judge.digest] >= 8 for judge in judges)
+    held_out = plan.space.decode(holdout(plan.space, PROFILE["holdout"], job.spec.seed))
+    assert all(measured[a.digest] >= 8 for a in held_out)
     notes = [e.message for e in store.events(job.id, limit=10_000) if e.kind is EventKind.NOTE]
     assert any(f"from 32 measurements, {blocks} of them single blocks:" in note for note in notes)
 

@@ -122,8 +122,8 @@ def test_measurements_are_unique_and_judges_are_never_taught(finished):
     plan = resolve(job.spec)
     digests = [m.digest for m in store.measurements(plan.targets[0])]
     assert max(Counter(digests).values()) == 1
-    judges = plan.space.decode(holdout(plan.space, 6, plan.spec.seed))
-    assert {a.digest for a in judges} <= set(digests)
+    held_out = plan.space.decode(holdout(plan.space, 6, plan.spec.seed))
+    assert {a.digest for a in held_out} <= set(digests)
     store.close()
 
 
