@@ -24,7 +24,13 @@ FINAL_FACTOR = 0.02
 SHARED_MIXER_FRACTION = 0.25
 """Of the steps; in them one mixer, drawn from those that mix, is in all layers."""
 
+LARGEST_FRACTION = 0.5
+"""Of the steps; in them width, depth and feed-forwards are the largest."""
+
 RANDOM_IN_SANDWICH = 2
+
+SIZES = ("width", "depth", "ratio")
+"""Genes whose options are sizes, of which a smaller one is a prefix of a larger one."""
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -59,6 +65,10 @@ def sampled_architectures(space: SearchSpace, seed: int, step: int, sandwich: bo
     mixer, which the published baselines are, would else hardly ever be trained, and a search would compare
     hybrids with them unfairly.
 
+    In `LARGEST_FRACTION` of the steps every size is the largest, as Once-for-All (Cai et al., 2020) begins:
+    drawn evenly, the entries that only large models use are trained in few steps, large models look worse
+    than they are, and small ones rank too high (`docs/results.md`).
+
     With `sandwich` (Yu & Huang, 2019) the largest, the smallest and `RANDOM_IN_SANDWICH` random ones; their
     mixers are drawn like the others', for mixers have no order.
     """
@@ -72,8 +82,13 @@ def sampled_architectures(space: SearchSpace, seed: int, step: int, sandwich: bo
     mixing = shares * [mixer != NO_MIXER for mixer in space.spec.layer.mixer]
     if rng.random() < SHARED_MIXER_FRACTION and mixing.any():
         rows[:, mixer_columns] = rng.choice(len(shares), p=mixing / mixing.sum())
+    columns = list(enumerate(zip(space.names, space.options, strict=True)))
     if sandwich:
-        for column, (name, options) in enumerate(zip(space.names, space.options, strict=True)):
+        for column, (name, options) in columns:
             if not name.startswith(("mixer", "channel", "kv_heads")):
                 rows[:2, column] = options.index(max(options)), options.index(min(options))
+    elif rng.random() < LARGEST_FRACTION:
+        for column, (name, options) in columns:
+            if name.startswith(SIZES):
+                rows[:, column] = options.index(max(options))
     return space.decode(rows)

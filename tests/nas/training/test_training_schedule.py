@@ -84,6 +84,16 @@ def test_models_of_one_mixer_get_their_share_of_steps(space: SearchSpace) -> Non
     assert {"window:8"} in pure
 
 
+def test_half_of_the_steps_train_what_only_the_largest_models_use(space: SearchSpace) -> None:
+    drawn = [sampled_architectures(space, 0, step, sandwich=False)[0] for step in range(400)]
+    largest = [
+        a for a in drawn if (a.depth, a.width) == (3, 32) and {layer.ratio for layer in a.layers} == {4}
+    ]
+    assert 0.45 < len(largest) / len(drawn) < 0.6
+    assert len({layer.mixer for a in largest for layer in a.layers}) == 3
+    assert {1, 3} <= {a.depth for a in drawn}
+
+
 def test_a_space_without_any_token_mixer_can_be_sampled() -> None:
     layer = {"mixer": ["none"], "heads": [2], "ratio": [1]}
     space = load_space({"name": "bare", "width": [16], "depth": [1], "layer": layer})
