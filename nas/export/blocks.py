@@ -6,9 +6,11 @@ submodel's layer. The arithmetic is `searchspaces.blocks`', the same that supern
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import astuple, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from searchspaces.architecture import NO_MIXER, Layer
@@ -27,6 +29,9 @@ AXES = {
     "logits": {0: "batch", 1: "length"},
 }
 """Activations, and those of their axes that any model file takes at any size."""
+
+DIGIT, DIGITS = 128, 3
+"""Positions are written in this base with so many digits: twice the longest workload that is accepted."""
 
 EXAMPLE_BATCH, EXAMPLE_LENGTH, EXAMPLE_VOCABULARY = 2, 96, 32
 
@@ -97,19 +102,43 @@ class Positions(Block):
 
     outputs: ClassVar[tuple[str, ...]] = ("cosine", "sine")
 
+    @cached_property
+    def tables(self) -> list[tuple[Tensor, Tensor]]:
+        """Turns by the last, the middle and the first digit of a position in base `DIGIT`."""
+        import torch
+
+        from searchspaces.rotary import ROTARY_BLOCK, rotary
+
+        size = math.gcd(ROTARY_BLOCK, self.width // self.heads)
+        return [rotary(torch.arange(DIGIT) * DIGIT**power, size) for power in range(DIGITS)]
+
     def example(self) -> dict[str, Tensor]:
         """tokens (B, N), whose length alone counts."""
         import torch
 
+        assert self.tables  # made before the trace, which then takes them for constants
         return {"tokens": torch.zeros(EXAMPLE_BATCH, EXAMPLE_LENGTH, dtype=torch.int64)}
 
     def compute(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """cosine and sine, (N, K) each."""
+        """cosine and sine, (N, K) each, of up to `DIGIT` ** `DIGITS` positions.
+
+        By the sums of angles of a position's digits: whole numbers and tables alone, for an engine that
+        computes in half precision would round positions beyond 256 and turn neighbours alike.
+        """
         import torch
 
-        from searchspaces.rotary import rotary
-
-        return rotary(torch.arange(inputs["tokens"].shape[1]), self.width // self.heads)
+        positions = torch.arange(inputs["tokens"].shape[1])
+        turned: tuple[Tensor, Tensor] | None = None
+        for power, (cosines, sines) in enumerate(self.tables):
+            digits = torch.div(positions, DIGIT**power, rounding_mode="trunc")
+            if power < DIGITS - 1:
+                digits = digits.remainder(DIGIT)
+            cosine, sine = cosines[digits], sines[digits]
+            if turned is not None:
+                cosine, sine = cosine * turned[0] - sine * turned[1], sine * turned[0] + cosine * turned[1]
+            turned = cosine, sine
+        copies = self.width // self.heads // int(cosine.shape[-1])
+        return torch.cat([cosine] * copies, dim=-1), torch.cat([sine] * copies, dim=-1)
 
 
 @dataclass(frozen=True)

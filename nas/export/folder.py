@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.errors import ModelRejected
+from nas.export.attention import STANDARD_FORM, Form, form_of
 from nas.export.library import OPSET, BlockLibrary
 from nas.files import write_folder_whole
 from searchspaces.architecture import Architecture
@@ -36,6 +37,7 @@ def write_model_folder(
     out: Path,
     manifest_facts: Mapping[str, Any],
     library: BlockLibrary | None = None,
+    attention: Form | None = None,
 ) -> dict[str, Any]:
     """Write `model.onnx`, `model.safetensors`, `config.json` and `manifest.json` into the folder `out`.
 
@@ -46,10 +48,13 @@ def write_model_folder(
         out: must not exist, or be an empty folder.
         manifest_facts: plain JSON data that the manifest begins with (supernet, seed, quality, latencies).
         library: where exported blocks are kept; a temporary one where None.
+        attention: what causal softmax attention is computed by in `model.onnx`, the standard form where None.
+            Where it needs operators outside the ONNX standard, `standard.onnx` lies beside, which does not.
 
     Returns:
         The manifest: the facts, and `format`, `digest`, `architecture`, `layers` (one row each), `onnx`
-        (opset, inputs, outputs, `largest_difference` to torch), `versions` and `files` (SHA-256 of each).
+        (opset, inputs, outputs, form of `attention`, `largest_difference` to torch), `versions` and `files`
+        (SHA-256 of each).
 
     Raises:
         InvalidSpec: `out` is a file or has something in it.
@@ -58,7 +63,7 @@ def write_model_folder(
         StoreUnavailable: the disk cannot take the files.
     """
     with write_folder_whole(out) as folder:
-        return _write_files(submodel, folder, manifest_facts, library or BlockLibrary())
+        return _write_files(submodel, folder, manifest_facts, library or BlockLibrary(), attention)
 
 
 def load_model_folder(path: Path) -> Submodel:
@@ -85,16 +90,25 @@ def load_model_folder(path: Path) -> Submodel:
 
 
 def _write_files(
-    submodel: Submodel, folder: Path, facts: Mapping[str, Any], library: BlockLibrary
+    submodel: Submodel,
+    folder: Path,
+    facts: Mapping[str, Any],
+    library: BlockLibrary,
+    attention: Form | None,
 ) -> dict[str, Any]:
     from safetensors.torch import save_file
 
     architecture = submodel.architecture
     weights = {name: value.detach().contiguous() for name, value in submodel.state_dict().items()}
     arrays = {name: value.numpy() for name, value in weights.items()}
-    content = library.compose(architecture, arrays).SerializeToString()
-    difference = _largest_difference(submodel, content)
-    (folder / "model.onnx").write_bytes(content)
+    standard = form_of((STANDARD_FORM,))
+    wanted = attention or standard
+    forms = {"model.onnx": wanted} | ({"standard.onnx": standard} if wanted.domains else {})
+    difference = 0.0
+    for name, form in forms.items():
+        content = library.compose(architecture, arrays, attention=form).SerializeToString()
+        difference = max(difference, _largest_difference(submodel, content))
+        (folder / name).write_bytes(content)
     save_file(weights, folder / "model.safetensors")
     config = {
         "format": FORMAT,
@@ -112,6 +126,7 @@ def _write_files(
             "opset": OPSET,
             "inputs": {"tokens": ["int64", "batch", "length"]},
             "outputs": {"logits": ["float32", "batch", "length", architecture.vocabulary]},
+            "attention": {"form": wanted.name, "domains": list(wanted.domains)},
             "largest_difference": difference,
             "largest_difference_accepted": LARGEST_DIFFERENCE,
         },

@@ -6,7 +6,8 @@ import hashlib
 import inspect
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from nas.export.attention import ATTENTION_DOMAIN, OPERATOR, STANDARD_FORM, Form, form_of
 from nas.export.blocks import Block, Channels, Embedding, Logits, Mixing, Positions
 from nas.export.carried import with_carried
 from nas.export.steps import CONTEXT, FOLLOWING, StepMixing
@@ -51,22 +53,28 @@ class BlockLibrary:
         self._functions: dict[Block, FunctionProto] = {}
 
     def compose(
-        self, architecture: Architecture, weights: Weights | None = None, seed: int = 0
+        self,
+        architecture: Architecture,
+        weights: Weights | None = None,
+        seed: int = 0,
+        attention: Form | None = None,
     ) -> ModelProto:
         """A model file: input `tokens` int64 (batch, length), output `logits` float32 (batch, length, V),
         any batch and length, opset `OPSET`.
 
         Args:
-            weights: float32, by the names of `Submodel.state_dict`, which the file's initializers keep;
-                random where None, for what takes equally long whatever the weights are.
+            weights: float32, by the names of `Submodel.state_dict`, which the file's initializers keep, with
+                ``.T`` behind those of matrices that it holds transposed; random where None, for what takes
+                equally long whatever the weights are.
             seed: of random weights.
+            attention: what causal softmax attention is computed by; the standard form where None.
 
         Raises:
             KeyError: a weight is missing.
         """
         from searchspaces.blocks import positioned
 
-        calls = _Calls(self)
+        calls = _Calls(self, attention or form_of((STANDARD_FORM,)))
         width = architecture.width
         (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
         turns: dict[int, list[str]] = {}
@@ -113,7 +121,7 @@ class BlockLibrary:
         """
         from searchspaces.submodel import state_shapes
 
-        calls = _Calls(self)
+        calls = _Calls(self, form_of((STANDARD_FORM,)))
         width = architecture.width
         shapes = state_shapes(architecture, batch, context)
         following = state_shapes(architecture, batch, context + 1)
@@ -159,8 +167,10 @@ class BlockLibrary:
 class _Calls:
     """The nodes of a graph whose every node calls a block."""
 
-    def __init__(self, library: BlockLibrary) -> None:
+    def __init__(self, library: BlockLibrary, attention: Form) -> None:
         self._library = library
+        self._attention = attention
+        self._domains: set[str] = set()
         self.nodes: list[NodeProto] = []
         self.functions: dict[str, FunctionProto] = {}
         self.weights: dict[str, None] = {}  # a set that keeps its order
@@ -175,7 +185,7 @@ class _Calls:
         """Call a block on named values, and on the weights whose names begin with `prefix`."""
         from onnx import helper
 
-        function = self.functions.setdefault(block.name, self._library.function(block))
+        function = self.functions.get(block.name) or self._define(block)
         weights = {name: prefix + name for name in function.input if name not in activations}
         inputs = [{**weights, **activations}[name] for name in function.input]
         if outputs is None:
@@ -183,6 +193,21 @@ class _Calls:
         self.nodes.append(helper.make_node(block.name, inputs, outputs, domain=DOMAIN))
         self.weights |= dict.fromkeys(weights.values())
         return outputs
+
+    def _define(self, block: Block) -> FunctionProto:
+        """The block's function, with the form of attention that it calls beside it."""
+        from onnx import FunctionProto
+
+        function = FunctionProto()
+        function.CopyFrom(self._library.function(block))
+        for node in function.node:
+            if isinstance(block, Mixing) and node.domain == ATTENTION_DOMAIN:
+                form = self._attention.function(block.heads, block.width // block.heads, OPSET)
+                self.functions[form.name] = form
+                self._domains |= set(self._attention.domains)
+                node.op_type = form.name
+        self.functions[block.name] = function
+        return function
 
     def model(
         self,
@@ -214,11 +239,45 @@ class _Calls:
         model = helper.make_model(
             graph,
             functions=list(self.functions.values()),
-            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
+            opset_imports=[
+                helper.make_opsetid("", OPSET),
+                *(
+                    helper.make_opsetid(each, 1)
+                    for each in (DOMAIN, ATTENTION_DOMAIN, *sorted(self._domains))
+                ),
+            ],
             ir_version=IR_VERSION,
             producer_name="nas",
         )
-        return inline_local_functions(model)
+        inlined = inline_local_functions(model)
+        _transpose_weights(inlined)
+        return inlined
+
+
+def _transpose_weights(model: ModelProto) -> None:
+    """Hold matrices as products read them: an initializer that a Transpose turns is stored turned, under its
+    name and ``.T``. Engines would do so when they load; but quantisers take only constants for weights."""
+    from onnx import numpy_helper
+
+    graph = model.graph
+    matrices = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
+    turned: dict[str, str] = {}
+    for node in list(graph.node):
+        if node.op_type == "Transpose" and node.input[0] in matrices:
+            name = node.input[0]
+            if f"{name}.T" not in turned.values():
+                array = numpy_helper.to_array(matrices[name]).T
+                graph.initializer.append(numpy_helper.from_array(array.copy(), f"{name}.T"))
+            turned[node.output[0]] = f"{name}.T"
+            graph.node.remove(node)
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            if name in turned:
+                node.input[place] = turned[name]
+    used = {name for node in graph.node for name in node.input}
+    for tensor in matrices.values():
+        if tensor.name not in used:
+            graph.initializer.remove(tensor)
 
 
 def _export(block: Block) -> bytes:
@@ -233,7 +292,12 @@ def _export(block: Block) -> bytes:
 
     inputs = block.example()
     names = list(inputs)
-    with warnings.catch_warnings(), torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+    with (
+        _attention_as_operator(),
+        warnings.catch_warnings(),
+        torch.inference_mode(),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         file = Path(folder) / "block.onnx"
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # of the tracing exporter
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
@@ -253,6 +317,28 @@ def _export(block: Block) -> bytes:
     return bytes(model.SerializeToString())
 
 
+@contextmanager
+def _attention_as_operator() -> Iterator[None]:
+    """Meanwhile causal `scaled_dot_product_attention` is traced as one call of `OPERATOR`."""
+    from torch.onnx import register_custom_op_symbolic, symbolic_opset14, unregister_custom_op_symbolic
+    from torch.onnx.symbolic_helper import _maybe_get_const
+
+    usual, name = symbolic_opset14.scaled_dot_product_attention, "aten::scaled_dot_product_attention"
+
+    def symbolic(graph: Any, query: Any, key: Any, value: Any, *others: Any) -> Any:
+        if not _maybe_get_const(others[2], "b"):
+            return usual(graph, query, key, value, *others)
+        mixed = graph.op(f"{ATTENTION_DOMAIN}::{OPERATOR}", query, key, value)
+        mixed.setType(query.type())
+        return mixed
+
+    register_custom_op_symbolic(name, symbolic, OPSET)
+    try:
+        yield
+    finally:
+        unregister_custom_op_symbolic(name, OPSET)
+
+
 def _as_function(model: ModelProto, name: str) -> FunctionProto:
     """The graph of a model file, its initializers as constants."""
     from onnx import helper
@@ -267,7 +353,7 @@ def _as_function(model: ModelProto, name: str) -> FunctionProto:
         [value.name for value in graph.input],
         [value.name for value in graph.output],
         [*constants, *graph.node],
-        [helper.make_opsetid("", OPSET)],
+        [helper.make_opsetid("", OPSET), helper.make_opsetid(ATTENTION_DOMAIN, 1)],
     )
 
 

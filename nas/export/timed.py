@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.export.attention import Form, form_of
 from nas.export.library import BlockLibrary
 from nas.export.reference import reference_model, reference_submodel
 from nas.export.weights import random_weights
@@ -18,7 +19,7 @@ from workers.target import Phase, Target, Workload
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["TimedModels", "submodel_file"]
+__all__ = ["TimedModels", "attention_for", "submodel_file"]
 
 
 class TimedModels:
@@ -44,7 +45,8 @@ class TimedModels:
             step = self._library.compose_step(architecture, workload.batch, workload.tokens)
             step.metadata_props.add(key=WORKLOAD, value=str(workload))
             return bytes(step.SerializeToString())
-        return bytes(self._library.compose(architecture).SerializeToString())
+        attention = attention_for([target])
+        return bytes(self._library.compose(architecture, attention=attention).SerializeToString())
 
     def reference(self, target: Target) -> bytes:
         """The fixed file that is timed in between, the same for every architecture.
@@ -56,6 +58,19 @@ class TimedModels:
             architecture, weights = reference_submodel()
             return submodel_file(architecture, weights, Workload(Phase.PREFILL))
         return reference_model()
+
+
+def attention_for(targets: Iterable[Target]) -> Form | None:
+    """What the first of the targets that takes prompts as ONNX computes causal attention by; None of none.
+
+    Raises:
+        ValueError: no runtime of that name.
+    """
+    for target in targets:
+        runtime = parse_runtime(target.runtime)
+        if runtime.model_format is ModelFormat.ONNX and target.workload.phase is Phase.PREFILL:
+            return form_of(runtime.attention(target.workload.tokens))
+    return None
 
 
 def submodel_file(architecture: Architecture, weights: Mapping[str, Tensor], workload: Workload) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from nas.evaluation import Evaluation, Split
 from nas.store import rows
@@ -55,6 +55,8 @@ class SharedQueries(Store):
         with self._database.write() as connection:
             target = target_numbers(connection, [str(measurement.target)])[str(measurement.target)]
             row = {**rows.measurement_row(measurement), "target": target, "measured_at": time.time()}
+            mine = MeasurementRow.target == target, MeasurementRow.digest == measurement.digest
+            connection.execute(delete(MeasurementRow).where(*mine, MeasurementRow.retired))
             new = insert(connection, MeasurementRow).on_conflict_do_nothing(
                 index_elements=["target", "digest"]
             )
@@ -76,14 +78,16 @@ class SharedQueries(Store):
     def measurements(self, target: Target, digests: Iterable[str] | None = None) -> list[Measurement]:
         """See `Store.measurements`."""
         number = select(TargetRow.number).where(TargetRow.text == str(target)).scalar_subquery()
-        query = select(MeasurementRow.__table__).where(MeasurementRow.target == number)
+        query = select(MeasurementRow.__table__)
+        query = query.where(MeasurementRow.target == number, ~MeasurementRow.retired)
         with self._database.read() as connection:
             found = of_digests(connection, query, MeasurementRow.digest, digests)
         return [rows.measurement_from(row, target) for row in sorted(found, key=_NUMBER)]
 
     def targets(self) -> list[Target]:
         """See `Store.targets`."""
-        measured = select(MeasurementRow.number).where(MeasurementRow.target == TargetRow.number).exists()
+        current = MeasurementRow.target == TargetRow.number, ~MeasurementRow.retired
+        measured = select(MeasurementRow.number).where(*current).exists()
         query = select(TargetRow.text).where(measured).order_by(TargetRow.text)
         with self._database.read() as connection:
             return [Target.parse(text) for text in connection.execute(query).scalars()]

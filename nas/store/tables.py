@@ -8,7 +8,19 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from sqlalchemy import BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    false,
+    text,
+)
 from sqlalchemy import UniqueConstraint as Unique
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -177,7 +189,11 @@ class TargetRow(Base):
 
 
 class MeasurementRow(Base):
-    """What a device said of an architecture first; where it was disturbed then, what stands in for that."""
+    """What a device said of an architecture first; where it was disturbed then, what stands in for that.
+
+    One that is retired is of a file that is made in another way now: it is kept, but nobody hears of it, and
+    the next measurement takes its place.
+    """
 
     __tablename__ = "measurements"
     __table_args__ = (Unique("target", "digest"),)
@@ -201,6 +217,7 @@ class MeasurementRow(Base):
     calls: Mapped[Whole] = mapped_column(server_default="1")
     conditions: Mapped[str] = mapped_column(Text, server_default="")
     slowdown: Mapped[Real] = mapped_column(server_default="1")
+    retired: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class EvaluationRow(Base):

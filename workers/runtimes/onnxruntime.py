@@ -17,6 +17,9 @@ from workers.runtimes.runtime import INPUT, LoadedModel, Runtime, Tokens, regist
 
 __all__ = ["OnnxRuntime", "OnnxSession", "session", "usable"]
 
+WHOLE_TO, FLASH_FROM = 128, 2048
+"""Tokens to which masking all scores is fastest, and from which the fused kernel is."""
+
 PROVIDER = "CPUExecutionProvider"
 NUMPY_NAMES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
 
@@ -36,6 +39,12 @@ class OnnxRuntime(Runtime):
     def dtypes_here(self) -> Iterable[str]:
         """See the class."""
         return self.dtypes if importlib.util.find_spec("onnx") else ("fp32",)
+
+    def attention(self, tokens: int) -> tuple[str, ...]:
+        """See `Runtime.attention`."""
+        if tokens >= FLASH_FROM:
+            return ("flash", "blocks")
+        return ("whole",) if tokens <= WHOLE_TO else ("blocks",)
 
     def convert(self, model: bytes, dtype: str) -> bytes:
         """See `Runtime.convert`."""

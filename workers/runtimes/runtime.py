@@ -132,6 +132,13 @@ class Runtime(ABC):
             raise TargetNotServed(f"no dtype {dtype} here; accepted: {', '.join(capability.dtypes)}")
         return self.convert(model, dtype)
 
+    def attention(self, tokens: int) -> tuple[str, ...]:
+        """What a file for N tokens should compute causal softmax attention by: names of forms
+        (`nas.export.attention`), the fastest here first. Whoever makes the file takes the first that it has.
+        Benchmarked by `benchmarks/kernels.py`; of no meaning where the runtime takes submodels."""
+        del tokens
+        return ("blocks",)
+
     def convert(self, model: bytes, dtype: str) -> bytes:
         """`prepare` for a number format that works here: the file itself, unless an engine needs another.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import JobFailed
-from nas.export import BlockLibrary, write_model_folder
+from nas.export import BlockLibrary, attention_for, write_model_folder
 from nas.job import Job
 from nas.planning.plan import resolve
 from nas.stages.finalists import finalist_folder
@@ -59,7 +59,8 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
         "latency_ms": {target: asdict(latency) for target, latency in point.latency_ms.items()},
         "preset": point.preset,
     }
-    return write_model_folder(submodel, out, facts, BlockLibrary(home / "blocks"))
+    attention = attention_for(plan.targets)
+    return write_model_folder(submodel, out, facts, BlockLibrary(home / "blocks"), attention)
 
 
 def _go_over(submodel: Submodel, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Composed model files: equal to torch at any batch and length, for every mixer and channel mixer."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ from numpy.typing import NDArray
 
 import nas.export.library
 from nas.export import BlockLibrary
-from nas.export.blocks import Block
+from nas.export.attention import FORMS, form_of
+from nas.export.blocks import Block, Positions
 from nas.export.library import OPSET
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.channels import channels
 from searchspaces.mixers import mixers
+from searchspaces.rotary import rotary
 from searchspaces.space import load_space
 from searchspaces.submodel import Submodel
+from workers.runtimes import parse_runtime
 
 SHAPES = ((1, 1), (3, 7), (2, 64), (1, 150))
 LIBRARY = BlockLibrary()
@@ -90,7 +94,12 @@ def test_the_file_is_plain_onnx_with_the_weights_own_names(mixed: Architecture) 
     assert [(opset.domain, opset.version) for opset in model.opset_import if not opset.domain] == [
         ("", OPSET)
     ]
-    assert {tensor.name for tensor in model.graph.initializer} == set(submodel.state_dict())
+    kept = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    assert {name.removesuffix(".T") for name in kept} == set(submodel.state_dict())
+    for name, array in kept.items():
+        weight = submodel.state_dict()[name.removesuffix(".T")].numpy()
+        np.testing.assert_array_equal(array, weight.T if name.endswith(".T") else weight)
+    assert {name for name in kept if kept[name].ndim == 2 and not name.endswith(".T")} == {"embedding"}
     assert [value.name for value in model.graph.input] == ["tokens"]
     assert [value.name for value in model.graph.output] == ["logits"]
 
@@ -106,6 +115,81 @@ def test_a_missing_weight_is_named(mixed: Architecture) -> None:
     del weights["layers.2.query"]
     with pytest.raises(KeyError, match=r"layers\.2\.query"):
         LIBRARY.compose(mixed, weights)
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_of_attention_computes_what_torch_computes(name: str, heads: int) -> None:
+    """Within a block, over several, and in the corners of both; a form says which operators it needs."""
+    layers = (
+        Layer("softmax", heads, ratio=1),
+        Layer("softmax", 2, ratio=1),
+        Layer("softmax", heads, ratio=1),
+    )
+    submodel = randomised(Architecture(50, 32, layers))
+    weights = {name: value.numpy() for name, value in submodel.state_dict().items()}
+    model = LIBRARY.compose(submodel.architecture, weights, attention=FORMS[name])
+    onnx.checker.check_model(model, full_check=True)
+    assert domains_of(model.graph) == {"", *FORMS[name].domains}
+    assert not set(FORMS[name].domains) - {opset.domain for opset in model.opset_import}
+    for shape in ((1, 1), (2, 128), (1, 129), (2, 255), (1, 256), (1, 257), (3, 600)):
+        tokens = np.random.default_rng(0).integers(50, size=shape)
+        with torch.inference_mode():
+            expected = submodel(torch.from_numpy(tokens)).numpy()
+        np.testing.assert_allclose(run(model, tokens), expected, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_bears_scores_beyond_what_exponentials_reach(name: str) -> None:
+    """Scores of some thousands, of either sign."""
+    submodel = randomised(Architecture(50, 32, (Layer("softmax", 2, ratio=1),)))
+    for projection in ("query", "key"):
+        submodel.layers[0][projection].data *= 30
+    weights = {name: value.numpy() for name, value in submodel.state_dict().items()}
+    model = LIBRARY.compose(submodel.architecture, weights, attention=FORMS[name])
+    tokens = np.random.default_rng(0).integers(50, size=(1, 600))
+    with torch.inference_mode():
+        expected = submodel(torch.from_numpy(tokens)).numpy()
+    np.testing.assert_allclose(run(model, tokens), expected, atol=1e-2, rtol=1e-3)
+
+
+def test_a_form_is_the_first_that_there_is() -> None:
+    assert form_of(("fused-somehow", "flash", "blocks")) is FORMS["flash"]
+    assert form_of(("flash", "blocks"), standard_only=True) is FORMS["blocks"]
+    with pytest.raises(ValueError, match=r"among fused-somehow; accepted: whole, blocks, flash"):
+        form_of(("fused-somehow",))
+
+
+def domains_of(graph: onnx.GraphProto) -> set[str]:
+    inner = (a.g for node in graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH)
+    return {node.domain for node in graph.node}.union(*map(domains_of, inner))
+
+
+def test_half_precision_does_not_confuse_positions() -> None:
+    """An engine that is asked for bf16 computes cosines of rounded positions: there must be none to round,
+    and what products of rounded turns lose must stay of the order of one rounding, at any distance."""
+    positions = Positions(32, 2)
+    graph = LIBRARY.function(positions)
+    assert not {node.op_type for node in graph.node} & {"Cos", "Sin"}
+    inputs = positions.example()
+    positions.__dict__["tables"] = [(c.bfloat16(), s.bfloat16()) for c, s in positions.tables]
+    for start in (0, 200, 5_000):
+        inputs["tokens"] = torch.zeros(1, start + 100, dtype=torch.int64)
+        exact = rotary(torch.arange(start + 100), 16)
+        for rounded, wanted in zip(positions.compute(inputs), exact, strict=True):
+            assert (rounded.float() - wanted)[start:].abs().max() < 0.03
+
+
+@pytest.mark.parametrize("mixer", sorted(set(mixers()) - {"none"}))
+def test_every_product_with_a_weight_is_quantised(mixer: str) -> None:
+    architecture = Architecture(256, 64, (Layer(mixers()[mixer].example, 4, ratio=2),) * 2)
+    model = LIBRARY.compose(architecture)
+    weights = sum(tensor.name.endswith(".T") for tensor in model.graph.initializer)
+    file = model.SerializeToString()
+    quantised = parse_runtime("onnxruntime").prepare(file, "int8")
+    operators = Counter(node.op_type for node in onnx.load_model_from_string(quantised).graph.node)
+    assert operators["MatMulInteger"] == weights >= 2 * 6 + 1
+    assert len(quantised) < 0.5 * len(file)
 
 
 def counted(patch: pytest.MonkeyPatch) -> list[Block]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 import nas.export.folder
 from nas.errors import InvalidSpec, ModelRejected, StoreUnavailable
-from nas.export import BlockLibrary, load_model_folder, write_model_folder
+from nas.export import BlockLibrary, attention_for, load_model_folder, write_model_folder
+from nas.export.attention import Form
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.submodel import Submodel
+from workers.target import Target, Workload
 
 LIBRARY = BlockLibrary()
 FACTS = {"supernet": {"digest": "abc", "seed": 3}, "quality": {"test": 2.5}}
@@ -41,6 +44,7 @@ def test_the_folder_holds_a_model_that_runs_and_says_what_it_is(submodel: Submod
     assert manifest["files"] == {n: hashlib.sha256((out / n).read_bytes()).hexdigest() for n in files}
     assert manifest["supernet"] == FACTS["supernet"]
     assert manifest["digest"] == submodel.architecture.digest
+    assert manifest["onnx"]["attention"] == {"form": "blocks", "domains": []}
     assert 0 <= manifest["onnx"]["largest_difference"] <= 1e-3
     rows = manifest["layers"]
     assert [row["mixer"] for row in rows] == ["window:8", "none", "softmax"]
@@ -55,6 +59,21 @@ def test_the_folder_holds_a_model_that_runs_and_says_what_it_is(submodel: Submod
         expected = loaded(torch.from_numpy(tokens))
         assert torch.equal(expected, submodel(torch.from_numpy(tokens)))
     np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
+
+
+def test_an_operator_outside_the_standard_is_said_and_a_standard_file_lies_beside(
+    submodel: Submodel, tmp_path: Path
+) -> None:
+    """A target of long prompts in onnxruntime has the form that is fastest there."""
+    attention = attention_for([Target("laptop", "torch"), Target("laptop", workload=Workload(tokens=4096))])
+    manifest = write_model_folder(submodel, tmp_path / "out", FACTS, LIBRARY, attention)
+    assert manifest["onnx"]["attention"] == {"form": "flash", "domains": ["com.microsoft"]}
+    assert {"model.onnx", "standard.onnx"} < set(manifest["files"])
+    imports = {
+        name: {opset.domain for opset in onnx.load_model(tmp_path / "out" / name).opset_import}
+        for name in ("model.onnx", "standard.onnx")
+    }
+    assert "com.microsoft" in imports["model.onnx"] - imports["standard.onnx"]
 
 
 def test_an_empty_folder_is_filled_and_any_other_refused(submodel: Submodel, tmp_path: Path) -> None:
@@ -77,9 +96,11 @@ class Wrong(BlockLibrary):
         super().__init__()
         self.error = error
 
-    def compose(self, architecture: Architecture, weights: Any = None, seed: int = 0) -> Any:
+    def compose(
+        self, architecture: Architecture, weights: Any = None, seed: int = 0, attention: Form | None = None
+    ) -> Any:
         off: dict[str, NDArray[np.float32]] = {name: value + self.error for name, value in weights.items()}
-        return LIBRARY.compose(architecture, off, seed)
+        return LIBRARY.compose(architecture, off, seed, attention)
 
 
 @pytest.mark.parametrize("error", [0.05, float("nan")])
@@ -98,7 +119,7 @@ def test_a_file_that_does_not_load_is_rejected(
         def SerializeToString(self) -> bytes:  # noqa: N802
             return b"not a model"
 
-    monkeypatch.setattr(BlockLibrary, "compose", lambda *_: Broken())
+    monkeypatch.setattr(BlockLibrary, "compose", lambda *_, **__: Broken())
     with pytest.raises(ModelRejected, match="onnxruntime does not load"):
         write(submodel, tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -23,6 +23,7 @@ from nas.store.address import url_of
 from nas.store.migrate import migrate, revisions
 from nas.store.tables import Base
 from nas.strategies.history import History
+from searchspaces.architecture import Architecture, Layer
 from searchspaces.encoding import Encoding
 
 REVISIONS = Path(__file__).parent / "revisions"
@@ -48,7 +49,7 @@ def test_data_of_every_revision_is_read_after_the_upgrade(empty_address: str, re
         (job,) = store.jobs()
         assert (job.id, job.status, job.stage) == ("demo-3f9a1c", JobStatus.RUNNING, StageName.SEARCH)
         # A stored spec says all its numbers: defaults that changed since do not change it.
-        train = TrainBudget(steps=1000, batch=16, learning_rate=0.003)
+        train = TrainBudget(steps=1000, batch=16, learning_rate=0.003, recipe=1)
         budget = examples.spec("demo").budget.model_copy(update={"train": train})
         assert job.spec == examples.spec("demo").model_copy(update={"budget": budget})
         assert store.create_job(examples.spec(), key="k", owner="ada") == job
@@ -78,6 +79,40 @@ def test_data_of_every_revision_is_read_after_the_upgrade(empty_address: str, re
         store.add_evaluations([examples.evaluation("b")])
         assert store.add_measurement(examples.measurement("b"))
         assert len(store.points(job.id)) == 2
+
+
+def test_measurements_of_files_that_are_made_otherwise_now_are_taken_again(empty_address: str) -> None:
+    """Softmax was masked whole before r0010, int8 quantised nothing, bf16 confused positions."""
+    engine = create_engine(url_of(empty_address))
+    targets = {name: replace(examples.TARGET, dtype=name) for name in ("fp32", "int8", "bf16")}
+    layers = {"soft": "softmax", "near": "window:64"}
+    with engine.begin() as connection:
+        migrate(connection, "r0009")
+        for digest, mixer in layers.items():
+            architecture = Architecture(256, 64, (Layer(mixer, 4),)).canonical_json()
+            row = {"digest": digest, "architecture": architecture}
+            connection.execute(text("INSERT INTO architectures VALUES (:digest, :architecture)"), row)
+        for number, target in enumerate(targets.values(), 1):
+            connection.execute(
+                text("INSERT INTO targets VALUES (:n, :text)"), {"n": number, "text": str(target)}
+            )
+            for digest in layers:
+                connection.execute(
+                    text(
+                        "INSERT INTO measurements (target, digest, latency_ms, spread_ms, error_ms, wall_ms,"
+                        " reference_ms, drift, peak_memory_bytes, repeats, rejected, noisy, measured_at)"
+                        " VALUES (:n, :digest, 2, 0, 0, 2, 1, 1, 0, 9, 0, FALSE, 1)"
+                    ),
+                    {"n": number, "digest": digest},
+                )
+    engine.dispose()
+    with closing(open_store(empty_address)) as store:
+        assert store.targets() == [targets["fp32"]]
+        assert [m.digest for m in store.measurements(targets["fp32"])] == ["near"]
+        again = replace(examples.measurement("soft"), target=targets["fp32"])
+        assert store.add_measurement(again)
+        assert not store.add_measurement(again)
+        assert [m.digest for m in store.measurements(targets["fp32"])] == ["near", "soft"]
 
 
 def test_every_revision_goes_back_as_well(empty_address: str) -> None:
