@@ -59,7 +59,7 @@ def curves(arguments: argparse.Namespace) -> None:
             print(f"{'':14s} evaluations to {share}: {[run['evaluations_to_share'][share] for run in runs]}")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
-        plot_search_bench(result, arguments.json.with_suffix(".html"))
+        arguments.json.with_suffix(".html").write_text(plot_search_bench(result))
 
 
 def speed(_: argparse.Namespace) -> None:

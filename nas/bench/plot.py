@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 __all__ = ["plot_search_bench"]
 
 
-def plot_search_bench(result: Mapping[str, Any], path: Path) -> None:
-    """Write an HTML page: median hypervolume by evaluations, a band from the least to the most."""
+def plot_search_bench(result: Mapping[str, Any]) -> str:
+    """An HTML page: median hypervolume by evaluations, a band from the least to the most."""
     import plotly.graph_objects as go
     from plotly.colors import qualitative
 
@@ -42,4 +41,4 @@ def plot_search_bench(result: Mapping[str, Any], path: Path) -> None:
     figure.update_xaxes(type="log", title="evaluations")
     figure.update_yaxes(title="hypervolume")
     figure.update_layout(title=f"{result['problem']}: median of seeds, least to most")
-    figure.write_html(path, include_plotlyjs=True)
+    return str(figure.to_html(include_plotlyjs=True))

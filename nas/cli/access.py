@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from rich.markup import escape
 
 from nas.cli.options import Json
 from nas.cli.output import error_console, print_json, result_console
+from nas.cli.plain_table import PlainTable
 from nas.errors import InvalidSpec
 from nas.service.identity import Limits, Role
 from nas.service.server.tokens import Tokens
@@ -19,13 +21,13 @@ from searchspaces.space import problems_of
 __all__ = ["certs", "tokens"]
 
 tokens = typer.Typer(
-    name="token", no_args_is_help=True, help="Make, list and take back the tokens of a service."
+    name="token", no_args_is_help=True, help="Create, list and revoke the tokens of a service."
 )
 
 TokenFile = Annotated[
     Path,
     typer.Option(
-        "--file", envvar="NAS_TOKENS", metavar="FILE", help="The service's token file: hashes only."
+        "--file", envvar="NAS_TOKENS", metavar="FILE", help="The service's token file; it holds hashes only."
     ),
 ]
 DEFAULT = Path("tokens.json")
@@ -33,13 +35,13 @@ DEFAULT = Path("tokens.json")
 
 @tokens.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Who it is for; unique.")],
+    name: Annotated[str, typer.Argument(help="Whom the token is for; unique.")],
     role: Annotated[str, typer.Option(help="[bold]user[/], [bold]worker[/] or [bold]admin[/].")] = "user",
     file: TokenFile = DEFAULT,
-    jobs: Annotated[int | None, typer.Option(help="Jobs that have not ended, at once.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Requests a second.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Unfinished jobs at once, at most.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests a second, at most.")] = None,
 ) -> None:
-    """Make a token and print it: this once, only its hash is kept.
+    """Create a token and print it, once: only its hash is kept.
 
     [dim]nas token add ada --file tokens.json[/dim]
     [dim]nas token add lab-phone --role worker[/dim]
@@ -52,20 +54,24 @@ def add(
     except ValidationError as error:
         raise InvalidSpec(problems_of(error, "limits")) from error
     print(Tokens(file).add(name, Role(role), limits))
-    error_console().print(f"a token for {role} [bold]{name}[/] in {file}; it cannot be shown again")
+    error_console().print(
+        f"a token for {role} [bold]{escape(name)}[/] in {escape(str(file))}; it cannot be shown again"
+    )
 
 
 @tokens.command("list")
 def list_tokens(file: TokenFile = DEFAULT, json: Json = False) -> None:
-    """List who has a token."""
-    from rich.table import Table
+    """List who has a token.
 
+    [dim]nas token list --file tokens.json[/dim]
+    """
     identities = Tokens(file).identities()
     if json:
         fields = {"name", "role", "limits"}
         print_json([identity.model_dump(mode="json", include=fields) for identity in identities])
         return
-    table = Table("name", "role", "jobs", "requests/s", "streams")
+    numbers = ("jobs", "requests/s", "streams")
+    table = PlainTable("name", "role", *numbers, right=numbers)
     for identity in identities:
         limits = identity.limits
         table.add_row(
@@ -80,26 +86,29 @@ def list_tokens(file: TokenFile = DEFAULT, json: Json = False) -> None:
 
 @tokens.command()
 def remove(
-    name: Annotated[str, typer.Argument(help="Who it was for.")],
+    name: Annotated[str, typer.Argument(help="Whom the token was for.")],
     file: TokenFile = DEFAULT,
 ) -> None:
-    """Take a token back; it stops working at once, without a restart of the service."""
+    """Revoke a token; it stops working at once, without a restart of the service.
+
+    [dim]nas token remove ada[/dim]
+    """
     Tokens(file).remove(name)
-    error_console().print(f"the token of [bold]{name}[/] is gone from {file}")
+    error_console().print(f"revoked the token of [bold]{escape(name)}[/] in {escape(str(file))}")
 
 
 def certs(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Gets the certificates and keys.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for certificates and keys.")],
     host: Annotated[
         list[str] | None,
         typer.Option(
-            help="Name or address by which clients reach the service. Repeatable.",
+            help="Name or address of the service. Repeatable.",
             show_default="localhost, 127.0.0.1",
         ),
     ] = None,
-    days: Annotated[int, typer.Option(min=1, max=36_500, help="For which they hold.")] = 365,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="Days for which they are valid.")] = 365,
 ) -> None:
-    """Make a certificate authority for development, and certificates for a service and its clients.
+    """Create a certificate authority for development, and certificates for a service and its clients.
 
     [dim]nas certs certs --host nas.example.org[/dim]
     [dim]nas serve --certificate certs/server.pem --key certs/server.key[/dim]
@@ -108,4 +117,4 @@ def certs(
     from nas.service.server.certificates import make_certificates
 
     for path in make_certificates(folder, host or ["localhost", "127.0.0.1"], days).values():
-        result_console().print(str(path), soft_wrap=True)
+        result_console().print(str(path), markup=False, soft_wrap=True)

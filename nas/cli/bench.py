@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from nas.cli.options import parse_targets
-from nas.cli.output import error_console, result_console, write_or_print
+from nas.cli.options import Json, parse_targets
+from nas.cli.output import error_console, print_json, result_console, write_file, write_or_print
+from nas.cli.plain_table import PlainTable
 from nas.cli.running import run_to_end
 from nas.cli.settings import open_client
 from nas.errors import InvalidSpec
@@ -19,33 +20,41 @@ __all__ = ["app"]
 
 app = typer.Typer(name="bench", no_args_is_help=True, help="Compare predictors, or search strategies.")
 
-Out = Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write every number to this file.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Repetitions, each with a seed of its own.")]
+Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number to this file, as JSON.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Repetitions, each with its own seed.")]
 
 
 @app.command()
 def predictor(
     table: Annotated[
         list[Path],
-        typer.Option(help="In the format of HW-GPT-Bench, or of HAT (repeatable, a device each)."),
+        typer.Option(help="In the format of HW-GPT-Bench, or of HAT (repeatable: one file a device)."),
     ],
-    devices: Annotated[str | None, typer.Option(help="To test on, by commas; all by default.")] = None,
+    devices: Annotated[
+        str | None, typer.Option(help="Devices to test on, separated by commas.", show_default="all")
+    ] = None,
     samples: Annotated[
-        str, typer.Option(help="Measurements to learn from, by commas.")
+        str, typer.Option(help="How many measurements to learn from, separated by commas.")
     ] = "1,3,5,10,20,50,200",
     seeds: Seeds = 5,
     prior_devices: Annotated[
-        str | None, typer.Option(help="That the prior learns from, by commas; all others where not said.")
+        str | None, typer.Option(help="Devices that the prior learns from.", show_default="all others")
     ] = None,
-    predictors: Annotated[str | None, typer.Option(help="By commas; the usual ones where not said.")] = None,
+    predictors: Annotated[
+        str | None, typer.Option(help="Names, separated by commas.", show_default="the usual ones")
+    ] = None,
     drift: Annotated[
-        str | None, typer.Option(help="controls, raw, stretches; all that the table's order allows.")
+        str | None,
+        typer.Option(
+            help="Any of controls, raw, stretches.", show_default="all that the table's order allows"
+        ),
     ] = None,
-    json: Out = None,
+    out: Out = None,
+    json: Json = False,
 ) -> None:
     """Learn each device of a table from a few of its rows, and test on the others.
 
-    [dim]nas bench predictor --table gpt_s.csv.gz --devices a100,v100 --samples 5,10 --json out.json[/dim]
+    [dim]nas bench predictor --table gpt_s.csv.gz --devices a100,v100 --samples 5,10 --out out.json[/dim]
     """
     from nas.cli.bench_tables import predictor_table
     from predictors.bench import DEFAULT_PREDICTORS, run_table_bench
@@ -75,7 +84,7 @@ def predictor(
             raise InvalidSpec([Problem(option, str(error))]) from error
         except PredictorError as error:
             raise InvalidSpec([Problem("--table", str(error))]) from error
-    _print_predictors(predictor_table(result), result, json)
+    _answer([predictor_table(result)], result, out, as_json=json)
 
 
 @app.command()
@@ -84,24 +93,28 @@ def devices(
     targets: Annotated[
         str | None,
         typer.Option(
-            help="DEVICE/RUNTIME/DTYPE/1t/prefill/b1/n1024, …, by commas; this machine's where not said."
+            help="DEVICE/RUNTIME/DTYPE/1t/prefill/b1/n1024, separated by commas.",
+            show_default="what this machine can run",
         ),
     ] = None,
-    space: Annotated[str, typer.Option(help="Name or YAML file.")] = "hybrid-lm",
-    learn: Annotated[int, typer.Option(min=1, help="Architectures to measure a target, chosen.")] = 48,
-    holdout: Annotated[int, typer.Option(min=1, help="Random held-out ones.")] = 40,
-    samples: Annotated[str, typer.Option(help="Measurements to learn from, by commas.")] = "1,3,5,10,20,48",
-    predictors: Annotated[str, typer.Option(help="By commas.")] = "additive,transfer",
+    space: Annotated[str, typer.Option(help="A space's name, or its YAML file.")] = "hybrid-lm",
+    learn: Annotated[int, typer.Option(min=1, help="Chosen architectures to measure on each target.")] = 48,
+    holdout: Annotated[int, typer.Option(min=1, help="Random architectures, held out.")] = 40,
+    samples: Annotated[
+        str, typer.Option(help="How many measurements to learn from, separated by commas.")
+    ] = "1,3,5,10,20,48",
+    predictors: Annotated[str, typer.Option(help="Names, separated by commas.")] = "additive,transfer",
     seeds: Seeds = 5,
-    json: Out = None,
+    out: Out = None,
+    json: Json = False,
 ) -> None:
-    """Profile real targets, then learn each from a few of its measurements and what the others taught, and
+    """Profile real targets, then learn each from a few of its measurements and from the other targets, and
     test on held-out architectures.
 
-    What was measured before, or before this was stopped, is not measured again. Devices other than
+    What was measured before is not measured again, so this can be stopped and run again. Devices other than
     local-cpu join with [bold]nas worker[/bold].
 
-    [dim]nas bench devices --json out.json[/dim]
+    [dim]nas bench devices --out out.json[/dim]
     [dim]nas bench devices --targets local-cpu/openvino/fp32/1t/prefill/b1/n512 --learn 20[/dim]
     """
     from nas.bench.devices import DeviceBench, targets_here
@@ -119,8 +132,7 @@ def devices(
     with open_client(context) as client:
         run_to_end(client, client.submit(bench.job()).id)
         result = bench.run(client)
-    result_console().print(profiled_table(result))
-    _print_predictors(predictor_table(result), result, json)
+    _answer([profiled_table(result), predictor_table(result)], result, out, as_json=json)
 
 
 @app.command()
@@ -128,8 +140,12 @@ def search(
     problem: Annotated[
         str, typer.Option(help="synthetic, FILE.csv.gz[[:DEVICE]], FILE.py, or MODULE[[:ATTRIBUTE]].")
     ] = "synthetic",
-    strategies: Annotated[str, typer.Option(help="By commas.")] = "default,evolution,optuna-tpe,random",
-    budgets: Annotated[str, typer.Option(help="Evaluations, by commas.")] = "100,300,1000",
+    strategies: Annotated[
+        str, typer.Option(help="Names, separated by commas.")
+    ] = "default,evolution,optuna-tpe,random",
+    budgets: Annotated[
+        str, typer.Option(help="Numbers of evaluations, separated by commas.")
+    ] = "100,300,1000",
     seeds: Seeds = 5,
     batch: Annotated[int, typer.Option(min=1, help="Candidates evaluated at once.")] = 5,
     noise: Annotated[
@@ -137,15 +153,21 @@ def search(
     ] = 0.0,
     failures: Annotated[float, typer.Option(min=0, max=1, help="Share of evaluations that fail.")] = 0.0,
     fidelities: Annotated[
-        str, typer.Option(help="What evaluations may cost, by commas: 0.25,1 allows quarters of whole ones.")
+        str,
+        typer.Option(
+            help="Shares of an evaluation on offer: 0.25,1 allows evaluations at a quarter of the cost."
+        ),
     ] = "1",
-    known: Annotated[bool, typer.Option(help="Whether latency may be asked for nothing.")] = True,
+    known: Annotated[bool, typer.Option(help="Whether latency costs nothing to ask for.")] = True,
     plot: Annotated[Path | None, typer.Option(help="Write the curves to this HTML file.")] = None,
-    json: Out = None,
+    out: Out = None,
+    json: Json = False,
 ) -> None:
     """Compare strategies by the hypervolume that they reach with few evaluations.
 
-    [dim]nas bench search --strategies default,random --budgets 100,300 --json out.json[/dim]
+    The synthetic problem needs no data; a table of measured architectures, or a module of yours, is one too.
+
+    [dim]nas bench search --strategies default,random --budgets 100,300 --out out.json[/dim]
     [dim]nas bench search --problem gpt_s.csv.gz:a100 --plot curves.html[/dim]
     [dim]nas bench search --strategies default --noise 0.01 --fidelities 0.25,1 --budgets 100[/dim]
     """
@@ -165,24 +187,24 @@ def search(
             known,
             on_run=lambda name, seed, _: status.update(f"{name}, run {seed + 1} of {seeds} done"),
         )
-    result_console().print(search_table(result))
+    _answer([search_table(result)], result, out, as_json=json)
     if plot is not None:
         from nas.bench.plot import plot_search_bench
 
-        plot_search_bench(result, plot)
-    _write(result, json)
+        write_file(plot_search_bench(result), plot, "--plot")
 
 
-def _print_predictors(table: Table, result: dict[str, Any], out: Path | None) -> None:
-    result_console().print(table)
-    for drift, protocol in result["protocol"].items():
-        result_console().print(f"drift {drift}: {protocol}", markup=False, soft_wrap=True)
-    for note in result["notes"]:
-        error_console().print(f"note: {note}", markup=False, soft_wrap=True)
-    _write(result, out)
-
-
-def _write(result: dict[str, Any], out: Path | None) -> None:
+def _answer(tables: Sequence[PlainTable], result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
+    """Tables and what they mean, or the same as JSON; every number to a file besides."""
+    if as_json:
+        print_json(result)
+    else:
+        for table in tables:
+            result_console().print(table)
+        for drift, protocol in result.get("protocol", {}).items():
+            result_console().print(f"drift {drift}: {protocol}", markup=False, soft_wrap=True)
+        for note in result.get("notes", []):
+            error_console().print(f"note: {note}", markup=False, soft_wrap=True)
     if out is not None:
         write_or_print(result, out)
 
@@ -195,7 +217,7 @@ def _shares(option: str, listed: str) -> list[float]:
     try:
         return [float(part) for part in listed.split(",")]
     except ValueError as error:
-        message = f"{listed!r}; accepted: rising shares by commas, the last one 1"
+        message = f"{listed!r}; accepted: rising shares, separated by commas, the last one 1"
         raise InvalidSpec([Problem(option, message)]) from error
 
 
@@ -203,5 +225,5 @@ def _numbers(option: str, listed: str) -> list[int]:
     try:
         return [int(part) for part in listed.split(",")]
     except ValueError as error:
-        message = f"{listed!r}; accepted: whole numbers from 1, by commas"
+        message = f"{listed!r}; accepted: whole numbers from 1, separated by commas"
         raise InvalidSpec([Problem(option, message)]) from error

@@ -7,20 +7,27 @@ from itertools import groupby
 from statistics import median
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from nas.cli.tables import plain_table
+from nas.cli.plain_table import PlainTable
 
 __all__ = ["predictor_table", "profiled_table", "search_table"]
 
 SCORES = ("±10%", "±5%", "MAPE", "Spearman", "coverage 90%", "fit ms", "predict/s")
 
 
-def predictor_table(result: Mapping[str, Any]) -> Table:
+def predictor_table(result: Mapping[str, Any]) -> PlainTable:
     """One row for each way of handling drift, predictor and number of samples: each device, then the mean."""
-    table = plain_table("drift", "predictor", "samples", "device", *SCORES, right=("samples", *SCORES))
-    table.title = f"{result['table']}, {result['seeds']} seeds"
+    table = PlainTable(
+        "drift",
+        "predictor",
+        "samples",
+        "device",
+        *SCORES,
+        right=("samples", *SCORES),
+        keep=("predictor", "samples", "device", "±10%", "MAPE", "drift", "±5%", "Spearman", "coverage 90%"),
+    )
+    table.title = Text(f"{result['table']}, {result['seeds']} seeds")
     for (drift, name, samples), rows in groupby(sorted(result["rows"], key=_setting), key=_setting):
         for row in rows:
             table.add_row(drift, name, str(samples), row["device"], *_scores(row), style="dim")
@@ -30,10 +37,10 @@ def predictor_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
-def profiled_table(result: Mapping[str, Any]) -> Table:
+def profiled_table(result: Mapping[str, Any]) -> PlainTable:
     """One row a target: what was measured on it."""
     numbers = ("learned", "of them blocks", "held out", "least ms", "most ms", "noisy", "corrected")
-    table = plain_table("target", *numbers, right=numbers)
+    table = PlainTable("target", *numbers, right=numbers)
     for target in result["targets"]:
         table.add_row(
             target["target"],
@@ -64,19 +71,23 @@ def _scores(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def search_table(result: Mapping[str, Any]) -> Table:
+def search_table(result: Mapping[str, Any]) -> PlainTable:
     """One row a strategy: median (least to most) hypervolume after each budget, and what thinking cost."""
     budgets = [f"after {budget}" for budget in result["budgets"]]
-    table = plain_table("strategy", *budgets, "ms/evaluation", right=(*budgets, "ms/evaluation"))
+    table = PlainTable("strategy", *budgets, "ms/evaluation", right=(*budgets, "ms/evaluation"))
     best = result["best_known"]
-    table.title = f"{result['problem']}, hypervolume" + (f" (best known {best:.4f})" if best else "")
+    table.title = Text(f"{result['problem']}, hypervolume" + (f" (best known {best:.4f})" if best else ""))
     for name, found in result["strategies"].items():
         spread = zip(found["median"], found["least"], found["most"], strict=True)
-        cells = [f"{middle:.4f} [dim]({least:.4f} to {most:.4f})[/]" for middle, least, most in spread]
+        cells = [
+            Text(f"{middle:.4f}").append(f" ({least:.4f} to {most:.4f})", "dim")
+            for middle, least, most in spread
+        ]
         cost = median(run["processor_ms_per_evaluation"] for run in found["runs"])
         table.add_row(name, *cells, f"{cost:.2f}")
     runs = [run for found in result["strategies"].values() for run in found["runs"]]
     if failed := sum(run["failed"] for run in runs):
-        raised = f", the first with {escape(result['error'])}" if result["error"] else ""
-        table.caption = f"{failed} of {sum(run['evaluations'] for run in runs)} evaluations failed{raised}"
+        raised = f", the first with {result['error']}" if result["error"] else ""
+        evaluations = sum(run["evaluations"] for run in runs)
+        table.caption = Text(f"{failed} of {evaluations} evaluations failed{raised}")
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version as version_of
 from typing import Annotated, Any
 
 import typer
@@ -10,18 +11,24 @@ from nas.cli.options import Json
 from nas.cli.output import print_json, result_console
 from nas.cli.settings import open_client
 
-__all__ = ["plugins", "presets", "spaces", "tasks", "version"]
+__all__ = ["plugins", "presets", "print_version", "spaces", "tasks", "version"]
 
 
 def spaces(context: typer.Context, json: Json = False) -> None:
-    """List the search spaces that ship; a job may also name a YAML file of your own."""
+    """List the search spaces that ship. A job may also name a YAML file of your own.
+
+    [dim]nas spaces[/dim]
+    """
     with open_client(context) as client:
         found = client.spaces()
     _answer(found, "spaces", as_json=json)
 
 
 def tasks(context: typer.Context, json: Json = False) -> None:
-    """List the tasks that supernets can learn, with their options."""
+    """List the tasks that a supernet can be trained on, with their options.
+
+    [dim]nas tasks[/dim]
+    """
     with open_client(context) as client:
         found = client.tasks()
     _answer(found, "tasks", as_json=json)
@@ -36,10 +43,15 @@ def plugins(json: Json = False) -> None:
 
 def presets(
     context: typer.Context,
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="Name or YAML file.")] = "hybrid-lm",
+    space: Annotated[
+        str, typer.Argument(metavar="SPACE", help="A space's name, or its YAML file.")
+    ] = "hybrid-lm",
     json: Json = False,
 ) -> None:
-    """List the published designs that a space contains: baselines of every search in it."""
+    """List the published designs that a space contains: the baselines of every search in it.
+
+    [dim]nas presets hybrid-lm[/dim]
+    """
     with open_client(context) as client:
         found = client.presets(space)
     _answer(found, "presets", as_json=json)
@@ -55,9 +67,10 @@ def _answer(found: list[dict[str, Any]], noun: str, *, as_json: bool) -> None:
 
 
 def version(json: Json = False) -> None:
-    """Print the versions of this program and of what its results depend on."""
-    from importlib.metadata import version as version_of
+    """Print the versions of this program and of the packages that results depend on.
 
+    [dim]nas version --json[/dim]
+    """
     packages = ("nas-service", "torch", "onnx", "onnxruntime", "ray", "optuna", "numpy")
     found = {package: version_of(package) for package in packages}
     if json:
@@ -65,3 +78,10 @@ def version(json: Json = False) -> None:
         return
     for package, number in found.items():
         result_console().print(f"{package} {number}")
+
+
+def print_version(value: bool) -> None:
+    """`nas --version`: one line, then the end."""
+    if value:
+        result_console().print(f"nas {version_of('nas-service')}")
+        raise typer.Exit

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from nas.cli.options import Json
 from nas.cli.output import error_console, print_json, result_console
@@ -26,18 +27,14 @@ DEMO_FAST = Path(__file__).parent / "demo-fast.yaml"
 
 def demo(
     context: typer.Context,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="A smoke version in under a minute; its models are poor.")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the plot and the recommended model.")] = Path(
-        "nas-demo"
-    ),
+    fast: Annotated[bool, typer.Option("--fast", help="Takes under a minute; the models are poor.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the plot and the model.")] = Path("nas-demo"),
     json: Json = False,
 ) -> None:
     """Run the whole job on this machine, from nothing to a model file.
 
-    Measures the machine, trains a supernet on real text, searches, measures what was found, and cuts out
-    the best model: about five minutes on two cores.
+    Profiles the machine, trains a supernet on real text, searches, measures what was found, and extracts the
+    best model: about five minutes on two cores.
 
     [dim]nas demo[/dim]
     [dim]nas demo --fast[/dim]
@@ -46,7 +43,7 @@ def demo(
 
     with open_client(context) as client:
         job = client.submit(DEMO_FAST if fast else DEMO)
-        error_console().print(f"job [bold]{job.id}[/], as {DEMO_FAST if fast else DEMO} says")
+        error_console().print(f"job [bold]{job.id}[/], defined in {escape(str(DEMO_FAST if fast else DEMO))}")
         run_to_end(client, job.id)
         front = client.front(job.id, Scope.ALL)
         recommended = client.best(job.id)
@@ -90,12 +87,12 @@ def _print_outcome(
     print_front(console, front)
     console.print()
     print_comparisons(console, front, comparisons)
-    console.print(f"\nplot          [bold]{plot}[/]  (open it in a browser)")
-    console.print(f"recommended   [bold]{recommended.digest}[/], the best within what was asked")
-    console.print(f"its model     [bold]{model / 'model.onnx'}[/]")
+    console.print(f"\nplot          [bold]{escape(str(plot))}[/]  (open it in a browser)")
+    console.print(f"recommended   [bold]{recommended.digest}[/], the best within the job's bounds")
+    console.print(f"its model     [bold]{escape(str(model / 'model.onnx'))}[/]")
     console.print("\nTry next:")
     for command in _next_commands(front, recommended, model.parent):
-        console.print(f"  {command}", style="cyan")
+        console.print(f"  {command}", style="cyan", markup=False, soft_wrap=True)
 
 
 def _next_commands(front: Front, recommended: Point, folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli.jobs import explanation_of
-from nas.cli.options import Job, Json, Maximum, parse_bounds
+from nas.cli.options import Bounds, Job, Json, Maximum, Minimum, parse_bounds
 from nas.cli.output import print_json, result_console, write_or_print
 from nas.cli.settings import open_client, settings_of
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
@@ -44,14 +44,15 @@ def front(
     context: typer.Context,
     job: Job,
     maximum: Maximum = None,
+    minimum: Minimum = None,
     target: Annotated[
-        str | None, typer.Option(help="One of the job's targets, by its text or its device's name.")
+        str | None, typer.Option(help="One of the job's targets: its text, or its device's name.")
     ] = None,
     format: Annotated[
         Format,
         typer.Option(
             "--format",
-            help="json and csv hold every point, html is an interactive page, svg a picture.",
+            help="json and csv have every point; html is an interactive page, svg a picture.",
             callback=_note_format,
         ),
     ] = Format.TABLE,
@@ -59,16 +60,16 @@ def front(
         bool,
         typer.Option(
             "--robust",
-            help="Of a job of several targets: one model for all, by the worst of its latencies over what "
-            "each target can do at its best.",
+            help="Rank models for all targets at once: by the worst of their latencies, each relative to the "
+            "best on its target.",
         ),
     ] = False,
     json: Json = False,
-    out: Annotated[Path | None, typer.Option(help="Write to this file rather than print.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
 ) -> None:
-    """Show a job's Pareto front: what was asked, predicted and measured of every point.
+    """Show a job's Pareto front: what was asked for, predicted and measured, for every point.
 
-    A job of several targets has a front of all of them together, with --target one of each.
+    The front of a job with several targets is that of all of them together; --target shows one target's.
 
     [dim]nas front latest[/dim]
     [dim]nas front latest --max latency_ms=8 --max parameters=1e6[/dim]
@@ -78,9 +79,9 @@ def front(
     """
     from nas.front import Scope
 
-    bounds = parse_bounds(maximum)
+    bounds = parse_bounds(maximum, minimum)
     if robust and target is not None:
-        raise InvalidSpec([Problem("--robust", "it speaks of all targets; accepted: without --target")])
+        raise InvalidSpec([Problem("--robust", "it is about all targets; accepted: without --target")])
     with open_client(context) as client:
         few = format is Format.TABLE and not json and not robust and target is None
         found = _narrowed(client.front(job, Scope.SHOWN if few else Scope.ALL), bounds, target)
@@ -118,23 +119,33 @@ def _answer_robust(found: RobustFront, format: Format, json: bool, out: Path | N
 
         print_robust(result_console(), found)
     else:
-        raise InvalidSpec([Problem("--format", f"{format} of a robust front; accepted: table, json")])
+        raise InvalidSpec(
+            [Problem("--format", f"{format} is not available with --robust; accepted: table, json")]
+        )
 
 
-def _narrowed(front: Front, bounds: dict[str, float], target: str | None) -> Front:
-    """The points within the bounds, which from then on are what was asked; on one target alone, or on all."""
+def _narrowed(front: Front, bounds: Bounds, target: str | None) -> Front:
+    """The points within the bounds, which from then on are what was asked; on one target alone, or on all.
+
+    Raises:
+        NothingMeetsBounds: no point is.
+    """
+    from nas.report.describe import describe_absence
+    from nas.views import front_of_target
+
     targets = [t for t in front.targets if target in (None, str(t), t.device)]
     if not targets or (target is not None and len(targets) > 1):
         accepted = ", ".join(map(str, front.targets))
-        said = "several of the job's" if targets else "not one of the job's"
-        raise InvalidSpec([Problem("--target", f"{said}: {target}; accepted: {accepted}")])
+        said = "several targets of the job match" if targets else "no target of the job matches"
+        raise InvalidSpec([Problem("--target", f"{said} {target!r}; accepted: {accepted}")])
     if target is not None:
-        from nas.views import front_of_target
-
         front = front_of_target(front, targets[0])
-    asked = {bounded.key: bounded.bound for bounded in front.bounded(bounds)}
+    bounds.check(front)
+    asked = {bounded.key: bounded.bound for bounded in front.bounded(bounds.values)}
     objectives = [replace(o, bound=asked.get(o.key, o.bound)) for o in front.objectives]
-    points = front.select(bounds, front.points)
+    points = front.select(bounds.values, front.points)
+    if front.points and not points:
+        raise NothingMeetsBounds(describe_absence(replace(front, objectives=tuple(objectives), points=())))
     return replace(front, objectives=tuple(objectives), points=tuple(points))
 
 
@@ -142,25 +153,30 @@ def best(
     context: typer.Context,
     job: Job,
     maximum: Maximum = None,
+    minimum: Minimum = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Measure and evaluate the optimum; it becomes a point of the job."),
+        typer.Option(
+            "--verify", help="Measure and evaluate the optimum; it becomes one of the job's points."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
     """Show the point of best quality within bounds (the job's own where none are given), and the optimum.
 
-    The point was evaluated and measured. The optimum is the architecture, tried or not, of which the job's
-    models prove that none in the space is better: what there would be to gain, until it is verified.
+    The point was evaluated and measured. The optimum is the architecture, tried or not, that is provably
+    best by the job's models: what there may be to gain, until it is verified.
 
     [dim]nas best latest --max latency_ms=8[/dim]
     [dim]nas best latest --max latency_ms@phone=40 --max latency_ms@server=8 --max params=3e6 --verify[/dim]
+    [dim]nas best latest --min accuracy=0.9 --max params=3e6[/dim]
     """
-    bounds = parse_bounds(maximum)
+    bounds = parse_bounds(maximum, minimum)
     with open_client(context) as client:
-        optimum, unknown = _optimum(client, job, bounds, verify)
+        _check(bounds, client, job)
+        optimum, unknown = _optimum(client, job, bounds.values, verify)
         try:
-            point = client.best(job, bounds or None)
+            point = client.best(job, bounds.values or None)
         except NothingMeetsBounds as error:
             if optimum is None:
                 raise
@@ -178,6 +194,13 @@ def best(
     print_optimum(result_console(), front, point, optimum, unknown)
 
 
+def _check(bounds: Bounds, client: Client, job: str) -> None:
+    from nas.front import Scope
+
+    if bounds.values:
+        bounds.check(client.front(job, Scope.FRONT, limit=1))
+
+
 def _optimum(client: Client, job: str, bounds: dict[str, float], verify: bool) -> tuple[Optimum | None, str]:
     """The optimum, or why there is none to be shown beside a point."""
     try:
@@ -191,22 +214,30 @@ def _optimum(client: Client, job: str, bounds: dict[str, float], verify: bool) -
 def extract(
     context: typer.Context,
     job: Job,
-    out: Annotated[Path, typer.Option(help="Folder to make; must not hold anything yet.")],
-    digest: Annotated[str | None, typer.Option(help="Of the point, as fronts print it.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder to write; new, or empty.")],
+    digest: Annotated[
+        str | None, typer.Option(help="Digest of the point, or the beginning of it, as fronts print it.")
+    ] = None,
     maximum: Maximum = None,
+    minimum: Minimum = None,
     json: Json = False,
 ) -> None:
-    """Cut a point out of the supernet as a model that stands alone: ONNX, safetensors, manifest.
+    """Cut a point out of the supernet as a standalone model: ONNX, safetensors, manifest.
 
-    The point is named by its digest, or is the best one within bounds.
+    The point is named by its digest, or is the best within bounds.
 
     [dim]nas extract latest --max latency_ms=8 --out model[/dim]
     [dim]nas extract latest --digest 3b1f0c9a7d2e4f58 --out model[/dim]
     """
-    if (digest is None) == (not maximum):
-        raise InvalidSpec([Problem("--digest", "give either --digest D or at least one --max NAME=VALUE")])
+    bounds = parse_bounds(maximum, minimum)
+    if digest == "":
+        raise InvalidSpec([Problem("--digest", "it is empty; accepted: a digest, or the beginning of one")])
+    if (digest is None) == (not bounds.values):
+        accepted = "accepted: either --digest D, or bounds by --max or --min NAME=VALUE"
+        raise InvalidSpec([Problem("--digest", accepted)])
     with open_client(context) as client:
-        chosen = digest or client.best(job, parse_bounds(maximum)).digest
+        _check(bounds, client, job)
+        chosen = digest or client.best(job, bounds.values).digest
         manifest = client.extract(job, chosen, out)
     if json:
         print_json(manifest)

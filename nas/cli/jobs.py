@@ -22,14 +22,16 @@ __all__ = ["add_target", "cancel", "list_jobs", "resume", "search", "show"]
 
 def search(
     context: typer.Context,
-    spec: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job: see the README for its form.")],
+    spec: Annotated[
+        Path, typer.Argument(metavar="JOB.yaml", help="The job's file; the README describes its form.")
+    ],
     ray_address: RayAddress = None,
     json: Json = False,
 ) -> None:
     """Run a job to its end and print its front.
 
-    The whole file is checked first: every mistake is named at once, and nothing is started or written.
-    Ctrl-C stops the job so that it can be resumed.
+    The whole file is checked before anything is started or written, and every mistake is named at once.
+    Ctrl-C stops the job; [bold]nas resume[/bold] goes on with it.
 
     [dim]nas search job.yaml[/dim]
     [dim]nas search job.yaml --json > front.json[/dim]
@@ -43,6 +45,8 @@ def search(
 
 def resume(context: typer.Context, job: Job, ray_address: RayAddress = None, json: Json = False) -> None:
     """Go on with a job from its last completed unit of work, and print its front.
+
+    A job that has succeeded is answered from the store.
 
     [dim]nas resume latest[/dim]
     """
@@ -61,8 +65,8 @@ def add_target(
 ) -> None:
     """Add a target to a job that has succeeded, and print its new front.
 
-    Costs the target's profiling and the measuring of the front on it: nothing is trained, and no
-    candidate evaluated again.
+    The target is profiled and the front is measured on it. Nothing is trained, and no candidate is
+    evaluated again.
 
     [dim]nas add-target latest lab-phone/onnxruntime/fp32/1t/prefill/b1/n1024[/dim]
     """
@@ -72,7 +76,7 @@ def add_target(
 
 
 def cancel(context: typer.Context, job: Job, json: Json = False) -> None:
-    """Stop a job for good, whichever process runs it. Its measurements stay for later jobs.
+    """Stop a job for good, whichever process runs it. Its measurements are kept for later jobs.
 
     [dim]nas cancel demo-3f9a1c[/dim]
     """
@@ -85,7 +89,10 @@ def cancel(context: typer.Context, job: Job, json: Json = False) -> None:
 
 
 def list_jobs(context: typer.Context, json: Json = False) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    [dim]nas jobs[/dim]
+    """
     with open_client(context) as client:
         found = client.jobs()
     if json:
@@ -100,7 +107,7 @@ def list_jobs(context: typer.Context, json: Json = False) -> None:
 
 
 def show(context: typer.Context, job: Job, json: Json = False) -> None:
-    """Show a job: where it stands, what was asked for, what it has found, and why that is so.
+    """Show a job: its status, its spec, what it has found, and what explains its front.
 
     [dim]nas show latest[/dim]
     [dim]nas show latest --json | jq .explanation.importance[/dim]

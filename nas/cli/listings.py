@@ -10,9 +10,10 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
-from rich.table import Table
+from rich.text import Text
 
-from nas.cli.tables import plain_table, strip_text
+from nas.cli.plain_table import PlainTable
+from nas.cli.tables import strip_text
 from nas.front import Front
 from nas.job import Job, JobStatus, TargetProfile
 from nas.report.strip import Strips
@@ -35,18 +36,26 @@ STATUS_STYLES = {
 }
 
 
-def _status(job: Job) -> str:
-    style = STATUS_STYLES.get(job.status, "dim")
-    return f"[{style}]{job.status}[/]" + (f" [dim]in {job.stage}[/]" if job.stage else "")
+def _status(job: Job) -> Text:
+    status = Text(str(job.status), STATUS_STYLES.get(job.status, "dim"))
+    return status.append(f" in {job.stage}", "dim") if job.stage else status
 
 
 def _local_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
-def jobs_table(jobs: Sequence[Job]) -> Table:
+def jobs_table(jobs: Sequence[Job]) -> PlainTable:
     """One row a job."""
-    table = plain_table("job", "status", "space", "task", "targets", "created")
+    table = PlainTable(
+        "job",
+        "status",
+        "space",
+        "task",
+        "targets",
+        "created",
+        keep=("job", "status", "created", "task", "space"),
+    )
     for job in jobs:
         spec = job.spec
         space = spec.space if isinstance(spec.space, str) else spec.space.get("name", "–")
@@ -62,7 +71,7 @@ def jobs_table(jobs: Sequence[Job]) -> Table:
     return table
 
 
-def profiles_table(profiles: Sequence[TargetProfile]) -> Table:
+def profiles_table(profiles: Sequence[TargetProfile]) -> PlainTable:
     """One row a target: how well its predictor does on architectures that it never saw."""
     numbers = (
         "measured",
@@ -74,7 +83,8 @@ def profiles_table(profiles: Sequence[TargetProfile]) -> Table:
         "Spearman",
         "in 90% interval",
     )
-    table = plain_table("target", "predictor", *numbers, right=numbers)
+    needed = ("target", "mean error", "within ±10%", "measured", "held out")
+    table = PlainTable("target", "predictor", *numbers, right=numbers, keep=needed)
     for found in profiles:
         table.add_row(
             str(found.target),
@@ -97,14 +107,17 @@ def print_job(console: Console, job: Job, profiles: Sequence[TargetProfile], fro
     Args:
         front: its members; None of a job that only profiles.
     """
-    console.print(f"[bold]{job.id}[/]  {_status(job)}")
+    console.print(Text(job.id, "bold").append("  ").append(_status(job)))
     console.print(
         f"[dim]created {_local_time(job.created_at)} · last change {_local_time(job.updated_at)}[/]"
     )
     if job.error:
         console.print(f"[red]{escape(job.error)}[/]", soft_wrap=True)
     text = yaml.safe_dump(job.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    console.print(Syntax(text.rstrip(), "yaml", theme="ansi_dark", background_color="default"))
+    if console.is_terminal:
+        console.print(Syntax(text.rstrip(), "yaml", theme="ansi_dark", background_color="default"))
+    else:
+        console.print(text.rstrip(), markup=False, soft_wrap=True)
     if profiles:
         console.print(profiles_table(profiles))
     if front is not None and front.evaluated:
@@ -117,10 +130,19 @@ def print_job(console: Console, job: Job, profiles: Sequence[TargetProfile], fro
         console.print(f"go on with: [bold]nas resume {job.id}[/]")
 
 
-def spaces_table(spaces: Sequence[dict[str, Any]]) -> Table:
+def spaces_table(spaces: Sequence[dict[str, Any]]) -> PlainTable:
     """One row a space."""
-    table = plain_table(
-        "space", "codes", "depth", "width", "context", "mixers", "description", right=("codes",)
+    table = PlainTable(
+        "space",
+        "codes",
+        "depth",
+        "width",
+        "context",
+        "mixers",
+        "description",
+        right=("codes",),
+        keep=("space", "codes", "description", "mixers"),
+        prose=("mixers", "description"),
     )
     for space in spaces:
         table.add_row(
@@ -135,9 +157,9 @@ def spaces_table(spaces: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def tasks_table(tasks: Sequence[dict[str, Any]]) -> Table:
+def tasks_table(tasks: Sequence[dict[str, Any]]) -> PlainTable:
     """One row a task."""
-    table = plain_table("task", "metric", "better", "options", "description")
+    table = PlainTable("task", "metric", "better", "options", "description", prose=("options", "description"))
     for task in tasks:
         better = "lower" if task["direction"] == "min" else "higher"
         name = f"{task['name']} ({task['distribution']})" if task.get("distribution") else task["name"]
@@ -145,11 +167,13 @@ def tasks_table(tasks: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def presets_table(presets: Sequence[dict[str, Any]]) -> Table:
+def presets_table(presets: Sequence[dict[str, Any]]) -> PlainTable:
     """One row a published design."""
     architectures = [Architecture.from_dict(preset["architecture"]) for preset in presets]
     strips = Strips(architectures)
-    table = plain_table("preset", "layers", "digest", "source")
+    table = PlainTable(
+        "preset", "layers", "digest", "source", keep=("preset", "digest", "layers"), prose=("source",)
+    )
     for preset, architecture in zip(presets, architectures, strict=True):
         table.add_row(
             f"★ {preset['name']}", strip_text(strips, architecture), preset["digest"][:8], preset["source"]
@@ -157,22 +181,24 @@ def presets_table(presets: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def targets_table(rows: Sequence[dict[str, Any]]) -> Table:
+def targets_table(rows: Sequence[dict[str, Any]]) -> PlainTable:
     """One row a target."""
-    table = plain_table("target", "measurements", right=("measurements",))
+    table = PlainTable("target", "measurements", right=("measurements",))
     for row in rows:
         table.add_row(row["target"], str(row["measurements"]))
     return table
 
 
-def measurements_table(rows: Sequence[dict[str, Any]]) -> Table:
+def measurements_table(rows: Sequence[dict[str, Any]]) -> PlainTable:
     """One row a measurement."""
     architectures = [Architecture.from_dict(row["architecture"]) for row in rows]
     strips = Strips(architectures)
     # Only a target that was disturbed has the columns.
     disturbed = ("first\nms", "slowdown") if any(row["first"] for row in rows) else ()
     numbers = ("ms", "±", *disturbed, "drift", "MB")
-    table = plain_table("layers", "digest", *numbers, "", "measured", right=numbers)
+    table = PlainTable(
+        "layers", "digest", *numbers, "", "measured", right=numbers, keep=("digest", "ms", "±", "", "layers")
+    )
     for row, architecture in zip(rows, architectures, strict=True):
         table.add_row(
             strip_text(strips, architecture),
@@ -194,9 +220,9 @@ def _disturbed(row: dict[str, Any]) -> tuple[str, str]:
     return f"{first['latency_ms']:.3f}" if first else "", "" if slowdown == 1.0 else f"÷{slowdown:.2f}"
 
 
-def plugins_table(plugins: Sequence[dict[str, Any]]) -> Table:
+def plugins_table(plugins: Sequence[dict[str, Any]]) -> PlainTable:
     """One row for each class that another distribution adds."""
-    table = plain_table("adds", "name", "from", "problem")
+    table = PlainTable("adds", "name", "from", "problem", prose=("problem",))
     for plugin in plugins:
         table.add_row(plugin["adds"], plugin["name"], plugin["distribution"], plugin["problem"] or "–")
     return table

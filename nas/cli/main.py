@@ -16,8 +16,8 @@ from nas.errors import NasError, as_nas_error
 
 __all__ = ["app", "main"]
 
-RUN, ASK, DEVICES, KNOW = "Run jobs", "Ask for results", "Devices and benchmarks", "What there is"
-SERVE = "Work with a service that others share"
+JOBS, RESULTS, DEVICES = "Run jobs", "Ask for results", "Devices and benchmarks"
+CATALOGUE, SERVICE, ACCESS = "What there is", "Use a shared service", "Run a shared service"
 
 app = typer.Typer(
     name="nas",
@@ -35,30 +35,37 @@ def root(
     home: Annotated[
         Path | None,
         typer.Option(
-            envvar="NAS_HOME", help="Folder of jobs, measurements and supernets.", show_default="./.nas"
+            envvar="NAS_HOME", help="Folder for jobs, measurements and supernets.", show_default="./.nas"
         ),
     ] = None,
     server: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", envvar="NAS_SERVER", help="Ask a service elsewhere."),
+        typer.Option(metavar="HOST:PORT", envvar="NAS_SERVER", help="Use the service at this address."),
     ] = None,
     token: Annotated[
-        str | None, typer.Option(envvar="NAS_TOKEN", help="What that service knows you by.")
+        str | None, typer.Option(envvar="NAS_TOKEN", help="Your token for that service.")
     ] = None,
     authority: Annotated[
         Path | None,
-        typer.Option(envvar="NAS_AUTHORITY", help="Who signed its certificate: turns on TLS."),
+        typer.Option(envvar="NAS_AUTHORITY", help="Certificate authority of the service; turns on TLS."),
     ] = None,
     certificate: Annotated[
-        Path | None, typer.Option(envvar="NAS_CERTIFICATE", help="Your own, for mutual TLS.")
+        Path | None, typer.Option(envvar="NAS_CERTIFICATE", help="Your certificate, for mutual TLS.")
     ] = None,
-    key: Annotated[Path | None, typer.Option(envvar="NAS_KEY", help="Of your certificate.")] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    key: Annotated[Path | None, typer.Option(envvar="NAS_KEY", help="The key of your certificate.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=catalogue.print_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Find the best transformer for a task on a device, within a budget: one elastic supernet, real
     measurements, a Pareto front of models ready to ship.
 
-    Start with [bold]nas demo[/bold].
+    [dim]nas demo --fast[/dim]
+    [dim]nas search job.yaml[/dim]
+    [dim]nas front latest[/dim]
+    [dim]nas extract latest --max latency_ms=8 --out model[/dim]
     """
     settings = settings_of(context)
     settings.home, settings.debug = home, debug
@@ -69,31 +76,32 @@ def root(
         settings.tls = ClientTls(authority, certificate, key)
 
 
-app.command(rich_help_panel=RUN)(demo.demo)
-app.command(rich_help_panel=RUN)(jobs.search)
-app.command(rich_help_panel=RUN)(profile.profile)
-app.command(rich_help_panel=RUN)(jobs.resume)
-app.command("add-target", rich_help_panel=RUN)(jobs.add_target)
-app.command(rich_help_panel=RUN)(jobs.cancel)
-app.command("jobs", rich_help_panel=RUN)(jobs.list_jobs)
-app.command(rich_help_panel=SERVE)(serve.serve)
-app.command(rich_help_panel=SERVE)(serve.submit)
-app.command(rich_help_panel=SERVE)(serve.watch)
-app.command(rich_help_panel=SERVE)(serve.health)
-app.add_typer(access.tokens, rich_help_panel=SERVE)
-app.command(rich_help_panel=SERVE)(access.certs)
-app.command(rich_help_panel=ASK)(jobs.show)
-app.command(rich_help_panel=ASK)(fronts.front)
-app.command(rich_help_panel=ASK)(fronts.best)
-app.command(rich_help_panel=ASK)(fronts.extract)
-app.command(rich_help_panel=DEVICES)(worker.worker)
+# In the order of a day's work: run a job, look at what it found, then devices; running a service comes last.
+app.command(rich_help_panel=JOBS)(demo.demo)
+app.command(rich_help_panel=JOBS)(jobs.search)
+app.command(rich_help_panel=JOBS)(profile.profile)
+app.command(rich_help_panel=JOBS)(jobs.resume)
+app.command("add-target", rich_help_panel=JOBS)(jobs.add_target)
+app.command(rich_help_panel=JOBS)(jobs.cancel)
+app.command("jobs", rich_help_panel=JOBS)(jobs.list_jobs)
+app.command(rich_help_panel=RESULTS)(fronts.front)
+app.command(rich_help_panel=RESULTS)(fronts.best)
+app.command(rich_help_panel=RESULTS)(fronts.extract)
+app.command(rich_help_panel=RESULTS)(jobs.show)
 app.command(rich_help_panel=DEVICES)(measurements.measurements)
+app.command(rich_help_panel=DEVICES)(worker.worker)
 app.add_typer(bench.app, rich_help_panel=DEVICES)
-app.command(rich_help_panel=KNOW)(catalogue.spaces)
-app.command(rich_help_panel=KNOW)(catalogue.tasks)
-app.command(rich_help_panel=KNOW)(catalogue.presets)
-app.command(rich_help_panel=KNOW)(catalogue.plugins)
-app.command(rich_help_panel=KNOW)(catalogue.version)
+app.command(rich_help_panel=CATALOGUE)(catalogue.spaces)
+app.command(rich_help_panel=CATALOGUE)(catalogue.tasks)
+app.command(rich_help_panel=CATALOGUE)(catalogue.presets)
+app.command(rich_help_panel=CATALOGUE)(catalogue.plugins)
+app.command(rich_help_panel=CATALOGUE)(catalogue.version)
+app.command(rich_help_panel=SERVICE)(serve.submit)
+app.command(rich_help_panel=SERVICE)(serve.watch)
+app.command(rich_help_panel=SERVICE)(serve.health)
+app.command(rich_help_panel=ACCESS)(serve.serve)
+app.add_typer(access.tokens, rich_help_panel=ACCESS)
+app.command(rich_help_panel=ACCESS)(access.certs)
 
 
 def main() -> None:

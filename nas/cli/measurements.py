@@ -18,14 +18,14 @@ def measurements(
     context: typer.Context,
     target: Annotated[
         str | None,
-        typer.Argument(metavar="TARGET", help="As listed without one."),
+        typer.Argument(metavar="TARGET", help="A target, as listed when none is given."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the targets that were measured, or everything that was measured on one.
+    """List the targets that were measured, or every measurement on one of them.
 
-    Where control models told that the device was disturbed, what it said first is shown beside what stands in
-    for it: a second measurement, or the first with the slowdown divided out.
+    Where control models showed that the device was disturbed, the first reading is shown beside what
+    replaced it: a second measurement, or the first with the slowdown divided out.
 
     [dim]nas measurements[/dim]
     [dim]nas measurements local-cpu/onnxruntime/fp32/1t/prefill/b1/n1024 --json > table.json[/dim]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +12,10 @@ from nas.errors import InvalidSpec
 from searchspaces.errors import Problem
 from workers.target import Target
 
-__all__ = ["Job", "Json", "Maximum", "RayAddress", "parse_bounds", "parse_targets"]
+if TYPE_CHECKING:
+    from nas.front import Front
+
+__all__ = ["Bounds", "Job", "Json", "Maximum", "Minimum", "RayAddress", "parse_bounds", "parse_targets"]
 
 
 def _note_json(context: typer.Context, value: bool) -> bool:
@@ -21,18 +25,23 @@ def _note_json(context: typer.Context, value: bool) -> bool:
 
 
 Json = Annotated[
-    bool, typer.Option("--json", help="Answer (and report errors) as JSON.", callback=_note_json)
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON document on standard output; errors as JSON too.",
+        callback=_note_json,
+    ),
 ]
 Job = Annotated[
     str,
-    typer.Argument(metavar="JOB", help="Id of a job, the beginning of one, or [bold]latest[/bold]."),
+    typer.Argument(metavar="JOB", help="A job's id, the beginning of one, or [bold]latest[/bold]."),
 ]
 RayAddress = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
         envvar="NAS_RAY_ADDRESS",
-        help="Of a Ray cluster that trains and evaluates, [bold]ray://HOST:PORT[/]; none: this machine.",
+        help="Train and evaluate on this Ray cluster, [bold]ray://HOST:PORT[/], rather than here.",
     ),
 ]
 Maximum = Annotated[
@@ -40,38 +49,78 @@ Maximum = Annotated[
     typer.Option(
         "--max",
         metavar="NAME=VALUE",
-        help="Bound, e.g. [bold]latency_ms=8[/bold], latency_ms@TARGET=8 (a device or any part of one "
-        "target's text), params=3e6, macs, state_bytes, quality. Repeatable.",
+        help="Upper bound on what should be small: [bold]latency_ms=8[/bold], latency_ms@TARGET=8 (a device, "
+        "or any part of one target's text), params=3e6, macs, state_bytes, a loss. Repeatable.",
+    ),
+]
+Minimum = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--min",
+        metavar="NAME=VALUE",
+        help="Lower bound on what should be large: [bold]accuracy=0.9[/bold]. Repeatable.",
     ),
 ]
 
 
-def parse_bounds(written: list[str] | None) -> dict[str, float]:
-    """Bounds by name from ``NAME=VALUE`` texts.
+@dataclass(frozen=True)
+class Bounds:
+    """What the bounds of a command line say.
+
+    Attributes:
+        values: by name, upper and lower bounds alike: no worse than this.
+        options: by name, the option that gave it.
+    """
+
+    values: dict[str, float]
+    options: dict[str, str]
+
+    def check(self, front: Front) -> None:
+        """Check against what the front compares.
+
+        Raises:
+            InvalidSpec: a name is not known, or is bounded from the wrong side; the right option is named.
+        """
+        from nas.objectives import Direction
+
+        problems = []
+        for name, value in self.values.items():
+            (first, *_) = front.bounded({name: value})
+            right = "--max" if first.direction is Direction.MIN else "--min"
+            if self.options[name] != right:
+                wanted = "small" if first.direction is Direction.MIN else "large"
+                message = f"{name} should be {wanted}; accepted: {right} {name}={value:g}"
+                problems.append(Problem(self.options[name], message))
+        if problems:
+            raise InvalidSpec(problems)
+
+
+def parse_bounds(maximum: list[str] | None, minimum: list[str] | None) -> Bounds:
+    """Bounds from the ``NAME=VALUE`` texts of `--max` and `--min`.
 
     Raises:
         InvalidSpec: a text has another form, or a name is given twice; every problem at once. Names are
-            checked by the front, which knows its objectives.
+            checked by `Bounds.check`, against a front, which knows its objectives.
     """
-    bounds: dict[str, float] = {}
+    found = Bounds({}, {})
     problems = []
-    for text in written or []:
-        name, separator, value = text.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not (name and separator and 0 < number < float("inf")):
-            problems.append(
-                Problem("--max", f"{text!r} is not a bound; accepted: NAME=VALUE with a number above 0")
-            )
-        elif name in bounds:
-            problems.append(Problem("--max", f"{name} is bounded twice"))
-        else:
-            bounds[name] = number
+    for option, texts in (("--max", maximum or []), ("--min", minimum or [])):
+        for text in texts:
+            name, separator, value = text.partition("=")
+            try:
+                number = float(value)
+            except ValueError:
+                number = float("nan")
+            if not (name and separator and 0 < number < float("inf")):
+                message = f"{text!r} is not a bound; accepted: NAME=VALUE with a number above 0"
+                problems.append(Problem(option, message))
+            elif name in found.values:
+                problems.append(Problem(option, f"{name} is bounded twice"))
+            else:
+                found.values[name], found.options[name] = number, option
     if problems:
         raise InvalidSpec(problems)
-    return bounds
+    return found
 
 
 def parse_targets(option: str, texts: list[str]) -> list[Target]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.markup import escape
 
-from nas.errors import InvalidSpec, NasError
+from nas.errors import InvalidSpec, NasError, StoreUnavailable
+from searchspaces.errors import Problem
 
 __all__ = [
     "error_console",
@@ -19,12 +21,20 @@ __all__ = [
     "print_json",
     "replace_unknown_characters",
     "result_console",
+    "write_file",
     "write_or_print",
 ]
 
 
+ANY_WIDTH = 10_000
+
+
 class _Console(Console):
-    """Says that its reader has gone rather than end the process by itself; see `nas.cli.ending`."""
+    """Says that its reader has gone rather than end the process by itself; see `nas.cli.ending`. A ``:x:`` in
+    somebody's text stays what it is."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, emoji=False, **options)
 
     def on_broken_pipe(self) -> None:
         """Called while the error is handled."""
@@ -34,13 +44,13 @@ class _Console(Console):
 def result_console() -> Console:
     """For answers that people read. Without a terminal lines are as long as they need to be, so that
     `nas front JOB | less -S` and grep see whole rows."""
-    console = _Console(highlight=False)
-    return console if console.is_terminal else _Console(highlight=False, width=200)
+    console = _Console()
+    return console if console.is_terminal else _Console(width=ANY_WIDTH)
 
 
 def error_console() -> Console:
     """For progress, notes and errors."""
-    return _Console(stderr=True, highlight=False)
+    return _Console(stderr=True)
 
 
 def print_json(answer: Any) -> None:
@@ -72,18 +82,44 @@ def print_error(error: NasError, *, as_json: bool) -> None:
 
 
 def write_or_print(content: str | dict[str, Any], out: Path | None) -> None:
-    """Text, or data as JSON, to a file (whole or not at all) or to standard output."""
-    if out is None and not isinstance(content, str):
+    """Text, or data as JSON, to a file or to standard output."""
+    if out is not None:
+        write_file(content if isinstance(content, str) else _json(content), out)
+    elif isinstance(content, str):
+        sys.stdout.write(content)
+    else:
         print_json(content)
-        return
-    text = content if isinstance(content, str) else _json(content)
-    if out is None:
-        sys.stdout.write(text)
-        return
+
+
+def write_file(text: str, out: Path, option: str = "--out") -> None:
+    """Write an answer where the user wants it, and say so. A regular file is replaced whole or not at all and
+    keeps its mode; a link stays, what it leads to is written; a device or a FIFO is written through.
+
+    Raises:
+        InvalidSpec: a folder is there, or links lead in a circle.
+        StoreUnavailable: it cannot be written.
+    """
     from nas.files import write_whole
 
-    with write_whole(out) as temporary:
+    try:
+        out_file = out.resolve()
+        status = out_file.stat() if out_file.exists() else None
+    except (OSError, RuntimeError) as error:
+        raise InvalidSpec([Problem(option, f"{out}: {error}; accepted: a file")]) from error
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        raise InvalidSpec([Problem(option, f"{out} is a folder; accepted: a file")])
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        try:
+            out_file.write_text(text, encoding="utf-8")
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StoreUnavailable(f"cannot write {out}: {error.strerror}") from error
+        return
+    with write_whole(out_file) as temporary:
         temporary.write_text(text, encoding="utf-8")
+        if status is not None:
+            temporary.chmod(stat.S_IMODE(status.st_mode))
     error_console().print(f"written to {out}", markup=False, soft_wrap=True)
 
 

@@ -18,28 +18,28 @@ def profile(
     context: typer.Context,
     space: Annotated[str, typer.Option(help="A space's name, or a path to its YAML file.")],
     device: Annotated[
-        str, typer.Option(help="That measures; this machine where none is named.")
+        str, typer.Option(help="The device to profile; this machine unless named.")
     ] = "local-cpu",
-    runtime: Annotated[str, typer.Option(help="That runs the models.")] = "onnxruntime",
-    dtype: Annotated[str, typer.Option(help="Of weights and activations.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=1, help="Of the runtime.")] = 1,
+    runtime: Annotated[str, typer.Option(help="The engine that runs the models.")] = "onnxruntime",
+    dtype: Annotated[str, typer.Option(help="Data type of weights and activations.")] = "fp32",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
     phase: Annotated[str, typer.Option(help="[bold]prefill[/] or [bold]decode[/].")] = "prefill",
-    batch: Annotated[int, typer.Option(min=1, help="Sequences at once.")] = 1,
-    tokens: Annotated[int, typer.Option(min=1, help="Of each sequence.")] = 1024,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences in a batch.")] = 1,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens of each sequence.")] = 1024,
     measurements: Annotated[
         int | None,
-        typer.Option(min=1, help="At most so many, besides the held-out ones.", show_default="the job's own"),
+        typer.Option(min=1, help="At most this many, besides held-out ones.", show_default="the job's own"),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Stop at this mean held-out error.", show_default="the job's own"),
+        typer.Option(help="Stop once the mean held-out error is this small.", show_default="the job's own"),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Teach a device's latency predictor before any job needs it, and say how good it is.
+    """Fit a device's latency predictor before any job needs it, and report how accurate it is.
 
-    A job that only profiles: it is listed, watched, stopped and resumed as any other. Later jobs of the
-    same space and target reuse what was measured and learned.
+    This is a job that only profiles: it is listed, watched, stopped and resumed like any other. Later jobs
+    of the same space and target reuse its measurements.
 
     [dim]nas profile --space hybrid-lm --tokens 512 --measurements 24[/dim]
     [dim]nas --server nas.example.org:7070 profile --space mine.yaml --device lab-phone --json[/dim]

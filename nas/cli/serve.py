@@ -25,39 +25,45 @@ __all__ = ["health", "serve", "submit", "watch"]
 def serve(
     context: typer.Context,
     bind: Annotated[
-        str, typer.Option(metavar="HOST:PORT", envvar="NAS_BIND_USERS", help="Where users connect.")
+        str, typer.Option(metavar="HOST:PORT", envvar="NAS_BIND_USERS", help="Address for users.")
     ] = "127.0.0.1:7070",
     workers: Annotated[
-        str, typer.Option(metavar="HOST:PORT", envvar="NAS_BIND_WORKERS", help="Where workers connect.")
+        str, typer.Option(metavar="HOST:PORT", envvar="NAS_BIND_WORKERS", help="Address for workers.")
     ] = "127.0.0.1:7071",
     metrics: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT", envvar="NAS_BIND_METRICS", help="Where Prometheus asks for /metrics."
+            metavar="HOST:PORT", envvar="NAS_BIND_METRICS", help="Address of /metrics, for Prometheus."
         ),
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option(envvar="NAS_STORE", help="URL of a PostgreSQL store that several services share."),
+        typer.Option(envvar="NAS_STORE", help="URL of a PostgreSQL database that several services share."),
     ] = None,
     tokens: Annotated[
         Path | None,
-        typer.Option(envvar="NAS_TOKENS", help="Token file, see [bold]nas token[/]; none: loopback only."),
+        typer.Option(
+            envvar="NAS_TOKENS",
+            help="Token file, see [bold]nas token[/]; without one only this machine may connect.",
+        ),
     ] = None,
-    certificate: Annotated[Path | None, typer.Option(help="Of the service: turns on TLS.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Of the certificate.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="The service's certificate; turns on TLS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="The key of the certificate.")] = None,
     client_authority: Annotated[
-        Path | None, typer.Option(help="Who must have signed a client's certificate: mutual TLS.")
+        Path | None, typer.Option(help="Authority that signs clients' certificates; turns on mutual TLS.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(envvar="NAS_DATA", help="The only folder that jobs may read data from; none: none."),
+        typer.Option(
+            envvar="NAS_DATA",
+            help="The only folder that jobs may read data from; without it they may read none.",
+        ),
     ] = None,
-    parallel: Annotated[int, typer.Option(min=0, help="Jobs that run here at once.")] = 1,
+    parallel: Annotated[int, typer.Option(min=0, help="Jobs to run at once in this process.")] = 1,
     ray_address: RayAddress = None,
     level: Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
-    """Serve users and workers over gRPC until stopped; jobs go on where they were at the next start.
+    """Serve users and workers over gRPC until stopped; unfinished jobs go on at the next start.
 
     [dim]nas serve[/dim]
     [dim]nas serve --bind 0.0.0.0:7070 --workers 0.0.0.0:7071 --tokens tokens.json \\
@@ -93,7 +99,7 @@ def serve(
             f"users connect to [bold]{serving.address}[/], workers to [bold]{serving.workers_address}[/]"
         )
         if tokens is None:
-            console.print("without --tokens anyone on this machine may use it, and nobody else can")
+            console.print("without --tokens anyone on this machine can use it, and nobody else")
         stopped.wait()
         console.print("stopping: jobs stop at their last completed unit of work…")
 
@@ -109,7 +115,7 @@ def _tls(certificate: Path | None, key: Path | None, client_authority: Path | No
 
 
 def health(context: typer.Context) -> None:
-    """Ask whether a service can answer, its store included; exits with 0 where it can. Needs no token.
+    """Check that a service and its store can answer; exits with 0 if so. Needs no token.
 
     [dim]nas --server 127.0.0.1:7070 health[/dim]
     """
@@ -117,21 +123,28 @@ def health(context: typer.Context) -> None:
 
     settings = settings_of(context)
     if settings.server is None:
-        raise InvalidSpec([Problem("server", "of whom? accepted: --server HOST:PORT, or $NAS_SERVER")])
+        raise InvalidSpec(
+            [Problem("--server", "which service? accepted: nas --server HOST:PORT health, or $NAS_SERVER")]
+        )
     with RemoteService(settings.server, tls=settings.tls) as service:
         service.check_health()
-    result_console().print(f"{settings.server} serves")
+    result_console().print(f"{settings.server} is serving", markup=False)
 
 
 def submit(
     context: typer.Context,
-    spec: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job: see the README for its form.")],
+    spec: Annotated[
+        Path, typer.Argument(metavar="JOB.yaml", help="The job's file; the README describes its form.")
+    ],
     key: Annotated[
-        str | None, typer.Option(help="Repeated with the same key it makes one job.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Idempotency key: repeating a submission with it makes no second job.", show_default=False
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Hand a job over without waiting for it.
+    """Submit a job without waiting for it.
 
     [dim]nas --server nas.example.org:7070 submit job.yaml[/dim]
     """
@@ -145,9 +158,9 @@ def submit(
 
 
 def watch(context: typer.Context, job: Job, json: Json = False) -> None:
-    """Show a job's progress until it stops; a connection that breaks is made again, no event is missed.
+    """Show a job's progress until it stops. A broken connection is made again; no event is missed.
 
-    Ctrl-C stops the watching, not the job.
+    Ctrl-C stops watching; the job goes on.
 
     [dim]nas watch latest[/dim]
     """

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from nas.cli.plain_table import PlainTable
 from nas.comparison import Comparison
 from nas.front import Front, Point
 from nas.optimum import Optimum
@@ -31,7 +32,6 @@ from searchspaces.architecture import Architecture
 from workers.target import Target
 
 __all__ = [
-    "plain_table",
     "print_comparisons",
     "print_explanation",
     "print_front",
@@ -41,14 +41,6 @@ __all__ = [
     "print_robust",
     "strip_text",
 ]
-
-
-def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table without lines; the columns named in `right` are aligned so."""
-    table = Table(header_style="bold", box=None, pad_edge=False, title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
 
 
 def strip_text(strips: Strips, architecture: Architecture) -> Text:
@@ -82,8 +74,8 @@ def print_robust(console: Console, robust: RobustFront) -> None:
     unit = readable_metric(front.metric)
     latencies = [f"{target}\nms" for target in front.targets]
     numbers = ("worst\nratio", *latencies, f"validation\n{unit}", "test", "params")
-    table = plain_table("digest", "layers", *numbers, right=numbers)
-    table.title = f"[bold]{front.job}[/] on all of its targets"
+    table = PlainTable("digest", "layers", *numbers, right=numbers)
+    table.title = Text(front.job, "bold").append(" on all of its targets", "not bold")
     for point in sorted(members, key=lambda point: robust.worst_ratio[point.digest]):
         table.add_row(
             point.digest[:8],
@@ -100,14 +92,15 @@ def print_robust(console: Console, robust: RobustFront) -> None:
     console.print(_legend(strips))
 
 
-def _front_table(front: Front, target: Target, strips: Strips) -> Table:
+def _front_table(front: Front, target: Target, strips: Strips) -> PlainTable:
     unit = readable_metric(front.metric)
     # Only a job with finalists has the column.
     tuned = ("tuned\ntest",) if any(point.tuned for point in front.points) else ()
     numbers = ("asked\nms", "predicted\nms", "measured\nms", f"validation\n{unit}", "test", *tuned)
     numbers = (*numbers, "params", "state")
-    table = plain_table("digest", "layers", *numbers, "", right=numbers)
-    table.title = f"[bold]{front.job}[/] on {target}"
+    needed = ("digest", "measured\nms", f"validation\n{unit}", "layers", "test", "predicted\nms")
+    table = PlainTable("digest", "layers", *numbers, "", right=numbers, keep=needed)
+    table.title = Text(front.job, "bold").append(f" on {target}", "not bold")
     asked = next((o.bound for o in front.objectives if o.target == target and o.bound is not None), None)
     members = [point for point in front.points if point.on_front]
     baselines = [point for point in front.points if point.preset and not point.on_front]
@@ -172,14 +165,16 @@ def print_point(console: Console, front: Front, point: Point) -> None:
 def print_explanation(console: Console, explanation: Mapping[str, Any]) -> None:
     """Which genes matter for what, what the front's members share, and why they are on it."""
     objectives, rows = importance_rows(explanation)
-    table = plain_table("gene", *objectives, right=tuple(objectives))
-    table.title = f"[bold]what matters[/] [dim]from {explanation['evaluations']} evaluations[/]"
+    table = PlainTable("gene", *objectives, right=tuple(objectives))
+    table.title = Text("what matters", "bold").append(
+        f" from {explanation['evaluations']} evaluations", "not bold dim"
+    )
     for row in rows:
         table.add_row(*row)
     console.print(table)
     for sentence in shared_sentences(explanation):
         console.print(f"• {escape(sentence)}", soft_wrap=True)
-    table = plain_table("on the front", "best in", "its alone", right=("its alone",))
+    table = PlainTable("on the front", "best in", "its alone", right=("its alone",))
     for row in member_rows(explanation):
         table.add_row(*row)
     console.print(table)
@@ -222,8 +217,8 @@ def print_optimum(console: Console, front: Front, best: Point, optimum: Optimum 
         )
 
 
-def _layers_table(architecture: Architecture) -> Table:
-    table = plain_table(
+def _layers_table(architecture: Architecture) -> PlainTable:
+    table = PlainTable(
         "layer", "mixer", "heads", "channel", "ratio", "F", right=("layer", "heads", "ratio", "F")
     )
     for number, layer in enumerate(architecture.layers, 1):

@@ -19,16 +19,15 @@ __all__ = ["worker"]
 
 def worker(
     context: typer.Context,
-    connect: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the service listens.")],
+    connect: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the service, for workers.")],
     device: Annotated[
-        str, typer.Option(help="The name that jobs know this machine by.", show_default="the host's name")
+        str, typer.Option(help="Name by which jobs refer to this machine.", show_default="the host's name")
     ] = platform.node(),
 ) -> None:
     """Measure models on this machine for a service, until stopped.
 
-    The worker dials out, so it also works behind a firewall; it reconnects when the service restarts.
-    A secret that the service wants is read from [bold]$NAS_TOKEN[/bold]; [bold]nas --authority FILE worker
-    …[/bold] connects over TLS.
+    The worker dials out, so it works behind a firewall, and it reconnects when the service restarts.
+    Its token is read from [bold]$NAS_TOKEN[/bold]; [bold]nas --authority FILE worker …[/bold] uses TLS.
 
     [dim]nas worker --connect 192.168.0.10:7071 --device kitchen-laptop[/dim]
     """

@@ -24,6 +24,7 @@ class Names:
     def __init__(self, quality: Objective, targets: Sequence[Target]) -> None:
         kinds = objective_kinds()
         self._kind = {alias: name for name, kind in kinds.items() for alias in (name, *kind.aliases)}
+        self._kind |= {quality.unit: quality.name}  # a task's metric by its own name
         self._axes = {name: kind.axes(targets) for name, kind in kinds.items()} | {quality.name: [quality]}
         self._known = dict(self._axes)
         for name, axes in self._axes.items():

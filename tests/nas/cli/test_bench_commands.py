@@ -9,12 +9,14 @@ import pytest
 
 def test_strategies_are_compared_on_the_problem_that_ships(nas, tmp_path):
     arguments = ["--strategies", "random,local", "--budgets", "10,20", "--seeds", "2"]
-    answer = nas("bench", "search", *arguments, "--json", "out.json", "--plot", "curves.html")
+    answer = nas("bench", "search", *arguments, "--out", "out.json", "--plot", "curves.html")
     assert answer.code == 0, answer.err
     written = json.loads((tmp_path / "out.json").read_text())
     assert list(written["strategies"]) == ["random", "local"]
     assert all(f"{found['median'][0]:.4f}" in answer.out for found in written["strategies"].values())
     assert "<html" in (tmp_path / "curves.html").read_text()[:200]
+    again = json.loads(nas("bench", "search", *arguments, "--json").out)
+    assert again["strategies"]["random"]["median"] == written["strategies"]["random"]["median"]
 
 
 def lab_table(tmp_path: Path) -> None:
@@ -40,7 +42,7 @@ def lab_table(tmp_path: Path) -> None:
 def test_predictors_are_judged_on_a_table(nas, tmp_path):
     lab_table(tmp_path)
     arguments = ["--table", "table.csv", "--samples", "3", "--seeds", "1", "--predictors", "macs,additive"]
-    answer = nas("bench", "predictor", *arguments, "--json", "out.json")
+    answer = nas("bench", "predictor", *arguments, "--out", "out.json")
     assert answer.code == 0, answer.err
     written = json.loads((tmp_path / "out.json").read_text())
     assert {row["predictor"] for row in written["rows"]} == {"macs", "additive"}
@@ -92,7 +94,7 @@ def test_real_targets_are_profiled_and_judged_and_never_measured_twice(nas, tmp_
     )
     targets = [f"local-cpu/{name}/fp32/1t/prefill/b1/n32" for name in ("onnxruntime", "torch")]
     arguments = ["--space", "tiny.yaml", "--targets", ",".join(targets), "--learn", "4", "--holdout", "3"]
-    arguments += ["--samples", "2,4", "--seeds", "1", "--json", "out.json"]
+    arguments += ["--samples", "2,4", "--seeds", "1", "--out", "out.json"]
     answer = nas("bench", "devices", *arguments)
     assert answer.code == 0, answer.err
     written = json.loads((tmp_path / "out.json").read_text())

@@ -123,10 +123,10 @@ def test_a_job_without_points_cannot_be_drawn_and_says_so(nas, tmp_path, format)
 
 def test_bounds_that_nothing_meets_are_told_as_that(nas, job):
     asked = ("front", "latest", "--max", "latency_ms=0.1")
-    assert "none of the 3 architectures" in nas(*asked).out
-    drawn = nas(*asked, "--format", "svg")
-    assert drawn.code == 4
-    assert "none of the 3 architectures" in drawn.err
+    for wanted in ([], ["--format", "svg"], ["--format", "csv"], ["--json"]):
+        answer = nas(*asked, *wanted)
+        assert (answer.code, answer.out) == (4, "")
+        assert "none of the 3 architectures" in answer.err
 
 
 def test_bounds_narrow_the_front(nas, job):
@@ -155,6 +155,22 @@ def test_a_bound_of_another_form_is_refused(nas, job, bound):
     answer = nas("front", job, "--max", bound)
     assert answer.code == 2
     assert "NAME=VALUE" in answer.err
+
+
+@pytest.mark.parametrize("command", [["front"], ["best"], ["extract", "--out", "model"]])
+def test_a_bound_from_the_wrong_side_says_which_option_is_right(nas, job, command):
+    for bound in ("latency_ms=3", "bits_per_byte=2.5"):
+        answer = nas(*command, job, "--min", bound)
+        assert answer.code == 2
+        assert f"--max {bound}" in answer.err
+        twice = nas(*command, job, "--min", bound, "--max", bound)
+        assert "bounded twice" in twice.err
+
+
+def test_a_metric_is_bounded_by_its_own_name(nas, job):
+    best = json.loads(nas("best", job, "--max", "bits_per_byte=2.95", "--max", "latency_ms=3", "--json").out)
+    assert best["quality"]["validation"] == 2.9
+    assert nas("best", job, "--max", "bits_per_byte=2.5", "--max", "latency_ms=3").code == 4
 
 
 def test_a_bound_on_something_else_names_what_is_accepted(nas, job):
@@ -193,13 +209,32 @@ def test_a_file_with_several_mistakes_gets_them_all_and_nothing_is_written(nas, 
     assert all(problem["message"].split(";")[0] in " ".join(told.split()) for problem in document["problems"])
 
 
+def test_results_come_before_administration_in_the_help(nas):
+    answer = nas("--help")
+    places = [
+        answer.out.index(f"│ {name} ") for name in ("search", "front", "measurements", "spaces", "token")
+    ]
+    assert places == sorted(places)
+
+
+def test_the_version_is_one_line(nas):
+    answer = nas("--version")
+    assert (answer.code, answer.out) == (
+        0,
+        f"nas {json.loads(nas('version', '--json').out)['nas-service']}\n",
+    )
+
+
 def test_a_missing_file_is_named(nas):
     answer = nas("search", "nowhere.yaml")
     assert answer.code == 2
     assert "nowhere.yaml" in answer.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["--digest", "abc", "--max", "latency_ms=3"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--digest", "abc", "--max", "latency_ms=3"], ["--digest", ""], ["--digest", "", "--json"]],
+)
 def test_extract_wants_a_digest_or_bounds(nas, job, arguments):
     answer = nas("extract", job, "--out", "model", *arguments)
     assert answer.code == 2

@@ -71,7 +71,7 @@ def test_devices_of_a_service_are_profiled_and_judged_and_never_measured_twice(
     command = nas(
         "--server", service, "bench", "devices", "--space", "tiny.yaml", "--targets", ",".join(TARGETS)
     )
-    command += ["--learn", "6", "--holdout", "4", "--samples", "2,6", "--seeds", "1", "--json", "out.json"]
+    command += ["--learn", "6", "--holdout", "4", "--samples", "2,6", "--seeds", "1", "--out", "out.json"]
 
     def benched() -> dict:
         answer = subprocess.run(command, cwd=asker, capture_output=True, text=True, timeout=200)
