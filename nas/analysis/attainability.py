@@ -1,4 +1,4 @@
-"""Saying before any expensive work that nothing can meet a job's bounds, and what comes nearest."""
+"""Rejecting bounds that nothing can meet before any expensive work, naming what comes nearest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_counted_bounds(plan: Plan) -> None:
     """Refuse bounds on exact counts that no architecture of the space meets, which is proved.
 
     Raises:
-        InvalidSpec: they contradict the space or each other; the nearest architecture is told.
+        InvalidSpec: they contradict the space or each other; the message names the nearest architecture.
     """
     bounded = [o for o in plan.objectives if o.source is Source.COUNTED and o.bound is not None]
     if not bounded:
@@ -43,18 +43,18 @@ def check_counted_bounds(plan: Plan) -> None:
     try:
         decomposition = Decomposition(plan.space)
     except ValueError:
-        return  # too many options of a layer: not found among some thousands, and not to be proved
+        return  # too many options per layer for a proof
     model = AdditiveModel(decomposition, counted)
     if not model.exact.all() or model.optimum(0, problem.bounds) is not None:
-        return  # not found among some thousands, and yet not impossible
+        return  # none among some thousands, but some exist
     path = f"bounds.{bounded[0].name}" if len(bounded) == 1 else "bounds"
     said = f"no architecture of {plan.space.name} meets {'it' if len(bounded) == 1 else 'all of them'}"
     raise InvalidSpec([Problem(path, f"{said}; the nearest has {_miss(problem, nearest)}")])
 
 
 def check_predicted_bounds(job: Known) -> str | None:
-    """Give a job up whose latency bounds, with its other ones, nothing is predicted to meet. What to tell its
-    user where something barely may; else None.
+    """Give up a job none of whose architectures is predicted to meet its bounds, latency included. Returns a
+    warning where the nearest misses them by no more than its prediction may err; else None.
 
     Raises:
         NothingMeetsBounds: the nearest architecture misses a bound by more than its prediction may err.

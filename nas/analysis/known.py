@@ -1,4 +1,4 @@
-"""What the store knows of a job: enough to predict, and to say what was evaluated."""
+"""A job's plan and the store: enough to predict, and to look up what was evaluated."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
         InvalidSpec: a bound's name is not known.
         NoSuchPoint: the job has no predictors or too few evaluations yet, or its space has too many options
             of a layer to enumerate.
-        NothingMeetsBounds: no architecture does by the models; the nearest is told.
+        NothingMeetsBounds: according to the models no architecture does; the message names the nearest.
     """
     started = time.perf_counter()
     plan, store = job.plan, job.store
@@ -82,7 +82,7 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
             and objective.direction.sign * (predicted - objective.bound) > 0
         ):
             raise NothingMeetsBounds(
-                f"by its models nothing in {plan.space.name} meets the bounds; the nearest has "
+                f"according to its models nothing in {plan.space.name} meets the bounds; the nearest has "
                 f"{describe_miss(objective, predicted)}"
             )
     return Optimum(
@@ -121,7 +121,9 @@ def _within(
             describe_miss(problem.objectives[i], nearest.free[problem.objectives[i].name])
             for i in problem.free
         )
-        raise NothingMeetsBounds(f"by its models nothing in {space} meets the bounds; the nearest has {said}")
+        raise NothingMeetsBounds(
+            f"according to its models nothing in {space} meets the bounds; the nearest has {said}"
+        )
     best = found or surrogate.model.optimum(0, np.full(len(problem.bounds), np.inf))
     values = surrogate.model.predict(row[None])[0]
     least = -math.inf if best is None else best.values[0] - best.gap * abs(best.values[0])

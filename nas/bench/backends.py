@@ -18,7 +18,7 @@ import numpy as np
 from nas.errors import JobFailed, NoWorker
 from nas.evaluation import Evaluation, Split
 from nas.planning.plan import Plan
-from nas.stages.backends import Finalist, FinalistNews, TrainingProgress
+from nas.stages.backends import Finalist, FinalistProgress, TrainingProgress
 from nas.store.store import Store, SupernetRecord
 from nas.training import TrainingResult
 from nas.training.checkpoint import save_checkpoint
@@ -85,7 +85,7 @@ class SimulatedComputeBackend:
         plan: Plan,
         supernet: SupernetRecord,
         finalists: Sequence[Finalist],
-        told: Callable[[FinalistNews], None],
+        on_progress: Callable[[FinalistProgress], None],
         stopped: Callable[[], bool],
     ) -> None:
         """See `nas.stages.backends.ComputeBackend.finetune`.

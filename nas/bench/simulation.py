@@ -19,7 +19,7 @@ __all__ = ["Simulation", "Trace"]
 
 @dataclass
 class Trace:
-    """What happened, in the order of being told.
+    """Evaluations in the order in which the strategy was told.
 
     Attributes:
         population: (n, genes) candidates.

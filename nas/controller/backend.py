@@ -12,7 +12,7 @@ from nas.controller.evaluator import RayEvaluator
 from nas.controller.tuning import tune_finalists
 from nas.export import TimedModels
 from nas.planning.plan import Plan
-from nas.stages.backends import EvaluationPool, Finalist, FinalistNews, TrainingProgress
+from nas.stages.backends import EvaluationPool, Finalist, FinalistProgress, TrainingProgress
 from nas.store.store import SupernetRecord
 from nas.training import TrainingResult, train_supernet
 
@@ -66,8 +66,8 @@ class RayComputeBackend:
         plan: Plan,
         supernet: SupernetRecord,
         finalists: Sequence[Finalist],
-        told: Callable[[FinalistNews], None],
+        on_progress: Callable[[FinalistProgress], None],
         stopped: Callable[[], bool],
     ) -> None:
         """See `nas.stages.backends.ComputeBackend.finetune`."""
-        tune_finalists(self.cluster, plan, self._home / supernet.path, finalists, told, stopped)
+        tune_finalists(self.cluster, plan, self._home / supernet.path, finalists, on_progress, stopped)

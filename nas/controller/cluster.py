@@ -106,7 +106,7 @@ class RayCluster:
 
     @property
     def starts(self) -> int:
-        """How often Ray was started or joined: what was put into one cannot be found in the next."""
+        """How often Ray was started or joined: objects put into one cluster cannot be found in the next."""
         return self._starts
 
     def close(self) -> None:
@@ -120,8 +120,8 @@ class RayCluster:
             self._started = False
 
     def capacity(self) -> Capacity:
-        """What the cluster has at the moment. Where Ray's own process on this machine has died, which Ray
-        does not mend, it is started anew.
+        """What the cluster has at the moment. Where Ray's process on this machine has died, Ray is restarted:
+        it does not recover by itself.
 
         Raises:
             JobFailed: it does not answer.
@@ -139,10 +139,11 @@ class RayCluster:
         raise AssertionError("every attempt returns or raises")
 
     def require(self, processors: int, what: str) -> Capacity:
-        """Ray lets a task that no node can ever run wait without a word: ask first.
+        """Check that the cluster has so many processors: Ray silently keeps a task waiting that no node can
+        ever run.
 
         Args:
-            what: wants them, for the message.
+            what: needs them; named in the error.
 
         Raises:
             JobFailed: the cluster has fewer and no autoscaler may add them.
@@ -159,7 +160,7 @@ class RayCluster:
         self,
         function: Callable[..., Any],
         *arguments: Any,
-        told: Callable[[Any], None],
+        on_message: Callable[[Any], None],
         stopped: Callable[[], bool],
     ) -> Any:
         """Run a function in the cluster, which may start other processes there, and return its result.
@@ -167,7 +168,7 @@ class RayCluster:
         The function is called with a `Mailbox` before its own arguments. It holds no processor itself.
 
         Args:
-            told: called here with whatever the function posts to its mailbox, in order.
+            on_message: called here with whatever the function posts to its mailbox, in order.
             stopped: asked here a few times a second; the mailbox hands the answer on.
 
         Raises:
@@ -180,7 +181,7 @@ class RayCluster:
             while True:
                 ended, _ = ray.wait([result], timeout=WATCH_SECONDS)
                 for message in ray.get(posted.take.remote(stopped())):
-                    told(message)
+                    on_message(message)
                 if ended:
                     return ray.get(result)
         except RayError as error:

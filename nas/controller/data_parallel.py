@@ -49,7 +49,7 @@ def train_together(
     result: list[TrainingResult] = []
     failures: list[str] = []
 
-    def told(message: tuple[str, Any]) -> None:
+    def receive(message: tuple[str, Any]) -> None:
         kind, content = message
         if kind == PROGRESS:
             progress(*content)
@@ -59,7 +59,7 @@ def train_together(
             failures.append(content)
 
     loop = {"spec": plan.spec.model_dump_json(), "folder": str(folder), "gpus": capacity.gpus >= processes}
-    cluster.run(_fit, processes, loop, told=told, stopped=lambda: bool(failures) or stopped())
+    cluster.run(_fit, processes, loop, on_message=receive, stopped=lambda: bool(failures) or stopped())
     if failures:
         raise JobFailed(failures[0])
     return result[-1]

@@ -12,7 +12,7 @@ from nas.controller.cluster import Mailbox, RayCluster
 from nas.errors import JobFailed, NasError
 from nas.planning.plan import Plan, resolve
 from nas.spec import FinalistBudget, JobSpec
-from nas.stages.backends import Finalist, FinalistNews
+from nas.stages.backends import Finalist, FinalistProgress
 from nas.training import load_supernet
 from nas.training.finetune import REDUCTION, Diverged, FineTuning, finetune, rungs
 
@@ -30,7 +30,7 @@ def tune_finalists(
     plan: Plan,
     supernet: Path,
     finalists: Sequence[Finalist],
-    told: Callable[[FinalistNews], None],
+    on_progress: Callable[[FinalistProgress], None],
     stopped: Callable[[], bool],
 ) -> None:
     """Train each finalist on one processor.
@@ -52,18 +52,18 @@ def tune_finalists(
     cluster.require(1, "training a finalist")
     failures: list[str] = []
 
-    def listen(message: FinalistNews | str) -> None:
+    def listen(message: FinalistProgress | str) -> None:
         if isinstance(message, str):
             failures.append(message)
         else:
-            told(message)
+            on_progress(message)
 
     cluster.run(
         _tune,
         plan.spec.model_dump_json(),
         str(supernet),
         list(finalists),
-        told=listen,
+        on_message=listen,
         stopped=lambda: bool(failures) or stopped(),
     )
     if failures:
@@ -84,7 +84,9 @@ def _tune(mailbox: Mailbox, spec: str, supernet: str, finalists: list[Finalist])
             steps = (trial.last_result or {}).get("steps", 0)
             # One that diverged has reported nothing here, and has told so itself.
             if steps and not mailbox.stopped():
-                mailbox.post(FinalistNews(weights, steps, True, f"{weights[:8]} ended after {steps} steps"))
+                mailbox.post(
+                    FinalistProgress(weights, steps, True, f"{weights[:8]} ended after {steps} steps")
+                )
 
     budget = JobSpec.model_validate_json(spec).budget.finalists
     with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
@@ -158,13 +160,13 @@ def _trial(config: dict[str, Any]) -> None:
         tune.report({"steps": steps, "gain": sign * (finalist.validation - value)})
 
     def progress(steps: int) -> None:
-        mailbox.post(FinalistNews(finalist.weights, steps, False, finalist.architecture.digest[:8]))
+        mailbox.post(FinalistProgress(finalist.weights, steps, False, finalist.architecture.digest[:8]))
 
     try:
         submodel, training = starting_point(plan, Path(config["supernet"]), finalist)
         finetune(submodel, training, finalist.limit, report, progress, mailbox.stopped)
     except Diverged as error:
-        mailbox.post(FinalistNews(finalist.weights, 0, True, str(error), diverged=True))
+        mailbox.post(FinalistProgress(finalist.weights, 0, True, str(error), diverged=True))
     except NasError as error:
         # Trying again will not help: this ends the job, and thereby those that are started again.
         mailbox.post(f"finalist {finalist.architecture.digest}: {error}")

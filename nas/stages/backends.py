@@ -1,4 +1,4 @@
-"""What stages have their work done by: the devices that measure, and the processors that train and score."""
+"""The backends that do the work of stages: devices that measure, processors that train and evaluate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
     "ComputeBackend",
     "EvaluationPool",
     "Finalist",
-    "FinalistNews",
+    "FinalistProgress",
     "MeasurementBackend",
     "ModelFiles",
     "TrainingProgress",
@@ -39,7 +39,7 @@ class MeasurementBackend(Protocol):
     def measure(
         self, requests: Iterable[MeasurementRequest], cancelled: Callable[[], bool] | None = None
     ) -> Iterator[Outcome]:
-        """Outcomes as they complete, in any order; requests are drawn as workers come free."""
+        """Outcomes as they complete, in any order; requests are drawn as workers become free."""
 
 
 class ModelFiles(Protocol):
@@ -49,7 +49,7 @@ class ModelFiles(Protocol):
         """The file that does the target's workload."""
 
     def reference(self, target: Target) -> bytes:
-        """The fixed file that is timed in between, the same for every architecture."""
+        """The fixed reference model that is timed in between, the same for every architecture."""
 
 
 class EvaluationPool(Protocol):
@@ -84,7 +84,7 @@ class Finalist:
 
 
 @dataclass(frozen=True, slots=True)
-class FinalistNews:
+class FinalistProgress:
     """How far one finalist is.
 
     Attributes:
@@ -125,7 +125,7 @@ class ComputeBackend(Protocol):
         plan: Plan,
         supernet: SupernetRecord,
         finalists: Sequence[Finalist],
-        told: Callable[[FinalistNews], None],
+        on_progress: Callable[[FinalistProgress], None],
         stopped: Callable[[], bool],
     ) -> None:
         """Train finalists from where their budget says, or go on with them, as `nas.training.finetune` does.

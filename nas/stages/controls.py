@@ -1,6 +1,6 @@
-"""Control models: architectures read again and again between measurements, which tell that a device is slower
-for a while. What was measured meanwhile is measured again, or its slowdown divided out; what follows from the
-readings is `nas.stages.drift_log`'s to say."""
+"""Control models: architectures measured repeatedly between batches, which reveal that a device is slower for
+a while. What was measured meanwhile is measured again, or the slowdown is divided out. Here readings are
+taken and corrections stored; `nas.stages.drift_log` derives the latter from the former."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from workers.target import Target
 __all__ = ["Controls", "control_architectures", "measure_between_controls"]
 
 BATCH = 8
-"""Measurements between two readings, where what to measure is known beforehand."""
+"""Measurements between two readings, where all architectures to measure are known in advance."""
 
 SAMPLE = 32
-"""Random architectures of which the controls are chosen, where the space contains no preset."""
+"""Random architectures from which the controls are chosen where the space contains no preset."""
 
 
 def control_architectures(plan: Plan) -> list[Architecture]:
-    """At most two presets, the least and the most arithmetic: ordinary models, which verification measures
-    anyway. Of a space without presets two of a few random architectures, the same in every job."""
+    """At most two presets, those with the fewest and the most MACs: ordinary models, which verification
+    measures anyway. In a space without presets, two of a few random architectures, the same in every job."""
     population = plan.preset_population
     if not len(population):
         population = plan.space.sample(SAMPLE, np.random.default_rng(0))
@@ -40,14 +40,14 @@ def control_architectures(plan: Plan) -> list[Architecture]:
 
 
 class Controls:
-    """The controls of one target in one job, and what they told so far: all of it survives a kill.
+    """The control models of one target in one job, and their readings so far, all of which survives a kill.
 
-    One control is read after each batch of measurements, in turns; the other too, where it says that the
-    device has changed: both must say so. What they tell of a measurement is kept beside it in the store, and
-    is what everybody uses from then on; what the device said first stays there.
+    After each batch one control is measured, in turns; the other as well where the first suggests that the
+    device has changed, since both must agree. Corrections are stored beside the measurements and are what
+    everything is computed with from then on; the original readings are kept.
 
     Attributes:
-        refused: by digest, what the device could not measure since this object is there. It is not asked
+        refused: by digest, what the device could not measure in this object's lifetime; it is not tried
             again.
     """
 
@@ -67,13 +67,13 @@ class Controls:
         return self.missing(self._architectures)
 
     def missing(self, architectures: Sequence[Architecture]) -> list[Architecture]:
-        """Those that the store has no measurement of, but for what was refused."""
+        """Those without a measurement in the store that were not refused."""
         known = self._measured([a.digest for a in architectures]).keys() | self.refused.keys()
         return [a for a in architectures if a.digest not in known]
 
     def measure(self, architectures: Sequence[Architecture]) -> Iterator[Measurement]:
-        """Measure what is `missing` of these, between two readings of the controls. Controls that were never
-        measured come first.
+        """Measure those of these that are `missing`, between two readings of the controls. Controls that were
+        never measured come first.
 
         Raises:
             NoWorker, JobFailed, JobInterrupted: see `measure_missing`.
@@ -89,7 +89,7 @@ class Controls:
         self._close()
 
     def measure_again(self) -> None:
-        """Measure again, once, what an unsteady device measured, if it is steady now."""
+        """Measure again, once, what was measured at another speed, if the device is undisturbed now."""
         self._close()
         log = self._log()
         architectures = self._context.store.architectures(log.to_measure_again())
@@ -120,13 +120,13 @@ class Controls:
             self._keep(uncontrolled=True)
             self._context.note(
                 self._stage,
-                f"{self._target.device} could measure no control model: that it is slower for a while goes "
-                "unnoticed, and measurements count as they are",
+                f"{self._target.device} could not measure any control model: periods in which it is slower "
+                "go unnoticed, and measurements count as they are",
                 target=str(self._target),
             )
 
     def _end(self, batch: Batch) -> None:
-        """Keep what the two readings tell of a batch."""
+        """Store a batch and the corrections that follow from it, and report a disturbance."""
         self._before = batch.after
         log = self._log().after(batch)
         self._batches = log.batches
@@ -139,9 +139,9 @@ class Controls:
                 "changed its speed" if speed.changed else f"was {_compared(speed.slowdown)} than undisturbed"
             )
             remedy = (
-                "they are measured again once its control models take what they usually take"
+                "they are measured again once its control models are back at their usual latency"
                 if not batch.again
-                else "that was divided out, and what it changed in between added to their errors"
+                else "the slowdown was divided out, and its change in between added to their standard errors"
             )
             self._context.note(
                 self._stage,
@@ -152,7 +152,7 @@ class Controls:
             )
 
     def _correct(self, log: DriftLog) -> None:
-        """Put what the controls tell of this job's measurements beside them."""
+        """Store the corrections of this job's measurements that have changed."""
         store = self._context.store
         known = store.measurements(self._target, log.measured)
         corrections = log.corrections({m.digest: m.reading for m in known})
@@ -163,7 +163,7 @@ class Controls:
         return {m.digest: m for m in self._context.store.measurements(self._target, digests)}
 
     def _log(self) -> DriftLog:
-        """What was told so far. Controls that an earlier job measured are calibrated by it."""
+        """The readings so far; calibrated where an earlier job measured a control."""
         return DriftLog(self._batches, calibrated=bool(self._yardsticks().keys() - self._mine()))
 
     def _mine(self) -> set[str]:
@@ -172,8 +172,8 @@ class Controls:
         return DriftLog(self._batches).measured.union(opened.digests if opened else ())
 
     def _yardsticks(self) -> dict[str, float]:
-        """What each control's readings are compared with, in ms: what it took first, where this job measured
-        it first; else what an earlier job left of that as the undisturbed device's."""
+        """What each control's readings are compared with, in ms: its first reading, where this job took it;
+        else its latency on the undisturbed device according to an earlier job."""
         mine = self._mine()
         return {
             digest: (control.reading if digest in mine else control.corrected).latency_ms
@@ -181,15 +181,15 @@ class Controls:
         }
 
     def _read_before(self) -> float:
-        """The reading before a batch: that after the last one, where it was just taken. Where no control was
-        measured yet, the batch itself begins with them."""
+        """The reading before a batch: the one after the previous batch, where it was just taken. Where no
+        control has been measured yet, the batch itself begins with them."""
         if self._before is None and self._yardsticks():
             self._before = self._read()
         return 1.0 if self._before is None else self._before
 
     def _read(self) -> float:
-        """What a control takes over its yardstick: of the one that changed least, where the one whose turn it
-        is has changed."""
+        """A control's latency over its yardstick; where the one whose turn it is has changed, that of the one
+        that changed least."""
         yardsticks, log = self._yardsticks(), self._log()
         turn = len(self._batches) % len(self._architectures)
         readings: list[float] = []
@@ -205,8 +205,8 @@ class Controls:
 def measure_between_controls(
     context: StageContext, stage: StageName, target: Target, architectures: Sequence[Architecture]
 ) -> Iterator[Measurement]:
-    """Measure those that the store has no measurement of, read controls in between, and measure again what a
-    disturbed device measured, now or earlier in the job, if it is steady by now.
+    """Measure the architectures without a measurement in the store, with readings of the controls in between,
+    and measure again what was measured on a disturbed device, now or earlier in the job, if it has recovered.
 
     Raises:
         NoWorker, JobFailed, JobInterrupted: see `nas.stages.measure.measure_missing`.

@@ -1,7 +1,7 @@
-"""What control models tell of a device's speed: readings in; slowdowns, what to measure again and corrections
-out. Control models are architectures that are read again and again between batches of measurements.
+"""Drift of a device, from control models that are measured repeatedly between batches: readings in;
+slowdowns, corrections and what to measure again out.
 
-Readings are relative to a fixed yardstick of each control, so that those of different controls compare.
+A reading is a control's latency over a fixed yardstick of its own, so that different controls are comparable.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from workers.measurement import Correction, Reading
 __all__ = ["CHANGE", "Batch", "DriftLog", "Speed"]
 
 CHANGE = 0.08
-"""A logarithm of a control model's latency over its usual one that is the device's doing: on a busy machine
-single readings vary by up to 5%."""
+"""Log ratio of a control's latency to its usual one from which the device is taken to have changed: on a busy
+machine single readings vary by up to 5%."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Batch:
 
     Attributes:
         digests: of the architectures.
-        before, after: what a control took over its yardstick.
-        again: by digest, what was read of those that were measured for the second time.
+        before, after: the readings.
+        again: by digest, the second readings, where this batch measured them again.
     """
 
     digests: tuple[str, ...]
@@ -63,27 +63,27 @@ class Speed:
 
     @property
     def as_usual(self) -> bool:
-        """Whether the slowdown is no more than noise, whatever changed meanwhile."""
+        """Whether the slowdown is within noise, even if it changed meanwhile."""
         return _alike(self.slowdown, 1.0)
 
     @property
     def changed(self) -> bool:
-        """Whether the speed changed within the batch, nobody knows when."""
+        """Whether the speed changed within the batch, at an unknown moment."""
         return self.change > CHANGE
 
     @property
     def steady(self) -> bool:
-        """Whether what was measured counts as it is."""
+        """Whether measurements count as they are."""
         return self.as_usual and not self.changed
 
     @property
     def uncertainty(self) -> float:
-        """How far measurements may be off, as a logarithm: of two batches the one with less counts."""
+        """How far measurements may be off, as a logarithm: of two batches the one with the lower counts."""
         return abs(math.log(self.slowdown)) + self.change
 
     def correct(self, reading: Reading) -> Correction:
-        """What an architecture takes on the undisturbed device by a reading at this speed. Where the speed
-        changed in between, the standard error says that nobody knows when."""
+        """The latency on the undisturbed device that a reading at this speed implies. Where the speed changed
+        within the batch, the standard error grows by the change, since its moment is unknown."""
         if self.changed:
             reading = replace(
                 reading, error_ms=math.hypot(reading.error_ms, self.change * reading.latency_ms)
@@ -96,8 +96,8 @@ class DriftLog:
     """Batches of one device in the order in which they were measured.
 
     Attributes:
-        calibrated: yardsticks are what controls take on the undisturbed device, as an earlier log knew;
-            otherwise they are whatever the controls took first.
+        calibrated: yardsticks are the controls' latencies on the undisturbed device, from an earlier log;
+            otherwise they are merely the controls' first readings.
     """
 
     batches: tuple[Batch, ...] = ()
@@ -109,21 +109,21 @@ class DriftLog:
 
     @property
     def measured(self) -> set[str]:
-        """Digests of everything in it."""
+        """Digests of all architectures in it."""
         return {digest for batch in self.batches for digest in batch.digests}
 
     @cached_property
     def usual(self) -> float:
-        """What a control takes over its yardstick on the undisturbed device: the lower quartile of the
-        readings, since devices are slowed down for a while, not sped up; 1 where there are none. Where that
-        contradicts calibrated yardsticks the device was never undisturbed, and these count."""
+        """The reading of the undisturbed device: the lower quartile of all readings, since devices are slowed
+        down for a while, not sped up; 1 where there are none. Where that contradicts calibrated yardsticks,
+        the device was never undisturbed, and the yardsticks count."""
         readings = [reading for batch in self.batches for reading in (batch.before, batch.after)]
         usual = float(np.quantile(readings, 0.25, method="lower")) if readings else 1.0
         return 1.0 if self.calibrated and not _alike(usual, 1.0) else usual
 
     @cached_property
     def speeds(self) -> tuple[Speed, ...]:
-        """Of each batch: the slowdown is the geometric mean of the readings before and after it."""
+        """One for each batch: the slowdown is the geometric mean of the readings before and after."""
         return tuple(
             Speed(
                 math.sqrt(batch.before * batch.after) / self.usual, abs(math.log(batch.after / batch.before))
@@ -132,16 +132,16 @@ class DriftLog:
         )
 
     def is_usual(self, reading: float) -> bool:
-        """Whether a control's reading is that of the undisturbed device."""
+        """Whether a reading is that of the undisturbed device, within noise."""
         return _alike(reading, self.usual)
 
     def most_usual(self, readings: Sequence[float]) -> float:
-        """Of readings of several controls at one time that which tells of the least change: all must tell of
-        it before it is believed. The usual one where there are none."""
+        """Of readings of several controls at one time the one that shows the least change: a change counts
+        only where all agree. The usual reading where there are none."""
         return min(readings, key=lambda reading: abs(math.log(reading / self.usual)), default=self.usual)
 
     def to_measure_again(self) -> list[str]:
-        """Digests of what was measured once, at another speed than the usual."""
+        """Digests of what was measured only once, and not on a steady, undisturbed device."""
         tried = {digest for batch in self.batches for digest in batch.again}
         return [
             digest
@@ -152,11 +152,11 @@ class DriftLog:
         ]
 
     def corrections(self, first: Mapping[str, Reading]) -> dict[str, Correction | None]:
-        """What stands in for measurements: each counts as its reading in the steadiest batch, the slowdown
-        divided out. None where it counts as it was first read.
+        """What stands in for measurements: the reading in the least uncertain batch, its slowdown divided
+        out. None where the first reading counts as it is.
 
         Args:
-            first: by digest, what was read first; what the log does not have is left out.
+            first: by digest, the first readings; digests that the log does not have are left out.
         """
         best: dict[str, tuple[Speed, Reading]] = {}
         for batch, speed in zip(self.batches, self.speeds, strict=True):

@@ -17,7 +17,7 @@ from nas.evaluation import Evaluation, Split
 from nas.front import FineTuned, Point, Scope, mark_front
 from nas.planning.plan import Plan
 from nas.spec import StageName
-from nas.stages.backends import Finalist, FinalistNews
+from nas.stages.backends import Finalist, FinalistProgress
 from nas.stages.search import trained_supernet
 from nas.stages.stage import Stage, StageContext
 from nas.stages.states import FinalistsState
@@ -63,15 +63,15 @@ class Finalists(Stage):
         if finalists.keys() <= ended.keys():
             return
 
-        def told(news: FinalistNews) -> None:
-            taken[news.weights] = news.steps
-            if news.diverged:
-                self._give_up(context, finalists[news.weights], news)
-            if news.ended:
-                ended[news.weights] = news.steps
+        def on_progress(progress: FinalistProgress) -> None:
+            taken[progress.weights] = progress.steps
+            if progress.diverged:
+                self._give_up(context, finalists[progress.weights], progress)
+            if progress.ended:
+                ended[progress.weights] = progress.steps
                 FinalistsState(ended).save(context.store, context.job_id, STATE)
             done = sum(steps if weights in ended else at for weights, at in taken.items())
-            context.progress(self.name, done, steps * len(finalists), news.message)
+            context.progress(self.name, done, steps * len(finalists), progress.message)
 
         wanted = [
             Finalist(
@@ -84,14 +84,14 @@ class Finalists(Stage):
             for weights, point in finalists.items()
         ]
         supernet = trained_supernet(context)
-        context.compute_backend.finetune(context.plan, supernet, wanted, told, context.stopped)
+        context.compute_backend.finetune(context.plan, supernet, wanted, on_progress, context.stopped)
         context.check_stop()
 
-    def _give_up(self, context: StageContext, point: Point, news: FinalistNews) -> None:
+    def _give_up(self, context: StageContext, point: Point, progress: FinalistProgress) -> None:
         """Keep that a training diverged: a failed evaluation, paid for once."""
-        failed = Evaluation(news.weights, point.digest, Split.VALIDATION, math.nan, 0.0)
+        failed = Evaluation(progress.weights, point.digest, Split.VALIDATION, math.nan, 0.0)
         context.store.add_evaluations([failed])
-        context.note(self.name, f"{point.digest[:8]} was not trained to the end: {news.message}")
+        context.note(self.name, f"{point.digest[:8]} was not trained to the end: {progress.message}")
 
     def _conclude(self, context: StageContext, weights: str, point: Point) -> Point:
         """Store how a finalist ended; its point, with the weights where they are better."""

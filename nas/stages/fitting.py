@@ -13,7 +13,7 @@ from workers.target import Target
 __all__ = ["fit_predictor", "known_measurements", "prior_of_other_targets"]
 
 ENOUGH = 8
-"""Members of the space measured on another target before it has a say."""
+"""Members of the space that must be measured on another target before it contributes to the prior."""
 
 
 def known_measurements(
@@ -30,8 +30,8 @@ def known_measurements(
 
 
 def prior_of_other_targets(context: StageContext, target: Target) -> Prior | None:
-    """What measurements of this space's architectures on other targets say of this one; None where there
-    are too few."""
+    """What measurements of the space on other targets suggest about this one; None where there are too
+    few."""
     space = context.plan.profiled_space
     others = []
     for other in context.store.targets():

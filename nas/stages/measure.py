@@ -15,10 +15,10 @@ from workers.target import Target
 __all__ = ["measure_again", "measure_missing"]
 
 WORKER_TIMEOUT_SECONDS = 60.0
-"""How long a stage waits for a worker that serves its target before it says that there is none."""
+"""How long a stage waits for a worker that serves its target before it gives up."""
 
 FAILURES_ALLOWED = 3
-"""Models that a target may refuse in a row before the target itself is taken to be at fault."""
+"""Models that a target may refuse in a row before the target itself is considered faulty."""
 
 
 def measure_missing(
@@ -26,7 +26,7 @@ def measure_missing(
 ) -> Iterator[Measurement]:
     """Measure those architectures that the store has no measurement of on the target.
 
-    Each measurement is stored before it is yielded. A model that the device refuses is noted and left out.
+    Each measurement is stored before it is yielded. A refused model is skipped with a note.
 
     Raises:
         NoWorker: nobody serves the target.
@@ -46,14 +46,14 @@ def measure_missing(
 def measure_again(
     context: StageContext, stage: StageName, target: Target, architectures: Sequence[Architecture]
 ) -> Iterator[Measurement]:
-    """Measure architectures whether or not they were before; the store is left as it is.
+    """Measure architectures whether or not they have been before, without storing anything.
 
     Raises:
         NoWorker, JobFailed, JobInterrupted: see `measure_missing`.
     """
     context.measurement_backend.wait_for(target, WORKER_TIMEOUT_SECONDS)
     reference_ms = _reference_ms(context, target)
-    # The first measurement of a target fixes what its reference model takes; the others wait for it.
+    # The first measurement of a target determines the latency of its reference model; the others wait for it.
     groups = [architectures] if reference_ms else [architectures[:1], architectures[1:]]
     refused = 0
     for group in groups:
@@ -79,7 +79,7 @@ def _reference_ms(context: StageContext, target: Target) -> float | None:
 def _requests(
     context: StageContext, target: Target, architectures: Iterable[Architecture], reference_ms: float | None
 ) -> Iterator[MeasurementRequest]:
-    """Model files are made only as workers come free: they are large and there may be many."""
+    """Model files are made only when a worker becomes free: they are large, and there may be many."""
     models = context.compute_backend.model_files(context.home / "blocks")
     reference = models.reference(target)
     for architecture in architectures:

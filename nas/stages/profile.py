@@ -1,4 +1,4 @@
-"""Profile: teach each target's predictor by measuring what tells it most."""
+"""Profile: fit a predictor for each target, measuring the most informative architectures."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from workers.target import Target
 __all__ = ["Profile", "holdout"]
 
 BATCH = 8
-"""Architectures chosen at once: the predictor is refitted, and tested, after each batch."""
+"""Architectures chosen at once: the predictor is refitted and evaluated after each batch."""
 
 FEWEST = 4
 """Measurements before a predictor is fitted at all."""
 
 
 class Profile(Stage):
-    """Measure what the predictor knows least, and in between a fixed random held-out set that only tests
-    it, until its error on those meets the job's tolerance or the budget is spent.
+    """Measure the most informative architectures, interleaved with a fixed random held-out set on which the
+    predictor is evaluated, until its held-out error meets the job's tolerance or the budget is spent.
 
-    Where models of the space have many layers, single blocks are measured among them: what tells most a
-    second decides. Only members of the space are held out.
+    In spaces of deep models single blocks are measured as well, wherever they are more informative per
+    second. Only members of the space are held out.
 
-    The two are measured in turns: a device that slows down or warms up then does so for both. Control models
-    are read in between: what a device measured while it was slower than usual is measured again. What an
-    earlier job measured, or this one before it was stopped, comes from the store.
+    The two sets are interleaved so that a device that slows down or warms up affects both alike. Control
+    models are measured in between: whatever was measured while the device was slower than usual is measured
+    again. Measurements of earlier jobs, and of this one before it was stopped, come from the store.
     """
 
     name = StageName.PROFILE
@@ -57,13 +57,13 @@ class Profile(Stage):
 
 class _Run:
     """The profiling of one target between two interruptions: batches of measurements, after each of which
-    the predictor is fitted to all that taught it, and tested on what was held out.
+    the predictor is fitted to all of them but the held-out ones, and evaluated on those.
 
     Attributes:
-        held_out: (h, genes) what it is tested on.
-        unasked: of those, what is still to be measured.
-        population, measured: (n, genes) and what was measured of them: what teaches.
-        tested: (h,) those of the held-out that are measured.
+        held_out: (h, genes) the held-out set.
+        held_out_ms: (h,) its latencies; NaN where not measured yet.
+        unasked: the part of it that is still to be measured.
+        population, measured: (n, genes) the training set, and its measurements.
     """
 
     def __init__(self, context: StageContext, target: Target, number: int) -> None:
@@ -80,14 +80,14 @@ class _Run:
         self.unasked = self.held_out[~self.tested]
 
     def run(self) -> None:
-        """Measure and learn until there is reason to end; keep the predictor."""
+        """Measure and fit until a stopping criterion is met; store the predictor."""
         self._learn()
         while not self._learned_enough() and self._measure_batch():
             self._learn()
         self._conclude()
 
     def _read(self) -> None:
-        """What the store has of the target."""
+        """Read the target's measurements from the store."""
         held_out = frozenset(self._held_out_digests)
         self.population, self.measured = known_measurements(self.context, self.target, exclude=held_out)
         measured = self.context.store.measurements(self.target, self._held_out_digests)
@@ -96,11 +96,11 @@ class _Run:
 
     @property
     def tested(self) -> NDArray[np.bool_]:
-        """(h,) which of the held-out architectures are measured."""
+        """(h,) which of the held-out architectures are measured by now."""
         return ~np.isnan(self.held_out_ms)
 
     def _learn(self) -> None:
-        """Fit the predictor to what is known by now, and test it."""
+        """Fit the predictor to what is measured by now, and evaluate it on the held-out set."""
         self.controls.measure_again()
         self._read()
         tested = self.tested
@@ -131,20 +131,21 @@ class _Run:
         )
 
     def _measure_batch(self) -> bool:
-        """Measure what tells most, and a share of the held-out; whether anything was measured."""
+        """Measure the most informative architectures and a share of the held-out set; whether anything was
+        measured."""
         architectures = self._chosen()
         self._progress(0)
         done = 0
         for done, measurement in enumerate(self.controls.measure(architectures), 1):
             self._progress(done, f": {measurement.corrected.latency_ms:.2f} ms")
-        return done > 0  # else there is nothing left, or the device refused all of it: noted one by one
+        return done > 0  # else nothing is left, or the device refused all of it: each refusal was noted
 
     def _chosen(self) -> list[Architecture]:
-        """Controls that were never measured first, then what tells most in turns with the held-out."""
+        """Controls that were never measured first, then informative and held-out architectures in turns."""
         space = self.context.plan.profiled_space
         room = max(0, self.budget.measurements - len(self.measured))
         first = self.controls.unmeasured[:room]
-        telling = choose_next(
+        informative = choose_next(
             space,
             self.target.workload,
             self.population,
@@ -154,13 +155,13 @@ class _Run:
             prior=self.prior,
             excluded=np.concatenate([self.held_out, space.encode(self.controls.refused.values())]),
         )
-        # They are all measured by the time that profiling may end.
+        # So that all of them are measured by the time that profiling may end.
         share = -(-self.budget.holdout * BATCH // max(self.budget.minimum, BATCH)) if room else None
         held_out, self.unasked = self.unasked[:share], self.unasked[share:]
-        return [*first, *space.decode(in_turns(telling, held_out))]
+        return [*first, *space.decode(interleaved(informative, held_out))]
 
     def _conclude(self) -> None:
-        """Keep the predictor, and how well it does; say so."""
+        """Store the predictor and its evaluation, and report them."""
         context, target = self.context, self.target
         if self.predictor is not None and self.profile is not None:
             state = ProfileState.load(context.store, context.job_id, StageName.PROFILE)
@@ -169,9 +170,9 @@ class _Run:
             state.save(context.store, context.job_id, StageName.PROFILE)
             context.note(StageName.PROFILE, f"{target}: {describe(self.profile)}", **self.profile.to_dict())
         elif self.measured:
-            # The space has too few architectures to hold any out, or to need more.
+            # The space is too small to hold any out, or to need more.
             self._keep(self._fitted())
-            said = f"{len(self.measured)} measurements are all there is to measure; none is held out"
+            said = f"the space has only {len(self.measured)} architectures to measure, none left to hold out"
             context.note(StageName.PROFILE, f"{target}: {said}")
         done = (self.number + 1) * self._most
         context.progress(StageName.PROFILE, done, self._total, f"{target.device} profiled")
@@ -189,21 +190,21 @@ class _Run:
         return self._most * len(self.context.plan.targets)
 
     def _progress(self, new: int, said: str = "") -> None:
-        """Say how far all targets are, with so many measurements since the last reading of the store."""
+        """Report progress over all targets, with so many measurements since the store was last read."""
         known = min(len(self.measured), self.budget.measurements) + int(self.tested.sum())
         done = self.number * self._most + known + new
         self.context.progress(StageName.PROFILE, done, self._total, f"{self.target.device}{said}")
 
 
 def holdout(space: SearchSpace, n: int, seed: int) -> Population:
-    """The (≤ n, genes) random architectures held out to test predictors, fixed by space and seed."""
+    """The (≤ n, genes) random held-out architectures, fixed by space and seed."""
     rows = np.unique(space.sample(4 * n, np.random.default_rng([seed, 1])), axis=0)
-    # Of a space of few architectures half are left to learn from.
+    # In a small space half of the architectures are left to learn from.
     return np.random.default_rng([seed, 2]).permutation(rows)[: min(n, len(rows) // 2)]
 
 
-def in_turns(first: Population, second: Population) -> Population:
-    """(n + m, genes) the rows of both, each spread evenly over the whole."""
+def interleaved(first: Population, second: Population) -> Population:
+    """(n + m, genes) the rows of both, either spread evenly over the whole."""
     places = [(np.arange(len(rows)) + 0.5) / max(1, len(rows)) for rows in (first, second)]
     return np.concatenate([first, second])[np.argsort(np.concatenate(places), kind="stable")]
 

@@ -31,15 +31,15 @@ def search(
     name: str,
     evaluations: int,
 ) -> None:
-    """Let the job's strategy spend `evaluations` whole evaluations of quality, or more cheaper ones. It hears
-    of all that were made of this supernet before it asks.
+    """Let the job's strategy spend `evaluations` whole evaluations of quality, or more cheaper ones. First it
+    is told all earlier evaluations of this supernet.
 
-    Results are told in the order in which they were asked, half a batch at a time, whichever process ends
-    first: so the search is the same on any number of processes, yet none waits for a straggler until a
-    whole batch is out. What is new of the strategy, and what it has asked, is stored with every step.
+    Results are told in the order in which they were asked for, half a batch at a time, whichever process
+    ends first: so the search is the same on any number of processes, yet none waits for a straggler until a
+    whole batch is outstanding. The strategy's state and its pending candidates are stored with every step.
 
     Args:
-        name: under which the search's state is kept with the job.
+        name: of the search's state in the store.
     """
     run = _Run(context, stage, candidates, pool, name, evaluations)
     while run.fill():

@@ -51,7 +51,7 @@ class StageState:
 
 @dataclass(frozen=True)
 class ProfileState(StageState):
-    """Of `profile`: the targets that are profiled, and how well their predictors do."""
+    """Of `profile`: the targets that are profiled, and how accurate their predictors are."""
 
     profiles: Mapping[str, TargetProfile] = field(default_factory=dict)
     """By the target's text."""
@@ -68,7 +68,7 @@ class ProfileState(StageState):
 
 @dataclass(frozen=True)
 class OpenBatch:
-    """What is being measured between two readings of control models, the second of which is still to come.
+    """A batch that is being measured: its second reading of a control model is still to come.
 
     Attributes:
         digests: of the architectures.
@@ -84,7 +84,7 @@ class ControlsState(StageState):
     """Of a target's control models; finished batches are in the journal.
 
     Attributes:
-        uncontrolled: the device accepts no control model, which was said.
+        uncontrolled: the device accepts no control model; a note has said so.
     """
 
     open: OpenBatch | None = None
@@ -102,12 +102,12 @@ class ControlsState(StageState):
 
 @dataclass(frozen=True)
 class SearchState(StageState):
-    """Of one search; what its strategy proposed and was told is in the journal.
+    """Of one search; its strategy's proposals and observations are in the journal.
 
     Attributes:
         over: the search has spent its evaluations, or the space.
         strategy: where the strategy stands; None before the search's first step.
-        told: evaluations that it was told, in whole ones.
+        told: evaluations that the strategy has received, in whole ones.
         pending: rows of candidates that are under evaluation.
         levels: the fidelity of each; the first one's where a state of earlier versions has none.
     """
@@ -130,8 +130,8 @@ class VerifyState(StageState):
 
     Attributes:
         round: that it is in, from 1.
-        measured: digests of points whose predictions were made before they were measured: they judge the
-            predictors.
+        measured: digests of points whose predictions were made before they were measured: predictors are
+            evaluated on them.
     """
 
     round: int = 1
@@ -140,6 +140,6 @@ class VerifyState(StageState):
 
 @dataclass(frozen=True)
 class FinalistsState(StageState):
-    """Of `finalists`: the steps that those which have ended took, by digest of their weights."""
+    """Of `finalists`: steps taken by those that have ended, by digest of their weights."""
 
     ended: Mapping[str, int] = field(default_factory=dict)

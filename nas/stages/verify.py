@@ -1,4 +1,4 @@
-"""Verify: measure what the search found on the device before anyone trusts it."""
+"""Verify: measure what the search found on the devices before it is trusted."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ STATE = "verify"
 
 
 class Verify(Stage):
-    """Measure the front until all of it is measured, teach the predictors what was learned, and search
-    again until the predictions of the front hold; then score it on the test split.
+    """Measure the front until all of it is measured, refit the predictors, and search again until their
+    predictions of the front hold; then evaluate it on the test split.
 
     Control models are read in between, as while profiling: what a device measured while it was slower than
     usual is measured again, or its factor divided out, and that is said of each point.
@@ -53,7 +53,7 @@ class Verify(Stage):
             self._conclude(context, pool)
 
     def _holds(self, context: StageContext, number: int) -> bool:
-        """One round: measure, compare, learn; whether the front's predictions held."""
+        """One round: measure, compare, refit; whether the predictions of the front held."""
         candidates = Candidates(context, stored_predictors(context))
         front = self._measure_front(context, candidates)
         judged = set(_state(context).measured)
@@ -65,10 +65,10 @@ class Verify(Stage):
         tolerance = context.plan.spec.budget.verify.tolerance
         if not any(gaps):
             context.note(
-                self.name, f"round {number}: all of the front's {len(front)} points were measured before"
+                self.name, f"round {number}: all {len(front)} points of the front had been measured before"
             )
             return True
-        # Each target's predictions must hold: many targets would hide one that is predicted badly.
+        # Every target's predictions must hold: a median over all would hide one that is predicted badly.
         gap, number_of = max((median(of), len(of)) for of in gaps if of)
         verdict = "holds" if gap <= tolerance else "does not hold yet"
         context.note(
@@ -121,11 +121,11 @@ class Verify(Stage):
         )
 
     def _conclude(self, context: StageContext, pool: EvaluationPool) -> None:
-        """What was learned last may put other points on the front: measure those too, then score the
-        front and the presets on data that the search never saw. Only measured points stay on it."""
+        """The last fit may put other points on the front: measure those too, then evaluate the front and the
+        presets on data that the search never saw. Only measured points stay on the front."""
         candidates = Candidates(context, stored_predictors(context))
         self._measure_front(context, candidates)
-        # A target that is added to the ended job finds no round left that could search again.
+        # So that adding a target to the finished job does not search again.
         self._remember(context, round=context.plan.spec.budget.verify.rounds)
         points = _trusted(evaluated_points(context, candidates), context.plan.objectives)
         self._test(context, pool, [p for p in points if p.on_front or p.preset])
@@ -163,7 +163,7 @@ def _gaps(points: Sequence[Point], target: Target) -> list[float]:
 
 
 def _tell_of_disturbed(context: StageContext, front: Sequence[Point]) -> None:
-    """Say of the front's members which have a latency from which a slowdown had to be divided out."""
+    """Report which members of the front have latencies from which a slowdown was divided out."""
     for target in context.plan.targets:
         slowdowns = {p.digest: p.latency_ms[str(target)].slowdown for p in front}
         disturbed = {digest: slowdown for digest, slowdown in slowdowns.items() if slowdown != 1.0}
@@ -171,8 +171,8 @@ def _tell_of_disturbed(context: StageContext, front: Sequence[Point]) -> None:
             context.note(
                 StageName.VERIFY,
                 f"{target.device} was never undisturbed when {len(disturbed)} of the front's {len(front)} "
-                "points were measured: from their latencies its slowdown by its control models, up to "
-                f"{max(disturbed.values()):.2f}, is divided out",
+                "points were measured: its slowdown according to its control models, up to "
+                f"{max(disturbed.values()):.2f}, was divided out of their latencies",
                 target=str(target),
                 slowdowns=disturbed,
             )

@@ -46,7 +46,7 @@ def test_what_nothing_stored_meets_but_the_models_do_is_said(nas, job):
 def test_what_no_architecture_meets_names_the_nearest_of_all(nas, job):
     answer = nas("best", job, "--max", "params=10", "--max", "latency_ms=1", "--verify")
     assert answer.code == 4
-    assert "by its models nothing in hybrid-lm-tiny meets the bounds; the nearest has" in answer.err
+    assert "according to its models nothing in hybrid-lm-tiny meets the bounds; the nearest has" in answer.err
 
 
 def test_a_job_of_which_too_little_is_known_still_has_its_best_point(nas, tmp_path):

@@ -22,7 +22,7 @@ from nas.job import EventKind
 from nas.planning.plan import Plan, resolve
 from nas.service.running.extract import extract_point
 from nas.spec import load_job_spec
-from nas.stages.backends import Finalist, FinalistNews
+from nas.stages.backends import Finalist, FinalistProgress
 from nas.stages.finalists import Finalists
 from nas.stages.stage import StageContext
 from nas.store import Store, open_store
@@ -59,7 +59,7 @@ class InThisProcess:
         plan: Plan,
         supernet: SupernetRecord,
         finalists: Sequence[Finalist],
-        told: Callable[[FinalistNews], None],
+        on_progress: Callable[[FinalistProgress], None],
         stopped: Callable[[], bool],
     ) -> None:
         self.asked.append([finalist.limit for finalist in finalists])
@@ -71,11 +71,11 @@ class InThisProcess:
                     model, job, finalist.limit, lambda at, _, s=steps: s.append(at), lambda _: None, stopped
                 )
             except Diverged as error:
-                told(FinalistNews(finalist.weights, 0, True, str(error), diverged=True))
+                on_progress(FinalistProgress(finalist.weights, 0, True, str(error), diverged=True))
                 continue
             if stopped():
                 return
-            told(FinalistNews(finalist.weights, steps[-1], True, "ended"))
+            on_progress(FinalistProgress(finalist.weights, steps[-1], True, "ended"))
 
 
 @pytest.fixture(scope="module")
