@@ -24,12 +24,14 @@ class Preset:
 Design = Callable[[SearchSpace, int], list[str]]
 """A space and a depth → the mixer option of each layer."""
 
-_DESIGNS: dict[str, tuple[str, Design]] = {}
+_DESIGNS: dict[str, tuple[str, int, Design]] = {}
 
 
-def _design(name: str, source: str) -> Callable[[Design], Design]:
+def _design(name: str, source: str, conv: int = 0) -> Callable[[Design], Design]:
+    """With short convolutions of as many taps, or of those of the space's that are nearest."""
+
     def register(design: Design) -> Design:
-        _DESIGNS[name] = source, design
+        _DESIGNS[name] = source, conv, design
         return design
 
     return register
@@ -47,7 +49,7 @@ def _masformer(space: SearchSpace, depth: int) -> list[str]:
     return ["softmax"] * full + [_option(space, "window", space.spec.context // 4)] * (depth - full)
 
 
-@_design("based", "BASED: Taylor linear attention and short windows; Arora et al., 2024")
+@_design("based", "BASED: Taylor linear attention and short windows; Arora et al., 2024", conv=4)
 def _based(space: SearchSpace, depth: int) -> list[str]:
     pair = "taylor", _option(space, "window", 64)
     return [pair[i % 2] for i in range(depth)]
@@ -63,12 +65,47 @@ def _sparse(space: SearchSpace, depth: int) -> list[str]:
     return [_option(space, "sparse", 64)] * depth
 
 
+@_design("decay", "Linear attention with RetNet's fixed decays; Sun et al., 2023")
+def _decay(space: SearchSpace, depth: int) -> list[str]:
+    return ["decay"] * depth
+
+
+@_design("gated", "Scalar gates; Mamba-2, Dao & Gu, 2024; GLA, Yang et al., 2024", conv=4)
+def _gated(space: SearchSpace, depth: int) -> list[str]:
+    return ["gated"] * depth
+
+
+@_design("decay-hybrid", "Three layers with fixed decays to one of softmax, after Jamba; Lieber et al., 2024")
+def _decay_hybrid(space: SearchSpace, depth: int) -> list[str]:
+    return _three_to_one("decay", depth)
+
+
+@_design("gated-deltanet", "Gated DeltaNet; Yang et al., 2025", conv=4)
+def _gated_delta(space: SearchSpace, depth: int) -> list[str]:
+    return ["gateddelta"] * depth
+
+
+@_design("qwen3-next", "Three layers of Gated DeltaNet to one of softmax; Qwen3-Next, 2025", conv=4)
+def _gated_delta_hybrid(space: SearchSpace, depth: int) -> list[str]:
+    return _three_to_one("gateddelta", depth)
+
+
+@_design("lfm2", "Two gated convolutions to one layer of softmax; LFM2, Liquid AI, 2025")
+def _lfm2(space: SearchSpace, depth: int) -> list[str]:
+    return ["softmax" if i % 3 == 2 else "gatedconv" for i in range(depth)]
+
+
+def _three_to_one(mixer: str, depth: int) -> list[str]:
+    """Every fourth layer, or the last one of fewer, is softmax."""
+    return ["softmax" if i % 4 == 3 or i == depth - 1 < 3 else mixer for i in range(depth)]
+
+
 def presets(space: SearchSpace) -> dict[str, Preset]:
     """Every design that the space contains, by name; no two are the same architecture.
 
     Designs of token mixing stand at every depth, ``NAME-LDEPTH``, with the largest width, the middle
-    number of heads and the widest feed-forward; ``matformer-LDEPTH-xRATIO`` at the largest depth
-    with each smaller feed-forward (MatFormer granularities, Devvrit et al., 2023).
+    number of heads, the first of key-value heads and the widest feed-forward; ``matformer-LDEPTH-xRATIO``
+    at the largest depth with each smaller feed-forward (MatFormer granularities, Devvrit et al., 2023).
     """
     found: dict[str, Preset] = {}
     seen: set[str] = set()
@@ -84,12 +121,14 @@ def _all(space: SearchSpace) -> Iterator[Preset]:
     width, ratio, channel = max(spec.width), max(spec.layer.ratio), spec.layer.channel[0]
     heads = sorted(spec.layer.heads)[len(spec.layer.heads) // 2]
 
-    def build(mixers: list[str], ratio: float) -> Architecture:
-        return Architecture(spec.vocabulary, width, tuple(Layer(m, heads, channel, ratio) for m in mixers))
+    def build(mixers: list[str], ratio: float, conv: int = 0) -> Architecture:
+        taps = min(spec.layer.conv, key=lambda option: abs(option - conv))
+        layers = (Layer(m, heads, channel, ratio, taps, spec.layer.kv_heads[0]) for m in mixers)
+        return Architecture(spec.vocabulary, width, tuple(layers))
 
-    for name, (source, design) in _DESIGNS.items():
+    for name, (source, conv, design) in _DESIGNS.items():
         for depth in sorted(spec.depth):
-            yield Preset(f"{name}-L{depth}", source, build(design(space, depth), ratio))
+            yield Preset(f"{name}-L{depth}", source, build(design(space, depth), ratio, conv))
     deepest = space.max_depth
     source = "MatFormer granularity; Devvrit et al., 2023"
     for smaller in sorted(spec.layer.ratio)[:-1]:

@@ -32,11 +32,10 @@ class RecallOptions(TaskOptions):
 
     Attributes:
         pairs: key-value pairs that a sequence defines and then asks for, over and over: an answer lies
-            at most 4 × pairs tokens back.
+            at most 4 × pairs tokens back, so that a window of so many sees it.
     """
 
-    evaluation_context: Annotated[int, Field(gt=0)] = 128
-    pairs: Annotated[int, Field(gt=0, le=KEYS)] = 8
+    pairs: Annotated[int, Field(gt=0, le=KEYS)] = 32
 
     @model_validator(mode="after")
     def _something_is_asked(self) -> RecallOptions:

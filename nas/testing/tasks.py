@@ -48,14 +48,14 @@ class TaskContract(Contract):
         return make_task(name, {**self.options, **options})
 
     def test_batches_are_a_function_of_seed_and_step(self, task: Task) -> None:
-        batch = task.batch(step=3, seed=5, batch=4, context=48)
-        assert batch.shape == (4, 49)
+        batch = task.batch(step=3, seed=5, batch=4, context=96)
+        assert batch.shape == (4, 97)
         assert batch.dtype == torch.int64
         assert int(batch.min()) >= 0
         assert int(batch.max()) < task.vocabulary
-        assert torch.equal(batch, task.batch(3, 5, 4, 48))
-        assert not torch.equal(batch, task.batch(4, 5, 4, 48))
-        assert not torch.equal(batch, task.batch(3, 6, 4, 48))
+        assert torch.equal(batch, task.batch(3, 5, 4, 96))
+        assert not torch.equal(batch, task.batch(4, 5, 4, 96))
+        assert not torch.equal(batch, task.batch(3, 6, 4, 96))
 
     def test_right_answers_score_better_than_wrong_ones(self, task: Task) -> None:
         for split in Split:
@@ -75,8 +75,8 @@ class TaskContract(Contract):
         assert len(set(sequences)) > 1
 
     def test_loss_prefers_right_answers_and_has_a_gradient(self, task: Task) -> None:
-        batch = task.batch(0, 0, 2, 48)
-        logits = torch.zeros(2, 48, task.vocabulary, requires_grad=True)
+        batch = task.batch(0, 0, 2, 96)
+        logits = torch.zeros(2, 96, task.vocabulary, requires_grad=True)
         loss = task.loss(logits, batch)
         loss.backward()
         assert loss.shape == ()
@@ -95,7 +95,7 @@ class TaskContract(Contract):
     def test_a_share_of_a_split_is_evenly_spaced_and_never_nothing(
         self, subject: str, share: float, every: int
     ) -> None:
-        task = self._make(subject, evaluation_tokens=4096, evaluation_context=64)
+        task = self._make(subject, evaluation_tokens=4096, evaluation_context=96)
         batches = list(task.evaluation_batches(Split.VALIDATION))
         everything = torch.cat(batches)
         seen = []

@@ -97,10 +97,11 @@ class KernelMixer(HeadMixer):
         self, q: Tensor, k: Tensor, v: Tensor, state: State, log_decay: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Add one token to the sums, and look it up in them."""
-        sums = state["sums"]
-        if log_decay is not None:
-            sums = sums * log_decay.exp()[..., None, None]
-        return self._looked_up(self.base(q), self.base(k), v, sums)
+        return self._looked_up(self.base(q), self.base(k), v, self._left(state, log_decay))
+
+    def _left(self, state: State, log_decay: Tensor | None) -> Tensor:
+        """The sums of a state, less what a token's decay takes of them."""
+        return state["sums"] if log_decay is None else state["sums"] * log_decay.exp()[..., None, None]
 
     def _looked_up(self, q: Tensor, k: Tensor, v: Tensor, sums: Tensor) -> tuple[Tensor, State]:
         """Of bases."""

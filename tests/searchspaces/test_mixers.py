@@ -1,8 +1,10 @@
 """Every registered mixer keeps the contract, registering one enrols it here; and what each does besides."""
 
 import json
+import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +13,9 @@ from torch import Tensor
 from nas.testing.mixers import Case, MixerContract
 from searchspaces.mixers import MIXERS, HeadMixer, mixers, parse_mixer, register_mixer
 from searchspaces.mixers.convolution import convolve
+from searchspaces.mixers.decay import log_decays
 from searchspaces.mixers.kernel import KernelMixer
+from searchspaces.mixers.recurrence import unit_lower_inverse
 
 EXAMPLES = [cls.example for cls in mixers().values()]
 SIZES = ["window:1", "window:100", "window:8,3", "window:3,9", "window:100,4", "sparse", "sparse:5,5"]
@@ -114,6 +118,61 @@ def test_taylor_weights_are_the_series_of_exp() -> None:
     weights = taylor.features(taylor.base(q).mT).mT @ taylor.features(taylor.base(k).mT)
     torch.testing.assert_close(weights, 1 + scores + scores**2 / 2)
     assert weights.min() >= 0.5
+
+
+def test_cosine_weights_are_a_raised_cosine_of_the_distance() -> None:
+    q, k, _ = projected(1, 1, 40, 8)
+    v = torch.eye(40, dtype=torch.float64).reshape(1, 1, 40, 40)
+    shares = head_mixer("cosine:20").mix(q, k, v)[0, 0]
+    plain = head_mixer("linear").mix(q, k, v)[0, 0]
+    back = torch.arange(40).unsqueeze(1) - torch.arange(40)
+    wanted = plain * (1 + (torch.pi / 20 * back.double()).cos()) / 2
+    torch.testing.assert_close(shares, wanted / wanted.sum(-1, keepdim=True))
+
+
+def test_performers_weights_estimate_those_of_softmax() -> None:
+    q, k, _ = projected(1, 1, 30, 16)
+    q, k = q / 2, k / 2
+    performer = head_mixer("performer:1024")
+    assert isinstance(performer, KernelMixer)
+    weights = performer.base(q) @ performer.base(k).mT
+    wanted = (q @ k.mT / 4).exp()
+    ratio = (weights / wanted)[0, 0]
+    assert (ratio / ratio.mean() - 1).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4, 8])
+def test_fixed_decays_are_spread_over_time_scales(heads: int) -> None:
+    exponents = [-math.log2(-math.expm1(log)) for log in log_decays(heads)]
+    assert exponents == pytest.approx([8 * (head + 0.5) / heads for head in range(heads)])
+
+
+def test_fresh_gates_are_the_fixed_decays() -> None:
+    gated, fixed = Case.of("gated", heads=4), Case.of("decay", heads=4)
+    weights = {
+        name: torch.zeros_like(weight) if name.startswith("gated_") else weight
+        for name, weight in gated.weights.items()
+    }
+    x = gated.tokens(2, 90)
+    torch.testing.assert_close(
+        replace(gated, weights=weights).forward(x), replace(fixed, weights=weights).forward(x)
+    )
+
+
+def test_the_delta_rule_replaces_what_a_key_stood_for() -> None:
+    """Written with strength 1, a second value for one key is all that is found there."""
+    k = torch.nn.functional.normalize(torch.randn(1, 1, 1, 8, dtype=torch.float64), dim=-1).expand(1, 1, 2, 8)
+    v = torch.randn(1, 1, 2, 8, dtype=torch.float64)
+    found = head_mixer("delta").mix(k, k, v, strength=torch.ones(1, 1, 2, dtype=torch.float64))
+    unit = v / v.square().mean(-1, keepdim=True).sqrt()
+    torch.testing.assert_close(found, unit, rtol=1e-3, atol=1e-3)
+
+
+def test_equal_keys_do_not_blow_up_the_triangular_inverse() -> None:
+    """Powers of such a matrix have entries of 10^8: single precision would drown in them."""
+    lower = torch.ones(32, 32).tril(-1)
+    wanted = torch.eye(32) - torch.eye(32).roll(1, 0) * torch.ones(32, 32).tril(-1)
+    torch.testing.assert_close(unit_lower_inverse(lower), wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("before", [0, 1, 9])

@@ -36,6 +36,16 @@ def test_the_demos_space_has_every_design_at_every_depth() -> None:
     assert {layer.ratio for layer in found["softmax-L4"].architecture.layers} == {4.0}
 
 
+def test_the_mixed_space_has_the_designs_that_forget() -> None:
+    found = presets(load_space("mixed-lm"))
+    designs = ("decay", "gated", "decay-hybrid", "gated-deltanet", "qwen3-next", "lfm2", "based")
+    assert {f"{name}-L{depth}" for name in designs for depth in range(3, 7)} <= set(found)
+    hybrid = found["decay-hybrid-L6"].architecture.layers
+    assert [layer.mixer for layer in hybrid] == ["decay", "decay", "decay", "softmax", "decay", "decay"]
+    assert {layer.conv for layer in found["gated-deltanet-L4"].architecture.layers} == {4}
+    assert {layer.conv for layer in found["decay-L4"].architecture.layers} == {0}
+
+
 def test_designs_take_the_options_that_a_space_has() -> None:
     found = presets(space_with(["softmax", "window:8", "window:48", "taylor", "sparse:16,4"]))
     assert {layer.mixer for layer in found["based-L2"].architecture.layers} == {"taylor", "window:48"}

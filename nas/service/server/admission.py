@@ -29,6 +29,7 @@ LARGEST = {
     "space.width": 1 << 15,
     "space.depth": 256,
     "space.layer.heads": 1 << 10,
+    "space.layer.kv_heads": 1 << 10,
     "space.layer.ratio": 64,
     "targets.threads": 1 << 10,
     "targets.batch": 1 << 12,

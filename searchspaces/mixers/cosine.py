@@ -1,0 +1,81 @@
+"""Linear attention that weighs near tokens more by a cosine (cosFormer; Qin et al., 2022)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from searchspaces.mixers.chunks import into_chunks
+from searchspaces.mixers.kernel import CHUNK
+from searchspaces.mixers.linear import Linear
+from searchspaces.mixers.mixer import State, register_mixer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register_mixer("cosine")
+@dataclass(frozen=True)
+class Cosine(Linear):
+    """Weights are φ(q_i)·φ(k_j) (1 + cos(π (i − j)/reach))/2, φ(x) = elu(x) + 1: 3 K features.
+
+    cosFormer weighs by cos(π (i − j)/2N), below 0 beyond a length N that must be known, with relu for φ.
+    Raised by one, weights are at least 0 at any distance; they fall until `reach` tokens back, then rise.
+
+    Args:
+        reach: tokens back at which a token counts nothing.
+    """
+
+    reach: int = 512
+
+    glyph = "K"
+    example = "cosine"
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"reach": (2, 1 << 20)}
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
+        """In chunks."""
+        import torch
+
+        queries, keys = self.base(into_chunks(q, CHUNK)), self.base(into_chunks(k, CHUNK))
+        positions = torch.arange(queries.shape[2] * CHUNK, device=q.device).reshape(-1, CHUNK)
+        return self._mixed(self._at(queries, positions), self._at(keys, positions), v, log_decay)
+
+    def mix_reference(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
+        """Token by token."""
+        import torch
+
+        positions = torch.arange(q.shape[2], device=q.device)
+        queries, keys = self._at(self.base(q), positions), self._at(self.base(k), positions)
+        return self._mixed_one_by_one(queries, keys, v, log_decay)
+
+    def mix_step(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, log_decay: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Turn what earlier tokens left by one position, and go on from position 0."""
+        import torch
+
+        plain, cosine, sine = self._left(state, log_decay).chunk(3, dim=-2)
+        a, b = math.cos(math.pi / self.reach), math.sin(math.pi / self.reach)
+        sums = torch.cat([plain, a * cosine - b * sine, b * cosine + a * sine], dim=-2)
+        here = q.new_zeros(1)
+        return self._looked_up(self._at(self.base(q), here), self._at(self.base(k), here), v, sums)
+
+    def _at(self, base: Tensor, positions: Tensor) -> Tensor:
+        """Bases (…, K) at positions (…) → [φ, φ cos, φ sin]/√2, whose products are the weights."""
+        import torch
+
+        precise = torch.promote_types(base.dtype, torch.float32)  # half would confuse distant positions
+        angles = positions.unsqueeze(-1).to(precise) * (math.pi / self.reach)
+        scaled = base * 0.5**0.5
+        waves = (angles.cos().to(base.dtype), angles.sin().to(base.dtype))
+        return torch.cat([scaled, *(scaled * wave for wave in waves)], dim=-1)
+
+    def base_size(self, head_size: int) -> int:
+        """3 K."""
+        return 3 * head_size
+
+    def feature_size(self, head_size: int) -> int:
+        """3 K."""
+        return 3 * head_size
