@@ -11,7 +11,10 @@ from searchspaces.mixers import MIXERS, parse_mixer
 __all__ = ["Cell", "Strips"]
 
 BARS = "▁▂▃▄▅▆▇█"
-HUES = ("#1b8a3a", "#c8321e", "#d98200", "#9a3a94", "#1f6fb4", "#0f8b8d", "#8a5a2b", "#5a5fc0")
+HUES = (
+    *("#1b8a3a", "#c8321e", "#d98200", "#9a3a94", "#1f6fb4", "#0f8b8d", "#8a5a2b", "#5a5fc0"),
+    *("#b0306a", "#5d7316", "#00566b", "#7a2c1a", "#3c3c9e", "#a0682a"),
+)
 """One a mixer, in the order of their names, those of plug-ins last; told apart in the common forms of
 colour blindness by lightness as well as hue, and dark enough for text on white."""
 NO_MIXER_HUE = "#8c8c8c"

@@ -69,6 +69,13 @@ def test_every_mixer_composes_to_what_torch_computes(mixer: str, heads: int) -> 
     assert largest_difference(submodel, compose(submodel)) < 1e-4
 
 
+@pytest.mark.parametrize("mixer", ["softmax", "window:8,3", "sparse:8,4", "decay", "gateddelta", "gatedconv"])
+def test_short_convolutions_and_shared_keys_compose_to_what_torch_computes(mixer: str) -> None:
+    layers = (Layer(mixer, 4, ratio=1, conv=4, kv_heads=2), Layer("linear", 4, ratio=1, conv=2, kv_heads=1))
+    submodel = randomised(Architecture(50, 32, layers))
+    assert largest_difference(submodel, compose(submodel)) < 1e-4
+
+
 @pytest.mark.parametrize("channel", sorted(channels()))
 def test_every_channel_mixer_composes_to_what_torch_computes(channel: str) -> None:
     layers = (

@@ -28,7 +28,8 @@ def decoded(submodel: Submodel, tokens: torch.Tensor) -> DecodeState:
 def test_every_mixer_decodes_to_what_torch_computes(mixer: str, context: int) -> None:
     torch.manual_seed(0)
     example = mixers()[mixer].example
-    layers = (Layer(example, 4, ratio=1), Layer("none", 0, ratio=2), Layer(example, 2, ratio=1))
+    shared = Layer(example, 2, ratio=1, conv=3, kv_heads=1)
+    layers = (Layer(example, 4, ratio=1), Layer("none", 0, ratio=2), shared)
     submodel = Submodel(Architecture(50, 16, layers)).eval()
     tokens = torch.randint(50, (2, context + 1))
     with torch.inference_mode():
