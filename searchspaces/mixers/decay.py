@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from searchspaces.part import Sizes
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["log_decays"]
+__all__ = ["constants", "log_decays"]
 
 SPAN = 8.0
 """Time scales are spread evenly over 2^0 to 2^8 tokens."""
@@ -28,6 +28,13 @@ def log_decays(groups: int) -> list[float]:
     Heads of a smaller number thus have the mean time scale of those that they are split into.
     """
     return [math.log1p(-(2.0 ** -(SPAN * (head + 0.5) / groups))) for head in range(groups)]
+
+
+def constants(x: Tensor, numbers: Sequence[float]) -> Tensor:
+    """(n,) of x's type, made on its device: a copy from the host's memory cannot be in a CUDA graph."""
+    import torch
+
+    return torch.stack([x.new_full((), number) for number in numbers])
 
 
 @register_mixer("decay")
@@ -44,7 +51,7 @@ class Decay(Linear):
 
     def signals(self, x: Tensor, weights: Mapping[str, Tensor], sizes: Sizes) -> dict[str, Tensor]:
         """`log_decay` (1, G, 1), the same for all tokens."""
-        return {"log_decay": x.new_tensor(log_decays(sizes.groups)).reshape(1, -1, 1)}
+        return {"log_decay": constants(x, log_decays(sizes.groups)).reshape(1, -1, 1)}
 
     def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """As without decays, and these."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.decay import log_decays
+from searchspaces.mixers.decay import constants, log_decays
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Initial, Sizes, Weight
 
@@ -43,7 +43,7 @@ def log_gate(x: Tensor, weights: Mapping[str, Tensor], name: str, sizes: Sizes) 
 
     # log(α / (1 − α)).
     fixed = [log - math.log(-math.expm1(log)) for log in log_decays(sizes.groups)]
-    return logsigmoid(gate(x, weights, name, sizes) + x.new_tensor(fixed).unsqueeze(-1))
+    return logsigmoid(gate(x, weights, name, sizes) + constants(x, fixed).unsqueeze(-1))
 
 
 def gate_operations(sizes: Sizes, tokens: int) -> tuple[Operation, ...]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["CompiledSubmodel", "EagerSubmodel", "TorchCompile", "TorchEager"]
 
 
+MASK = (1 << 64) - 1
+
+
 class EagerSubmodel(LoadedModel):
     """A submodel as supernets run it, on the device and in the number format of its weights.
 
@@ -142,19 +145,26 @@ class TorchCompile(TorchEager):
 def _compiled_forward(x: Tensor, layer: Layer, weights: Any, turns: Any) -> Tensor:
     from searchspaces.blocks import forward_layer
 
-    mixed: Tensor = _compiled(forward_layer, layer)(x, dict(weights), turns)
+    mixed: Tensor = _compiled_for(x, forward_layer, layer)(x, dict(weights), turns)
     return mixed
 
 
 def _compiled_step(x: Tensor, layer: Layer, weights: Any, turns: Any, state: Any) -> Any:
     from searchspaces.blocks import step_layer
 
-    return _compiled(step_layer, layer)(x, dict(weights), turns, state)
+    return _compiled_for(x, step_layer, layer)(x, dict(weights), turns, state)
+
+
+def _compiled_for(x: Tensor, function: Callable[..., Any], layer: Layer) -> Callable[..., Any]:
+    """`function` of everything but its layer, compiled for such inputs."""
+    import torch
+
+    return _compiled(function, layer, (x.shape, x.dtype, x.device, torch.get_num_threads()))
 
 
 @cache
-def _compiled(function: Callable[..., Any], layer: Layer) -> Callable[..., Any]:
-    """`function` of everything but its layer, whole: in pieces it would not be what people compile."""
+def _compiled(function: Callable[..., Any], layer: Layer, inputs: tuple[Any, ...]) -> Callable[..., Any]:
+    """Whole: in pieces it would not be what people compile."""
     import torch
 
     from searchspaces.channels import parse_channel
@@ -166,5 +176,5 @@ def _compiled(function: Callable[..., Any], layer: Layer) -> Callable[..., Any]:
         return function(x, layer, *others)
 
     # Code of its own: torch gives up on one piece of code after a few versions of it.
-    run.__code__ = run.__code__.replace(co_name=f"layer_{abs(hash(layer))}")
+    run.__code__ = run.__code__.replace(co_name=f"layer_{hash((layer, inputs)) & MASK:x}")
     return torch.compile(run, fullgraph=True)
