@@ -28,8 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.errors import LimitExceeded, ServiceUnavailable
-from nas.front import Latency, Point, Scope, mark_front
+from nas.front import Point, Scope, mark_front
 from nas.job import Event, EventKind, JobStatus
+from nas.objectives.value import Value
 from nas.planning.objectives import compared_by
 from nas.service.client.remote import RemoteService
 from nas.service.identity import Limits, Role
@@ -56,11 +57,14 @@ def fill(home: Path, jobs: int, candidates: int) -> str:
     rng = np.random.default_rng(0)
     population = np.unique(space.sample(2 * candidates, rng), axis=0)[:candidates]
     target = str(spec.targets[0].target())
+    counts = {(kind, None): Value(1.0) for kind in ("parameters", "macs", "state_bytes")}
     # A cloud below a curve of accuracy against latency, as searches leave it.
     latencies = rng.uniform(1.0, 50.0, candidates)
     qualities = 1.0 - 0.5 / latencies - np.abs(rng.normal(0.0, 0.01, candidates)) ** 0.5
     points = [
-        Point(a.digest, a, quality, None, 1, 1, 1, {target: Latency(latency, 0.1, latency, 0.1)})
+        Point(
+            a.digest, a, quality, None, counts | {("latency_ms", target): Value(latency, 0.1, latency, 0.1)}
+        )
         for a, quality, latency in zip(
             space.decode(population), qualities.tolist(), latencies.tolist(), strict=True
         )

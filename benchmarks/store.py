@@ -22,8 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nas.evaluation import Evaluation, Split
-from nas.front import Front, Latency, Point, Scope, extent_of, mark_front
+from nas.front import Front, Point, Scope, extent_of, mark_front
 from nas.objectives import Direction, Objective, Source
+from nas.objectives.value import Value
 from nas.spec import load_job_spec
 from nas.store import open_store
 from nas.store.store import Store
@@ -38,6 +39,11 @@ OBJECTIVES = (
 SPEC = load_job_spec(
     {"name": "bench", "space": "hybrid-lm", "task": "text", "targets": [{"device": "laptop"}]}
 )
+COUNTS = {
+    ("parameters", None): Value(812_345.0),
+    ("macs", None): Value(91_000_000.0),
+    ("state_bytes", None): Value(65_536.0),
+}
 BATCH = 10_000
 GOALS = {"insert": 20_000.0, "front": 50.0}
 
@@ -56,10 +62,13 @@ def points(count: int) -> list[Point]:
         quality = 2.0 + 4.0 / latency + abs(chance.gauss(0.0, 0.01)) ** 0.5
         layers = tuple(Layer("window:64", 4, ratio=chance.choice((0.5, 1.0, 2.0, 4.0))) for _ in range(6))
         architecture = Architecture(256, 8 + number, layers)
-        timed = {str(TARGET): Latency(latency, 0.05, latency, 0.01)}
-        made.append(
-            Point(architecture.digest, architecture, quality, None, 812_345, 91_000_000, 65_536, timed)
-        )
+        values = {
+            **COUNTS,
+            ("latency_ms", str(TARGET)): Value(latency, 0.05, latency, 0.01),
+            ("peak_memory_bytes", str(TARGET)): Value(5e7, 1e6, 5e7),
+            ("weight_bytes", str(TARGET)): Value(4 * 812_345.0),
+        }
+        made.append(Point(architecture.digest, architecture, quality, None, values))
     return mark_front(made, OBJECTIVES)
 
 

@@ -1,4 +1,4 @@
-"""The Pareto front: points whose every latency says predicted or measured."""
+"""The Pareto front: points whose every value says counted, predicted or measured."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.quality import quality_objective
+from nas.objectives.value import Value, Values, refuse_nan, values_from_dict, values_to_dict
 from searchspaces.architecture import Architecture
 from workers.target import Target
 
-__all__ = ["FineTuned", "Front", "Latency", "Point", "Scope", "extent_of", "mark_front"]
+__all__ = ["FineTuned", "Front", "Point", "Scope", "extent_of", "mark_front"]
 
 
 class Scope(StrEnum):
@@ -31,33 +32,6 @@ class Scope(StrEnum):
     """Those and the presets: what people compare."""
     ALL = "all"
     """Every evaluated candidate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Of one point on one target, in milliseconds.
-
-    Attributes:
-        predicted, predicted_std: what the predictor said when the point was verified (before its
-            own measurement taught it).
-        measured, measured_std: what the device said; None until it was asked.
-        slowdown: times that the device was slower than undisturbed while it measured, by its control
-            models; divided out of `measured`.
-    """
-
-    predicted: float
-    predicted_std: float
-    measured: float | None = None
-    measured_std: float | None = None
-    slowdown: float = 1.0
-
-    def __post_init__(self) -> None:
-        _refuse_nan(self, ("predicted", "predicted_std", "measured", "measured_std", "slowdown"))
-
-    @property
-    def best_known(self) -> float:
-        """Measured where there is a measurement, else predicted."""
-        return self.predicted if self.measured is None else self.measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +50,7 @@ class FineTuned:
     test: float | None = None
 
     def __post_init__(self) -> None:
-        _refuse_nan(self, ("validation", "test"))
+        refuse_nan(self, ("validation", "test"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +60,7 @@ class Point:
     Attributes:
         validation, test: the task's metric on each split; None where not evaluated. Fronts are made
             of validation; test is what the search never saw.
-        latency_ms: by target text.
+        values: counted, predicted and measured, by kind of objective and target.
         preset: name of the published design that it is, or None.
         on_front: not dominated by any point of the job, by measured values where there are some.
         tuned: None where it was not fine-tuned, or no better for it. Fronts compare what all points have:
@@ -97,51 +71,46 @@ class Point:
     architecture: Architecture
     validation: float | None
     test: float | None
-    parameters: int
-    macs: int
-    state_bytes: int
-    latency_ms: Mapping[str, Latency] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     preset: str | None = None
     on_front: bool = False
     tuned: FineTuned | None = None
 
     def __post_init__(self) -> None:
-        _refuse_nan(self, ("validation", "test"))
+        refuse_nan(self, ("validation", "test"))
 
     @property
     def verified(self) -> bool:
-        """Whether its quality was evaluated and it was measured on every target."""
-        measured = all(latency.measured is not None for latency in self.latency_ms.values())
-        return self.validation is not None and measured
+        """Whether its quality was evaluated and it was measured on every target. A measurement tells all
+        that its device can."""
+        targets = {target for (_, target), value in self.values.items() if not value.exact}
+        return self.validation is not None and all(map(self._measured_on, targets))
+
+    def measured_on(self, target: Target) -> bool:
+        """Whether a device has said anything of it there."""
+        return self._measured_on(str(target))
+
+    def _measured_on(self, text: str | None) -> bool:
+        return any(v.measured is not None for (_, target), v in self.values.items() if target == text)
+
+    def known(self, kind: str, target: Target | None = None) -> Value | None:
+        """What is known of it in one kind of objective, on a target where values are of targets."""
+        return self.values.get((kind, None if target is None else str(target)))
 
     def value(self, objective: Objective) -> float:
         """The objective's value, measured where it can be; NaN where it is unknown."""
         if objective.source is Source.EVALUATED:
             return math.nan if self.validation is None else self.validation
-        if objective.target is not None:
-            latency = self.latency_ms.get(str(objective.target))
-            return math.nan if latency is None else latency.best_known
-        return float(getattr(self, objective.name))
+        value = self.values.get(objective.key)
+        return math.nan if value is None else value.best_known
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; see `docs/design.md`."""
+        """Plain data; see `docs/design.md`. Each kind of objective has a key of its name."""
         return {
             "digest": self.digest,
             "architecture": self.architecture.to_dict(),
             "quality": {"validation": self.validation, "test": self.test},
-            "parameters": self.parameters,
-            "macs": self.macs,
-            "state_bytes": self.state_bytes,
-            "latency_ms": {
-                target: {
-                    "predicted": latency.predicted,
-                    "predicted_std": latency.predicted_std,
-                    "measured": latency.measured,
-                    "measured_std": latency.measured_std,
-                    "slowdown": latency.slowdown,
-                }
-                for target, latency in self.latency_ms.items()
-            },
+            **values_to_dict(self.values),
             "preset": self.preset,
             "on_front": self.on_front,
             "tuned": None if self.tuned is None else asdict(self.tuned),
@@ -155,27 +124,21 @@ class Point:
             architecture=Architecture.from_dict(data["architecture"]),
             validation=data["quality"]["validation"],
             test=data["quality"]["test"],
-            parameters=data["parameters"],
-            macs=data["macs"],
-            state_bytes=data["state_bytes"],
-            latency_ms={target: Latency(**latency) for target, latency in data["latency_ms"].items()},
+            values=values_from_dict({name: data[name] for name in data.keys() - _OTHER_KEYS}),
             preset=data["preset"],
             on_front=data["on_front"],
             tuned=None if data["tuned"] is None else FineTuned(**data["tuned"]),
         )
 
 
-def _refuse_nan(noun: Latency | FineTuned | Point, names: Sequence[str]) -> None:
-    for name in names:
-        value = getattr(noun, name)
-        if value is not None and math.isnan(value):
-            raise ValueError(f"{name} is NaN; a number is accepted, or None for what is not known")
+_OTHER_KEYS = {"digest", "architecture", "quality", "preset", "on_front", "tuned"}
+"""Of a point's document; all others are kinds of objectives."""
 
 
 def mark_front(points: Sequence[Point], objectives: Sequence[Objective]) -> list[Point]:
     """The points with `on_front` set: within every bound, and not dominated by another that is.
 
-    A measured latency counts where there is one, a predicted one elsewhere. Of points equal in every
+    What was measured counts where something was, what was predicted elsewhere. Of points equal in every
     objective all are on the front. A point with an unknown objective is not.
     """
     minimised = _minimised(points, objectives)

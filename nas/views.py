@@ -11,6 +11,8 @@ import numpy as np
 
 from nas.errors import InvalidSpec, NoSuchPoint
 from nas.front import Front, Point, mark_front
+from nas.objectives import Direction
+from nas.objectives.latency_ms import LATENCY, Latency
 from searchspaces.errors import Problem
 from workers.target import Target
 
@@ -18,8 +20,8 @@ __all__ = ["RobustFront", "front_of_target", "robust_front"]
 
 
 def front_of_target(front: Front, target: Target) -> Front:
-    """The front that the job would have with this target alone: latencies of other targets, and bounds on
-    them, do not count.
+    """The front that the job would have with this target alone: what is of other targets, and bounds on that,
+    do not count.
 
     Args:
         front: of every point (`Scope.ALL`): what a bound on another target excludes may be on it.
@@ -41,8 +43,8 @@ class RobustFront:
     """Points that serve all targets with one model.
 
     Attributes:
-        front: the job's, with those points marked that no other beats in quality, in the counts that are
-            objectives and in the worst ratio.
+        front: the job's, with those points marked that no other beats in quality, in the other objectives
+            (of one that is of targets, in the worst ratio of its values too) and in the worst ratio.
         best_ms: by target text the lowest latency of any point: what a device can do at its best.
         worst_ratio: by digest the largest, over targets, of a point's latency over the target's best; ≥ 1.
     """
@@ -78,14 +80,18 @@ def robust_front(front: Front) -> RobustFront:
         )
     points = _trusted(front.points, front.targets)
     names = [str(target) for target in front.targets]
-    points = [p for p in points if all(name in p.latency_ms for name in names)]
+    latencies = np.array([[p.value(axis) for axis in Latency.axes(front.targets)] for p in points])
+    complete = np.isfinite(latencies).all(1) if points else np.zeros(0, bool)
+    points = [point for point, known in zip(points, complete, strict=True) if known]
     if not points:
         raise NoSuchPoint(f"job {front.job} has no point on every target; go on with: nas resume {front.job}")
-    latencies = np.array([[p.latency_ms[name].best_known for name in names] for p in points])
-    best = latencies.min(0)
-    ratio = (latencies / best).max(1)
+    best, ratio = _ratios(latencies[complete])
     others = [o for o in front.objectives if o.target is None]
     values = np.array([[o.direction.sign * p.value(o) for o in others] for p in points])
+    for kind in sorted({o.kind for o in front.objectives if o.target is not None} - {LATENCY}):
+        axes = [o for o in front.objectives if o.kind == kind]
+        of_targets = np.array([[point.value(axis) for axis in axes] for point in points])
+        values = np.column_stack([values, _ratios(of_targets, axes[0].direction)[1]])
     # Within every bound, those on a latency too: as on the joint front.
     inside = {p.digest for p in front.select(_bounds(front), points)}
     usable = np.array([p.digest in inside for p in points]) & np.isfinite(values).all(1)
@@ -101,9 +107,18 @@ def robust_front(front: Front) -> RobustFront:
     )
 
 
+def _ratios(values: np.ndarray, direction: Direction = Direction.MIN) -> tuple[np.ndarray, np.ndarray]:
+    """(targets,) the best of (n, targets) values > 0, and (n,) by what factor a row is worse at worst."""
+    if direction is Direction.MAX:
+        best = values.max(0)
+        return best, (best / values).max(1)
+    best = values.min(0)
+    return best, (values / best).max(1)
+
+
 def _bounds(front: Front) -> dict[str, float]:
     return {
-        o.name if o.target is None else f"latency_ms@{o.target}": o.bound
+        o.kind if o.target is None else f"{o.kind}@{o.target}": o.bound
         for o in front.objectives
         if o.bound is not None
     }
@@ -111,10 +126,4 @@ def _bounds(front: Front) -> dict[str, float]:
 
 def _trusted(points: Sequence[Point], targets: Sequence[Target]) -> list[Point]:
     """Those measured on the targets; all of them where the job has not measured any yet."""
-    names = [str(target) for target in targets]
-
-    def measured(point: Point) -> bool:
-        known = [point.latency_ms.get(name) for name in names]
-        return all(latency is not None and latency.measured is not None for latency in known)
-
-    return [point for point in points if measured(point)] or list(points)
+    return [point for point in points if all(map(point.measured_on, targets))] or list(points)

@@ -70,7 +70,7 @@ def check_predicted_bounds(job: Known) -> str | None:
         return None
     row = nearest.row[None]
     architecture, predictions = plan.space.decode(row)[0], candidates.predict(row)
-    doubt = {o.name: DOUBT * float(predictions[o.target].std[0]) for o in bounded if o.target}
+    doubt = {o.name: DOUBT * float(predictions[o.key].std[0]) for o in bounded if o.key in predictions}
     said = f"architecture of {plan.space.name} is predicted to meet the bounds; the nearest, "
     said += f"{architecture.digest}, has {_miss(problem, nearest)}"
     if all(nearest.free[o.name] <= (o.bound or 0.0) + doubt.get(o.name, 0.0) for o in bounded):

@@ -8,10 +8,12 @@ import numpy as np
 
 from nas.analysis.known import Known
 from nas.objectives import Objective, Source
+from nas.objectives.kind import OBJECTIVES, Measured
+from nas.objectives.objective import Key
+from nas.objectives.value import Value
 from nas.problem import SearchProblem
 from predictors import Prediction, Predictor
 from searchspaces.encoding import Population
-from workers.target import Target
 
 __all__ = ["Candidates"]
 
@@ -20,10 +22,10 @@ class Candidates:
     """What is known of candidates at the moment: predictions, counts, measurements, qualities.
 
     Args:
-        predictors: a fitted one for each target.
+        predictors: a fitted one for each objective that devices measure, as `stored_predictors` gives them.
     """
 
-    def __init__(self, context: Known, predictors: Mapping[Target, Predictor]) -> None:
+    def __init__(self, context: Known, predictors: Mapping[Key, Predictor]) -> None:
         self.context = context
         self.plan = context.plan
         self.predictors = predictors
@@ -46,20 +48,31 @@ class Candidates:
         """
         columns = []
         for objective in self.plan.objectives if objectives is None else objectives:
-            if objective.source is Source.PREDICTED and objective.target is not None:
-                columns.append(self.predictors[objective.target].predict(population).mean)
+            if objective.source is Source.PREDICTED:
+                columns.append(self.predictors[objective.key].predict(population).mean)
             elif objective.source is Source.COUNTED:
                 columns.append(self.plan.count(objective, population).astype(float))
         return np.stack(columns, axis=1) if columns else np.empty((len(population), 0))
 
-    def predict(self, population: Population) -> dict[Target, Prediction]:
-        """Of every target."""
-        return {target: predictor.predict(population) for target, predictor in self.predictors.items()}
+    def predict(self, population: Population) -> dict[Key, Prediction]:
+        """Of everything that devices measure."""
+        return {key: predictor.predict(population) for key, predictor in self.predictors.items()}
+
+    def unmeasured(self, population: Population) -> list[dict[Key, Value]]:
+        """Of each candidate the counts and the predictions, whether it is measured or not."""
+        rows: list[dict[Key, Value]] = [{} for _ in population]
+        for key, counts in self.plan.counts(population).items():
+            for row, count in zip(rows, counts.tolist(), strict=True):
+                row[key] = Value(float(count))
+        for key, prediction in self.predict(population).items():
+            for row, mean, std in zip(rows, prediction.mean.tolist(), prediction.std.tolist(), strict=True):
+                row[key] = Value(mean, std)
+        return rows
 
     def values(
         self, population: Population, quality: np.ndarray, digests: Sequence[str] | None = None
     ) -> np.ndarray:
-        """(n, objectives) with measured latencies where there are some.
+        """(n, objectives) with what was measured where something was.
 
         Args:
             digests: of the population, where they are known.
@@ -67,16 +80,16 @@ class Candidates:
         values = np.empty((len(population), len(self.plan.objectives)))
         known = iter(self.known(population).T)
         digests = digests or [a.digest for a in self.plan.space.decode(population)]
+        place = {digest: row for row, digest in enumerate(digests)}
         for column, objective in enumerate(self.plan.objectives):
             if objective.source is Source.EVALUATED:
                 values[:, column] = quality
                 continue
             values[:, column] = next(known)
-            if objective.target is not None:
-                measured = {
-                    m.digest: m.corrected.latency_ms
-                    for m in self.context.store.measurements(objective.target, digests)
-                }
-                for row, digest in enumerate(digests):
-                    values[row, column] = measured.get(digest, values[row, column])
+            kind = OBJECTIVES.get(objective.kind)
+            if issubclass(kind, Measured) and objective.target is not None:
+                for measurement in self.context.store.measurements(objective.target, digests):
+                    observation = kind.observed(measurement)
+                    if observation is not None:
+                        values[place[measurement.digest], column] = observation.value
         return values

@@ -9,6 +9,7 @@ from nas.analysis.known import Known
 from nas.comparison import Comparison, paired_difference
 from nas.evaluation import Evaluation, Split
 from nas.front import Point, Scope
+from nas.objectives.latency_ms import LATENCY
 from workers.target import Target
 
 __all__ = ["compare_with_presets"]
@@ -22,7 +23,7 @@ class _Tested:
     test: Evaluation
 
     def latency_ms(self, target: Target) -> float | None:
-        latency = self.point.latency_ms.get(str(target))
+        latency = self.point.known(LATENCY, target)
         return None if latency is None else latency.measured
 
 

@@ -9,7 +9,7 @@ import moocore
 import numpy as np
 
 from nas.analysis.candidates import Candidates
-from nas.analysis.known import Known, scored, stored_predictors
+from nas.analysis.known import Known, scored, stored_predictors, unlearned
 from nas.errors import NoSuchPoint
 from nas.front import Point, Scope
 from nas.objectives import Objective
@@ -30,7 +30,7 @@ def explain_front(job: Known) -> dict[str, Any]:
     """
     plan, store = job.plan, job.store
     members = store.points(job.job_id, Scope.FRONT)
-    missing = [t for t in plan.targets if store.predictor(t, plan.space.digest) is None]
+    missing = unlearned(job)
     population, scores = scored(job)
     if missing or not members or len(scores) < FEWEST:
         raise NoSuchPoint(

@@ -10,13 +10,16 @@ import numpy as np
 
 from nas.errors import JobFailed
 from nas.evaluation import Split
+from nas.objectives import Objective, Source
+from nas.objectives.kind import measured_kinds
+from nas.objectives.latency_ms import Latency
+from nas.objectives.objective import Key
 from nas.planning.plan import Plan
 from nas.store.store import Store
 from predictors import Predictor, restore_predictor
 from searchspaces.encoding import Population
-from workers.target import Target
 
-__all__ = ["Known", "KnownJob", "scored", "stored_predictors"]
+__all__ = ["Known", "KnownJob", "scored", "stored_predictors", "unlearned"]
 
 
 class Known(Protocol):
@@ -44,14 +47,32 @@ class KnownJob:
     store: Store
 
 
-def stored_predictors(context: Known) -> dict[Target, Predictor]:
-    """What `profile` left for each target."""
-    plan, predictors = context.plan, {}
+def unlearned(job: Known) -> list[Objective]:
+    """What the job needs a predictor of and has none yet: latency on each target, and whatever else is
+    measured that it compares."""
+    needed = [*Latency.axes(job.plan.targets), *job.plan.objectives]
+    of_devices = {o.key: o for o in needed if o.source is Source.PREDICTED}
+    space = job.plan.space.digest
+    return [o for key, o in of_devices.items() if job.store.predictor(space, key) is None]
+
+
+def stored_predictors(job: Known) -> dict[Key, Predictor]:
+    """What `profile` left for everything that devices measure; of what a target does not tell there is none.
+
+    Raises:
+        JobFailed: one is missing that the job needs.
+    """
+    plan = job.plan
+    if missing := unlearned(job):
+        name = f"{missing[0].kind} on {missing[0].target}"
+        raise JobFailed(f"no predictor of {name} is stored; profile it first")
+    predictors: dict[Key, Predictor] = {}
     for target in plan.targets:
-        state = context.store.predictor(target, plan.space.digest)
-        if state is None:
-            raise JobFailed(f"no predictor of {target} is stored; profile it first")
-        predictors[target] = restore_predictor(plan.space, target.workload, state)
+        for kind in measured_kinds():
+            key = kind.name, str(target)
+            state = job.store.predictor(plan.space.digest, key)
+            if state is not None:
+                predictors[key] = restore_predictor(plan.space, target.workload, state)
     return predictors
 
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 
 from nas.analysis.candidates import Candidates
-from nas.analysis.known import Known, scored, stored_predictors
+from nas.analysis.known import Known, scored, stored_predictors, unlearned
 from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.exact.additive import ModelOptimum
 from nas.exact.decomposition import Decomposition
-from nas.front import Latency, Point
+from nas.front import Point
 from nas.objectives import Objective, Source
 from nas.optimum import Optimum
 from nas.problem import SearchProblem
@@ -36,7 +36,7 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     """The architecture of best modelled quality within the bounds and the job's own.
 
     Quality is a Gaussian process, linear in what adds up over layers and neighbouring layers, of every
-    evaluation that the job's supernet has had. Latencies are the stored predictors', costs are exact.
+    evaluation that the job's supernet has had. What devices measure is predicted, what is counted is exact.
 
     Raises:
         InvalidSpec: a bound's name is not known.
@@ -45,7 +45,7 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
         NothingMeetsBounds: according to the models no architecture does; the message names the nearest.
     """
     started = time.perf_counter()
-    plan, store = job.plan, job.store
+    plan = job.plan
     quality = next(o for o in plan.objectives if o.source is Source.EVALUATED)
     asked = _tightest(
         [
@@ -54,9 +54,13 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
         ]
     )
     free = [o for o in asked if o.source is not Source.EVALUATED]
-    if missing := [t for t in plan.targets if store.predictor(t, plan.space.digest) is None]:
-        raise NoSuchPoint(f"job {job.job_id} has no predictor of {missing[0]} yet: nas resume {job.job_id}")
+    if missing := unlearned(job):
+        name = f"{missing[0].kind} on {missing[0].target}"
+        raise NoSuchPoint(f"job {job.job_id} has no predictor of {name} yet: nas resume {job.job_id}")
     candidates = Candidates(job, stored_predictors(job))
+    for o in free:
+        if o.source is Source.PREDICTED and o.key not in candidates.predictors:
+            raise NoSuchPoint(f"job {job.job_id} has no predictor of {o.kind} on {o.target}: no bound on it")
     population, scores = scored(job)
     if len(scores) < FEWEST:
         raise NoSuchPoint(
@@ -166,17 +170,10 @@ def _point(job: Known, candidates: Candidates, row: Population) -> Point:
     stored = [p for p in job.store.points(job.job_id) if p.digest == architecture.digest]
     if stored:
         return stored[0]
-    counts = {name: values for (name, _), values in job.plan.counts(row).items()}
     return Point(
         digest=architecture.digest,
         architecture=architecture,
         validation=None,
         test=None,
-        parameters=int(counts["parameters"][0]),
-        macs=int(counts["macs"][0]),
-        state_bytes=int(counts["state_bytes"][0]),
-        latency_ms={
-            str(target): Latency(float(prediction.mean[0]), float(prediction.std[0]))
-            for target, prediction in candidates.predict(row).items()
-        },
+        values=candidates.unmeasured(row)[0],
     )

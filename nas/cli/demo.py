@@ -97,9 +97,11 @@ def _print_outcome(
 
 def _next_commands(front: Front, recommended: Point, folder: Path) -> list[str]:
     """A tighter budget, its model, and what else the front holds."""
-    target = str(front.targets[0])
-    tighter = recommended.latency_ms[target].best_known / 2
-    fastest = min(point.latency_ms[target].best_known for point in front.members())
+    from nas.objectives.latency_ms import Latency
+
+    latency = Latency.axes(front.targets)[0]
+    tighter = recommended.value(latency) / 2
+    fastest = min(point.value(latency) for point in front.members())
     bound = f"--max latency_ms={max(tighter, fastest * 1.02):.3g}"
     return [
         f"nas best {front.job} {bound}",

@@ -14,18 +14,20 @@ from rich.text import Text
 from nas.cli.plain_table import PlainTable
 from nas.comparison import Comparison
 from nas.front import Front, Point
+from nas.objectives.latency_ms import LATENCY
 from nas.optimum import Optimum
+from nas.report.columns import Column, columns
 from nas.report.describe import (
     describe_absence,
     describe_comparison,
-    describe_latency,
     describe_point,
     describe_quality,
+    describe_value,
     known_latency,
     readable_metric,
 )
 from nas.report.explanation import importance_rows, member_rows, shared_sentences
-from nas.report.numbers import readable_bytes, readable_count
+from nas.report.numbers import MILLISECONDS, readable_bytes
 from nas.report.strip import Strips
 from nas.views import RobustFront
 from searchspaces.architecture import Architecture
@@ -73,7 +75,8 @@ def print_robust(console: Console, robust: RobustFront) -> None:
     strips = Strips(point.architecture for point in members)
     unit = readable_metric(front.metric)
     latencies = [f"{target}\nms" for target in front.targets]
-    numbers = ("worst\nratio", *latencies, f"validation\n{unit}", "test", "params")
+    counted = [column for column in columns(front, front.targets[0]) if column.key[1] is None]
+    numbers = ("worst\nratio", *latencies, f"validation\n{unit}", "test", *_heads(counted))
     table = PlainTable("digest", "layers", *numbers, right=numbers)
     table.title = Text(front.job, "bold").append(" on all of its targets", "not bold")
     for point in sorted(members, key=lambda point: robust.worst_ratio[point.digest]):
@@ -81,10 +84,10 @@ def print_robust(console: Console, robust: RobustFront) -> None:
             point.digest[:8],
             strip_text(strips, point.architecture),
             f"{robust.worst_ratio[point.digest]:.2f}",
-            *(describe_latency(point.latency_ms[str(target)])[-1] for target in front.targets),
+            *(describe_value(point.known(LATENCY, t), MILLISECONDS)[-1] for t in front.targets),
             describe_quality(point.validation),
             describe_quality(point.test),
-            readable_count(point.parameters),
+            *(column.cell(point) for column in counted),
         )
     best = [f"{ms:.2f}" for ms in robust.best_ms.values()]
     table.add_row("", Text("each target's best", "italic"), "", *best, style="dim")
@@ -97,11 +100,13 @@ def _front_table(front: Front, target: Target, strips: Strips) -> PlainTable:
     # Only a job with finalists has the column.
     tuned = ("tuned\ntest",) if any(point.tuned for point in front.points) else ()
     numbers = ("asked\nms", "predicted\nms", "measured\nms", f"validation\n{unit}", "test", *tuned)
-    numbers = (*numbers, "params", "state")
+    shown = columns(front, target)
+    numbers = (*numbers, *_heads(shown))
     needed = ("digest", "measured\nms", f"validation\n{unit}", "layers", "test", "predicted\nms")
     table = PlainTable("digest", "layers", *numbers, "", right=numbers, keep=needed)
     table.title = Text(front.job, "bold").append(f" on {target}", "not bold")
-    asked = next((o.bound for o in front.objectives if o.target == target and o.bound is not None), None)
+    latency = LATENCY, str(target)
+    asked = next((o.bound for o in front.objectives if o.key == latency and o.bound is not None), None)
     members = [point for point in front.points if point.on_front]
     baselines = [point for point in front.points if point.preset and not point.on_front]
     for points, style in ((members, ""), (baselines, "dim")):
@@ -112,16 +117,20 @@ def _front_table(front: Front, target: Target, strips: Strips) -> PlainTable:
                 point.digest[:8],
                 strip_text(strips, point.architecture),
                 "–" if asked is None else f"≤ {asked:g}",
-                *describe_latency(point.latency_ms.get(str(target))),
+                *describe_value(point.values.get(latency), MILLISECONDS),
                 describe_quality(point.validation),
                 describe_quality(point.test),
                 *(describe_quality(point.tuned.test if point.tuned else None) for _ in tuned),
-                readable_count(point.parameters),
-                readable_bytes(point.state_bytes),
+                *(column.cell(point) for column in shown),
                 f"★ {point.preset}" if point.preset else "",
                 style=style,
             )
     return table
+
+
+def _heads(shown: Sequence[Column]) -> list[str]:
+    """A word a line, and what was asked."""
+    return ["\n".join([*column.short.split(), column.asked]).rstrip() for column in shown]
 
 
 def _legend(strips: Strips) -> Text:

@@ -26,4 +26,5 @@ class Latency(Measured):
     @classmethod
     def observed(cls, measurement: Measurement) -> Observation:
         """See `Measured.observed`."""
-        return Observation(measurement.latency_ms, measurement.error_ms, measurement.slowdown)
+        reading = measurement.corrected
+        return Observation(reading.latency_ms, reading.error_ms, measurement.slowdown)

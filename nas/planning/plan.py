@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import InvalidSpec, JobFailed
-from nas.objectives import Objective
-from nas.objectives.kind import counted_kinds
+from nas.objectives import Objective, Source
+from nas.objectives.kind import OBJECTIVES, Counted, counted_kinds
+from nas.objectives.latency_ms import Latency
 from nas.objectives.objective import Key
 from nas.planning.objectives import asked_objectives
 from nas.spec import JobSpec, TargetSpec
@@ -97,9 +98,17 @@ class Plan:
         """N at which what is the same on all targets is counted: the longest of their workloads."""
         return max(target.workload.tokens for target in self.targets)
 
+    @property
+    def predicted(self) -> list[Objective]:
+        """The objectives whose predictions must hold before a front is trusted: those that devices measure;
+        latency where the job compares none."""
+        compared = [o for o in self.objectives if o.source is Source.PREDICTED]
+        return compared or Latency.axes(self.targets)
+
     def count(self, objective: Objective, population: Population) -> np.ndarray:
         """(n,) values of a counted objective, which need not be one of the job."""
-        kind = next(kind for kind in counted_kinds() if kind.name == objective.kind)
+        kind = OBJECTIVES.get(objective.kind)
+        assert issubclass(kind, Counted)
         target = objective.target
         at = Deployment(self.tokens) if target is None else Deployment(target.workload.tokens, target.dtype)
         return kind.count(self.costs, population, at)

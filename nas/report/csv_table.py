@@ -7,38 +7,38 @@ import io
 from typing import Any
 
 from nas.front import Front
+from nas.objectives.objective import Key
 
 __all__ = ["csv_table"]
 
-COLUMNS = (
-    "digest",
-    "on_front",
-    "preset",
-    "validation",
-    "test",
-    "tuned_validation",
-    "tuned_test",
-    "parameters",
-    "macs",
-    "state_bytes",
-)
-"""Before the latencies."""
+COLUMNS = ("digest", "on_front", "preset", "validation", "test", "tuned_validation", "tuned_test")
+"""Before what is known in each objective."""
 
 
 def csv_table(front: Front) -> str:
-    """One row a point, best quality first, the front before the others."""
+    """One row a point, best quality first, the front before the others. A count has a column of its name;
+    what is of a target one of ``TARGET:NAME``, with ``:predicted`` and ``:measured`` where it is measured."""
     others = [point for point in front.points if not point.on_front]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    latencies = [f"{target}:{kind}" for target in front.targets for kind in ("predicted_ms", "measured_ms")]
-    writer.writerow([*COLUMNS, *latencies, "architecture"])
+    exact = {key: value.exact for point in front.points for key, value in point.values.items()}
+    keys = sorted(exact, key=lambda key: (key[1] is not None, list(exact).index(key)))
+    writer.writerow([*COLUMNS, *(head for key in keys for head in _heads(key, exact[key])), "architecture"])
     for point in [*front.members(), *others]:
         tuned = point.tuned
         row: list[Any] = [point.digest, point.on_front, point.preset, point.validation, point.test]
         row += [None, None] if tuned is None else [tuned.validation, tuned.test]
-        row += [point.parameters, point.macs, point.state_bytes]
-        for target in front.targets:
-            latency = point.latency_ms.get(str(target))
-            row += [None, None] if latency is None else [latency.predicted, latency.measured]
+        for key in keys:
+            value = point.values.get(key)
+            if exact[key]:
+                row.append(None if value is None else value.to_plain())
+            else:
+                row += [None, None] if value is None else [value.predicted, value.measured]
         writer.writerow([*row, point.architecture.canonical_json()])
     return text.getvalue()
+
+
+def _heads(key: Key, exact: bool) -> list[str]:
+    kind, target = key
+    name = kind if target is None else f"{target}:{kind}"
+    return [name] if exact else [f"{name}:predicted", f"{name}:measured"]

@@ -7,25 +7,28 @@ from dataclasses import dataclass
 
 from nas.comparison import Comparison
 from nas.errors import NoSuchPoint, NothingMeetsBounds
-from nas.front import FineTuned, Front, Latency, Point
-from nas.objectives import Direction
-from nas.report.numbers import readable_bytes, readable_count
+from nas.front import FineTuned, Front, Point
+from nas.objectives import Direction, Objective
+from nas.objectives.latency_ms import LATENCY, Latency
+from nas.objectives.value import Value
+from nas.report.columns import UNKNOWN, label_of, unit_of
+from nas.report.numbers import MILLISECONDS, unit_of_axis, written
 from workers.target import Target
 
 __all__ = [
+    "Axis",
     "Dot",
+    "axis_of",
     "describe_absence",
     "describe_comparison",
-    "describe_latency",
     "describe_point",
     "describe_quality",
-    "dots_of",
+    "describe_value",
+    "drawn_over",
     "known_latency",
     "readable_metric",
     "staircase",
 ]
-
-UNKNOWN = "–"
 
 
 def readable_metric(metric: str) -> str:
@@ -35,20 +38,57 @@ def readable_metric(metric: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A point that can be drawn: both of its coordinates are known."""
+    """A point that can be drawn: both of its coordinates are known.
+
+    Attributes:
+        value: in the unit of its axis.
+    """
 
     point: Point
-    latency: Latency
+    value: Value
     quality: float
 
     @property
-    def latency_ms(self) -> float:
-        """Measured where there is a measurement, else predicted."""
-        return self.latency.best_known
+    def x(self) -> float:
+        """Measured where there is a measurement, else predicted, or counted."""
+        return self.value.best_known
 
 
-def dots_of(front: Front, target: Target) -> list[Dot]:
-    """Every point of the front's job that can be drawn, fastest first.
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What quality is drawn over: an objective, in the unit that people read.
+
+    Attributes:
+        unit: of the dots and of the bounds; empty for plain numbers.
+        dots: every point of the front's job that can be drawn, the least value first.
+        bounds: what was asked.
+    """
+
+    label: str
+    unit: str
+    dots: tuple[Dot, ...]
+    bounds: tuple[float, ...]
+
+    @property
+    def title(self) -> str:
+        """``"latency, ms"``."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
+    @property
+    def counted(self) -> bool:
+        """Whether nothing of it is ever predicted."""
+        return all(dot.value.exact for dot in self.dots)
+
+
+def drawn_over(front: Front, target: Target) -> list[Objective]:
+    """The objectives that quality on one target is drawn over: the front's own, and latency where it has
+    none of that target."""
+    own = [o for o in front.objectives if o.target == target]
+    return own or Latency.axes([target])
+
+
+def axis_of(front: Front, objective: Objective) -> Axis:
+    """The points of a front over one of its objectives.
 
     Raises:
         NoSuchPoint: there is none yet.
@@ -56,23 +96,41 @@ def dots_of(front: Front, target: Target) -> list[Dot]:
     """
     if front.evaluated and not front.points:
         raise NothingMeetsBounds(describe_absence(front))
-    dots = [
-        Dot(point, latency, point.validation)
+    known = [
+        (point, value, point.validation)
         for point in front.points
-        if point.validation is not None and (latency := point.latency_ms.get(str(target))) is not None
+        if point.validation is not None and (value := point.values.get(objective.key)) is not None
     ]
-    if not dots:
+    if not known:
         raise NoSuchPoint(
-            f"job {front.job} has no evaluated point on {target} to draw; go on with: nas resume {front.job}"
+            f"job {front.job} has no evaluated point on {objective.target or 'any target'} to draw; "
+            f"go on with: nas resume {front.job}"
         )
-    return sorted(dots, key=lambda dot: dot.latency_ms)
+    unit, factor = unit_of_axis(objective.unit, [value.best_known for _, value, _ in known])
+    dots = [Dot(point, _divided(value, factor), quality) for point, value, quality in known]
+    bounds = [o.bound / factor for o in front.objectives if o.key == objective.key and o.bound is not None]
+    dots.sort(key=lambda dot: dot.x)
+    return Axis(label_of(objective.kind), unit, tuple(dots), tuple(bounds))
+
+
+def _divided(value: Value, factor: float) -> Value:
+    def by(number: float | None) -> float | None:
+        return None if number is None else number / factor
+
+    return Value(
+        value.predicted / factor,
+        by(value.predicted_std),
+        by(value.measured),
+        by(value.measured_std),
+        value.slowdown,
+    )
 
 
 def staircase(dots: Iterable[Dot], direction: Direction) -> list[Dot]:
-    """Those that no other beats in the two things that are drawn, fastest first: where more is compared
-    (another target, a count), members of a front do not all lie on one line."""
+    """Those that no other beats in the two things that are drawn, the least value first: where more is
+    compared (another target, a count), members of a front do not all lie on one line."""
     steps: list[Dot] = []
-    for dot in sorted(dots, key=lambda dot: (dot.latency_ms, direction.sign * dot.quality)):
+    for dot in sorted(dots, key=lambda dot: (dot.x, direction.sign * dot.quality)):
         if not steps or direction.sign * dot.quality < direction.sign * steps[-1].quality:
             steps.append(dot)
     return steps
@@ -87,20 +145,24 @@ def describe_absence(front: Front) -> str:
 
 def known_latency(point: Point, target: Target) -> float | None:
     """Measured where there is a measurement, else predicted, in milliseconds."""
-    latency = point.latency_ms.get(str(target))
+    latency = point.known(LATENCY, target)
     return None if latency is None else latency.best_known
 
 
-def describe_latency(latency: Latency | None) -> tuple[str, str]:
-    """Predicted and measured milliseconds, e.g. ``("3.20±0.05", "3.14±0.02")``; a dash where unknown. A
+def describe_value(value: Value | None, unit: str) -> tuple[str, str]:
+    """What was predicted and what was measured, e.g. ``("3.20±0.05", "3.14±0.02")``; a dash where unknown. A
     measurement from which a slowdown of the device was divided out says so: ``"3.14±0.02 (÷1.22)"``."""
-    if latency is None:
+    if value is None:
         return UNKNOWN, UNKNOWN
-    predicted = f"{latency.predicted:.2f}±{latency.predicted_std:.2f}"
-    if latency.measured is None:
+    predicted = _with_doubt(value.predicted, value.predicted_std, unit)
+    if value.measured is None:
         return predicted, UNKNOWN
-    divided = "" if latency.slowdown == 1.0 else f" (÷{latency.slowdown:.2f})"
-    return predicted, f"{latency.measured:.2f}±{latency.measured_std or 0.0:.2f}{divided}"
+    divided = "" if value.slowdown == 1.0 else f" (÷{value.slowdown:.2f})"
+    return predicted, _with_doubt(value.measured, value.measured_std, unit) + divided
+
+
+def _with_doubt(value: float, std: float | None, unit: str) -> str:
+    return written(value, unit) if std is None else f"{written(value, unit)}±{written(std, unit)}"
 
 
 def describe_quality(value: float | None) -> str:
@@ -130,17 +192,27 @@ def describe_comparison(comparison: Comparison, metric: str, direction: Directio
 
 def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str, str]]:
     """(name, value) of everything that is known of a point on one target."""
-    predicted, measured = describe_latency(point.latency_ms.get(str(target)))
+    predicted, measured = describe_value(point.known(LATENCY, target), MILLISECONDS)
     unit = readable_metric(metric)
     return [
         ("digest", point.digest),
         *([("preset", f"★ {point.preset}")] if point.preset else []),
-        ("measured", f"{measured} ms"),
-        ("predicted", f"{predicted} ms"),
+        ("measured", f"{measured} {MILLISECONDS}"),
+        ("predicted", f"{predicted} {MILLISECONDS}"),
         ("validation", f"{describe_quality(point.validation)} {unit}"),
         ("test", f"{describe_quality(point.test)} {unit}"),
         *([] if point.tuned is None else [("trained alone", _describe_tuned(point.tuned, unit))]),
-        ("parameters", readable_count(point.parameters)),
-        ("MACs", readable_count(point.macs)),
-        ("state", readable_bytes(point.state_bytes)),
+        *(
+            (label_of(kind), _describe_known(value, unit_of(kind)))
+            for (kind, of), value in point.values.items()
+            if kind != LATENCY and of in (None, str(target))
+        ),
     ]
+
+
+def _describe_known(value: Value, unit: str) -> str:
+    """E.g. ``"119 MiB (predicted 113 MiB±2.1 MiB)"``."""
+    predicted, measured = describe_value(value, unit)
+    if value.exact:
+        return predicted
+    return f"{predicted} predicted" if value.measured is None else f"{measured} (predicted {predicted})"

@@ -1,4 +1,4 @@
-"""The interactive figure of a front on one target: quality over latency, and predicted against measured."""
+"""The interactive figure of a front: quality over one of its objectives, and predicted against measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from nas.front import Front, Point
-from nas.report.describe import Dot, describe_point, dots_of, readable_metric, staircase
+from nas.objectives import Objective
+from nas.report.describe import Axis, Dot, axis_of, describe_point, readable_metric, staircase
 from nas.report.labels import place_labels
 from nas.report.palette import FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
 from nas.report.scales import linear_scale, log_scale, log_ticks, padded
@@ -29,36 +30,36 @@ Hover = Mapping[str, str]
 BAND = "rgba(11, 105, 163, 0.10)"
 
 
-def figure(front: Front, target: Target, strips: Strips) -> Figure:
-    """Points of `front` on `target`; hovering shows each one's numbers and layers.
+def figure(front: Front, objective: Objective, target: Target, strips: Strips) -> Figure:
+    """Points of `front` over one of its objectives, and what was predicted against what was measured of it
+    where it is measured; hovering shows each one's numbers on `target`, and its layers.
 
     Raises:
         NoSuchPoint: none can be drawn yet.
     """
     from plotly.subplots import make_subplots
 
-    dots = dots_of(front, target)
-    measured = [dot for dot in dots if dot.latency.measured is not None]
-    hover = {dot.point.digest: _hover(dot.point, front, target, strips) for dot in dots}
+    axis = axis_of(front, objective)
+    measured = [dot for dot in axis.dots if dot.value.measured is not None]
+    hover = {dot.point.digest: _hover(dot.point, front, target, strips) for dot in axis.dots}
+    right = "Was the prediction right?" if measured else "Nothing was measured yet"
+    titles = (f"Quality over {axis.label}", *([] if axis.counted else [right]))
     built = make_subplots(
         rows=1,
-        cols=2,
-        column_widths=[0.66, 0.34],
+        cols=len(titles),
+        column_widths=[1.0] if axis.counted else [0.66, 0.34],
         horizontal_spacing=0.09,
-        subplot_titles=(
-            "Quality over latency",
-            "Was the prediction right?" if measured else "Nothing was measured yet",
-        ),
+        subplot_titles=titles,
     )
-    for trace in (*_quality_traces(front, dots, hover), *_bound_traces(front, target, dots)):
+    for trace in (*_quality_traces(front, axis.dots, hover), *_bound_traces(axis)):
         built.add_trace(trace, row=1, col=1)
     for trace in _prediction_traces(measured, hover):
         built.add_trace(trace, row=1, col=2)
-    _style(built, front, dots)
+    _style(built, front, axis)
     return built
 
 
-def _quality_traces(front: Front, dots: list[Dot], hover: Hover) -> Iterator[Any]:
+def _quality_traces(front: Front, dots: Sequence[Dot], hover: Hover) -> Iterator[Any]:
     from plotly.graph_objects import Scatter
 
     others = [dot for dot in dots if not dot.point.on_front and not dot.point.preset]
@@ -67,7 +68,7 @@ def _quality_traces(front: Front, dots: list[Dot], hover: Hover) -> Iterator[Any
     yield _scatter("evaluated", others, hover, marker={"size": 7, "color": FAINT, "opacity": 0.5})
     steps = staircase(members, front.direction)
     yield Scatter(
-        x=[dot.latency_ms for dot in steps],
+        x=[dot.x for dot in steps],
         y=[dot.quality for dot in steps],
         mode="lines",
         line={"color": FRONT, "width": 2, "shape": "hv"},
@@ -101,7 +102,7 @@ def _scatter(name: str, dots: Sequence[Dot], hover: Hover, **style: Any) -> Any:
 
     return Scatter(
         name=name,
-        x=[dot.latency_ms for dot in dots],
+        x=[dot.x for dot in dots],
         y=[dot.quality for dot in dots],
         customdata=[hover[dot.point.digest] for dot in dots],
         hovertemplate="%{customdata}<extra></extra>",
@@ -111,7 +112,7 @@ def _scatter(name: str, dots: Sequence[Dot], hover: Hover, **style: Any) -> Any:
 
 def _to_prediction(dots: Sequence[Dot]) -> dict[str, Any]:
     """Error bars that reach from what was measured to what had been predicted."""
-    misses = [dot.latency.predicted - dot.latency_ms for dot in dots]
+    misses = [dot.value.predicted - dot.x for dot in dots]
     return {
         "symmetric": False,
         "array": [max(miss, 0.0) for miss in misses],
@@ -126,25 +127,25 @@ def _labels(
     dots: Sequence[Dot], presets: Sequence[Dot], members: Sequence[Dot]
 ) -> tuple[list[str], list[str]]:
     """Text and side of each preset's name; no text where it would cover something (hovering tells it)."""
-    x = log_scale([dot.latency_ms for dot in dots], 0.0, PLOT_WIDTH)
+    x = log_scale([dot.x for dot in dots], 0.0, PLOT_WIDTH)
     y = linear_scale([dot.quality for dot in dots], PLOT_HEIGHT, 0.0)
     placed = place_labels(
-        [(x(dot.latency_ms), y(dot.quality), dot.point.preset or "") for dot in presets],
-        [(x(dot.latency_ms), y(dot.quality)) for dot in members],
+        [(x(dot.x), y(dot.quality), dot.point.preset or "") for dot in presets],
+        [(x(dot.x), y(dot.quality)) for dot in members],
         (0.0, 0.0, PLOT_WIDTH, PLOT_HEIGHT),
     )
     names = [dot.point.preset or "" if label else "" for dot, label in zip(presets, placed, strict=True)]
     return names, [label.side if label else "middle right" for label in placed]
 
 
-def _bound_traces(front: Front, target: Target, dots: Sequence[Dot]) -> Iterator[Any]:
+def _bound_traces(axis: Axis) -> Iterator[Any]:
     from plotly.graph_objects import Scatter
 
-    for bound in (o.bound for o in front.objectives if o.target == target and o.bound is not None):
+    for bound in axis.bounds:
         yield Scatter(
-            name=f"asked ≤ {bound:g} ms",
+            name=f"asked ≤ {bound:g} {axis.unit}".rstrip(),
             x=[bound, bound],
-            y=padded([dot.quality for dot in dots]),
+            y=padded([dot.quality for dot in axis.dots]),
             mode="lines",
             line={"color": INK, "width": 1, "dash": "dash"},
             hoverinfo="name",
@@ -156,7 +157,7 @@ def _prediction_traces(dots: Sequence[Dot], hover: Hover) -> Iterator[Any]:
 
     if not dots:
         return
-    values = [value for dot in dots for value in (dot.latency.predicted, dot.latency_ms)]
+    values = [value for dot in dots for value in (dot.value.predicted, dot.x)]
     low, high = min(values) * 0.9, max(values) * 1.1
     yield Scatter(
         name="within 5%",
@@ -177,10 +178,10 @@ def _prediction_traces(dots: Sequence[Dot], hover: Hover) -> Iterator[Any]:
         showlegend=False,
     )
     yield Scatter(
-        x=[dot.latency.predicted for dot in dots],
-        y=[dot.latency.measured for dot in dots],
-        error_x={"array": [dot.latency.predicted_std for dot in dots], "thickness": 1, "width": 0},
-        error_y={"array": [dot.latency.measured_std or 0.0 for dot in dots], "thickness": 1, "width": 0},
+        x=[dot.value.predicted for dot in dots],
+        y=[dot.value.measured for dot in dots],
+        error_x={"array": [dot.value.predicted_std or 0.0 for dot in dots], "thickness": 1, "width": 0},
+        error_y={"array": [dot.value.measured_std or 0.0 for dot in dots], "thickness": 1, "width": 0},
         mode="markers",
         marker={
             "size": 9,
@@ -206,28 +207,30 @@ def _hover(point: Point, front: Front, target: Target, strips: Strips) -> str:
     return "<br>".join([*facts, "", *layers])
 
 
-def _style(built: Figure, front: Front, dots: Sequence[Dot]) -> None:
+def _style(built: Figure, front: Front, axis: Axis) -> None:
     line = {"gridcolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": FAINT, "zeroline": False}
-    latencies = [dot.latency_ms for dot in dots]
-    ticks = log_ticks(latencies)
-    milliseconds = {**line, "type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-    built.update_xaxes(**milliseconds)
+    values = [dot.x for dot in axis.dots]
+    ticks = log_ticks(values)
+    logarithmic = {**line, "type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    built.update_xaxes(**logarithmic)
     built.update_xaxes(
-        title="latency, ms (measured where it was, else predicted)",
-        range=padded([math.log10(latency) for latency in latencies]),
+        title=axis.title if axis.counted else f"{axis.title} (measured where it was, else predicted)",
+        range=padded([math.log10(value) for value in values]),
         row=1,
         col=1,
     )
     better = "lower" if front.direction.sign > 0 else "higher"
     built.update_yaxes(
         title=f"{readable_metric(front.metric)}, validation ({better} is better)",
-        range=padded([dot.quality for dot in dots]),
+        range=padded([dot.quality for dot in axis.dots]),
         row=1,
         col=1,
         **line,
     )
-    built.update_xaxes(title="predicted, ms", row=1, col=2)
-    built.update_yaxes(title="measured, ms", row=1, col=2, **milliseconds)
+    if not axis.counted:
+        unit = f", {axis.unit}" if axis.unit else ""
+        built.update_xaxes(title=f"predicted{unit}", row=1, col=2)
+        built.update_yaxes(title=f"measured{unit}", row=1, col=2, **logarithmic)
     built.update_layout(
         height=HEIGHT,
         margin={"l": 64, "r": 24, "t": 56, "b": 96},

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["readable_bytes", "readable_count", "readable_share"]
+from collections.abc import Sequence
+
+__all__ = [
+    "in_heading",
+    "readable_bytes",
+    "readable_count",
+    "readable_share",
+    "unit_of_axis",
+    "written",
+]
+
+BYTES, MILLISECONDS = "bytes", "ms"
 
 
 def readable_bytes(size: float) -> str:
@@ -20,6 +31,32 @@ def readable_count(count: float) -> str:
         if count >= scale:
             return f"{count / scale:.3g}{suffix}"
     return f"{count:.0f}"
+
+
+def written(value: float, unit: str) -> str:
+    """A value as people read it: bytes with a binary unit, milliseconds with two digits, what is large with
+    a decimal suffix."""
+    if unit == BYTES:
+        return readable_bytes(value)
+    if unit == MILLISECONDS:
+        return f"{value:.2f}"
+    return readable_count(value) if value >= 1000 or value == int(value) else f"{value:.3g}"
+
+
+def in_heading(unit: str) -> str:
+    """A unit that numbers do not carry themselves, for the head of their column; else nothing."""
+    return unit if unit == MILLISECONDS else ""
+
+
+def unit_of_axis(unit: str, values: Sequence[float]) -> tuple[str, float]:
+    """What the numbers along an axis are to be divided by, and their unit then."""
+    if unit == BYTES:
+        scales: tuple[tuple[str, float], ...] = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+    elif unit == MILLISECONDS:
+        scales = ()
+    else:
+        scales = (("G", 1e9), ("M", 1e6), ("k", 1e3))
+    return next(((text, factor) for text, factor in scales if max(values) >= factor), (in_heading(unit), 1.0))
 
 
 def readable_share(share: float) -> str:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from statistics import median
 from typing import Any
 
 from nas.front import Front, Point
-from nas.report.describe import describe_latency, describe_quality, known_latency, readable_metric
+from nas.objectives import Objective, Source
+from nas.objectives.latency_ms import LATENCY
+from nas.report.columns import Column, columns, label_of
+from nas.report.describe import (
+    describe_quality,
+    describe_value,
+    drawn_over,
+    known_latency,
+    readable_metric,
+)
 from nas.report.explanation import page_section
 from nas.report.figure import figure
-from nas.report.numbers import readable_bytes, readable_count
+from nas.report.numbers import MILLISECONDS
 from nas.report.palette import CELL, FAINT, FONT, GRID, INK, MUTED, PRESET
 from nas.report.strip import Cell, Strips
 from workers.target import Target
@@ -74,26 +84,37 @@ def _body(front: Front, strips: Strips) -> Iterator[str]:
     yield f"<h1>{escape(front.job)}</h1>"
     yield f'<p class="subtitle">Pareto front of space {escape(front.space)} on task {escape(front.task)}</p>'
     yield f'<div class="tiles">{"".join(_tiles(front))}</div>'
-    for number, target in enumerate(front.targets):
+    numbers = itertools.count()
+    for target in front.targets:
         yield f"<h2>{escape(str(target))}</h2>"
-        drawn = figure(front, target, strips).to_html(
-            full_html=False,
-            include_plotlyjs=number == 0,
-            div_id=f"figure-{number}",
-            config={"displaylogo": False, "responsive": True},
-        )
-        yield f'<div class="wide">{drawn}</div>'
+        for objective in drawn_over(front, target):
+            yield _figure(front, objective, target, strips, next(numbers))
         yield f'<p class="legend">{"".join(_legend(strips))}</p>'
         yield _table(front, target, strips)
+    counted = [o for o in front.objectives if o.target is None and o.source is not Source.EVALUATED]
+    for objective in counted:
+        yield f"<h2>{escape(label_of(objective.kind))}, on every target</h2>"
+        yield _figure(front, objective, front.targets[0], strips, next(numbers))
+
+
+def _figure(front: Front, objective: Objective, target: Target, strips: Strips, number: int) -> str:
+    drawn = figure(front, objective, target, strips).to_html(
+        full_html=False,
+        include_plotlyjs=number == 0,
+        div_id=f"figure-{number}",
+        config={"displaylogo": False, "responsive": True},
+    )
+    return f'<div class="wide">{drawn}</div>'
 
 
 def _tiles(front: Front) -> Iterator[str]:
     members = [point for point in front.points if point.on_front]
+    drawn = {objective.key for target in front.targets for objective in drawn_over(front, target)}
     misses = [
-        abs(latency.predicted - latency.measured) / latency.measured
+        abs(value.predicted - value.measured) / value.measured
         for point in members
-        for latency in point.latency_ms.values()
-        if latency.measured is not None
+        for key, value in point.values.items()
+        if value.measured is not None and key in drawn
     ]
     facts = [
         (f"{front.evaluated}", "architectures evaluated"),
@@ -116,6 +137,7 @@ def _measured_on(front: Front) -> str:
 
 def _table(front: Front, target: Target, strips: Strips) -> str:
     unit = escape(readable_metric(front.metric))
+    shown_columns = columns(front, target)
     heads = [
         ("text", "digest"),
         ("text", "layers"),
@@ -123,14 +145,13 @@ def _table(front: Front, target: Target, strips: Strips) -> str:
         ("", "measured ms"),
         ("", f"{unit}, validation"),
         ("", "test"),
-        ("", "parameters"),
-        ("", "state"),
+        *(("", escape(f"{column.label} {column.asked}".rstrip())) for column in shown_columns),
         ("text", "published as"),
     ]
     head = "".join(f'<th scope="col" class="{kind}">{name}</th>' for kind, name in heads)
     shown = [point for point in front.points if point.on_front or point.preset]
     shown.sort(key=lambda point: (not point.on_front, known_latency(point, target) or math.inf))
-    rows = "\n".join(_row(point, target, strips) for point in shown)
+    rows = "\n".join(_row(point, target, strips, shown_columns) for point in shown)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{_described(front, target)}">{table}</div>'
@@ -141,8 +162,8 @@ def _described(front: Front, target: Target) -> str:
     return escape(f"the front of {front.job} and published designs on {target}")
 
 
-def _row(point: Point, target: Target, strips: Strips) -> str:
-    predicted, measured = describe_latency(point.latency_ms.get(str(target)))
+def _row(point: Point, target: Target, strips: Strips, shown: Sequence[Column]) -> str:
+    predicted, measured = describe_value(point.known(LATENCY, target), MILLISECONDS)
     layers = strips.cells(point.architecture)
     strip = "".join(_cell(cell) for cell in layers)
     spoken = escape("; ".join(cell.title for cell in layers))
@@ -153,8 +174,7 @@ def _row(point: Point, target: Target, strips: Strips) -> str:
         ("", measured),
         ("", describe_quality(point.validation)),
         ("", describe_quality(point.test)),
-        ("", readable_count(point.parameters)),
-        ("", readable_bytes(point.state_bytes)),
+        *(("", column.cell(point)) for column in shown),
         ("text", f'<span class="star">★ {escape(point.preset)}</span>' if point.preset else ""),
     ]
     kind = "" if point.on_front else ' class="off"'

@@ -1,12 +1,20 @@
-"""A front as a small SVG file for documents: quality over latency, and who is on it."""
+"""A front as a small SVG file for documents: quality over an objective, and who is on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from nas.front import Front
-from nas.report.describe import Dot, describe_quality, dots_of, readable_metric, staircase
+from nas.report.describe import (
+    Axis,
+    Dot,
+    axis_of,
+    describe_quality,
+    drawn_over,
+    readable_metric,
+    staircase,
+)
 from nas.report.labels import place_labels
 from nas.report.palette import CELL, FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
 from nas.report.scales import Scale, linear_scale, linear_ticks, log_scale, log_ticks
@@ -19,7 +27,7 @@ __all__ = ["picture"]
 WIDTH, HEIGHT = 1080, 520
 LEFT, RIGHT, TOP, BOTTOM = 66, 640, 70, 456
 """Of the plot."""
-LIST_LEFT, LIST_LATENCY, LIST_QUALITY = 690, 966, 1056
+LIST_LEFT, LIST_VALUE, LIST_QUALITY = 690, 966, 1056
 """Of the list beside it: where strips begin, and where the two numbers end."""
 LIST_ROWS, ROW_HEIGHT = 13, 29
 CELL_WIDTH, CELL_HEIGHT, CELL_GAP = 19, 22, 3
@@ -31,68 +39,69 @@ BOLD = 1.15
 
 
 def picture(front: Front, target: Target) -> str:
-    """An SVG document of `front` on `target`, some tens of kB.
+    """An SVG document of `front` on `target`, over the first of its objectives there, some tens of kB.
 
     Raises:
         NoSuchPoint: none can be drawn yet.
     """
-    dots = dots_of(front, target)
+    axis = axis_of(front, drawn_over(front, target)[0])
     label = escape(f"Pareto front of {front.job} on {target}", quote=True)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
             f'aria-label="{label}" font-family="{FONT}">',
             rect(0, 0, WIDTH, HEIGHT, "white"),
-            *_chart(front, target, dots),
-            *_members(front, dots),
+            *_chart(front, target, axis),
+            *_members(front, axis),
             "</svg>\n",
         ]
     )
 
 
-def _chart(front: Front, target: Target, dots: list[Dot]) -> Iterator[str]:
-    latencies, qualities = [dot.latency_ms for dot in dots], [dot.quality for dot in dots]
-    x = log_scale(latencies, LEFT, RIGHT)
+def _chart(front: Front, target: Target, axis: Axis) -> Iterator[str]:
+    dots = axis.dots
+    values, qualities = [dot.x for dot in dots], [dot.quality for dot in dots]
+    x = log_scale(values, LEFT, RIGHT)
     y = linear_scale(qualities, BOTTOM, TOP)
     title = shortened(f"{front.space} on {front.task}", TITLE_SIZE, (WIDTH - 40) / BOLD)
     yield text(20, 30, title, size=TITLE_SIZE, weight=600)
     count = "1 architecture" if len(dots) == 1 else f"{len(dots)} architectures"
-    subtitle = shortened(f"{count} · latency on {target}", 12, LIST_LEFT - 32)
+    subtitle = shortened(f"{count} · {axis.label} on {target}", 12, LIST_LEFT - 32)
     yield text(20, 50, subtitle, fill=MUTED)
-    for tick in log_ticks(latencies):
+    for tick in log_ticks(values):
         yield line(x(tick), TOP, x(tick), BOTTOM, GRID)
         yield text(x(tick), BOTTOM + 18, f"{tick:g}", fill=MUTED, anchor="middle")
     for tick in linear_ticks(qualities):
         yield line(LEFT, y(tick), RIGHT, y(tick), GRID)
         yield text(LEFT - 8, y(tick) + 4, f"{tick:g}", fill=MUTED, anchor="end")
-    yield text((LEFT + RIGHT) / 2, BOTTOM + 42, "latency, ms", size=13, anchor="middle")
+    yield text((LEFT + RIGHT) / 2, BOTTOM + 42, axis.title, size=13, anchor="middle")
     middle = (TOP + BOTTOM) / 2
     better = "lower" if front.direction.sign > 0 else "higher"
     caption = f"{readable_metric(front.metric)} ({better} is better)"
     label = text(20, middle, caption, size=13, anchor="middle")
     yield f'<g transform="rotate(-90 20 {middle:g})">{label}</g>'
-    for bound in (o.bound for o in front.objectives if o.target == target and o.bound is not None):
+    for bound in axis.bounds:
         if LEFT < x(bound) < RIGHT:
             yield line(x(bound), TOP, x(bound), BOTTOM, INK, dash="4 4")
-            yield text(x(bound) + 5, TOP + 11, f"asked ≤ {bound:g} ms", size=11)
+            yield text(x(bound) + 5, TOP + 11, f"asked ≤ {bound:g} {axis.unit}".rstrip(), size=11)
     yield from _dots(front, dots, x, y)
 
 
-def _dots(front: Front, dots: list[Dot], x: Scale, y: Scale) -> Iterator[str]:
+def _dots(front: Front, dots: Sequence[Dot], x: Scale, y: Scale) -> Iterator[str]:
     for dot in dots:
         if not dot.point.on_front and not dot.point.preset:
-            yield circle(x(dot.latency_ms), y(dot.quality), 3.5, FAINT, opacity=0.5)
+            yield circle(x(dot.x), y(dot.quality), 3.5, FAINT, opacity=0.5)
     members = [dot for dot in dots if dot.point.on_front]
     if members:
         steps = staircase(members, front.direction)
-        first, *rest = [(x(dot.latency_ms), y(dot.quality)) for dot in steps]
+        first, *rest = [(x(dot.x), y(dot.quality)) for dot in steps]
         drawn = "".join(f"H{right:.1f}V{down:.1f}" for right, down in rest)
         path = f"M{first[0]:.1f},{first[1]:.1f}{drawn}"
         yield f'<path d="{path}" fill="none" stroke="{FRONT}" stroke-width="2"/>'
     for dot in members:
-        yield circle(x(dot.latency_ms), y(dot.quality), 5.5, FRONT, title=dot.point.digest)
-    presets = [(x(dot.latency_ms), y(dot.quality), dot.point.preset) for dot in dots if dot.point.preset]
-    on_front = [(x(dot.latency_ms), y(dot.quality)) for dot in members]
+        yield circle(x(dot.x), y(dot.quality), 5.5, FRONT, title=dot.point.digest)
+    presets = [(x(dot.x), y(dot.quality), dot.point.preset) for dot in dots if dot.point.preset]
+    on_front = [(x(dot.x), y(dot.quality)) for dot in members]
     labels = place_labels(presets, on_front, (LEFT, TOP, LIST_LEFT - 8, BOTTOM))
     for (left, top, name), label in zip(presets, labels, strict=True):
         yield star(left, top, PRESET, title=name)
@@ -100,8 +109,9 @@ def _dots(front: Front, dots: list[Dot], x: Scale, y: Scale) -> Iterator[str]:
             yield text(label.box[0], label.box[3] - 3, name, size=11, fill=PRESET)
 
 
-def _members(front: Front, dots: list[Dot]) -> Iterator[str]:
-    """The front as a list, fastest first: strip, latency, quality; evenly thinned where it is long."""
+def _members(front: Front, axis: Axis) -> Iterator[str]:
+    """The front as a list, the least value first: strip, value, quality; evenly thinned where it is long."""
+    dots = axis.dots
     strips = Strips(dot.point.architecture for dot in dots)
     members = [dot for dot in dots if dot.point.on_front]
     shown = members
@@ -110,13 +120,13 @@ def _members(front: Front, dots: list[Dot]) -> Iterator[str]:
         shown = [members[round(number * step)] for number in range(LIST_ROWS)]
     title = f"the front ({len(shown)} of {len(members)})" if len(shown) < len(members) else "the front"
     yield text(LIST_LEFT, 50, title if members else "nothing is on the front", fill=MUTED)
-    yield text(LIST_LATENCY, 50, "ms", fill=MUTED, anchor="end")
+    yield text(LIST_VALUE, 50, axis.unit or axis.label, fill=MUTED, anchor="end")
     yield text(LIST_QUALITY, 50, readable_metric(front.metric), fill=MUTED, anchor="end")
     for row, dot in enumerate(shown):
         top = TOP - 8 + row * ROW_HEIGHT
-        milliseconds = f"{dot.latency_ms:.2f}"
-        yield from _strip(dot, strips, top, LIST_LATENCY - text_width(milliseconds, NUMBER_SIZE) - 6)
-        yield text(LIST_LATENCY, top + 16, milliseconds, size=NUMBER_SIZE, anchor="end")
+        value = f"{dot.x:.2f}"
+        yield from _strip(dot, strips, top, LIST_VALUE - text_width(value, NUMBER_SIZE) - 6)
+        yield text(LIST_VALUE, top + 16, value, size=NUMBER_SIZE, anchor="end")
         yield text(LIST_QUALITY, top + 16, describe_quality(dot.quality), size=NUMBER_SIZE, anchor="end")
     yield from _legend(strips)
 

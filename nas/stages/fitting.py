@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from nas.errors import JobFailed
+from nas.objectives.kind import Measured, measured_kinds
+from nas.objectives.latency_ms import Latency
 from nas.stages.stage import StageContext
 from predictors import Predictor, Prior, make_predictor, transfer_prior
 from searchspaces.encoding import Population
 from workers.measurement import Measurement
 from workers.target import Target
 
-__all__ = ["fit_predictor", "known_measurements", "prior_of_other_targets"]
+__all__ = ["fit_predictor", "keep_predictors", "known_measurements", "prior_of_other_targets"]
 
 ENOUGH = 8
 """Members of the space that must be measured on another target before it contributes to the prior."""
+
+FEWEST = 4
+"""Measurements that tell of something besides latency before a predictor is fitted to it."""
 
 
 def known_measurements(
@@ -46,16 +52,51 @@ def prior_of_other_targets(context: StageContext, target: Target) -> Prior | Non
 
 def fit_predictor(
     context: StageContext,
+    kind: type[Measured],
     target: Target,
     population: Population,
     measured: list[Measurement],
     prior: Prior | None = None,
 ) -> Predictor:
-    """A predictor of the job's kind, fitted to (n, genes) measurements of the profiled space."""
-    name = context.plan.spec.budget.profile.predictor
-    predictor = make_predictor(name, context.plan.profiled_space, target.workload, prior)
-    return predictor.fit(
-        population,
-        np.array([m.corrected.latency_ms for m in measured]),
-        np.array([m.corrected.error_ms for m in measured]),
+    """A predictor of one kind of objective, fitted to those of (n, genes) measurements of the profiled space
+    that tell of it."""
+    name = kind.predictor or context.plan.spec.budget.profile.predictor
+    observed = [kind.observed(measurement) for measurement in measured]
+    told = [observation for observation in observed if observation is not None]
+    errors = [observation.std for observation in told if observation.std is not None]
+    return make_predictor(name, context.plan.profiled_space, target.workload, prior).fit(
+        population[np.array([observation is not None for observation in observed], bool)],
+        np.array([observation.value for observation in told]),
+        np.array(errors) if told and len(errors) == len(told) else None,
     )
+
+
+def keep_predictors(
+    context: StageContext,
+    target: Target,
+    latency: Predictor,
+    population: Population,
+    measured: list[Measurement],
+) -> None:
+    """Store the predictor of latency, and one of everything else that the same measurements tell of, for this
+    job and later ones.
+
+    Raises:
+        JobFailed: the job compares something that the target does not tell.
+    """
+    store, space = context.store, context.plan.space.digest
+    store.put_predictor(space, (Latency.name, str(target)), latency.to_state())
+    compared = {objective.key for objective in context.plan.objectives}
+    for kind in measured_kinds():
+        key = kind.name, str(target)
+        telling = sum(kind.observed(measurement) is not None for measurement in measured)
+        if kind is Latency:
+            continue
+        if telling >= FEWEST:
+            predictor = fit_predictor(context, kind, target, population, measured)
+            store.put_predictor(space, key, predictor.to_state())
+        elif key in compared:
+            raise JobFailed(
+                f"{target} tells no {kind.label}: {telling} of {len(measured)} measurements have it, at "
+                f"least {FEWEST} are needed; accepted: a job without {kind.name}"
+            )

@@ -9,9 +9,15 @@ from numpy.typing import NDArray
 
 from nas.analysis.attainability import check_predicted_bounds
 from nas.job import TargetProfile
+from nas.objectives.latency_ms import Latency
 from nas.spec import StageName
 from nas.stages.controls import Controls
-from nas.stages.fitting import fit_predictor, known_measurements, prior_of_other_targets
+from nas.stages.fitting import (
+    fit_predictor,
+    keep_predictors,
+    known_measurements,
+    prior_of_other_targets,
+)
 from nas.stages.stage import Stage, StageContext
 from nas.stages.states import ProfileState
 from predictors import Predictor, choose_next, held_out_report
@@ -119,7 +125,7 @@ class _Run:
         )
 
     def _fitted(self) -> Predictor:
-        return fit_predictor(self.context, self.target, self.population, self.measured, self.prior)
+        return fit_predictor(self.context, Latency, self.target, self.population, self.measured, self.prior)
 
     def _learned_enough(self) -> bool:
         minimum = min(self.budget.minimum, self.budget.measurements)
@@ -178,7 +184,7 @@ class _Run:
         context.progress(StageName.PROFILE, done, self._total, f"{target.device} profiled")
 
     def _keep(self, predictor: Predictor) -> None:
-        self.context.store.put_predictor(self.target, self.context.plan.space.digest, predictor.to_state())
+        keep_predictors(self.context, self.target, predictor, self.population, self.measured)
 
     @property
     def _most(self) -> int:

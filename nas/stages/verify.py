@@ -13,16 +13,21 @@ from nas.errors import JobFailed
 from nas.evaluation import Split
 from nas.front import Point, mark_front
 from nas.objectives import Objective
+from nas.objectives.latency_ms import LATENCY, Latency
 from nas.spec import StageName
 from nas.stages.backends import EvaluationPool
 from nas.stages.controls import measure_between_controls
-from nas.stages.fitting import fit_predictor, known_measurements, prior_of_other_targets
+from nas.stages.fitting import (
+    fit_predictor,
+    keep_predictors,
+    known_measurements,
+    prior_of_other_targets,
+)
 from nas.stages.search import trained_supernet
 from nas.stages.search_loop import search
 from nas.stages.stage import Stage, StageContext
 from nas.stages.states import VerifyState
 from searchspaces.architecture import Architecture
-from workers.target import Target
 
 __all__ = ["Verify", "verify_architecture"]
 
@@ -57,10 +62,8 @@ class Verify(Stage):
         candidates = Candidates(context, stored_predictors(context))
         front = self._measure_front(context, candidates)
         judged = set(_state(context).measured)
-        gaps = [
-            _gaps([point for point in front if point.digest in judged], target)
-            for target in context.plan.targets
-        ]
+        measured = [point for point in front if point.digest in judged]
+        gaps = [_gaps(measured, objective) for objective in context.plan.predicted]
         self._learn(context)
         tolerance = context.plan.spec.budget.verify.tolerance
         if not any(gaps):
@@ -68,7 +71,7 @@ class Verify(Stage):
                 self.name, f"round {number}: all {len(front)} points of the front had been measured before"
             )
             return True
-        # Every target's predictions must hold: a median over all would hide one that is predicted badly.
+        # Each objective's predictions must hold: a median over all would hide one that is predicted badly.
         gap, number_of = max((median(of), len(of)) for of in gaps if of)
         verdict = "holds" if gap <= tolerance else "does not hold yet"
         context.note(
@@ -107,8 +110,9 @@ class Verify(Stage):
     def _learn(self, context: StageContext) -> None:
         for target in context.plan.targets:
             prior = prior_of_other_targets(context, target)
-            predictor = fit_predictor(context, target, *known_measurements(context, target), prior)
-            context.store.put_predictor(target, context.plan.space.digest, predictor.to_state())
+            population, measured = known_measurements(context, target)
+            predictor = fit_predictor(context, Latency, target, population, measured, prior)
+            keep_predictors(context, target, predictor, population, measured)
 
     def _search_again(self, context: StageContext, pool: EvaluationPool, number: int) -> None:
         search(
@@ -156,16 +160,17 @@ def _state(context: StageContext) -> VerifyState:
     return VerifyState.load(context.store, context.job_id, STATE)
 
 
-def _gaps(points: Sequence[Point], target: Target) -> list[float]:
-    """|predicted − measured| over measured, of the points that are measured on the target."""
-    latencies = [point.latency_ms[str(target)] for point in points]
-    return [abs(each.predicted - each.measured) / each.measured for each in latencies if each.measured]
+def _gaps(points: Sequence[Point], objective: Objective) -> list[float]:
+    """|predicted − measured| over measured, of the points of which the objective is measured."""
+    values = [point.values[objective.key] for point in points if objective.key in point.values]
+    return [abs(each.predicted - each.measured) / each.measured for each in values if each.measured]
 
 
 def _tell_of_disturbed(context: StageContext, front: Sequence[Point]) -> None:
     """Report which members of the front have latencies from which a slowdown was divided out."""
     for target in context.plan.targets:
-        slowdowns = {p.digest: p.latency_ms[str(target)].slowdown for p in front}
+        known = {p.digest: p.known(LATENCY, target) for p in front}
+        slowdowns = {digest: latency.slowdown for digest, latency in known.items() if latency}
         disturbed = {digest: slowdown for digest, slowdown in slowdowns.items() if slowdown != 1.0}
         if disturbed:
             context.note(

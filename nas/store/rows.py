@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -12,8 +12,11 @@ from typing import Any
 from sqlalchemy import Row
 
 from nas.evaluation import Evaluation, Split
-from nas.front import FineTuned, Latency, Point
+from nas.front import FineTuned, Point
 from nas.job import Event, EventKind, Job, JobStatus
+from nas.objectives.objective import Key
+from nas.objectives.quality import QUALITY
+from nas.objectives.value import Value, Values
 from nas.spec import JobSpec, StageName
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture
@@ -27,16 +30,16 @@ __all__ = [
     "evaluation_row",
     "event_from",
     "event_row",
-    "extent_rows",
+    "extents_of",
     "job_from",
-    "latency_from",
-    "latency_row",
     "measurement_from",
     "measurement_row",
     "point_from",
     "point_row",
     "supernet_from",
     "supernet_row",
+    "value_from",
+    "value_row",
 ]
 
 
@@ -167,14 +170,11 @@ def architecture_from(text: str) -> Architecture:
 
 
 def point_row(point: Point) -> dict[str, Any]:
-    """Of a point, but for its job, its architecture and its latencies."""
+    """Of a point, but for its job, its architecture and its values."""
     return {
         "digest": point.digest,
         "validation": point.validation,
         "test": point.test,
-        "parameters": point.parameters,
-        "macs": point.macs,
-        "state_bytes": point.state_bytes,
         "preset": point.preset,
         "on_front": point.on_front,
         "tuned_weights": None if point.tuned is None else point.tuned.weights,
@@ -184,17 +184,14 @@ def point_row(point: Point) -> dict[str, Any]:
     }
 
 
-def point_from(row: Row[Any], latencies: Mapping[str, Latency]) -> Point:
+def point_from(row: Row[Any], values: Values) -> Point:
     """Inverse of `point_row`; the row has the architecture too."""
     return Point(
         digest=row.digest,
         architecture=architecture_from(row.architecture),
         validation=row.validation,
         test=row.test,
-        parameters=row.parameters,
-        macs=row.macs,
-        state_bytes=row.state_bytes,
-        latency_ms=latencies,
+        values=values,
         preset=row.preset,
         on_front=row.on_front,
         tuned=None
@@ -203,33 +200,28 @@ def point_from(row: Row[Any], latencies: Mapping[str, Latency]) -> Point:
     )
 
 
-def extent_values(point: Point) -> dict[str, float]:
-    """What a point has to say to the extents of its job, by their names."""
-    known = {} if point.validation is None else {"validation": point.validation}
-    known |= {"parameters": point.parameters, "macs": point.macs, "state_bytes": point.state_bytes}
-    return known | {target: latency.best_known for target, latency in point.latency_ms.items()}
-
-
-def extent_rows(points: Iterable[Point]) -> list[dict[str, Any]]:
-    """The lowest and the highest of each, but for the job."""
-    values: dict[str, list[float]] = {}
+def extents_of(points: Iterable[Point]) -> dict[Key, tuple[float, float]]:
+    """The lowest and the highest that the points have of each objective; what none has is absent."""
+    known: dict[Key, list[float]] = {}
     for point in points:
-        for name, value in extent_values(point).items():
-            values.setdefault(name, []).append(float(value))
-    return [{"name": name, "lowest": min(v), "highest": max(v)} for name, v in sorted(values.items())]
+        if point.validation is not None:
+            known.setdefault((QUALITY, None), []).append(point.validation)
+        for key, value in point.values.items():
+            known.setdefault(key, []).append(value.best_known)
+    return {key: (min(values), max(values)) for key, values in known.items()}
 
 
-def latency_row(latency: Latency) -> dict[str, Any]:
-    """Of a latency, but for its point and target."""
+def value_row(value: Value) -> dict[str, Any]:
+    """Of a value, but for its point and objective."""
     return {
-        "predicted": latency.predicted,
-        "predicted_std": latency.predicted_std,
-        "measured": latency.measured,
-        "measured_std": latency.measured_std,
-        "slowdown": latency.slowdown,
+        "predicted": value.predicted,
+        "predicted_std": value.predicted_std,
+        "measured": value.measured,
+        "measured_std": value.measured_std,
+        "slowdown": value.slowdown,
     }
 
 
-def latency_from(row: Row[Any]) -> Latency:
-    """Inverse of `latency_row`."""
-    return Latency(row.predicted, row.predicted_std, row.measured, row.measured_std, row.slowdown)
+def value_from(row: Row[Any]) -> Value:
+    """Inverse of `value_row`."""
+    return Value(row.predicted, row.predicted_std, row.measured, row.measured_std, row.slowdown)

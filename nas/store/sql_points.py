@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, case, delete, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
 from nas.errors import NoSuchPoint
-from nas.front import Latency, Point, Scope
+from nas.front import Point, Scope
+from nas.objectives.objective import Key
+from nas.objectives.value import Value
 from nas.store import rows, statements
 from nas.store.identity import is_beginning
 from nas.store.sql_of_job import OfJob
-from nas.store.statements import begins, chunks, put, put_architectures, target_numbers
-from nas.store.tables import ArchitectureRow, ExtentRow, JobRow, LatencyRow, PointRow, TargetRow
+from nas.store.statements import begins, chunks, objective_numbers, put, put_architectures
+from nas.store.tables import ArchitectureRow, ExtentRow, JobRow, ObjectiveRow, PointRow, PointValueRow
 
 __all__ = ["PointQueries"]
 
@@ -27,23 +29,23 @@ class PointQueries(OfJob):
         if not by_digest:
             return
         with self._writing(job_id) as (connection, job):
-            texts = {target for point in by_digest.values() for target in point.latency_ms}
-            numbers = target_numbers(connection, texts)
+            extents = rows.extents_of(by_digest.values())
+            numbers = objective_numbers(connection, extents)
             put_architectures(connection, {d: point.architecture for d, point in by_digest.items()})
             point_rows = [{**rows.point_row(point), "job": job} for point in by_digest.values()]
             stored = put(
                 connection, PointRow, ["job", "digest"], point_rows, PointRow.number, PointRow.digest
             )
             for chunk in chunks([row.number for row in stored]):
-                connection.execute(delete(LatencyRow).where(LatencyRow.point.in_(chunk)))
-            latency_rows = [
-                {**rows.latency_row(latency), "point": row.number, "target": numbers[target]}
+                connection.execute(delete(PointValueRow).where(PointValueRow.point.in_(chunk)))
+            values = [
+                {**rows.value_row(value), "point": row.number, "objective": numbers[key]}
                 for row in stored
-                for target, latency in by_digest[row.digest].latency_ms.items()
+                for key, value in by_digest[row.digest].values.items()
             ]
-            if latency_rows:
-                connection.execute(insert(LatencyRow), latency_rows)
-            _widen_extents(connection, job, by_digest.values())
+            if values:
+                connection.execute(insert(PointValueRow), values)
+            _widen_extents(connection, job, {numbers[key]: ends for key, ends in extents.items()})
             counted = select(func.count()).where(PointRow.job == job).scalar_subquery()
             connection.execute(update(JobRow).where(JobRow.number == job).values(points=counted))
 
@@ -75,11 +77,13 @@ class PointQueries(OfJob):
         with self._reading(job_id) as (connection, number):
             return connection.execute(select(JobRow.points).where(JobRow.number == number)).scalar_one()
 
-    def extents(self, job_id: str) -> dict[str, tuple[float, float]]:
+    def extents(self, job_id: str) -> dict[Key, tuple[float, float]]:
         """See `Store.extents`."""
         with self._reading(job_id) as (connection, number):
-            query = select(ExtentRow.__table__).where(ExtentRow.job == number)
-            return {row.name: (row.lowest, row.highest) for row in connection.execute(query)}
+            query = select(ExtentRow.__table__, ObjectiveRow.kind, ObjectiveRow.target)
+            query = query.join(ObjectiveRow, ObjectiveRow.number == ExtentRow.objective)
+            found = connection.execute(query.where(ExtentRow.job == number))
+            return {(row.kind, row.target or None): (row.lowest, row.highest) for row in found}
 
 
 def _within(job: int, scope: Scope) -> ColumnElement[bool]:
@@ -98,15 +102,15 @@ def _points(connection: Connection, chosen: ColumnElement[bool], limit: int | No
     found = connection.execute(query.order_by(PointRow.number).limit(limit)).all()
     if not found:
         return []
-    timed = select(LatencyRow.__table__, TargetRow.text).where(chosen)
+    known = select(PointValueRow.__table__, ObjectiveRow.kind, ObjectiveRow.target).where(chosen)
     if limit is not None:
-        timed = timed.where(PointRow.number <= found[-1].number)
-    timed = timed.join(PointRow, PointRow.number == LatencyRow.point)
-    timed = timed.join(TargetRow, TargetRow.number == LatencyRow.target)
-    latencies: dict[int, dict[str, Latency]] = {row.number: {} for row in found}
-    for row in connection.execute(timed):
-        latencies[row.point][row.text] = rows.latency_from(row)
-    return [rows.point_from(row, latencies[row.number]) for row in found]
+        known = known.where(PointRow.number <= found[-1].number)
+    known = known.join(PointRow, PointRow.number == PointValueRow.point)
+    known = known.join(ObjectiveRow, ObjectiveRow.number == PointValueRow.objective)
+    values: dict[int, dict[Key, Value]] = {row.number: {} for row in found}
+    for row in connection.execute(known):
+        values[row.point][row.kind, row.target or None] = rows.value_from(row)
+    return [rows.point_from(row, values[row.number]) for row in found]
 
 
 def _number_of_point(connection: Connection, job: int, job_id: str, digest: str) -> int:
@@ -117,14 +121,21 @@ def _number_of_point(connection: Connection, job: int, job_id: str, digest: str)
     return number
 
 
-def _widen_extents(connection: Connection, job: int, points: Iterable[Point]) -> None:
+def _widen_extents(connection: Connection, job: int, extents: Mapping[int, tuple[float, float]]) -> None:
+    """By numbers of objectives."""
+    if not extents:
+        return
     new = statements.insert(connection, ExtentRow)
     lower, higher = new.excluded.lowest < ExtentRow.lowest, new.excluded.highest > ExtentRow.highest
     widened = new.on_conflict_do_update(
-        index_elements=["job", "name"],
+        index_elements=["job", "objective"],
         set_={
             "lowest": case((lower, new.excluded.lowest), else_=ExtentRow.lowest),
             "highest": case((higher, new.excluded.highest), else_=ExtentRow.highest),
         },
     )
-    connection.execute(widened, [{**row, "job": job} for row in rows.extent_rows(points)])
+    found = [
+        {"job": job, "objective": number, "lowest": lowest, "highest": highest}
+        for number, (lowest, highest) in sorted(extents.items())
+    ]
+    connection.execute(widened, found)

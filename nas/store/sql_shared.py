@@ -10,14 +10,24 @@ from typing import Any
 from sqlalchemy import bindparam, delete, select, update
 
 from nas.evaluation import Evaluation, Split
+from nas.objectives.objective import Key
 from nas.store import rows
 from nas.store.database import Database
-from nas.store.statements import insert, lock, of_digests, put, put_architectures, target_numbers
+from nas.store.statements import (
+    insert,
+    lock,
+    objective_numbers,
+    of_digests,
+    put,
+    put_architectures,
+    target_numbers,
+)
 from nas.store.store import Store, SupernetRecord
 from nas.store.tables import (
     ArchitectureRow,
     EvaluationRow,
     MeasurementRow,
+    ObjectiveRow,
     PredictorRow,
     SupernetRow,
     TargetRow,
@@ -133,16 +143,17 @@ class SharedQueries(Store):
             row = connection.execute(query).one_or_none()
         return None if row is None else rows.supernet_from(row)
 
-    def put_predictor(self, target: Target, space: str, state: Mapping[str, Any]) -> None:
+    def put_predictor(self, space: str, objective: Key, state: Mapping[str, Any]) -> None:
         """See `Store.put_predictor`."""
         with self._database.write() as connection:
-            number = target_numbers(connection, [str(target)])[str(target)]
-            row = {"target": number, "space": space, "state": dict(state)}
-            put(connection, PredictorRow, ["target", "space"], [row])
+            number = objective_numbers(connection, [objective])[objective]
+            row = {"objective": number, "space": space, "state": dict(state)}
+            put(connection, PredictorRow, ["objective", "space"], [row])
 
-    def predictor(self, target: Target, space: str) -> dict[str, Any] | None:
+    def predictor(self, space: str, objective: Key) -> dict[str, Any] | None:
         """See `Store.predictor`."""
-        query = select(PredictorRow.state).join(TargetRow, TargetRow.number == PredictorRow.target)
-        query = query.where(TargetRow.text == str(target), PredictorRow.space == space)
+        kind, target = objective
+        query = select(PredictorRow.state).join(ObjectiveRow, ObjectiveRow.number == PredictorRow.objective)
+        query = query.where(ObjectiveRow.kind == kind, ObjectiveRow.target == (target or ""))
         with self._database.read() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return connection.execute(query.where(PredictorRow.space == space)).scalar_one_or_none()

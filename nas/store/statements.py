@@ -11,7 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import ColumnElement
 
-from nas.store.tables import ArchitectureRow, Base, TargetRow
+from nas.objectives.objective import Key
+from nas.store.tables import ArchitectureRow, Base, ObjectiveRow, TargetRow
 from searchspaces.architecture import Architecture
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "insert",
     "lock",
     "now",
+    "objective_numbers",
     "of_digests",
     "put",
     "put_architectures",
@@ -100,6 +102,22 @@ def target_numbers(connection: Connection, texts: Iterable[str]) -> dict[str, in
         connection.execute(insert(connection, TargetRow).on_conflict_do_nothing(), new)
         known = {row.text: row.number for row in connection.execute(query)}
     return known
+
+
+def objective_numbers(connection: Connection, keys: Iterable[Key]) -> dict[Key, int]:
+    """Number of each objective, which is given one where it has none."""
+    wanted = sorted({(kind, target or "") for kind, target in keys})
+    query = select(ObjectiveRow.__table__).where(ObjectiveRow.kind.in_({kind for kind, _ in wanted}))
+
+    def known() -> dict[tuple[str, str], int]:
+        return {(row.kind, row.target): row.number for row in connection.execute(query)}
+
+    found = known()
+    new = [{"kind": kind, "target": target} for kind, target in wanted if (kind, target) not in found]
+    if new:
+        connection.execute(insert(connection, ObjectiveRow).on_conflict_do_nothing(), new)
+        found = known()
+    return {(kind, target or None): found[kind, target] for kind, target in wanted}
 
 
 def of_digests(

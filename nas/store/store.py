@@ -11,6 +11,7 @@ from nas.errors import NasError
 from nas.evaluation import Evaluation, Split
 from nas.front import Point, Scope
 from nas.job import Event, Job, JobStatus
+from nas.objectives.objective import Key
 from nas.spec import JobSpec, StageName
 from searchspaces.architecture import Architecture
 from workers.measurement import Correction, Measurement
@@ -191,12 +192,13 @@ class Store(ABC):
         """The record of that digest."""
 
     @abstractmethod
-    def put_predictor(self, target: Target, space: str, state: Mapping[str, Any]) -> None:
-        """Keep a predictor's state for (target, space digest), in place of an earlier one."""
+    def put_predictor(self, space: str, objective: Key, state: Mapping[str, Any]) -> None:
+        """Keep the state of the predictor of an objective in a space (its digest), in place of an earlier
+        one."""
 
     @abstractmethod
-    def predictor(self, target: Target, space: str) -> dict[str, Any] | None:
-        """The state kept for (target, space digest)."""
+    def predictor(self, space: str, objective: Key) -> dict[str, Any] | None:
+        """The state kept for an objective in a space."""
 
     # What a job itself must remember
     @abstractmethod
@@ -251,10 +253,10 @@ class Store(ABC):
         """How many points a job has."""
 
     @abstractmethod
-    def extents(self, job_id: str) -> dict[str, tuple[float, float]]:
+    def extents(self, job_id: str) -> dict[Key, tuple[float, float]]:
         """The lowest and the highest value that points of the job ever had, kept as they are put: of
-        ``validation``, of each count (``parameters``, ``macs``, ``state_bytes``), and of the latency, best
-        known, on each target by its text. What no point had is absent."""
+        quality on the validation split, and of every objective that points have values of, best known.
+        What no point had is absent."""
 
     @abstractmethod
     def close(self) -> None:

@@ -36,9 +36,10 @@ __all__ = [
     "ExtentRow",
     "JobRow",
     "JournalRow",
-    "LatencyRow",
     "MeasurementRow",
+    "ObjectiveRow",
     "PointRow",
+    "PointValueRow",
     "PredictorRow",
     "StateRow",
     "SupernetRow",
@@ -99,6 +100,7 @@ Real = Annotated[float, mapped_column(Double)]
 Whole = Annotated[int, mapped_column(BigInteger)]
 OfJob = Annotated[int, mapped_column(_WHOLE, ForeignKey("jobs.number"))]
 OfTarget = Annotated[int, mapped_column(_WHOLE, ForeignKey("targets.number"))]
+OfObjective = Annotated[int, mapped_column(_WHOLE, ForeignKey("objectives.number"))]
 
 
 class JobRow(Base):
@@ -255,12 +257,23 @@ class SupernetRow(Base):
     path: Mapped[Prosaic]
 
 
+class ObjectiveRow(Base):
+    """A kind of objective, on a target or (with the empty text) on all alike; kept once."""
+
+    __tablename__ = "objectives"
+    __table_args__ = (Unique("kind", "target"),)
+
+    number: Mapped[Number]
+    kind: Mapped[Code]
+    target: Mapped[Code]
+
+
 class PredictorRow(Base):
-    """What a predictor has learned of a space on a target."""
+    """What a predictor has learned of an objective in a space."""
 
     __tablename__ = "predictors"
 
-    target: Mapped[OfTarget] = mapped_column(primary_key=True)
+    objective: Mapped[OfObjective] = mapped_column(primary_key=True)
     space: Mapped[Code] = mapped_column(primary_key=True)
     state: Mapped[Data]
 
@@ -285,9 +298,6 @@ class PointRow(Base):
     digest: Mapped[str] = mapped_column(_CODE, ForeignKey("architectures.digest"))
     validation: Mapped[float | None] = mapped_column(Double)
     test: Mapped[float | None] = mapped_column(Double)
-    parameters: Mapped[Whole]
-    macs: Mapped[Whole]
-    state_bytes: Mapped[Whole]
     preset: Mapped[str | None] = mapped_column(Prose)
     on_front: Mapped[bool] = mapped_column(Boolean)
     tuned_weights: Mapped[str | None] = mapped_column(_CODE)
@@ -296,28 +306,28 @@ class PointRow(Base):
     tuned_test: Mapped[float | None] = mapped_column(Double)
 
 
-class LatencyRow(Base):
-    """A point's latency on one target."""
+class PointValueRow(Base):
+    """What is known of a point in one objective; of a count `predicted` alone."""
 
-    __tablename__ = "latencies"
+    __tablename__ = "point_values"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     point: Mapped[int] = mapped_column(_WHOLE, ForeignKey("points.number"), primary_key=True)
-    target: Mapped[OfTarget] = mapped_column(primary_key=True)
+    objective: Mapped[OfObjective] = mapped_column(primary_key=True)
     predicted: Mapped[Real]
-    predicted_std: Mapped[Real]
+    predicted_std: Mapped[float | None] = mapped_column(Double)
     measured: Mapped[float | None] = mapped_column(Double)
     measured_std: Mapped[float | None] = mapped_column(Double)
     slowdown: Mapped[Real] = mapped_column(server_default="1")
 
 
 class ExtentRow(Base):
-    """The lowest and the highest value that a job's points ever had of something."""
+    """The lowest and the highest value that a job's points ever had of an objective."""
 
     __tablename__ = "extents"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     job: Mapped[OfJob] = mapped_column(primary_key=True)
-    name: Mapped[Code] = mapped_column(primary_key=True)
+    objective: Mapped[OfObjective] = mapped_column(primary_key=True)
     lowest: Mapped[Real]
     highest: Mapped[Real]

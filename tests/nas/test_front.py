@@ -15,8 +15,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
-from nas.front import Front, Latency, Point, extent_of, mark_front
+from nas.front import Front, Point, extent_of, mark_front
 from nas.objectives import Direction, Objective, Source
+from nas.objectives.value import Value
 from nas.report.csv_table import csv_table
 from searchspaces.architecture import Architecture, Layer
 from workers.target import Target
@@ -36,15 +37,17 @@ def point(
     target: Target = LAPTOP,
 ) -> Point:
     architecture = Architecture(256, 64 + number, (Layer("linear", 4),))
-    latency = Latency(predicted, 0.1, measured, None if measured is None else 0.01)
-    return Point(
-        architecture.digest, architecture, validation, None, parameters, 10, 20, {str(target): latency}
-    )
+    counts = {"parameters": parameters, "macs": 10, "state_bytes": 20}
+    latency = Value(predicted, 0.1, measured, None if measured is None else 0.01)
+    values = {(name, None): Value(float(count)) for name, count in counts.items()}
+    values["latency_ms", str(target)] = latency
+    return Point(architecture.digest, architecture, validation, None, values)
 
 
 def timed(candidate: Point, predicted: dict[Target, float]) -> Point:
-    latencies = {str(target): Latency(latency, 0.1) for target, latency in predicted.items()}
-    return replace(candidate, latency_ms=latencies)
+    counts = {key: value for key, value in candidate.values.items() if value.exact}
+    latencies = {("latency_ms", str(target)): Value(latency, 0.1) for target, latency in predicted.items()}
+    return replace(candidate, values=counts | latencies)
 
 
 def front_of(
@@ -89,7 +92,7 @@ def test_a_measurement_beats_a_prediction() -> None:
 
 
 def test_a_point_with_an_unknown_value_is_off() -> None:
-    unknown = replace(point(1, 1.0, 1.0), latency_ms={})
+    unknown = replace(point(1, 1.0, 1.0), values={})
     assert on_front([point(0, 2.0, 3.0), unknown, point(2, None, 1.0)]) == [True, False, False]
     assert on_front([unknown]) == [False]
 
@@ -350,17 +353,17 @@ def test_csv_has_a_row_for_every_point_the_front_first(front: Front) -> None:
     rows = list(csv.DictReader(io.StringIO(csv_table(front))))
     assert [row["validation"] for row in rows] == ["2.0", "2.4", "2.9", "2.5"]
     assert [row["on_front"] for row in rows] == ["True", "True", "True", "False"]
-    assert rows[0][f"{LAPTOP}:measured_ms"] == "9.5"
-    assert rows[3][f"{LAPTOP}:measured_ms"] == ""
+    assert rows[0][f"{LAPTOP}:latency_ms:measured"] == "9.5"
+    assert rows[3][f"{LAPTOP}:latency_ms:measured"] == ""
     assert Architecture.from_dict(json.loads(rows[0]["architecture"])) == front.members()[0].architecture
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Latency(math.nan, 0.1),
-        lambda: Latency(1.0, math.nan),
-        lambda: Latency(1.0, 0.1, math.nan),
+        lambda: Value(math.nan, 0.1),
+        lambda: Value(1.0, math.nan),
+        lambda: Value(1.0, 0.1, math.nan),
         lambda: point(0, math.nan, 1.0),
         lambda: replace(point(0, 1.0, 1.0), test=math.nan),
     ],

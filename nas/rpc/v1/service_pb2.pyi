@@ -185,52 +185,43 @@ class Architecture(_message.Message):
     layers: _containers.RepeatedCompositeFieldContainer[Layer]
     def __init__(self, vocabulary: _Optional[int] = ..., width: _Optional[int] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ...) -> None: ...
 
-class Latency(_message.Message):
-    __slots__ = ("predicted", "predicted_std", "measured", "measured_std", "slowdown")
+class Value(_message.Message):
+    __slots__ = ("kind", "target", "predicted", "predicted_std", "measured", "measured_std", "slowdown")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
     PREDICTED_FIELD_NUMBER: _ClassVar[int]
     PREDICTED_STD_FIELD_NUMBER: _ClassVar[int]
     MEASURED_FIELD_NUMBER: _ClassVar[int]
     MEASURED_STD_FIELD_NUMBER: _ClassVar[int]
     SLOWDOWN_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    target: str
     predicted: float
     predicted_std: float
     measured: float
     measured_std: float
     slowdown: float
-    def __init__(self, predicted: _Optional[float] = ..., predicted_std: _Optional[float] = ..., measured: _Optional[float] = ..., measured_std: _Optional[float] = ..., slowdown: _Optional[float] = ...) -> None: ...
+    def __init__(self, kind: _Optional[str] = ..., target: _Optional[str] = ..., predicted: _Optional[float] = ..., predicted_std: _Optional[float] = ..., measured: _Optional[float] = ..., measured_std: _Optional[float] = ..., slowdown: _Optional[float] = ...) -> None: ...
 
 class Point(_message.Message):
-    __slots__ = ("digest", "architecture", "validation", "test", "parameters", "macs", "state_bytes", "latency_ms", "preset", "on_front", "tuned")
-    class LatencyMsEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: Latency
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Latency, _Mapping]] = ...) -> None: ...
+    __slots__ = ("digest", "architecture", "validation", "test", "preset", "on_front", "tuned", "values")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
     VALIDATION_FIELD_NUMBER: _ClassVar[int]
     TEST_FIELD_NUMBER: _ClassVar[int]
-    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
-    MACS_FIELD_NUMBER: _ClassVar[int]
-    STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     ON_FRONT_FIELD_NUMBER: _ClassVar[int]
     TUNED_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
     digest: str
     architecture: Architecture
     validation: float
     test: float
-    parameters: int
-    macs: int
-    state_bytes: int
-    latency_ms: _containers.MessageMap[str, Latency]
     preset: str
     on_front: bool
     tuned: FineTuned
-    def __init__(self, digest: _Optional[str] = ..., architecture: _Optional[_Union[Architecture, _Mapping]] = ..., validation: _Optional[float] = ..., test: _Optional[float] = ..., parameters: _Optional[int] = ..., macs: _Optional[int] = ..., state_bytes: _Optional[int] = ..., latency_ms: _Optional[_Mapping[str, Latency]] = ..., preset: _Optional[str] = ..., on_front: _Optional[bool] = ..., tuned: _Optional[_Union[FineTuned, _Mapping]] = ...) -> None: ...
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    def __init__(self, digest: _Optional[str] = ..., architecture: _Optional[_Union[Architecture, _Mapping]] = ..., validation: _Optional[float] = ..., test: _Optional[float] = ..., preset: _Optional[str] = ..., on_front: _Optional[bool] = ..., tuned: _Optional[_Union[FineTuned, _Mapping]] = ..., values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ...) -> None: ...
 
 class FineTuned(_message.Message):
     __slots__ = ("weights", "steps", "validation", "test")

@@ -26,6 +26,7 @@ from nas.service.identity import Identity, authorization
 from nas.service.wire import convert
 from nas.service.wire.faults import error_of_call
 from nas.service.wire.transfer import receive_folder
+from nas.service.wire.version import FORM, FORM_KEY
 from nas.spec import JobSpec, load_job_spec
 from searchspaces.architecture import Architecture
 from searchspaces.errors import SpaceError
@@ -107,7 +108,8 @@ class RemoteService(Service):
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self.server = server
-        self._metadata = (("authorization", authorization(token)),) if token else ()
+        shown = (("authorization", authorization(token)),) if token else ()
+        self._metadata = ((FORM_KEY, str(FORM)), *shown)
         self._patience = patience
         self._channel = _channel(server, tls)
         self._stub = rpc.SearchServiceStub(self._channel)

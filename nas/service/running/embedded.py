@@ -17,7 +17,7 @@ from nas.controller.stopping import ask_to_stop, forget_stop
 from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
 from nas.front import Front, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
-from nas.objectives import Objective, Source
+from nas.objectives import Source
 from nas.optimum import Optimum
 from nas.planning.objectives import compared_by, with_target
 from nas.planning.plan import resolve
@@ -224,7 +224,7 @@ class EmbeddedService(Service):
             objectives=objectives,
             points=tuple(self._store.points(job.id, scope, after=after, limit=limit)),
             evaluated=self._store.count_points(job.id),
-            extent=tuple(extents.get(_extent_name(objective)) for objective in objectives),
+            extent=tuple(extents.get(objective.key) for objective in objectives),
         )
 
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
@@ -326,10 +326,3 @@ class EmbeddedService(Service):
         if "_engine" in self.__dict__:
             self._engine.close()
         self._store.close()
-
-
-def _extent_name(objective: Objective) -> str:
-    """As `Store.extents` names it."""
-    if objective.source is Source.EVALUATED:
-        return "validation"
-    return objective.name if objective.target is None else str(objective.target)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import JobFailed
 from nas.export import BlockLibrary, attention_for, write_model_folder
 from nas.job import Job
+from nas.objectives.value import values_to_dict
 from nas.planning.plan import resolve
 from nas.stages.finalists import finalist_folder
 from nas.store.store import Store
@@ -53,10 +54,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
             "test": point.test,
         },
         "tuned": None if point.tuned is None else {**asdict(point.tuned), "parent": record.digest},
-        "parameters": point.parameters,
-        "macs": point.macs,
-        "state_bytes": point.state_bytes,
-        "latency_ms": {target: asdict(latency) for target, latency in point.latency_ms.items()},
+        **values_to_dict(point.values),
         "preset": point.preset,
     }
     attention = attention_for(plan.targets)

@@ -7,7 +7,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -19,6 +19,7 @@ from nas.service.identity import ANYONE, Identity, Role
 from nas.service.server.metrics import Metrics
 from nas.service.server.tokens import Tokens
 from nas.service.wire.faults import DETAIL_KEY, detail_of, status_of
+from nas.service.wire.version import check_form
 
 __all__ = ["CALLER", "Guard"]
 
@@ -95,9 +96,11 @@ class Guard(grpc.aio.ServerInterceptor):
         began = time.perf_counter()
         status, caller = grpc.StatusCode.OK, "?"
         try:
-            identity = self._admit(context)
+            metadata = dict(context.invocation_metadata() or ())
+            identity = self._admit(metadata)
             caller = identity.name
             CALLER.set(identity)
+            check_form(method, metadata)
             remaining = context.time_remaining()
             seconds = LONGEST_SECONDS if remaining is None else min(remaining, LONGEST_SECONDS)
             async with asyncio.timeout(seconds):
@@ -128,10 +131,9 @@ class Guard(grpc.aio.ServerInterceptor):
                 },
             )
 
-    def _admit(self, context: grpc.aio.ServicerContext) -> Identity:
+    def _admit(self, metadata: Mapping[str, Any]) -> Identity:
         identity = ANYONE
         if self._tokens is not None:
-            metadata = dict(context.invocation_metadata() or ())
             identity = self._tokens.identify(metadata.get("authorization"))
             if identity.role not in (Role.USER, Role.ADMIN):
                 raise Forbidden(

@@ -17,11 +17,14 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from nas.comparison import Comparison, Difference
 from nas.errors import Incompatible, InvalidSpec
-from nas.front import FineTuned, Front, Latency, Point, Scope
+from nas.front import FineTuned, Front, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objectives import Direction, Objective, Source
+from nas.objectives.objective import Key
+from nas.objectives.value import Value
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
+from nas.service.wire.version import check_point_form
 from nas.spec import JobSpec, StageName, load_job_spec
 from searchspaces.architecture import Architecture, Layer
 from workers.measurement import Correction, Measurement, MeasurementError
@@ -295,10 +298,7 @@ def point_to_message(point: Point) -> pb.Point:
         architecture=architecture_to_message(point.architecture),
         validation=point.validation,
         test=point.test,
-        parameters=point.parameters,
-        macs=point.macs,
-        state_bytes=point.state_bytes,
-        latency_ms={target: _latency_to_message(value) for target, value in point.latency_ms.items()},
+        values=[_value_to_message(key, value) for key, value in point.values.items()],
         preset=point.preset,
         on_front=point.on_front,
         tuned=None if point.tuned is None else pb.FineTuned(**asdict(point.tuned)),
@@ -306,16 +306,18 @@ def point_to_message(point: Point) -> pb.Point:
 
 
 def point_from_message(message: pb.Point) -> Point:
-    """Inverse of `point_to_message`."""
+    """Inverse of `point_to_message`.
+
+    Raises:
+        Incompatible: the service is of a version that sent points in another form.
+    """
+    check_point_form(message)
     return Point(
         digest=message.digest,
         architecture=architecture_from_message(message.architecture),
         validation=message.validation if message.HasField("validation") else None,
         test=message.test if message.HasField("test") else None,
-        parameters=message.parameters,
-        macs=message.macs,
-        state_bytes=message.state_bytes,
-        latency_ms={target: _latency_from_message(value) for target, value in message.latency_ms.items()},
+        values=dict(map(_value_from_message, message.values)),
         preset=message.preset if message.HasField("preset") else None,
         on_front=message.on_front,
         tuned=_tuned_from_message(message.tuned) if message.HasField("tuned") else None,
@@ -392,24 +394,31 @@ def comparison_from_message(message: pb.Comparison) -> Comparison:
     )
 
 
-def _latency_to_message(latency: Latency) -> pb.Latency:
-    return pb.Latency(
-        predicted=latency.predicted,
-        predicted_std=latency.predicted_std,
-        measured=latency.measured,
-        measured_std=latency.measured_std,
-        slowdown=latency.slowdown,
+def _value_to_message(key: Key, value: Value) -> pb.Value:
+    kind, target = key
+    return pb.Value(
+        kind=kind,
+        target=target,
+        predicted=value.predicted,
+        predicted_std=value.predicted_std,
+        measured=value.measured,
+        measured_std=value.measured_std,
+        slowdown=value.slowdown,
     )
 
 
-def _latency_from_message(message: pb.Latency) -> Latency:
-    return Latency(
-        predicted=message.predicted,
-        predicted_std=message.predicted_std,
-        measured=message.measured if message.HasField("measured") else None,
-        measured_std=message.measured_std if message.HasField("measured_std") else None,
-        slowdown=message.slowdown if message.HasField("slowdown") else 1.0,
-    )
+def _value_from_message(message: pb.Value) -> tuple[Key, Value]:
+    try:
+        value = Value(
+            predicted=message.predicted,
+            predicted_std=message.predicted_std if message.HasField("predicted_std") else None,
+            measured=message.measured if message.HasField("measured") else None,
+            measured_std=message.measured_std if message.HasField("measured_std") else None,
+            slowdown=message.slowdown if message.HasField("slowdown") else 1.0,
+        )
+    except ValueError as error:
+        raise Incompatible(f"not a value of {message.kind}: {error}") from error
+    return (message.kind, message.target if message.HasField("target") else None), value
 
 
 def _objective_to_message(objective: Objective) -> pb.Objective:

@@ -77,7 +77,11 @@ def store(home):
 
 def points(store: Store, job: Job) -> dict[str, tuple]:
     return {
-        p.digest: (p.validation, p.on_front, tuple(latency.measured for latency in p.latency_ms.values()))
+        p.digest: (
+            p.validation,
+            p.on_front,
+            tuple(latency.measured for latency in p.values.values() if not latency.exact),
+        )
         for p in store.points(job.id)
     }
 
@@ -192,7 +196,9 @@ def test_failed_evaluations_and_measurements_are_noted_and_left_out(store, home)
     assert any("could not measure" in note for note in notes)
     front = [p for p in store.points(job.id) if p.on_front]
     assert front
-    assert all(latency.measured is not None for p in front for latency in p.latency_ms.values())
+    assert all(
+        latency.measured is not None for p in front for latency in p.values.values() if not latency.exact
+    )
 
 
 @dataclass
@@ -247,13 +253,14 @@ class TestManyDevices:
         for target in joint.targets:
             members = {p.digest for p in fronts[target.device].members()}
             assert members
-            measured = [p for p in joint.points if p.latency_ms[str(target)].measured is not None]
+            measured = [p for p in joint.points if p.values["latency_ms", str(target)].measured is not None]
             for point in measured:
                 beaten = any(
                     other.validation <= point.validation
-                    and other.latency_ms[str(target)].measured <= point.latency_ms[str(target)].measured
-                    and (other.validation, other.latency_ms[str(target)].measured)
-                    != (point.validation, point.latency_ms[str(target)].measured)
+                    and other.values["latency_ms", str(target)].measured
+                    <= point.values["latency_ms", str(target)].measured
+                    and (other.validation, other.values["latency_ms", str(target)].measured)
+                    != (point.validation, point.values["latency_ms", str(target)].measured)
                     for other in measured
                 )
                 assert (point.digest in members) is not beaten
@@ -270,7 +277,8 @@ class TestManyDevices:
             if point.digest in robust.worst_ratio:
                 ratio = robust.worst_ratio[point.digest]
                 assert ratio == max(
-                    point.latency_ms[name].best_known / best for name, best in robust.best_ms.items()
+                    point.values["latency_ms", name].best_known / best
+                    for name, best in robust.best_ms.items()
                 )
                 assert any(
                     m.validation <= point.validation and robust.worst_ratio[m.digest] <= ratio
@@ -308,10 +316,13 @@ class TestManyDevices:
         for target in wider.targets:
             members = front_of_target(wider, target).members()
             assert members
-            assert all(p.latency_ms[str(target)].measured is not None and p.test is not None for p in members)
+            assert all(
+                p.values["latency_ms", str(target)].measured is not None and p.test is not None
+                for p in members
+            )
         # What was measured before still stands.
         for old, new in zip(joint.points, wider.points, strict=True):
-            assert old.latency_ms.items() <= new.latency_ms.items() or not old.on_front
+            assert old.values.items() <= new.values.items() or not old.on_front
 
     def test_a_target_is_added_to_a_job_that_has_succeeded_only(self, store, home):
         job = store.create_job(simulated.spec("phone"))

@@ -16,10 +16,11 @@ import simulated
 from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.controller.controller import Controller
 from nas.errors import JobInterrupted
-from nas.front import Latency, Scope
+from nas.front import Scope
 from nas.job import EventKind, Job, JobStatus
+from nas.objectives.value import Value
 from nas.planning.plan import resolve
-from nas.report.describe import describe_latency
+from nas.report.describe import describe_value
 from nas.spec import StageName
 from nas.stages.controls import control_architectures
 from nas.store import open_store
@@ -73,7 +74,7 @@ def error(store: Store, job: Job) -> float:
     target = plan.targets[0]
     population = plan.space.sample(400, np.random.default_rng(0))
     true = [simulated.DEVICES["phone"](a, target) for a in plan.space.decode(population)]
-    state = store.predictor(target, plan.space.digest)
+    state = store.predictor(plan.space.digest, ("latency_ms", str(target)))
     assert state is not None
     predicted = restore_predictor(plan.space, target.workload, state).predict(population).mean
     return float(np.abs(predicted / np.array(true) - 1).mean())
@@ -178,12 +179,15 @@ def verified(store: Store, home: Path, requests: int, **changes: object) -> Job:
     return job
 
 
-def front_of(store: Store, job: Job) -> list[tuple[Latency, float]]:
+def front_of(store: Store, job: Job) -> list[tuple[Value, float]]:
     """Each member's latency, and what it takes in truth."""
     (target,) = resolve(job.spec).targets
     front = store.points(job.id, Scope.FRONT)
     assert len(front) > 2
-    return [(p.latency_ms[str(target)], simulated.DEVICES["phone"](p.architecture, target)) for p in front]
+    return [
+        (p.values["latency_ms", str(target)], simulated.DEVICES["phone"](p.architecture, target))
+        for p in front
+    ]
 
 
 def told_of_the_front(store: Store, job: Job) -> list[str]:
@@ -211,7 +215,7 @@ def test_a_front_that_only_a_slow_device_measured_says_so(store, tmp_path):
     for latency, true in found:
         assert latency.measured == pytest.approx(true, rel=0.06)
         assert latency.slowdown in (1.0, pytest.approx(SLOW, rel=0.06))
-        assert describe_latency(latency)[1].endswith(f"(÷{latency.slowdown:.2f})") == (latency in slow)
+        assert describe_value(latency, "ms")[1].endswith(f"(÷{latency.slowdown:.2f})") == (latency in slow)
 
 
 def test_a_later_job_knows_what_the_controls_take(store, tmp_path):
@@ -242,6 +246,6 @@ def test_an_architecture_verified_alone_is_read_between_controls(store, tmp_path
     backend = Drifting(store, simulated.DEVICES, slow=lambda number: True)
     evaluator = SimulatedComputeBackend(simulated.quality)
     point = Controller(store, tmp_path, backend, evaluator).verify(job.id, asked)
-    latency = point.latency_ms[str(target)]
+    latency = point.values["latency_ms", str(target)]
     assert latency.slowdown == pytest.approx(SLOW, rel=0.06)
     assert latency.measured == pytest.approx(simulated.DEVICES["phone"](asked, target), rel=0.06)

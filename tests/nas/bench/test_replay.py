@@ -75,7 +75,11 @@ def run(store: Store, home: Path, replay: Replay, of: JobSpec, failures: float =
 
 def front(store: Store, job: Job) -> dict[str, tuple]:
     return {
-        p.digest: (p.validation, p.test, *(latency.measured for latency in p.latency_ms.values()))
+        p.digest: (
+            p.validation,
+            p.test,
+            *(latency.measured for latency in p.values.values() if not latency.exact),
+        )
         for p in store.points(job.id)
         if p.on_front
     }

@@ -8,8 +8,9 @@ import numpy as np
 
 from nas.cli.demo import DEMO_FAST
 from nas.evaluation import Evaluation, Split
-from nas.front import Latency, Point, mark_front
+from nas.front import Point, mark_front
 from nas.job import JobStatus
+from nas.objectives.value import Value
 from nas.planning.plan import resolve
 from nas.spec import load_job_spec
 from nas.store import open_store
@@ -43,18 +44,19 @@ def store_known_job(home: Path, scored: int = 40) -> str:
     )
     (target,) = plan.targets
     predictor = make_predictor("additive", plan.space, target.workload).fit(rows, latencies)
-    store.put_predictor(target, plan.space.digest, predictor.to_state())
-    counts = {name: values for (name, _), values in plan.counts(rows).items()}
+    latency = "latency_ms", str(target)
+    store.put_predictor(plan.space.digest, latency, predictor.to_state())
+    counts = plan.counts(rows)
     points = [
         Point(
             digest=architecture.digest,
             architecture=architecture,
             validation=float(scores[n]),
             test=None,
-            parameters=int(counts["parameters"][n]),
-            macs=int(counts["macs"][n]),
-            state_bytes=int(counts["state_bytes"][n]),
-            latency_ms={str(target): Latency(latencies[n], 0.1, latencies[n] if n % 4 == 0 else None)},
+            values={
+                **{key: Value(float(values[n])) for key, values in counts.items()},
+                latency: Value(float(latencies[n]), 0.1, float(latencies[n]) if n % 4 == 0 else None),
+            },
         )
         for n, architecture in enumerate(architectures)
     ]

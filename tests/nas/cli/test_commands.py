@@ -8,8 +8,9 @@ import pytest
 
 from nas.cli.demo import DEMO_FAST
 from nas.cli.main import app
-from nas.front import Latency, Point
+from nas.front import Point
 from nas.job import JobStatus
+from nas.objectives.value import Value
 from nas.spec import load_job_spec
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer
@@ -37,10 +38,12 @@ def job(nas, tmp_path) -> str:
             architecture=layers,
             validation=quality,
             test=quality + 0.05,
-            parameters=90_000,
-            macs=1_000_000,
-            state_bytes=4096,
-            latency_ms={target: Latency(measured * 1.02, 0.1, measured, 0.01)},
+            values={
+                ("parameters", None): Value(90_000.0),
+                ("macs", None): Value(1_000_000.0),
+                ("state_bytes", None): Value(4096.0),
+                ("latency_ms", target): Value(measured * 1.02, 0.1, measured, 0.01),
+            },
             preset=preset,
             on_front=on_front,
         )

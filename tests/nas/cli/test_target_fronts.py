@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from nas.front import Latency, Point
+from nas.front import Point
 from nas.job import JobStatus
+from nas.objectives.value import Value
 from nas.spec import load_job_spec
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer
@@ -28,12 +29,10 @@ def job(nas, tmp_path) -> str:
     for width, (quality, on_phone, on_server) in FACTS.items():
         layers = Architecture(256, width, (Layer("softmax", 2),))
         latencies = {
-            phone: Latency(on_phone, 0.1, on_phone, 0.1),
-            server: Latency(on_server, 0.1, on_server, 0.1),
+            ("latency_ms", phone): Value(on_phone, 0.1, on_phone, 0.1),
+            ("latency_ms", server): Value(on_server, 0.1, on_server, 0.1),
         }
-        points.append(
-            Point(layers.digest, layers, quality, quality, 10, 10, 10, latencies, on_front=width < 128)
-        )
+        points.append(Point(layers.digest, layers, quality, quality, latencies, on_front=width < 128))
     store = open_store(tmp_path / "home")
     stored = store.create_job(spec)
     store.put_points(stored.id, points)

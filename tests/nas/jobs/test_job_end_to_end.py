@@ -60,7 +60,7 @@ def test_every_point_of_the_front_is_measured_and_tested(finished):
     for point in members:
         assert point.test is not None
         assert point.validation is not None
-        assert all(latency.measured is not None for latency in point.latency_ms.values())
+        assert all(latency.measured is not None for latency in point.values.values() if not latency.exact)
         assert point.digest == point.architecture.digest
     assert {p.preset for p in front.points} >= {"softmax-L1", "softmax-L2"}
     assert json.loads(json.dumps(front.to_dict()))["points"]
@@ -72,7 +72,7 @@ def test_no_front_member_is_dominated_by_any_measured_point(finished):
     values = {p.digest: v for p, v in zip(front.points, front.values(), strict=True)}
     for member in front.members():
         for other in front.points:
-            if all(latency.measured is not None for latency in other.latency_ms.values()):
+            if all(latency.measured is not None for latency in other.values.values() if not latency.exact):
                 better = (values[other.digest] <= values[member.digest]).all()
                 assert not (better and (values[other.digest] < values[member.digest]).any())
 
@@ -136,8 +136,8 @@ def test_a_budget_is_answered_by_a_proved_optimum_that_can_be_verified(finished)
     assert found.gap == 0
     assert found.quality_std > 0
     assert found.evaluations >= 24
-    assert found.point.parameters <= 60_000
-    for latency in found.point.latency_ms.values():
+    assert found.point.values["parameters", None].best_known <= 60_000
+    for latency in (v for v in found.point.values.values() if not v.exact):
         assert latency.best_known <= 1.5 * fastest * 1.05
     verified = client.optimum(job.id, bounds, verify=True).point
     assert verified.verified

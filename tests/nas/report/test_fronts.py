@@ -10,9 +10,16 @@ import pytest
 
 from nas.comparison import Comparison, Difference
 from nas.errors import NoSuchPoint, NothingMeetsBounds
-from nas.front import Front, Latency, Point, extent_of
+from nas.front import Front, Point, extent_of
 from nas.objectives import Direction, Objective, Source
-from nas.report.describe import describe_comparison, describe_point, dots_of, staircase
+from nas.objectives.value import Value
+from nas.report.describe import (
+    axis_of,
+    describe_comparison,
+    describe_point,
+    drawn_over,
+    staircase,
+)
 from nas.report.page import page
 from nas.report.picture import picture
 from nas.report.svg import text_width
@@ -37,16 +44,18 @@ def point(
     on_front: bool = False,
 ) -> Point:
     expected = predicted or measured or 1.0
-    latency = Latency(expected, 0.1, measured, None if measured is None else 0.05)
+    latency = Value(expected, 0.1, measured, None if measured is None else 0.05)
     return Point(
         digest=layers.digest,
         architecture=layers,
         validation=validation,
         test=test,
-        parameters=812_345,
-        macs=91_000_000,
-        state_bytes=65_536,
-        latency_ms={str(TARGET): latency},
+        values={
+            ("parameters", None): Value(812_345.0),
+            ("macs", None): Value(91_000_000.0),
+            ("state_bytes", None): Value(65_536.0),
+            ("latency_ms", str(TARGET)): latency,
+        },
         preset=preset,
         on_front=on_front,
     )
@@ -159,7 +168,8 @@ def test_the_line_of_a_front_passes_members_that_only_shine_elsewhere(front):
     """Of three objectives: the second member is slower and worse than the first, but smaller."""
     first, other = front.points[1], front.points[3]
     worse = replace(other, on_front=True)
-    dots = dots_of(replace(front, points=(first, worse)), TARGET)
+    two = replace(front, points=(first, worse))
+    dots = axis_of(two, drawn_over(two, TARGET)[0]).dots
     assert [dot.point for dot in staircase(dots, Direction.MIN)] == [first]
     assert [dot.point for dot in staircase(dots, Direction.MAX)] == [first, worse]
 
@@ -184,7 +194,10 @@ def test_strips_and_names_end_before_the_latency(front, depth):
 
 def test_long_names_are_shortened(front):
     target = Target("kitchen-laptop" * 12)
-    known = tuple(replace(p, latency_ms={str(target): p.latency_ms[str(TARGET)]}) for p in front.points)
+    known = tuple(
+        replace(p, values={("latency_ms", str(target)): p.values["latency_ms", str(TARGET)]})
+        for p in front.points
+    )
     named = replace(front, targets=(target,), points=known, space="a-space" * 30)
     title, subtitle = texts_of(picture(named, target))[:2]
     assert title.text.startswith("a-space")
@@ -215,7 +228,9 @@ def test_what_was_measured_is_counted_by_architectures(front):
     assert "<b>3</b><span>measured on the device" in page(front)
     phone = Target("phone")
     two = tuple(
-        replace(p, latency_ms={**p.latency_ms, str(phone): Latency(1.0, 0.1, 1.0 if p.on_front else None)})
+        replace(
+            p, values={**p.values, ("latency_ms", str(phone)): Value(1.0, 0.1, 1.0 if p.on_front else None)}
+        )
         for p in front.points
     )
     assert "<b>2</b><span>measured on all 2 targets" in page(

@@ -12,9 +12,10 @@ from typing import Any
 
 from nas.comparison import Comparison, Difference
 from nas.errors import InvalidSpec, NasError, NoSuchJob, NothingMeetsBounds
-from nas.front import Front, Latency, Point, Scope, extent_of
+from nas.front import Front, Point, Scope, extent_of
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objectives import Direction, Objective, Source
+from nas.objectives.value import Value
 from nas.optimum import Optimum
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity
@@ -40,10 +41,12 @@ def point(width: int) -> Point:
         architecture,
         validation=2.0 + 1 / width,
         test=None,
-        parameters=width * 1000,
-        macs=width * 10**6,
-        state_bytes=width * 8,
-        latency_ms={str(TARGET): Latency(width / 10, 0.1, measured=width / 9, measured_std=0.2)},
+        values={
+            ("parameters", None): Value(width * 1000.0),
+            ("macs", None): Value(width * 1e6),
+            ("state_bytes", None): Value(width * 8.0),
+            ("latency_ms", str(TARGET)): Value(width / 10, 0.1, measured=width / 9, measured_std=0.2),
+        },
         on_front=True,
     )
 
@@ -169,7 +172,7 @@ class MemoryService(Service):
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
         self.job(job_id)
         limit = {"latency_ms": 8.0, **(bounds or {})}["latency_ms"]
-        within = [p for p in self.points if p.latency_ms[str(TARGET)].best_known <= limit]
+        within = [p for p in self.points if p.values["latency_ms", str(TARGET)].best_known <= limit]
         if not within:
             raise NothingMeetsBounds(f"no point within latency_ms {limit}")
         return min(within, key=lambda p: p.validation or 0.0)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from memory_service import SPEC
 
 from nas.errors import Incompatible
-from nas.front import FineTuned, Front, Latency, Point, Scope
+from nas.front import FineTuned, Front, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objectives import Direction, Objective, Source
+from nas.objectives.value import Value
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire import convert
@@ -38,17 +39,14 @@ TARGETS = st.builds(Target, NAMES, NAMES, NAMES, SIZES, WORKLOADS)
 POSITIVE, NOT_NEGATIVE = st.floats(1e-300, 1e300), st.floats(0, 1e300)
 LAYERS = st.builds(Layer, TEXT | st.just(NO_MIXER), COUNTS, TEXT, POSITIVE)
 ARCHITECTURES = st.builds(Architecture, SIZES, SIZES, st.lists(LAYERS, max_size=4).map(tuple))
-LATENCIES = st.builds(Latency, NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS, POSITIVE)
+VALUES = st.builds(Value, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS, POSITIVE)
 POINTS = st.builds(
     Point,
     digest=TEXT,
     architecture=ARCHITECTURES,
     validation=st.none() | NUMBERS,
     test=st.none() | NUMBERS,
-    parameters=COUNTS,
-    macs=COUNTS,
-    state_bytes=COUNTS,
-    latency_ms=st.dictionaries(TEXT, LATENCIES, max_size=3),
+    values=st.dictionaries(st.tuples(TEXT, st.none() | TEXT), VALUES, min_size=1, max_size=3),
     preset=st.none() | TEXT,
     on_front=st.booleans(),
     tuned=st.none() | st.builds(FineTuned, TEXT, COUNTS, NUMBERS, st.none() | NUMBERS),
@@ -224,7 +222,6 @@ def test_every_member_has_its_own_number_and_every_number_its_member(kind: type[
         (Workload, pb.Workload),
         (Architecture, pb.Architecture),
         (Layer, pb.Layer),
-        (Latency, pb.Latency),
         (Point, pb.Point),
         (Objective, pb.Objective),
         (TargetProfile, pb.TargetProfile),

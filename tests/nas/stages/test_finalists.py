@@ -17,8 +17,9 @@ from nas.controller.tuning import starting_point
 from nas.errors import JobInterrupted
 from nas.evaluation import Split
 from nas.export import load_model_folder
-from nas.front import Latency, Point, Scope
+from nas.front import Point, Scope
 from nas.job import EventKind
+from nas.objectives.value import Value
 from nas.planning.plan import Plan, resolve
 from nas.service.running.extract import extract_point
 from nas.spec import load_job_spec
@@ -174,8 +175,8 @@ def test_from_scratch_all_are_trained_to_one_end_published_designs_too(
     (job,) = store.jobs()
     taken = {point.digest for point in store.points(job.id)}
     name, a = next((n, p.architecture) for n, p in plan.presets.items() if p.architecture.digest not in taken)
-    latency = {str(plan.targets[0]): Latency(2.0, 0.1, 2.1, 0.01)}
-    store.put_points(job.id, [Point(a.digest, a, 9.0, None, 10, 10, 10, latency, preset=name)])
+    values = {("latency_ms", str(plan.targets[0])): Value(2.0, 0.1, 2.1, 0.01)}
+    store.put_points(job.id, [Point(a.digest, a, 9.0, None, values, preset=name)])
     compute, front = run(store, (home, plan))
     assert compute.asked == [[30, 30, 30]]
     best, middle, worst = front
@@ -187,8 +188,8 @@ def test_from_scratch_all_are_trained_to_one_end_published_designs_too(
         (test,) = store.evaluations(point.tuned.weights, Split.TEST)
         assert len(test.sequences) == sum(map(len, plan.task.evaluation_batches(Split.TEST)))
     assert best.tuned.validation != worst.tuned.validation
-    measured = {str(plan.targets[0]): Latency(1.0, 0.1, 1.0, 0.01)}
-    store.put_points(job.id, [replace(point, latency_ms=measured) for point in (best, worst)])
+    measured = {("latency_ms", str(plan.targets[0])): Value(1.0, 0.1, 1.0, 0.01)}
+    store.put_points(job.id, [replace(point, values=measured) for point in (best, worst)])
     first, second = compare_with_presets(KnownJob(job.id, plan, store))
     assert {first.found, second.found} == {best.digest, worst.digest}
     for compared in (first, second):

@@ -14,9 +14,10 @@ from nas.errors import NasError, NoSuchPoint
 from nas.evaluation import Evaluation, Split
 from nas.front import Point, Scope
 from nas.job import Event, Job, JobStatus
+from nas.objectives.objective import Key
 from nas.spec import JobSpec, StageName
 from nas.store.identity import is_beginning, new_job_id, no_such_job, too_many_jobs
-from nas.store.rows import extent_rows
+from nas.store.rows import extents_of
 from nas.store.store import UNFINISHED, Store, SupernetRecord
 from nas.store.text import storable
 from searchspaces.architecture import Architecture
@@ -46,7 +47,7 @@ class _Kept:
     states: dict[str, str] = field(default_factory=dict)
     journals: dict[str, list[str]] = field(default_factory=dict)
     points: dict[str, Point] = field(default_factory=dict)
-    extents: dict[str, tuple[float, float]] = field(default_factory=dict)
+    extents: dict[Key, tuple[float, float]] = field(default_factory=dict)
     place: str | None = None
     deaths: int = 0
 
@@ -65,7 +66,7 @@ class MemoryStore(Store):
         self._measurements: dict[Target, dict[str, Measurement]] = {}
         self._evaluations: dict[tuple[str, Split, float], dict[str, Evaluation]] = {}
         self._supernets: dict[str, SupernetRecord] = {}
-        self._predictors: dict[tuple[Target, str], str] = {}
+        self._predictors: dict[tuple[str, Key], str] = {}
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -272,15 +273,15 @@ class MemoryStore(Store):
         with self._lock:
             return self._supernets.get(digest)
 
-    def put_predictor(self, target: Target, space: str, state: Mapping[str, Any]) -> None:
+    def put_predictor(self, space: str, objective: Key, state: Mapping[str, Any]) -> None:
         """See `Store.put_predictor`."""
         with self._lock:
-            self._predictors[target, space] = _plain(state)
+            self._predictors[space, objective] = _plain(state)
 
-    def predictor(self, target: Target, space: str) -> dict[str, Any] | None:
+    def predictor(self, space: str, objective: Key) -> dict[str, Any] | None:
         """See `Store.predictor`."""
         with self._lock:
-            text = self._predictors.get((target, space))
+            text = self._predictors.get((space, objective))
         return None if text is None else json.loads(text)
 
     # What a job itself must remember
@@ -311,9 +312,9 @@ class MemoryStore(Store):
             kept = self._of(job_id)
             by_digest = {point.digest: point for point in points}
             kept.points.update(by_digest)
-            for row in extent_rows(by_digest.values()):
-                lowest, highest = kept.extents.get(row["name"], (row["lowest"], row["highest"]))
-                kept.extents[row["name"]] = (min(lowest, row["lowest"]), max(highest, row["highest"]))
+            for key, (low, high) in extents_of(by_digest.values()).items():
+                lowest, highest = kept.extents.get(key, (low, high))
+                kept.extents[key] = (min(lowest, low), max(highest, high))
             self.put_architectures(point.architecture for point in points)
 
     def points(
@@ -342,7 +343,7 @@ class MemoryStore(Store):
         with self._lock:
             return len(self._of(job_id).points)
 
-    def extents(self, job_id: str) -> dict[str, tuple[float, float]]:
+    def extents(self, job_id: str) -> dict[Key, tuple[float, float]]:
         """See `Store.extents`."""
         with self._lock:
             return dict(self._of(job_id).extents)

@@ -8,8 +8,9 @@ import uuid
 from hypothesis import strategies as st
 
 from nas.evaluation import Evaluation, Split
-from nas.front import FineTuned, Latency, Point
+from nas.front import FineTuned, Point
 from nas.job import Event, EventKind
+from nas.objectives.value import Value
 from nas.spec import JobSpec, StageName, load_job_spec
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture, Layer
@@ -18,7 +19,7 @@ from workers.target import Phase, Target, Workload
 
 TARGET = Target("laptop")
 OTHER_TARGET = Target("phone", threads=4)
-LATENCY = Latency(2.0, 0.1, 2.1, 0.02)
+LATENCY = Value(2.0, 0.1, 2.1, 0.02)
 
 
 def spec(name: str = "demo", seed: int = 0) -> JobSpec:
@@ -47,10 +48,14 @@ def point(number: int = 0, *, on_front: bool = False, measured: float | None = N
         architecture=kept,
         validation=2.5 - number / 10,
         test=None,
-        parameters=100 + number,
-        macs=1000,
-        state_bytes=10,
-        latency_ms={str(TARGET): Latency(2.0 + number, 0.1, measured, None if measured is None else 0.01)},
+        values={
+            ("parameters", None): Value(100.0 + number),
+            ("macs", None): Value(1000.0),
+            ("state_bytes", None): Value(10.0),
+            ("latency_ms", str(TARGET)): Value(
+                2.0 + number, 0.1, measured, None if measured is None else 0.01
+            ),
+        },
         preset=None,
         on_front=on_front,
     )
@@ -141,8 +146,8 @@ SUPERNETS = st.builds(
     tokens_per_second=POSITIVE,
     path=NAMES,
 )
-LATENCIES = st.builds(
-    Latency, POSITIVE, POSITIVE, st.none() | POSITIVE, st.none() | POSITIVE, st.floats(0.1, 10.0)
+VALUES = st.builds(
+    Value, POSITIVE, st.none() | POSITIVE, st.none() | POSITIVE, st.none() | POSITIVE, st.floats(0.1, 10.0)
 )
 POINTS = ARCHITECTURES.flatmap(
     lambda kept: st.builds(
@@ -151,10 +156,7 @@ POINTS = ARCHITECTURES.flatmap(
         architecture=st.just(kept),
         validation=st.none() | FINITE,
         test=st.none() | FINITE,
-        parameters=COUNTS,
-        macs=COUNTS,
-        state_bytes=COUNTS,
-        latency_ms=st.dictionaries(TARGETS.map(str), LATENCIES, max_size=3),
+        values=st.dictionaries(st.tuples(NAMES, st.none() | TARGETS.map(str)), VALUES, max_size=3),
         preset=st.none() | NAMES,
         on_front=st.booleans(),
         tuned=st.none() | st.builds(FineTuned, NAMES, COUNTS, FINITE, st.none() | FINITE),

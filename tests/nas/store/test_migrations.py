@@ -68,12 +68,12 @@ def test_data_of_every_revision_is_read_after_the_upgrade(empty_address: str, re
         (evaluation,) = store.evaluations("net", Split.VALIDATION)
         assert evaluation == examples.evaluation("a")
         assert store.supernet("net").path == "supernets/net.safetensors"
-        assert store.predictor(examples.TARGET, "space") == {"rows": 1}
+        assert store.predictor("space", ("latency_ms", str(examples.TARGET))) == {"rows": 1}
         assert store.points(job.id, Scope.FRONT) == [examples.point(0, on_front=True, measured=2.5)]
         assert store.count_points(job.id) == 1
-        extents = {"validation": 2.5, "parameters": 100, "macs": 1000, "state_bytes": 10}
-        extents[str(examples.TARGET)] = 2.5
-        assert store.extents(job.id) == {name: (value, value) for name, value in extents.items()}
+        extents = {"quality": 2.5, "parameters": 100, "macs": 1000, "state_bytes": 10}
+        known = {(kind, None): (value, value) for kind, value in extents.items()}
+        assert store.extents(job.id) == known | {("latency_ms", str(examples.TARGET)): (2.5, 2.5)}
         # New rows do not meet the numbers of old ones.
         store.put_points(job.id, [examples.point(1)])
         store.add_evaluations([examples.evaluation("b")])

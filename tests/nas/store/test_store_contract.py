@@ -358,7 +358,7 @@ def test_measurements_are_in_the_order_in_which_they_were_taken(store: Store) ->
 
 def test_targets_are_those_with_a_measurement(store: Store) -> None:
     assert store.targets() == []
-    store.put_predictor(Target("only-predicted"), "space", {})
+    store.put_predictor("space", ("latency_ms", str(Target("only-predicted"))), {})
     store.add_measurement(examples.measurement("a", examples.OTHER_TARGET))
     store.add_measurement(examples.measurement("a"))
     store.add_measurement(examples.measurement("b"))
@@ -427,13 +427,14 @@ def test_supernets_come_back_as_they_were(store: Store, record: SupernetRecord) 
 @ARBITRARY
 @given(target=examples.TARGETS, first=examples.JSON, second=examples.JSON)
 def test_the_newest_predictor_comes_back(store: Store, target: Target, first: dict, second: dict) -> None:
-    space = examples.unique()
-    assert store.predictor(target, space) is None
-    store.put_predictor(target, space, first)
-    assert store.predictor(target, space) == first
-    store.put_predictor(target, space, second)
-    assert store.predictor(target, space) == second
-    assert store.predictor(Target("nobody"), space) is None
+    space, latency = examples.unique(), ("latency_ms", str(target))
+    assert store.predictor(space, latency) is None
+    store.put_predictor(space, latency, first)
+    assert store.predictor(space, latency) == first
+    store.put_predictor(space, latency, second)
+    assert store.predictor(space, latency) == second
+    assert store.predictor(space, ("peak_memory_bytes", str(target))) is None
+    assert store.predictor(space, ("latency_ms", str(Target("nobody")))) is None
 
 
 @ARBITRARY
@@ -487,7 +488,7 @@ def test_points_come_back_as_they_were(store: Store, points: list) -> None:
     for point in points:
         assert store.point(job.id, point.digest) == point
     values = [point.validation for point in points if point.validation is not None]
-    extent = store.extents(job.id).get("validation")
+    extent = store.extents(job.id).get(("quality", None))
     assert extent == ((min(values), max(values)) if values else None)
 
 
@@ -527,11 +528,11 @@ def test_extents_only_widen(store: Store) -> None:
     store.put_points(job.id, [examples.point(4, measured=5.5), examples.point(2)])
     store.put_points(other.id, [examples.point(30)])
     assert store.extents(job.id) == {
-        "validation": (2.1, 2.5),
-        "parameters": (100, 104),
-        "macs": (1000, 1000),
-        "state_bytes": (10, 10),
-        str(examples.TARGET): (2.0, 6.0),
+        ("quality", None): (2.1, 2.5),
+        ("parameters", None): (100, 104),
+        ("macs", None): (1000, 1000),
+        ("state_bytes", None): (10, 10),
+        ("latency_ms", str(examples.TARGET)): (2.0, 6.0),
     }
     assert store.count_points(job.id) == 3
 
@@ -541,7 +542,7 @@ def test_points_are_replaced_by_digest_and_keep_their_place(store: Store) -> Non
     first, second, third = (examples.point(number, on_front=True) for number in range(3))
     store.put_points(job.id, [first, second])
     measured = replace(
-        first, test=2.4, on_front=False, latency_ms={str(examples.OTHER_TARGET): examples.LATENCY}
+        first, test=2.4, on_front=False, values={("latency_ms", str(examples.OTHER_TARGET)): examples.LATENCY}
     )
     store.put_points(job.id, [third, measured])
     assert store.points(job.id) == [measured, second, third]

@@ -45,7 +45,7 @@ QUESTIONS: dict[str, Callable[[Store, str], object]] = {
     "evaluations": lambda store, job: store.evaluations("net", Split.VALIDATION),
     "evaluations of digests": lambda store, job: store.evaluations("net", Split.VALIDATION, ["a", "b"]),
     "supernet": lambda store, job: store.supernet("net"),
-    "predictor": lambda store, job: store.predictor(examples.TARGET, "space"),
+    "predictor": lambda store, job: store.predictor("space", ("latency_ms", str(examples.TARGET))),
     "points": lambda store, job: store.points(job),
     "front": lambda store, job: store.points(job, Scope.FRONT),
     "shown points": lambda store, job: store.points(job, Scope.SHOWN),
