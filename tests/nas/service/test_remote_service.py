@@ -21,9 +21,29 @@ from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.client.remote import RemoteService
 from nas.service.server.grpc_server import GrpcServer
 from nas.service.wire.transfer import receive_folder, send_folder
+from nas.service.wire.version import FORM, FORM_KEY
 from nas.spec import load_job_spec
 from workers.measurement import Measurement
 from workers.target import Phase, Target, Workload
+
+READS = ((FORM_KEY, str(FORM)),)
+"""What a client says that reads points as they are sent."""
+
+
+def test_a_client_of_an_earlier_version_is_told_rather_than_sent_points_without_numbers(served) -> None:
+    job = served.client.submit(SPEC)
+    with grpc.insecure_channel(served.address) as channel:
+        stub = rpc.SearchServiceStub(channel)
+        asked = (
+            lambda: list(stub.QueryFront(pb.QueryFrontRequest(job_id=job.id), timeout=10)),
+            lambda: stub.GetBest(pb.GetBestRequest(job_id=job.id), timeout=10),
+            lambda: stub.FindOptimum(pb.FindOptimumRequest(job_id=job.id), timeout=10),
+        )
+        for ask in asked:
+            with pytest.raises(grpc.RpcError, match=r"points in form 2, the client reads form 1") as raised:
+                ask()
+            assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert stub.GetJob(pb.GetJobRequest(job_id=job.id), timeout=10).job.id == job.id
 
 
 def test_the_same_calls_give_the_same_answers(served) -> None:
@@ -87,14 +107,16 @@ def test_a_front_comes_in_pages(served) -> None:
         stub = rpc.SearchServiceStub(channel)
         while True:
             request = pb.QueryFrontRequest(job_id=job.id, page_size=1150, page_token=token)
-            parts = list(stub.QueryFront(request, timeout=10))
+            parts = list(stub.QueryFront(request, timeout=10, metadata=READS))
             assert [part.HasField("header") for part in parts] == [True] + [False] * (len(parts) - 1)
             sizes.append([len(part.points) for part in parts])
             token = parts[-1].next_page_token
             if not token:
                 break
         with pytest.raises(grpc.RpcError, match="page_size"):
-            list(stub.QueryFront(pb.QueryFrontRequest(job_id=job.id, page_size=-1), timeout=10))
+            list(
+                stub.QueryFront(pb.QueryFrontRequest(job_id=job.id, page_size=-1), timeout=10, metadata=READS)
+            )
     assert sizes == [[1000, 150], [1000, 150], [0]] or sizes == [[1000, 150], [1000, 150]]
 
 
@@ -164,7 +186,7 @@ def test_a_mask_leaves_fields_out(served) -> None:
         assert listed == pb.Job(id=job.id, status=pb.JOB_STATUS_QUEUED)
         query = pb.QueryFrontRequest(job_id=job.id)
         query.read_mask.paths[:] = ["digest"]
-        points = [p for part in stub.QueryFront(query, timeout=10) for p in part.points]
+        points = [p for part in stub.QueryFront(query, timeout=10, metadata=READS) for p in part.points]
         assert points == [pb.Point(digest=p.digest) for p in served.service.points]
         request.read_mask.paths[:] = ["owner.password"]
         with pytest.raises(grpc.RpcError, match="accepted: id, spec_json"):

@@ -39,14 +39,21 @@ TARGETS = st.builds(Target, NAMES, NAMES, NAMES, SIZES, WORKLOADS)
 POSITIVE, NOT_NEGATIVE = st.floats(1e-300, 1e300), st.floats(0, 1e300)
 LAYERS = st.builds(Layer, TEXT | st.just(NO_MIXER), COUNTS, TEXT, POSITIVE)
 ARCHITECTURES = st.builds(Architecture, SIZES, SIZES, st.lists(LAYERS, max_size=4).map(tuple))
-VALUES = st.builds(Value, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS, POSITIVE)
+COUNTED = st.builds(Value, NUMBERS)
+ESTIMATED = st.builds(Value, NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS, POSITIVE)
+VALUES = st.builds(
+    lambda alike, of_targets: alike | of_targets,
+    st.dictionaries(st.tuples(st.sampled_from(["parameters", "macs"]), st.none()), COUNTED, min_size=1),
+    st.dictionaries(st.tuples(st.sampled_from(["latency_ms", "joules"]), TEXT), ESTIMATED, max_size=3)
+    | st.dictionaries(st.tuples(st.just("weight_bytes"), TEXT), COUNTED, max_size=3),
+)
 POINTS = st.builds(
     Point,
     digest=TEXT,
     architecture=ARCHITECTURES,
     validation=st.none() | NUMBERS,
     test=st.none() | NUMBERS,
-    values=st.dictionaries(st.tuples(TEXT, st.none() | TEXT), VALUES, min_size=1, max_size=3),
+    values=VALUES,
     preset=st.none() | TEXT,
     on_front=st.booleans(),
     tuned=st.none() | st.builds(FineTuned, TEXT, COUNTS, NUMBERS, st.none() | NUMBERS),
@@ -200,6 +207,11 @@ def test_optimum_round_trip(optimum: Optimum) -> None:
 def test_profile_round_trip(profile: TargetProfile) -> None:
     assert convert.profile_from_message(over_the_wire(convert.profile_to_message(profile))) == profile
     assert TargetProfile.from_dict(json.loads(json.dumps(profile.to_dict()))) == profile
+
+
+def test_a_point_of_an_earlier_form_is_not_read_as_one_without_numbers() -> None:
+    with pytest.raises(Incompatible, match="points in form 1, this client reads form 2"):
+        convert.point_from_message(pb.Point(digest="a"))
 
 
 @pytest.mark.parametrize("kind", [JobStatus, StageName, EventKind, Phase, Direction, Source, Scope])
