@@ -53,7 +53,7 @@ def test_certs(nas: Any, tmp_path: Path) -> None:
 def test_commands_ask_the_service_that_they_are_told(nas: Any, served: Any, tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(SPEC))
     there = ("--server", served.address)
-    assert nas(*there, "health")[:2] == (0, f"{served.address} serves\n")
+    assert nas(*there, "health")[:2] == (0, f"{served.address} is serving\n")
     code, output, _ = nas(*there, "submit", str(tmp_path / "job.yaml"), "--key", "k", "--json")
     job = json.loads(output)["id"]
     assert code == 0

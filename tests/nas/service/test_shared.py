@@ -15,7 +15,7 @@ from nas.errors import InvalidSpec, LimitExceeded, NoSuchJob, NoWorker
 from nas.job import Event, EventKind, JobStatus
 from nas.service.client.remote import RemoteService
 from nas.service.identity import Identity, Limits, Role
-from nas.service.running import shared
+from nas.service.running import dispatcher
 from nas.service.running.embedded import EmbeddedService
 from nas.service.running.shared import SharedService
 from nas.service.running.worker_endpoint import WorkerEndpoint
@@ -265,7 +265,7 @@ def test_no_more_jobs_run_at_once_than_asked(tmp_path: Path) -> None:
 
 
 def test_a_job_waits_for_the_process_that_has_its_device(two: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(shared, "DEVICE_SECONDS", 0.2)
+    monkeypatch.setattr(dispatcher, "DEVICE_SECONDS", 0.2)
     (first, first_runs), (second, second_runs) = two
     first_runs.connected, second_runs.connected = set(), set()
     far, near = first.submit(SPEC), first.submit({**SPEC, "targets": [{"device": "here"}]})
