@@ -1,4 +1,4 @@
-"""What the README shows is true: its files, its YAML, its commands."""
+"""What the README and the pages that users read first show is true: files, YAML, commands."""
 
 import os
 import re
@@ -16,7 +16,16 @@ from searchspaces.space import load_space
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PAGES = README + "".join(
+    (ROOT / "docs" / f"{page}.md").read_text() for page in ("job-file", "commands", "service")
+)
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGES, re.MULTILINE | re.DOTALL)
+LONGEST = 140
+"""Lines of the README: more is for pages of its own."""
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= LONGEST
 
 
 def blocks(language: str, first_line: str = "") -> list[str]:
@@ -64,8 +73,8 @@ def test_every_command_that_is_named_exists():
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
     known |= {group.name or group.typer_instance.info.name for group in app.registered_groups}
-    named = set(re.findall(r"`nas ([a-z][a-z-]*)", README)) | set(
-        re.findall(r"^\$ nas ([a-z][a-z-]*)", README, re.MULTILINE)
+    named = set(re.findall(r"`nas ([a-z][a-z-]*)", PAGES)) | set(
+        re.findall(r"^(?:\$ )?nas (?:--\S+ \S+ )*([a-z][a-z-]*)", PAGES, re.MULTILINE)
     )
     assert named <= known
     assert known - {"version", "bench"} <= named
