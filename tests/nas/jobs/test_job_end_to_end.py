@@ -147,7 +147,7 @@ def test_a_budget_is_answered_by_a_proved_optimum_that_can_be_verified(finished)
     assert client.optimum(job.id, bounds, verify=True).point == verified
     with pytest.raises(NothingMeetsBounds, match=r"parameters .* \(asked ≤ 100"):
         client.optimum(job.id, {"parameters": 100.0})
-    with pytest.raises(InvalidSpec, match="accepted: .*quality"):
+    with pytest.raises(InvalidSpec, match=r"accepted: .*quality"):
         client.optimum(job.id, {"price": 1.0})
 
 
