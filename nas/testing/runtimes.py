@@ -8,14 +8,21 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
+import onnx
 import pytest
+import torch
 
+from nas.export import TimedModels
+from nas.export.weights import random_weights
 from nas.testing.contract import Contract
 from nas.testing.models import VOCABULARY, build_model, build_submodel, model_by_hand, submodel_by_hand
+from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from searchspaces.mixers import mixers
+from searchspaces.submodel import Submodel
 from workers.clocks import ProcessorClocks
 from workers.errors import ModelUnusable, TargetNotServed
 from workers.runtimes import ModelFormat, Runtime, parse_runtime, workload_tokens
-from workers.target import Phase, Workload
+from workers.target import Phase, Target, Workload
 
 __all__ = ["WORKLOAD", "RuntimeContract", "small_model"]
 
@@ -26,6 +33,16 @@ def small_model(runtime: Runtime, width: int = 16) -> bytes:
     """A model file in the format that a runtime takes."""
     build = build_submodel if runtime.model_format is ModelFormat.SUBMODEL else build_model
     return build(width=width)
+
+
+def quantised(file: bytes) -> int:
+    """Products of a model file whose factors are whole numbers."""
+    return sum(n.op_type == "MatMulInteger" for n in onnx.load_model_from_string(file).graph.node)
+
+
+def transposed(file: bytes) -> int:
+    """Matrices of a model file that products read."""
+    return sum(t.name.endswith(".T") for t in onnx.load_model_from_string(file).graph.initializer)
 
 
 class RuntimeContract(Contract):
@@ -104,6 +121,37 @@ class RuntimeContract(Contract):
                 run()
                 busy[calls] = min(clocks.time(run).busy for _ in range(5))
             assert 4 < busy[16] / busy[1] < 64
+
+    @pytest.mark.parametrize("phase", Phase)
+    @pytest.mark.parametrize(
+        ("mixer", "tokens"),
+        [("softmax", 300), ("linear", 300)]
+        + [pytest.param(name, 1024, marks=pytest.mark.slow) for name in sorted(mixers())],
+    )
+    def test_runs_what_is_timed_in_every_dtype(
+        self, runtime: Runtime, dtypes: tuple[str, ...], phase: Phase, mixer: str, tokens: int
+    ) -> None:
+        """Beyond 256 positions, where rounded ones coincide, in the file that a target gets; int8 quantises
+        every product with a weight."""
+        heads = 0 if mixer == NO_MIXER else 4
+        architecture = Architecture(64, 64, (Layer(mixers()[mixer].example, heads, ratio=2),) * 2)
+        workload = Workload(phase, tokens=tokens)
+        models, said = TimedModels(), {}
+        for dtype in dtypes:
+            file = models.model(architecture, Target("here", runtime.name, dtype, workload=workload))
+            prepared = runtime.prepare(file, dtype)
+            if dtype == "int8" and runtime.model_format is ModelFormat.ONNX:
+                assert quantised(prepared) == transposed(file) >= 2 * 2 + 1
+            said[dtype] = runtime.load(prepared, dtype, 1)(workload_tokens(workload, 64))[0]
+        expected = said["fp32"]
+        if phase is Phase.PREFILL:
+            submodel = Submodel(architecture)
+            submodel.load_state_dict(random_weights(architecture))
+            with torch.inference_mode():
+                expected = submodel(torch.from_numpy(workload_tokens(workload, 64))).numpy()
+        for dtype, logits in said.items():
+            error = np.abs(logits - expected).max() / expected.std()
+            assert error < 10 * self.tolerance[dtype], dtype
 
     @pytest.mark.parametrize("model", [b"", b"not a model", bytes(1000)])
     def test_a_file_that_is_no_model_does_not_load(
