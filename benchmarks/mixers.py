@@ -28,9 +28,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from nas.export.carried import with_carried
+from nas.export.library import OPSET
 from nas.export.reference import reference_model
 from searchspaces import NO_MIXER, Architecture, Layer, load_space
-from searchspaces.blocks import mix_tokens
+from searchspaces.blocks import mix_tokens, positioned
 from searchspaces.rotary import rotary
 from searchspaces.submodel import Submodel
 from workers.clocks import ProcessorClocks
@@ -50,7 +52,7 @@ class OneLayer(nn.Module):
         self.weights = Submodel(Architecture(2, width, (self.layer,))).layers[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        turns = rotary(torch.arange(x.shape[1]), self.head_size)
+        turns = rotary(torch.arange(x.shape[1]), self.head_size) if positioned(self.layer) else None
         return x + mix_tokens(x, self.layer, dict(self.weights.named_parameters()), turns)
 
 
@@ -71,12 +73,13 @@ def exported(model: OneLayer, width: int, dynamo: bool) -> bytes:
             (example,),
             file,
             dynamo=False,
-            opset_version=18,
+            opset_version=OPSET,
             input_names=["x"],
             output_names=["y"],
             dynamic_axes={"x": axes, "y": axes},
         )
-    return bytes(optimizer.optimize(onnx.load_model_from_string(file.getvalue())).SerializeToString())
+    traced = with_carried(onnx.load_model_from_string(file.getvalue()), OPSET)
+    return bytes(optimizer.optimize(traced).SerializeToString())
 
 
 def session_of(file: bytes) -> onnxruntime.InferenceSession:

@@ -194,6 +194,51 @@ def search(
         write_file(plot_search_bench(result), plot, "--plot")
 
 
+@app.command()
+def mixing(
+    task: Annotated[str, typer.Option(help="Name of a task: its own data and options.")] = "recall",
+    tokens: Annotated[
+        int, typer.Option(min=2, help="Of a sequence that is learned, scored and timed.")
+    ] = 512,
+    depths: Annotated[str, typer.Option(help="Layers, by commas.")] = "2,3,4",
+    width: Annotated[int, typer.Option(min=8, help="D.")] = 128,
+    conv: Annotated[int, typer.Option(min=0, help="Taps of short convolutions; 0 for none.")] = 4,
+    members: Annotated[int, typer.Option(min=1, help="Models a front.")] = 8,
+    steps: Annotated[int, typer.Option(min=1, help="Of each training.")] = 600,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 4,
+    seeds: Seeds = 3,
+    softmax_layers: Annotated[int, typer.Option(min=1, help="Whose placement is compared.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="That train at once, a thread each.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="Small numbers, to see that it works.")] = False,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Compare fronts of hybrids with fronts of one kind of attention, every member trained alone.
+
+    [dim]nas bench mixing --task text --processes 8 --out out.json[/dim]
+    [dim]nas bench mixing --quick[/dim]
+    """
+    from nas.bench.mixing import MixingBench, run_mixing_bench
+    from nas.cli.bench_tables import mixing_tables
+
+    bench = MixingBench(
+        task=task,
+        tokens=tokens,
+        depths=tuple(_numbers("--depths", depths)),
+        width=width,
+        conv=conv,
+        members=members,
+        steps=steps,
+        batch=batch,
+        seeds=seeds,
+        softmax_layers=softmax_layers,
+        processes=processes,
+    )
+    with error_console().status("drawing models") as status:
+        result = run_mixing_bench(bench.quick() if quick else bench, status.update)
+    _answer(mixing_tables(result), result, out, as_json=json)
+
+
 def _answer(tables: Sequence[PlainTable], result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
     """Tables and what they mean, or the same as JSON; every number to a file besides."""
     if as_json:

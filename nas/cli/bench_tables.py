@@ -11,7 +11,7 @@ from rich.text import Text
 
 from nas.cli.plain_table import PlainTable
 
-__all__ = ["predictor_table", "profiled_table", "search_table"]
+__all__ = ["mixing_tables", "predictor_table", "profiled_table", "search_table"]
 
 SCORES = ("±10%", "±5%", "MAPE", "Spearman", "coverage 90%", "fit ms", "predict/s")
 
@@ -69,6 +69,27 @@ def _scores(row: Mapping[str, Any]) -> list[str]:
         f"{row['fit_ms']:.1f}",
         f"{row['predict_per_s']:,.0f}",
     ]
+
+
+def mixing_tables(result: Mapping[str, Any]) -> list[PlainTable]:
+    """What a mixed front is worth over each other, and what placements of softmax score."""
+    fronts = PlainTable("front", "hypervolume", "mixed over it", right=("hypervolume", "mixed over it"))
+    fronts.title = Text(f"{result['task']}, {result['tokens']} tokens, members trained alone")
+    for name, volumes in result["volumes"].items():
+        ratio = result["ratios"].get(name)
+        fronts.add_row(
+            name, f"{sum(volumes) / len(volumes):.3f}", "–" if ratio is None else _with_error(ratio)
+        )
+    placed = PlainTable("placement", result["metric"], "layers", right=(result["metric"],))
+    for name, found in result["placements"].items():
+        layers = "; ".join(",".join(map(str, at)) for at in found["layers"])
+        placed.add_row(name, _with_error(found["test"]), layers)
+    return [fronts, placed]
+
+
+def _with_error(value: Mapping[str, float | None]) -> str:
+    error = value["standard_error"]
+    return f"{value['mean']:.3f}" + ("" if error is None else f" ± {error:.3f}")
 
 
 def search_table(result: Mapping[str, Any]) -> PlainTable:
