@@ -48,6 +48,16 @@ class Count:
     aliases: tuple[str, ...] = ()
 
 
+BYTES_A_WEIGHT = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "fp8": 1}
+"""By number format; four of any other. The scales of int8, one for each matrix, are below a thousandth of its
+weights from width 64 on, and left out."""
+
+
+def weight_bytes(costs: CostModel, population: Population, at: Deployment) -> NDArray[np.int64]:
+    """(n,) bytes of each model's weights in the number format that it runs in."""
+    return costs.parameters(population) * BYTES_A_WEIGHT.get(at.dtype, 4)
+
+
 COUNTS: tuple[Count, ...] = (
     Count(
         "parameters",
@@ -63,5 +73,6 @@ COUNTS: tuple[Count, ...] = (
         "state",
         lambda costs, population, at: costs.state_bytes(population, at.tokens),
     ),
+    Count("weight_bytes", "bytes", "weights", weight_bytes, by_dtype=True),
 )
 """All of them, in the order in which documents list them."""

@@ -81,6 +81,15 @@ def test_what_is_counted_is_exact_and_positive(kind: type[Counted]) -> None:
         assert alone.tolist() == values.tolist()
 
 
+def test_weights_are_as_large_as_their_number_format() -> None:
+    space = load_space("hybrid-lm")
+    rows = space.sample(20, np.random.default_rng(0))
+    kind, costs = next(kind for kind in counted_kinds() if kind.name == "weight_bytes"), CostModel(space)
+    for dtype, size in {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}.items():
+        assert (kind.count(costs, rows, Deployment(1024, dtype)) == size * costs.parameters(rows)).all()
+    assert [axis.name for axis in kind.axes([PHONE, LAPTOP])] == ["weight_bytes@phone", "weight_bytes@laptop"]
+
+
 @pytest.mark.parametrize("kind", measured_kinds(), ids=lambda kind: kind.name)
 def test_what_is_measured_is_read_off_a_measurement(kind: type[Measured]) -> None:
     assert kind.per_target
