@@ -15,7 +15,7 @@ from predictors.predictor import Vector, register_predictor
 from searchspaces.costs import WORK
 from searchspaces.encoding import Population
 
-__all__ = ["IdealisedRuntime", "Lookup", "Macs"]
+__all__ = ["IdealisedRuntime", "Lookup", "Macs", "Peak"]
 
 _MACS = [i for i, name in enumerate(WORK) if name.endswith("_macs")]
 _ELEMENTS = [i for i, name in enumerate(WORK) if name.endswith("_elements")]
@@ -66,6 +66,22 @@ class Lookup(_Linear):
 
     def _columns(self, population: Population) -> Matrix:
         return self.design.counts(population)
+
+
+@register_predictor("peak")
+class Peak(_Linear):
+    """What adds up over layers (weights, kernel launches, and a constant) and the largest block's values, of
+    which only one layer's are alive at a time: how much memory a model takes at its peak."""
+
+    _WEIGHTS, _CALLS = WORK.index("weight_elements"), WORK.index("calls")
+
+    def _columns(self, population: Population) -> Matrix:
+        total = self.design.total_work(population)
+        written = self.design.work[:, _ELEMENTS].sum(1)
+        largest = ((self.design.counts(population) > 0) * written).max(1)
+        return np.stack(
+            [total[:, self._WEIGHTS], total[:, self._CALLS], largest, np.ones(len(total))], axis=1
+        )
 
 
 @register_predictor("roofline")
