@@ -18,6 +18,7 @@ from queue import SimpleQueue
 
 from workers.capabilities import Capabilities
 from workers.errors import ProtocolViolation, WorkerError
+from workers.measurement import Measurement
 from workers.messages import Cancel, Drain, Failure, Lease, ModelFile, Result, ServiceMessage, Welcome
 from workers.models import MAX_MODEL_BYTES, model_file
 from workers.request import MeasurementFailure, MeasurementRequest, Outcome
@@ -33,6 +34,12 @@ MAX_OFFENCES = 3
 
 REASON_CHARACTERS = 1000
 """What is kept of a worker's own words."""
+
+RESOLUTION_MS = 1e-4
+"""No sample of any device is shorter than what its clock tells apart: 100 ns."""
+
+MOST_APART = 4.0
+"""Times what passed by the wall that a device may have worked, and times a median that samples may spread."""
 
 REFERENCE_TOLERANCE = 1e-6
 """Relative difference allowed between the reference time that was asked for and the one reported."""
@@ -149,6 +156,7 @@ class Board:
                 raise ProtocolViolation(f"the worker does not hold lease {message.lease_id[:40]!r}")
             if isinstance(message, Result):
                 _check(message, grant.lease)
+                _check_times(message.measurement, self._measurement_seconds)
                 outcome = replace(message.measurement, measured_at=time.time())
                 self._end_grant(session)
                 self._finish(grant.work, outcome)
@@ -374,4 +382,29 @@ def _check(result: Result, lease: Lease) -> None:
     if asked is not None and abs(measurement.reference_ms - asked) > REFERENCE_TOLERANCE * asked:
         raise ProtocolViolation(
             f"the measurement is against a reference of {measurement.reference_ms} ms, not {asked} ms"
+        )
+
+
+def _check_times(measurement: Measurement, limit_seconds: float) -> None:
+    """What a measurement says of its times must not contradict itself, nor its lease's limit."""
+    samples_ms = measurement.wall_ms * measurement.calls
+    worked_ms = measurement.latency_ms * measurement.drift
+    shortest_ms = min(samples_ms, worked_ms * measurement.calls)
+    if shortest_ms < RESOLUTION_MS:
+        raise ProtocolViolation(
+            f"a sample took {shortest_ms:.3g} ms; no clock tells less than {RESOLUTION_MS:g} ms"
+        )
+    if samples_ms * measurement.repeats > 1e3 * limit_seconds:
+        raise ProtocolViolation(
+            f"{measurement.repeats} samples of {samples_ms:.3g} ms do not fit in the "
+            f"{limit_seconds:.0f} s of a lease"
+        )
+    if worked_ms > MOST_APART * measurement.wall_ms:
+        raise ProtocolViolation(
+            f"a call that the device worked on for {worked_ms:.3g} ms took {measurement.wall_ms:.3g} ms"
+        )
+    spread = max(measurement.spread_ms, measurement.error_ms)
+    if spread > MOST_APART * measurement.latency_ms * measurement.repeats:
+        raise ProtocolViolation(
+            f"a spread or error of {spread:.3g} ms about {measurement.latency_ms:.3g} ms cannot be"
         )

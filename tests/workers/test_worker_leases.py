@@ -426,3 +426,25 @@ def test_whatever_workers_do_each_request_has_exactly_one_outcome(actions: list[
             digests.append(found.digest)
         assert sorted(digests) == wanted
         assert batch.open == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"latency_ms": 1e300}, "worked on for 1e\\+300 ms took 5.1 ms"),
+        ({"latency_ms": 1e-300}, "no clock tells less"),
+        ({"wall_ms": 1e-300}, "no clock tells less"),
+        ({"latency_ms": 1e300, "wall_ms": 1e300}, "do not fit in the"),
+        ({"calls": 1_000_000}, "do not fit in the"),
+        ({"drift": 1e9}, "worked on for"),
+        ({"spread_ms": 1e9}, "spread or error of 1e\\+09 ms"),
+        ({"error_ms": 1e9}, "spread or error of 1e\\+09 ms"),
+    ],
+)
+def test_times_that_contradict_each_other_or_their_lease_are_refused(
+    fields: dict[str, float], complaint: str
+) -> None:
+    good = Measurement("a", Target("bench"), 5.0, 0.1, 0.01, 5.1, 0.5, 1.0, 0, 10, 0, False)
+    leases_module._check_times(good, 120.0)
+    with pytest.raises(ProtocolViolation, match=complaint):
+        leases_module._check_times(replace(good, **fields), 120.0)  # type: ignore[arg-type]
