@@ -30,11 +30,12 @@ class SupernetOptimizer:
 
     A supernet is trained on another architecture in every step, so the scale of a matrix's gradient changes
     from step to step with the mixer that uses it; Muon's updates have one scale whatever the gradient's.
-    It works in bfloat16: cheap where the processor multiplies that natively.
     """
 
     def __init__(self, model: Supernet | Submodel) -> None:
-        from torch.optim import AdamW, Muon
+        from torch.optim import AdamW
+
+        from nas.training.muon import Muon
 
         self._named = dict(model.named_parameters())
         self._matrices = {name: self._named[name] for name in self._named if name in model.matrices}
