@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from nas.errors import JobFailed
-from nas.objectives.kind import Measured, measured_kinds
+from nas.objectives.kind import Measured, Observation, measured_kinds
 from nas.objectives.latency_ms import Latency
 from nas.stages.stage import StageContext
-from predictors import Predictor, Prior, make_predictor, transfer_prior
+from predictors import Predictor, Prior, get_predictor, make_predictor, transfer_prior
 from searchspaces.encoding import Population
 from workers.measurement import Measurement
 from workers.target import Target
@@ -61,7 +61,7 @@ def fit_predictor(
     """A predictor of one kind of objective, fitted to those of (n, genes) measurements of the profiled space
     that tell of it."""
     name = kind.predictor or context.plan.spec.budget.profile.predictor
-    observed = [kind.observed(measurement) for measurement in measured]
+    observed = _observed(context, kind, population, measured)
     told = [observation for observation in observed if observation is not None]
     errors = [observation.std for observation in told if observation.std is not None]
     return make_predictor(name, context.plan.profiled_space, target.workload, prior).fit(
@@ -69,6 +69,20 @@ def fit_predictor(
         np.array([observation.value for observation in told]),
         np.array(errors) if told and len(errors) == len(told) else None,
     )
+
+
+def _observed(
+    context: StageContext, kind: type[Measured], population: Population, measured: list[Measurement]
+) -> list[Observation | None]:
+    """What each measurement tells the kind's predictor: of single blocks nothing, where those teach it
+    nothing."""
+    name = kind.predictor or context.plan.spec.budget.profile.predictor
+    whole = context.plan.profiled_space.is_member(population)
+    teaches = whole | get_predictor(name).learns_from_blocks
+    return [
+        kind.observed(measurement) if taught else None
+        for measurement, taught in zip(measured, teaches.tolist(), strict=True)
+    ]
 
 
 def keep_predictors(
@@ -89,9 +103,10 @@ def keep_predictors(
     compared = {objective.key for objective in context.plan.objectives}
     for kind in measured_kinds():
         key = kind.name, str(target)
-        telling = sum(kind.observed(measurement) is not None for measurement in measured)
         if kind is Latency:
             continue
+        observed = _observed(context, kind, population, measured)
+        telling = sum(observation is not None for observation in observed)
         if telling >= FEWEST:
             predictor = fit_predictor(context, kind, target, population, measured)
             store.put_predictor(space, key, predictor.to_state())

@@ -6,7 +6,9 @@ import json
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from nas.analysis.known import KnownJob
@@ -17,15 +19,19 @@ from nas.errors import JobFailed
 from nas.evaluation import Split
 from nas.front import Front, Point, Scope
 from nas.job import Job, JobStatus
+from nas.objectives.latency_ms import Latency
+from nas.objectives.peak_memory_bytes import PeakMemory
 from nas.planning.plan import resolve
 from nas.report.csv_table import csv_table
 from nas.report.page import page
 from nas.report.picture import picture
 from nas.service.running.embedded import EmbeddedService
 from nas.spec import load_job_spec
+from nas.stages.fitting import _observed
 from nas.store import open_store
 from nas.store.store import Store
 from searchspaces.architecture import Architecture
+from workers.measurement import Measurement
 from workers.request import Outcome
 from workers.target import Target
 
@@ -149,6 +155,19 @@ def test_a_bound_of_the_job_is_kept(tmp_path: Path) -> None:
         front: list[Point] = store.points(job.id, Scope.FRONT)
         assert front
         assert all(memory(point.architecture) <= 700_000 for point in front)
+
+
+def test_single_blocks_teach_nothing_of_memory() -> None:
+    """Where profiling measures layers alone, latency learns from them; a maximum over layers cannot."""
+    plan = resolve(load_job_spec({**SPEC, "space": {**SPEC["space"], "name": "deep", "depth": [6, 7]}}))
+    space = plan.profiled_space
+    rows = space.sample(200, np.random.default_rng(0))
+    alone = ~space.is_member(rows)
+    assert 0 < alone.sum() < len(rows)
+    taken = [Measurement("a", PHONE, 2.0, 0.1, 0.01, 2.1, 1.5, 1.0, 4096, 30, 2, False) for _ in rows]
+    context = SimpleNamespace(plan=plan)
+    assert [told is None for told in _observed(context, PeakMemory, rows, taken)] == alone.tolist()
+    assert None not in _observed(context, Latency, rows, taken)
 
 
 def test_a_device_that_does_not_tell_memory_is_said(tmp_path: Path) -> None:
