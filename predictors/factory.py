@@ -23,7 +23,7 @@ def make_predictor(
         name: a registered name, see `predictors.predictors()`.
         space: whose populations it will see.
         workload: what its latencies are latencies of.
-        prior: what other devices taught, from `predictors.learn_prior`.
+        prior: what other devices taught, from `predictors.transfer_prior`.
 
     Raises:
         ValueError: no predictor of that name, or the prior belongs to another space.

@@ -40,7 +40,7 @@ class Known(Protocol):
 
 @dataclass(frozen=True)
 class KnownJob:
-    """See `nas.stages.stage.Known`."""
+    """See `Known`."""
 
     job_id: str
     plan: Plan

@@ -1,8 +1,8 @@
 """Between the nouns of this project and their messages: the only module that knows how one is the other.
 
-Every `X_to_message` has an inverse `X_from_message`; `tests/nas/service/test_convert.py` holds them to it
-over every field and every member of every enum. A message from a peer is not trusted: what cannot be a
-value raises `Incompatible`.
+Every `X_to_message` has an inverse `X_from_message`; `tests/nas/service/test_wire_convert.py` holds them to
+it over every field and every member of every enum. A message from a peer is not trusted: what cannot be
+a value raises `Incompatible`.
 """
 
 from __future__ import annotations
