@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from searchspaces.errors import Problem, SpaceError
 from workers.errors import (
+    AcceleratorFailed,
     ListenFailed,
     ModelUnusable,
     NoWorkerServes,
@@ -216,6 +217,7 @@ def named_error(kind: str | None, message: str) -> NasError:
 _OF_WORKERS: dict[type[WorkerError], type[NasError]] = {
     NoWorkerServes: NoWorker,
     TargetNotServed: NoWorker,
+    AcceleratorFailed: NoWorker,
     ListenFailed: ServiceUnavailable,
     TransferFailed: ServiceUnavailable,
     SessionRefused: Forbidden,

@@ -89,6 +89,7 @@ def test_a_caller_may_retry_exactly_what_passes() -> None:
 OF_WORKERS = {
     "NoWorkerServes": NoWorker,
     "TargetNotServed": NoWorker,
+    "AcceleratorFailed": NoWorker,
     "ListenFailed": ServiceUnavailable,
     "TransferFailed": ServiceUnavailable,
     "SessionRefused": Forbidden,

@@ -195,7 +195,8 @@ def test_every_product_with_a_weight_is_quantised(mixer: str) -> None:
     file = model.SerializeToString()
     quantised = parse_runtime("onnxruntime").prepare(file, "int8")
     operators = Counter(node.op_type for node in onnx.load_model_from_string(quantised).graph.node)
-    assert operators["MatMulInteger"] == weights >= 2 * 6 + 1
+    # A mixer's own maps are products with weights too.
+    assert operators["MatMulInteger"] >= weights >= 2 * 6 + 1
     assert len(quantised) < 0.5 * len(file)
 
 

@@ -100,7 +100,7 @@ def store(tmp_path: Path, trained: tuple[Path, Plan]) -> Iterator[Store]:
     sampled = plan.space.decode(plan.space.sample(20, np.random.default_rng(0)))
     architectures = list({a.digest: a for a in sampled}.values())
     qualities = zip(architectures, (0.5, 7.0, 8.0), strict=False)
-    store.put_points(job.id, [Point(a.digest, a, q, None, 10, 10, 10, on_front=True) for a, q in qualities])
+    store.put_points(job.id, [Point(a.digest, a, q, None, on_front=True) for a, q in qualities])
     yield store
     store.close()
 
