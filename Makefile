@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml deploy/constraints.txt
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
-demo: install  ## Run the whole job end to end on this machine (about 4 minutes)
+demo: install  ## Run the whole job end to end on this machine (5 to 9 minutes)
 	$(BIN)/nas demo
 
 test: install  ## Run the tests: two processes at a time, then alone what needs the machine
