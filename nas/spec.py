@@ -292,6 +292,16 @@ class JobSpec(_Spec):
         return task
 
     @property
+    def space_name(self) -> str:
+        """Of the space, which may be declared here."""
+        return self.space if isinstance(self.space, str) else str(self.space["name"])
+
+    @property
+    def task_name(self) -> str | None:
+        """Of the task; None where there is none."""
+        return None if self.task is None else self.task.name
+
+    @property
     def stages(self) -> tuple[StageName, ...]:
         """Those that the job runs, in order; `finalists` only where there are to be some."""
         every = tuple(StageName)

@@ -1,4 +1,5 @@
-"""One job's points seen for a single target, or for all of its targets at once by the worst of them."""
+"""Points seen in another way: one job's for a single target, or for all of its targets at once by the worst
+of them; several jobs' as one front."""
 
 from __future__ import annotations
 
@@ -10,13 +11,15 @@ import moocore
 import numpy as np
 
 from nas.errors import InvalidSpec, NoSuchPoint
-from nas.front import Front, Point, mark_front
+from nas.front import Front, Point, extent_of, mark_front
 from nas.objectives import Direction
 from nas.objectives.latency_ms import LATENCY, Latency
+from nas.objectives.quality import quality_objective
+from nas.objectives.value import Value
 from searchspaces.errors import Problem
 from workers.target import Target
 
-__all__ = ["RobustFront", "front_of_target", "robust_front"]
+__all__ = ["JointFront", "RobustFront", "front_of_target", "joint_front", "robust_front"]
 
 
 def front_of_target(front: Front, target: Target) -> Front:
@@ -105,6 +108,70 @@ def robust_front(front: Front) -> RobustFront:
         dict(zip(names, best.tolist(), strict=True)),
         {p.digest: value for p, value in zip(points, ratio.tolist(), strict=True)},
     )
+
+
+@dataclass(frozen=True)
+class JointFront:
+    """What several jobs of one space and task found for one target.
+
+    Attributes:
+        front: of quality and of latency on the target, over the points of all jobs; it is called
+            ``SPACE/TASK``.
+        jobs: by digest the job that the point came from.
+        left_out: jobs whose qualities do not compare.
+    """
+
+    front: Front
+    jobs: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The front's document, and where its points came from."""
+        return {**self.front.to_dict(), "jobs": dict(self.jobs), "left_out": list(self.left_out)}
+
+
+def joint_front(fronts: Sequence[Front], target: Target, left_out: Sequence[str] = ()) -> JointFront:
+    """The front over the points of several jobs. Of an architecture that several have, the point of the best
+    quality is taken, that of the first among equals, with what was measured on the target for any of them.
+
+    Args:
+        fronts: of at least one job, all of one space, task and metric, and each with the target.
+    """
+    first = fronts[0]
+    (latency,) = Latency.axes([target])
+    quality = quality_objective(first.metric, first.direction)
+    best: dict[str, tuple[Point, str]] = {}
+    measured: dict[str, Value] = {}
+    for front in fronts:
+        for point in front.points:
+            value = point.values.get(latency.key)
+            if point.validation is None or value is None:
+                continue
+            if value.measured is not None:
+                measured.setdefault(point.digest, value)
+            known = best.get(point.digest)
+            sign = first.direction.sign
+            if known is None or sign * point.validation < sign * known[0].value(quality):
+                best[point.digest] = point, front.job
+    points = [
+        replace(point, values={**point.values, latency.key: measured[digest]})
+        if digest in measured
+        else point
+        for digest, (point, _) in best.items()
+    ]
+    objectives = (quality, latency)
+    marked = {p.digest: p for p in mark_front(_trusted(points, [target]), objectives)}
+    points = [marked.get(p.digest, replace(p, on_front=False)) for p in points]
+    joined = replace(
+        first,
+        job=f"{first.space}/{first.task}",
+        targets=(target,),
+        objectives=objectives,
+        points=tuple(points),
+        evaluated=sum(front.evaluated for front in fronts),
+        extent=extent_of(points, objectives),
+    )
+    return JointFront(joined, {digest: job for digest, (_, job) in best.items()}, tuple(left_out))
 
 
 def _ratios(values: np.ndarray, direction: Direction = Direction.MIN) -> tuple[np.ndarray, np.ndarray]:

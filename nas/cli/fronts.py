@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli.jobs import explanation_of
-from nas.cli.options import Bounds, Job, Json, Maximum, Minimum, parse_bounds
+from nas.cli.options import (
+    Bounds,
+    Job,
+    Json,
+    Maximum,
+    Minimum,
+    OptionalJob,
+    parse_bounds,
+    parse_targets,
+)
 from nas.cli.output import print_json, result_console, write_or_print
 from nas.cli.settings import open_client, settings_of
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
@@ -42,11 +51,18 @@ def _note_format(context: typer.Context, value: Format) -> Format:
 
 def front(
     context: typer.Context,
-    job: Job,
+    job: OptionalJob = None,
     maximum: Maximum = None,
     minimum: Minimum = None,
     target: Annotated[
         str | None, typer.Option(help="One of the job's targets: its text, or its device's name.")
+    ] = None,
+    across: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPACE/TASK",
+            help="Rather than one job, all jobs of a space and a task as one front for --target.",
+        ),
     ] = None,
     format: Annotated[
         Format,
@@ -75,11 +91,17 @@ def front(
     [dim]nas front latest --max latency_ms=8 --max parameters=1e6[/dim]
     [dim]nas front latest --target lab-phone[/dim]
     [dim]nas front latest --robust[/dim]
+    [dim]nas front --across hybrid-lm/text --target local-cpu/onnxruntime/fp32/1t/prefill/b1/n1024[/dim]
     [dim]nas front demo-3f9a1c --format html --out front.html[/dim]
     """
     from nas.front import Scope
 
     bounds = parse_bounds(maximum, minimum)
+    if across is not None:
+        _answer_across(context, across, target, job, bounds, format, json, out)
+        return
+    if job is None:
+        raise InvalidSpec([Problem("JOB", "which job? accepted: an id, latest, or --across SPACE/TASK")])
     if robust and target is not None:
         raise InvalidSpec([Problem("--robust", "it is about all targets; accepted: without --target")])
     with open_client(context) as client:
@@ -109,6 +131,35 @@ def front(
         from nas.cli.tables import print_front
 
         print_front(result_console(), found)
+
+
+def _answer_across(
+    context: typer.Context,
+    across: str,
+    target: str | None,
+    job: str | None,
+    bounds: Bounds,
+    format: Format,
+    json: bool,
+    out: Path | None,
+) -> None:
+    space, separator, task = across.rpartition("/")
+    if job is not None or target is None or not separator:
+        raise InvalidSpec([Problem("--across", "accepted: --across SPACE/TASK --target TARGET, and no JOB")])
+    (meant,) = parse_targets("--target", [target])
+    with open_client(context) as client:
+        found = client.across(space, task, meant)
+    found = replace(found, front=_narrowed(found.front, bounds, None))
+    if json or format is Format.JSON:
+        write_or_print(found.to_dict(), out)
+    elif format is Format.TABLE:
+        from nas.cli.tables import print_joint
+
+        print_joint(result_console(), found)
+    else:
+        raise InvalidSpec(
+            [Problem("--format", f"{format} is not available with --across; accepted: table, json")]
+        )
 
 
 def _answer_robust(found: RobustFront, format: Format, json: bool, out: Path | None) -> None:

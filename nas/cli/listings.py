@@ -58,7 +58,7 @@ def jobs_table(jobs: Sequence[Job]) -> PlainTable:
     )
     for job in jobs:
         spec = job.spec
-        space = spec.space if isinstance(spec.space, str) else spec.space.get("name", "–")
+        space = spec.space_name
         targets = ", ".join(str(target.target()) for target in spec.targets)
         table.add_row(
             job.id,

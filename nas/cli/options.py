@@ -15,7 +15,17 @@ from workers.target import Target
 if TYPE_CHECKING:
     from nas.front import Front
 
-__all__ = ["Bounds", "Job", "Json", "Maximum", "Minimum", "RayAddress", "parse_bounds", "parse_targets"]
+__all__ = [
+    "Bounds",
+    "Job",
+    "Json",
+    "Maximum",
+    "Minimum",
+    "OptionalJob",
+    "RayAddress",
+    "parse_bounds",
+    "parse_targets",
+]
 
 
 def _note_json(context: typer.Context, value: bool) -> bool:
@@ -34,6 +44,10 @@ Json = Annotated[
 ]
 Job = Annotated[
     str,
+    typer.Argument(metavar="JOB", help="A job's id, the beginning of one, or [bold]latest[/bold]."),
+]
+OptionalJob = Annotated[
+    str | None,
     typer.Argument(metavar="JOB", help="A job's id, the beginning of one, or [bold]latest[/bold]."),
 ]
 RayAddress = Annotated[

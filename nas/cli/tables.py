@@ -29,7 +29,7 @@ from nas.report.describe import (
 from nas.report.explanation import importance_rows, member_rows, shared_sentences
 from nas.report.numbers import MILLISECONDS, readable_bytes
 from nas.report.strip import Strips
-from nas.views import RobustFront
+from nas.views import JointFront, RobustFront
 from searchspaces.architecture import Architecture
 from workers.target import Target
 
@@ -37,6 +37,7 @@ __all__ = [
     "print_comparisons",
     "print_explanation",
     "print_front",
+    "print_joint",
     "print_manifest",
     "print_optimum",
     "print_point",
@@ -93,6 +94,31 @@ def print_robust(console: Console, robust: RobustFront) -> None:
     table.add_row("", Text("each target's best", "italic"), "", *best, style="dim")
     console.print(table)
     console.print(_legend(strips))
+
+
+def print_joint(console: Console, joint: JointFront) -> None:
+    """The members of a front over several jobs, the fastest first, each with the job that it came from."""
+    front, (target,) = joint.front, joint.front.targets
+    members = sorted(front.members(), key=lambda point: known_latency(point, target) or float("inf"))
+    strips = Strips(point.architecture for point in members)
+    unit = readable_metric(front.metric)
+    numbers = ("predicted\nms", "measured\nms", f"validation\n{unit}", "test")
+    table = PlainTable("digest", "layers", *numbers, "job", right=numbers)
+    table.title = Text(front.job, "bold").append(f" on {target}", "not bold")
+    for point in members:
+        table.add_row(
+            point.digest[:8],
+            strip_text(strips, point.architecture),
+            *describe_value(point.known(LATENCY, target), MILLISECONDS),
+            describe_quality(point.validation),
+            describe_quality(point.test),
+            joint.jobs[point.digest],
+        )
+    console.print(table)
+    console.print(_legend(strips))
+    if joint.left_out:
+        others = ", ".join(joint.left_out)
+        console.print(f"[dim]left out, of other data or of another space of that name: {others}[/]")
 
 
 def _front_table(front: Front, target: Target, strips: Strips) -> PlainTable:

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from nas.cloud import Cloud
 from nas.comparison import Comparison
+from nas.errors import NoSuchPoint
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, TargetProfile
 from nas.optimum import Optimum
 from nas.service.identity import Identity
 from nas.spec import JobSpec
+from nas.views import JointFront, joint_front
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
 from workers.target import Target
@@ -141,6 +144,54 @@ class Service(ABC):
         Raises:
             NoSuchPoint: the job has no point `after`, or is one that only profiles.
         """
+
+    @abstractmethod
+    def cloud(self, job_id: str) -> Cloud:
+        """Every evaluated candidate of the job as columns of what it compares, and of latency on each of its
+        targets: quick, and small, however many there are.
+
+        Raises:
+            NoSuchPoint: the job is one that only profiles.
+        """
+
+    @abstractmethod
+    def point(self, job_id: str, digest: str) -> Point:
+        """The job's point of that digest, or of that unambiguous beginning of one.
+
+        Raises:
+            NoSuchPoint: none, or several.
+        """
+
+    def across(self, space: str, task: str, target: Target) -> JointFront:
+        """What all jobs of one space and one task found for a target, as one front of quality and latency.
+
+        Of each job its front and its presets are taken. Jobs of another declaration of the space, or of other
+        options of the task, than the newest such job are left out: their qualities do not compare.
+
+        Args:
+            space, task: their names.
+
+        Raises:
+            NoSuchPoint: no such job has a point on the target; what there is is named.
+        """
+        jobs = [job for job in self.jobs() if job.spec.task is not None]
+        named = [job for job in jobs if (job.spec.space_name, job.spec.task_name) == (space, task)]
+        on_target = [job for job in named if target in {item.target() for item in job.spec.targets}]
+        alike = [
+            job
+            for job in on_target
+            if (job.spec.space, job.spec.task) == (on_target[0].spec.space, on_target[0].spec.task)
+        ]
+        fronts = [front for job in alike if (front := self.front(job.id)).points]
+        if not fronts:
+            known = {
+                f"{job.spec.space_name}/{job.spec.task_name} on {item.target()}"
+                for job in jobs
+                for item in job.spec.targets
+            }
+            accepted = ", ".join(sorted(known)[:8]) or "none yet"
+            raise NoSuchPoint(f"no job has a point of {space}/{task} on {target}; there are: {accepted}")
+        return joint_front(fronts, target, left_out=[job.id for job in on_target if job not in alike])
 
     @abstractmethod
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, case, delete, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
+from nas.cloud import Cloud, digest_numbers, single_precision
 from nas.errors import NoSuchPoint
 from nas.front import Point, Scope
 from nas.objectives.objective import Key
+from nas.objectives.quality import QUALITY
 from nas.objectives.value import Value
 from nas.store import rows, statements
 from nas.store.identity import is_beginning
@@ -72,6 +76,20 @@ class PointQueries(OfJob):
             raise NoSuchPoint(f"several points of {job_id} begin with {digest!r}; give more digits")
         raise NoSuchPoint(f"job {job_id} has no point {digest!r}; its points: nas front {job_id} --json")
 
+    def cloud(self, job_id: str, keys: Sequence[Key]) -> Cloud:
+        """See `Store.cloud`."""
+        with self._reading(job_id) as (connection, job):
+            query = select(PointRow.number, PointRow.digest, PointRow.validation).where(PointRow.job == job)
+            found = connection.execute(query.order_by(PointRow.number)).all()
+            numbers = np.array([row[0] for row in found], np.int64)
+            columns: dict[Key, NDArray[np.float32]] = {}
+            for key in keys:
+                if key == (QUALITY, None):
+                    columns[key] = single_precision([row[2] for row in found])
+                else:
+                    columns[key] = _column(connection, job, key, numbers)
+        return Cloud(digest_numbers(row[1] for row in found), columns)
+
     def count_points(self, job_id: str) -> int:
         """See `Store.count_points`."""
         with self._reading(job_id) as (connection, number):
@@ -111,6 +129,21 @@ def _points(connection: Connection, chosen: ColumnElement[bool], limit: int | No
     for row in connection.execute(known):
         values[row.point][row.kind, row.target or None] = rows.value_from(row)
     return [rows.point_from(row, values[row.number]) for row in found]
+
+
+def _column(connection: Connection, job: int, key: Key, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Best known values of an objective, of the points of these rising numbers."""
+    kind, target = key
+    known = select(PointValueRow.point, func.coalesce(PointValueRow.measured, PointValueRow.predicted))
+    known = known.join(PointRow, PointRow.number == PointValueRow.point)
+    known = known.join(ObjectiveRow, ObjectiveRow.number == PointValueRow.objective)
+    known = known.where(PointRow.job == job, ObjectiveRow.kind == kind, ObjectiveRow.target == (target or ""))
+    found = connection.execute(known).all()
+    column = np.full(len(numbers), np.nan, np.float32)
+    column[np.searchsorted(numbers, np.array([row[0] for row in found], np.int64))] = [
+        row[1] for row in found
+    ]
+    return column
 
 
 def _number_of_point(connection: Connection, job: int, job_id: str, digest: str) -> int:

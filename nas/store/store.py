@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nas.cloud import Cloud
 from nas.errors import NasError
 from nas.evaluation import Evaluation, Split
 from nas.front import Point, Scope
@@ -247,6 +248,11 @@ class Store(ABC):
         Raises:
             NoSuchPoint: none, or several.
         """
+
+    @abstractmethod
+    def cloud(self, job_id: str, keys: Sequence[Key]) -> Cloud:
+        """All points of a job in the order in which they first came, as columns of the objectives `keys`:
+        quality on the validation split, best known values of the others."""
 
     @abstractmethod
     def count_points(self, job_id: str) -> int:

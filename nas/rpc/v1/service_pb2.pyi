@@ -561,6 +561,44 @@ class QueryFrontResponse(_message.Message):
     next_page_token: str
     def __init__(self, header: _Optional[_Union[FrontHeader, _Mapping]] = ..., points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class GetCloudRequest(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class GetCloudResponse(_message.Message):
+    __slots__ = ("digests", "columns")
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    digests: bytes
+    columns: _containers.RepeatedCompositeFieldContainer[CloudColumn]
+    def __init__(self, digests: _Optional[bytes] = ..., columns: _Optional[_Iterable[_Union[CloudColumn, _Mapping]]] = ...) -> None: ...
+
+class CloudColumn(_message.Message):
+    __slots__ = ("kind", "target", "values")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    target: str
+    values: bytes
+    def __init__(self, kind: _Optional[str] = ..., target: _Optional[str] = ..., values: _Optional[bytes] = ...) -> None: ...
+
+class GetPointRequest(_message.Message):
+    __slots__ = ("job_id", "digest")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    digest: str
+    def __init__(self, job_id: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class GetPointResponse(_message.Message):
+    __slots__ = ("point",)
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    point: Point
+    def __init__(self, point: _Optional[_Union[Point, _Mapping]] = ...) -> None: ...
+
 class GetProfileRequest(_message.Message):
     __slots__ = ("job_id",)
     JOB_ID_FIELD_NUMBER: _ClassVar[int]

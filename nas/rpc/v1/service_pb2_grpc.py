@@ -89,6 +89,16 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.QueryFrontRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.QueryFrontResponse.FromString,
                 _registered_method=True)
+        self.GetCloud = channel.unary_stream(
+                '/nas.rpc.v1.SearchService/GetCloud',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetCloudRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetCloudResponse.FromString,
+                _registered_method=True)
+        self.GetPoint = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/GetPoint',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetPointRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetPointResponse.FromString,
+                _registered_method=True)
         self.GetBest = channel.unary_unary(
                 '/nas.rpc.v1.SearchService/GetBest',
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetBestRequest.SerializeToString,
@@ -222,6 +232,20 @@ class SearchServiceServicer:
 
     def QueryFront(self, request, context):
         """The job's points: a header in the first message, then the points over as many messages as it takes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCloud(self, request, context):
+        """Every evaluated candidate of the job as columns of numbers, over as many messages as it takes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPoint(self, request, context):
+        """One point of the job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -361,6 +385,16 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.QueryFront,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.QueryFrontRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.QueryFrontResponse.SerializeToString,
+            ),
+            'GetCloud': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetCloud,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetCloudRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetCloudResponse.SerializeToString,
+            ),
+            'GetPoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPoint,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetPointRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetPointResponse.SerializeToString,
             ),
             'GetBest': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBest,
@@ -715,6 +749,60 @@ class SearchService:
             '/nas.rpc.v1.SearchService/QueryFront',
             nas_dot_rpc_dot_v1_dot_service__pb2.QueryFrontRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.QueryFrontResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCloud(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/GetCloud',
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetCloudRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetCloudResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/GetPoint',
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetPointRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetPointResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.errors import InvalidSpec, ServiceUnavailable, StoreUnavailable, as_nas_error
 from nas.front import Front, Point, Scope
@@ -239,6 +240,18 @@ class RemoteService(Service):
             first = next(parts)
             points = itertools.chain(first.points, (point for part in parts for point in part.points))
             return convert.front_from_messages(first.header, points)
+
+    def cloud(self, job_id: str) -> Cloud:
+        """See `Service.cloud`."""
+        with self._errors():
+            request = pb.GetCloudRequest(job_id=job_id)
+            parts = self._stub.GetCloud(request, timeout=FRONT_SECONDS, metadata=self._metadata)
+            return convert.cloud_from_messages(parts)
+
+    def point(self, job_id: str, digest: str) -> Point:
+        """See `Service.point`."""
+        request = pb.GetPointRequest(job_id=job_id, digest=digest)
+        return convert.point_from_message(self._ask(self._stub.GetPoint, request).point)
 
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
         """See `Service.best`."""

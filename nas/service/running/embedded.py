@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.controller.lease import JobLease
 from nas.controller.restarts import ON_REQUEST, RestartPolicy
@@ -18,13 +19,14 @@ from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
 from nas.front import Front, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objectives import Source
+from nas.objectives.latency_ms import Latency
 from nas.optimum import Optimum
 from nas.planning.objectives import compared_by, with_target
 from nas.planning.plan import resolve
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.service.running.worker_endpoint import WorkerEndpoint
-from nas.spec import JobSpec, StageName, load_job_spec
+from nas.spec import JobSpec, StageName, TaskSpec, load_job_spec
 from nas.stages.states import ProfileState
 from nas.store import open_store
 from nas.tasks import task_descriptions
@@ -208,16 +210,14 @@ class EmbeddedService(Service):
     ) -> Front:
         """See `Service.front`."""
         job = self.job(job_id)
-        spec = job.spec
-        if spec.task is None:
-            raise NoSuchPoint(f"job {job.id} only profiles; what that left: nas show {job.id}")
+        spec, task = job.spec, _searched_task(job)
         objectives = compared_by(spec)
         quality = next(o for o in objectives if o.source is Source.EVALUATED)
         extents = self._store.extents(job.id)
         return Front(
             job=job.id,
-            space=spec.space if isinstance(spec.space, str) else spec.space["name"],
-            task=spec.task.name,
+            space=spec.space_name,
+            task=task.name,
             metric=quality.unit,
             direction=quality.direction,
             targets=tuple(target.target() for target in spec.targets),
@@ -226,6 +226,18 @@ class EmbeddedService(Service):
             evaluated=self._store.count_points(job.id),
             extent=tuple(extents.get(objective.key) for objective in objectives),
         )
+
+    def cloud(self, job_id: str) -> Cloud:
+        """See `Service.cloud`."""
+        job = self.job(job_id)
+        _searched_task(job)
+        targets = [item.target() for item in job.spec.targets]
+        axes = [*compared_by(job.spec), *Latency.axes(targets)]
+        return self._store.cloud(job.id, list(dict.fromkeys(axis.key for axis in axes)))
+
+    def point(self, job_id: str, digest: str) -> Point:
+        """See `Service.point`."""
+        return self._store.point(self.job(job_id).id, digest)
 
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
         """See `Service.best`."""
@@ -264,8 +276,7 @@ class EmbeddedService(Service):
         from nas.analysis.known import KnownJob
 
         job = self.job(job_id)
-        if job.spec.task is None:
-            raise NoSuchPoint(f"job {job.id} only profiles; what that left: nas show {job.id}")
+        _searched_task(job)
         return KnownJob(job.id, resolve(job.spec), self._store)
 
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
@@ -326,3 +337,14 @@ class EmbeddedService(Service):
         if "_engine" in self.__dict__:
             self._engine.close()
         self._store.close()
+
+
+def _searched_task(job: Job) -> TaskSpec:
+    """What a job searches for.
+
+    Raises:
+        NoSuchPoint: it only profiles.
+    """
+    if job.spec.task is None:
+        raise NoSuchPoint(f"job {job.id} only profiles; what that left: nas show {job.id}")
+    return job.spec.task

@@ -171,6 +171,17 @@ class SearchServicer(rpc.SearchServiceServicer):
             next_page_token=front.points[-1].digest if len(front.points) == limit else "",
         )
 
+    async def GetCloud(self, request: pb.GetCloudRequest, context: Any) -> AsyncIterator[pb.GetCloudResponse]:
+        """See the proto."""
+        cloud = await self.quickly(self._service.cloud, request.job_id)
+        for part in convert.cloud_to_messages(cloud):
+            yield part
+
+    async def GetPoint(self, request: pb.GetPointRequest, context: Any) -> pb.GetPointResponse:
+        """See the proto."""
+        point = await self.quickly(self._service.point, request.job_id, request.digest)
+        return pb.GetPointResponse(point=convert.point_to_message(point))
+
     async def GetProfile(self, request: pb.GetProfileRequest, context: Any) -> pb.GetProfileResponse:
         """See the proto."""
         profiles = await self.quickly(self._service.profile, request.job_id)

@@ -17,7 +17,7 @@ FORM = 2
 FORM_KEY = "nas-form"
 """Metadata in which a client says which form it reads."""
 
-ANSWERED_WITH_POINTS = ("QueryFront", "GetBest", "FindOptimum")
+ANSWERED_WITH_POINTS = ("QueryFront", "GetPoint", "GetBest", "FindOptimum")
 
 
 def check_form(method: str, metadata: Mapping[str, Any]) -> None:

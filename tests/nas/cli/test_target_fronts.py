@@ -93,3 +93,23 @@ def test_a_target_that_cannot_be_is_refused(nas, job):
     answer = nas("add-target", job, "board/abacus/fp32/1t/prefill/b1/n64")
     assert answer.code == 2
     assert "abacus" in answer.err
+
+
+def test_all_jobs_of_a_space_and_a_task_as_one_front(nas, job):
+    phone = str(load_job_spec(SPEC).targets[0].target())
+    document = json.loads(nas("front", "--across", "hybrid-lm/text", "--target", phone, "--json").out)
+    assert widths(document) == {16, 32}
+    assert set(document["jobs"].values()) == {job}
+    table = nas("front", "--across", "hybrid-lm/text", "--target", phone)
+    assert table.code == 0
+    assert job in table.out
+    for options in (
+        ("front",),
+        ("front", "--across", "hybrid-lm/text"),
+        ("front", job, "--across", "hybrid-lm/text", "--target", phone),
+        ("front", "--across", "text", "--target", phone),
+    ):
+        assert nas(*options).code == 2
+    missing = nas("front", "--across", "hybrid-lm/digits", "--target", phone)
+    assert missing.code == 3
+    assert f"hybrid-lm/text on {phone}" in " ".join(missing.err.split())

@@ -10,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from nas.cloud import Cloud, digest_numbers
 from nas.comparison import Comparison, Difference
-from nas.errors import InvalidSpec, NasError, NoSuchJob, NothingMeetsBounds
+from nas.errors import InvalidSpec, NasError, NoSuchJob, NoSuchPoint, NothingMeetsBounds
 from nas.front import Front, Point, Scope, extent_of
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objectives import Direction, Objective, Source
@@ -168,6 +171,21 @@ class MemoryService(Service):
             evaluated=len(self.points),
             extent=extent_of(self.points, OBJECTIVES),
         )
+
+    def cloud(self, job_id: str) -> Cloud:
+        self.job(job_id)
+        points = self.points
+        return Cloud(
+            digest_numbers(p.digest for p in points),
+            {o.key: np.array([p.value(o) for p in points], np.float32) for o in OBJECTIVES},
+        )
+
+    def point(self, job_id: str, digest: str) -> Point:
+        self.job(job_id)
+        found = [point for point in self.points if point.digest.startswith(digest)]
+        if len(found) != 1:
+            raise NoSuchPoint(f"{len(found)} points begin with {digest!r}")
+        return found[0]
 
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
         self.job(job_id)

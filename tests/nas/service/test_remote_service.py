@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from memory_service import SPEC, MemoryService, point, progress
+from memory_service import SPEC, TARGET, MemoryService, point, progress
 
+from nas.cloud import Cloud
 from nas.errors import InvalidSpec, ModelRejected, NoSuchJob, NothingMeetsBounds, ServiceUnavailable
 from nas.front import Scope
 from nas.job import JobStatus
@@ -46,12 +48,31 @@ def test_a_client_of_an_earlier_version_is_told_rather_than_sent_points_without_
         assert stub.GetJob(pb.GetJobRequest(job_id=job.id), timeout=10).job.id == job.id
 
 
+@pytest.mark.parametrize("size", [0, 3, 40_000])
+def test_a_cloud_arrives_as_it_was_however_many_messages_it_takes(served, size: int) -> None:
+    job = served.client.submit(SPEC)
+    latency = ("latency_ms", str(TARGET))
+    numbers = np.arange(size, dtype=np.uint64) * np.uint64(2**64 // 40_001)
+    values = np.where(np.arange(size) % 7, np.linspace(0.1, 3.0, size), np.nan).astype(np.float32)
+    sent = Cloud(numbers, {("quality", None): values, latency: values[::-1]})
+    served.service.cloud = lambda job_id: sent
+    came = served.client.cloud(job.id)
+    assert np.array_equal(came.digests, sent.digests)
+    assert list(came.columns) == list(sent.columns)
+    for key, column in sent.columns.items():
+        assert came.columns[key].dtype == np.float32
+        assert np.array_equal(came.columns[key], column, equal_nan=True)
+
+
 def test_the_same_calls_give_the_same_answers(served) -> None:
     job = served.client.submit(SPEC)
     near, far = served.service, served.client
     assert far.job(job.id) == near.job(job.id) == job
     assert far.job("latest") == job
     assert far.front(job.id) == near.front(job.id)
+    for digest in (near.points[0].digest, near.points[1].digest[:9]):
+        assert far.point(job.id, digest) == near.point(job.id, digest)
+    assert far.across("hybrid-lm", "text", TARGET) == near.across("hybrid-lm", "text", TARGET)
     assert far.profile(job.id) == near.profile(job.id)
     assert far.best(job.id) == near.best(job.id)
     assert far.best(job.id, {"latency_ms": 3.0}) == near.best(job.id, {"latency_ms": 3.0})

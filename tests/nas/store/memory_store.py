@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from nas.cloud import Cloud, digest_numbers, single_precision
 from nas.errors import NasError, NoSuchPoint
 from nas.evaluation import Evaluation, Split
 from nas.front import Point, Scope
@@ -338,6 +339,13 @@ class MemoryStore(Store):
             raise NoSuchPoint(f"{len(found)} points of {job_id} begin with {digest!r}")
         return found[0]
 
+    def cloud(self, job_id: str, keys: Sequence[Key]) -> Cloud:
+        """See `Store.cloud`."""
+        with self._lock:
+            points = list(self._of(job_id).points.values())
+        columns = {key: single_precision([_known(point, key) for point in points]) for key in keys}
+        return Cloud(digest_numbers(point.digest for point in points), columns)
+
     def count_points(self, job_id: str) -> int:
         """See `Store.count_points`."""
         with self._lock:
@@ -347,6 +355,12 @@ class MemoryStore(Store):
         """See `Store.extents`."""
         with self._lock:
             return dict(self._of(job_id).extents)
+
+
+def _known(point: Point, key: Key) -> float | None:
+    if key == ("quality", None):
+        return point.validation
+    return point.values[key].best_known if key in point.values else None
 
 
 def _within(point: Point, scope: Scope) -> bool:

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import store_examples as examples
 from hypothesis import given, settings
@@ -490,6 +491,25 @@ def test_points_come_back_as_they_were(store: Store, points: list) -> None:
     values = [point.validation for point in points if point.validation is not None]
     extent = store.extents(job.id).get(("quality", None))
     assert extent == ((min(values), max(values)) if values else None)
+
+
+def test_a_cloud_says_what_the_points_do(store: Store) -> None:
+    job = store.create_job(examples.spec())
+    points = [examples.point(number, measured=None if number % 2 else 0.5 + number) for number in range(5)]
+    points[2] = replace(points[2], validation=None)
+    points[3] = replace(points[3], values={}, validation=1e300)
+    store.put_points(job.id, points)
+    store.put_points(store.create_job(examples.spec()).id, [examples.point(7)])
+    keys = [("quality", None), *points[0].values, ("latency_ms", "unknown")]
+    cloud = store.cloud(job.id, keys)
+    assert list(cloud.columns) == keys
+    assert [cloud.digest(row) for row in range(len(cloud))] == [point.digest for point in points]
+    scores = [np.nan if p.validation is None else p.validation for p in points[:3]]
+    np.testing.assert_array_equal(cloud.columns["quality", None][:3], np.array(scores, np.float32))
+    assert cloud.columns["quality", None][3] == np.inf
+    for key in keys[1:]:
+        known = [point.values[key].best_known if key in point.values else np.nan for point in points]
+        np.testing.assert_array_equal(cloud.columns[key], np.array(known, np.float32))
 
 
 def test_points_come_in_pages(store: Store) -> None:

@@ -5,6 +5,7 @@ it over every field and every member of every enum. A message from a peer is not
 a value raises `Incompatible`.
 """
 
+from nas.service.wire.convert.clouds import cloud_from_messages, cloud_to_messages
 from nas.service.wire.convert.fronts import (
     comparison_from_message,
     comparison_to_message,
@@ -38,6 +39,8 @@ __all__ = [
     "ENUMS",
     "architecture_from_message",
     "architecture_to_message",
+    "cloud_from_messages",
+    "cloud_to_messages",
     "comparison_from_message",
     "comparison_to_message",
     "document",
