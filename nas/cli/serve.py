@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from pathlib import Path
@@ -100,6 +101,9 @@ def serve(
         )
         if tokens is None:
             console.print("without --tokens anyone on this machine can use it, and nobody else")
+        # What is loaded by now stays: the collector need not go through it again while somebody waits.
+        gc.collect()
+        gc.freeze()
         stopped.wait()
         console.print("stopping: jobs stop at their last completed unit of work…")
 
@@ -114,7 +118,7 @@ def _tls(certificate: Path | None, key: Path | None, client_authority: Path | No
     return None
 
 
-def health(context: typer.Context) -> None:
+def health(context: typer.Context, json: Json = False) -> None:
     """Check that a service and its store can answer; exits with 0 if so. Needs no token.
 
     [dim]nas --server 127.0.0.1:7070 health[/dim]
@@ -128,6 +132,9 @@ def health(context: typer.Context) -> None:
         )
     with RemoteService(settings.server, tls=settings.tls) as service:
         service.check_health()
+    if json:
+        print_json({"server": settings.server, "status": "serving"})
+        return
     result_console().print(f"{settings.server} is serving", markup=False)
 
 

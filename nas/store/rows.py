@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -19,11 +20,14 @@ from nas.objectives.quality import QUALITY
 from nas.objectives.value import Value, Values
 from nas.spec import JobSpec, StageName
 from nas.store.store import SupernetRecord
+from nas.store.tables import ArchitectureRow, PointRow, PointValueRow
 from searchspaces.architecture import Architecture
 from workers.measurement import Correction, Measurement
 from workers.target import Target
 
 __all__ = [
+    "POINT_COLUMNS",
+    "VALUE_COLUMNS",
     "architecture_from",
     "correction_row",
     "evaluation_from",
@@ -38,8 +42,8 @@ __all__ = [
     "point_row",
     "supernet_from",
     "supernet_row",
-    "value_from",
     "value_row",
+    "values_from",
 ]
 
 
@@ -184,19 +188,34 @@ def point_row(point: Point) -> dict[str, Any]:
     }
 
 
-def point_from(row: Row[Any], values: Values) -> Point:
-    """Inverse of `point_row`; the row has the architecture too."""
+POINT_COLUMNS = (
+    PointRow.number,
+    PointRow.digest,
+    ArchitectureRow.architecture,
+    PointRow.validation,
+    PointRow.test,
+    PointRow.preset,
+    PointRow.on_front,
+    PointRow.tuned_weights,
+    PointRow.tuned_steps,
+    PointRow.tuned_validation,
+    PointRow.tuned_test,
+)
+"""What `point_from` reads, in this order: of thousands of rows, columns by their place take half the time."""
+
+
+def point_from(row: Sequence[Any], values: Mapping[int, Values]) -> Point:
+    """Inverse of `point_row`; values are by the numbers of points."""
+    number, digest, architecture, validation, test, preset, on_front, *tuned = row
     return Point(
-        digest=row.digest,
-        architecture=architecture_from(row.architecture),
-        validation=row.validation,
-        test=row.test,
-        values=values,
-        preset=row.preset,
-        on_front=row.on_front,
-        tuned=None
-        if row.tuned_weights is None
-        else FineTuned(row.tuned_weights, row.tuned_steps, row.tuned_validation, row.tuned_test),
+        digest=digest,
+        architecture=architecture_from(architecture),
+        validation=validation,
+        test=test,
+        values=values[number],
+        preset=preset,
+        on_front=on_front,
+        tuned=None if tuned[0] is None else FineTuned(*tuned),
     )
 
 
@@ -222,6 +241,21 @@ def value_row(value: Value) -> dict[str, Any]:
     }
 
 
-def value_from(row: Row[Any]) -> Value:
-    """Inverse of `value_row`."""
-    return Value(row.predicted, row.predicted_std, row.measured, row.measured_std, row.slowdown)
+VALUE_COLUMNS = (
+    PointValueRow.point,
+    PointValueRow.objective,
+    PointValueRow.predicted,
+    PointValueRow.predicted_std,
+    PointValueRow.measured,
+    PointValueRow.measured_std,
+    PointValueRow.slowdown,
+)
+"""What `values_from` reads, in this order."""
+
+
+def values_from(stored: Iterable[Sequence[Any]], keys: Mapping[int, Key]) -> dict[int, dict[Key, Value]]:
+    """Inverse of `value_row` by the numbers of points; objectives are named by theirs."""
+    values: defaultdict[int, dict[Key, Value]] = defaultdict(dict)
+    for point, objective, *numbers in stored:
+        values[point][keys[objective]] = Value(*numbers)
+    return values

@@ -14,11 +14,10 @@ from nas.errors import NoSuchPoint
 from nas.front import Point, Scope
 from nas.objectives.objective import Key
 from nas.objectives.quality import QUALITY
-from nas.objectives.value import Value
 from nas.store import rows, statements
 from nas.store.identity import is_beginning
 from nas.store.sql_of_job import OfJob
-from nas.store.statements import begins, chunks, objective_numbers, put, put_architectures
+from nas.store.statements import begins, chunks, objective_keys, objective_numbers, put, put_architectures
 from nas.store.tables import ArchitectureRow, ExtentRow, JobRow, ObjectiveRow, PointRow, PointValueRow
 
 __all__ = ["PointQueries"]
@@ -115,20 +114,18 @@ def _within(job: int, scope: Scope) -> ColumnElement[bool]:
 
 
 def _points(connection: Connection, chosen: ColumnElement[bool], limit: int | None = None) -> list[Point]:
-    query = select(PointRow.__table__, ArchitectureRow.architecture).where(chosen)
+    query = select(*rows.POINT_COLUMNS).where(chosen)
     query = query.join(ArchitectureRow, ArchitectureRow.digest == PointRow.digest)
     found = connection.execute(query.order_by(PointRow.number).limit(limit)).all()
     if not found:
         return []
-    known = select(PointValueRow.__table__, ObjectiveRow.kind, ObjectiveRow.target).where(chosen)
+    known = select(*rows.VALUE_COLUMNS).where(chosen)
     if limit is not None:
         known = known.where(PointRow.number <= found[-1].number)
     known = known.join(PointRow, PointRow.number == PointValueRow.point)
-    known = known.join(ObjectiveRow, ObjectiveRow.number == PointValueRow.objective)
-    values: dict[int, dict[Key, Value]] = {row.number: {} for row in found}
-    for row in connection.execute(known):
-        values[row.point][row.kind, row.target or None] = rows.value_from(row)
-    return [rows.point_from(row, values[row.number]) for row in found]
+    stored = connection.execute(known).all()
+    values = rows.values_from(stored, objective_keys(connection, {row.objective for row in stored}))
+    return [rows.point_from(row, values) for row in found]
 
 
 def _column(connection: Connection, job: int, key: Key, numbers: NDArray[np.int64]) -> NDArray[np.float32]:

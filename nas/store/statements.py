@@ -21,6 +21,7 @@ __all__ = [
     "insert",
     "lock",
     "now",
+    "objective_keys",
     "objective_numbers",
     "of_digests",
     "put",
@@ -118,6 +119,14 @@ def objective_numbers(connection: Connection, keys: Iterable[Key]) -> dict[Key, 
         connection.execute(insert(connection, ObjectiveRow).on_conflict_do_nothing(), new)
         found = known()
     return {(kind, target or None): found[kind, target] for kind, target in wanted}
+
+
+def objective_keys(connection: Connection, numbers: Iterable[int]) -> dict[int, Key]:
+    """Inverse of `objective_numbers`. Many rows share few objectives: joined to them, each row would carry
+    their texts."""
+    query = select(ObjectiveRow.number, ObjectiveRow.kind, ObjectiveRow.target)
+    found = connection.execute(query.where(ObjectiveRow.number.in_(sorted(numbers))))
+    return {number: (kind, target or None) for number, kind, target in found}
 
 
 def of_digests(

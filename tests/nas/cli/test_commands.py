@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+import typer
 
 from nas.cli.demo import DEMO_FAST
 from nas.cli.main import app
@@ -218,6 +219,18 @@ def test_results_come_before_administration_in_the_help(nas):
         answer.out.index(f"│ {name} ") for name in ("search", "front", "measurements", "spaces", "token")
     ]
     assert places == sorted(places)
+
+
+def test_every_command_that_ends_answers_as_json():
+    def commands(group, path=()):
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from commands(command, (*path, name))
+            else:
+                yield (*path, name), {option for parameter in command.params for option in parameter.opts}
+
+    without = {path for path, options in commands(typer.main.get_command(app)) if "--json" not in options}
+    assert without == {("serve",), ("worker",)}
 
 
 def test_the_version_is_one_line(nas):

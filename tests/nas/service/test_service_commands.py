@@ -43,17 +43,32 @@ def test_tokens_are_made_listed_and_taken_back(nas: Any, tmp_path: Path) -> None
     assert nas("token", "remove", "ada", "--file", file)[0] == 2
 
 
+def test_tokens_as_json(nas: Any, tmp_path: Path) -> None:
+    file = str(tmp_path / "tokens.json")
+    made = json.loads(nas("token", "add", "ada", "--file", file, "--json")[1])
+    assert (made["name"], made["role"]) == ("ada", "user")
+    assert Tokens(Path(file)).identify(f"Bearer {made['token']}").name == "ada"
+    code, _, error = nas("token", "add", "ada", "--file", file, "--json")
+    assert (code, json.loads(error)["error"]) == (2, "InvalidSpec")
+    revoked = nas("token", "remove", "ada", "--file", file, "--json")[1]
+    assert json.loads(revoked) == {"name": "ada", "revoked": True}
+
+
 def test_certs(nas: Any, tmp_path: Path) -> None:
     code, output, _ = nas("certs", str(tmp_path / "certs"), "--host", "nas.example.org")
     assert code == 0
     assert len(output.split()) == 6
     assert all(Path(path).is_file() for path in output.split())
+    named = json.loads(nas("certs", str(tmp_path / "certs"), "--host", "nas.example.org", "--json")[1])
+    assert sorted(named.values()) == sorted(output.split())
 
 
 def test_commands_ask_the_service_that_they_are_told(nas: Any, served: Any, tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(SPEC))
     there = ("--server", served.address)
     assert nas(*there, "health")[:2] == (0, f"{served.address} is serving\n")
+    serving = {"server": served.address, "status": "serving"}
+    assert json.loads(nas(*there, "health", "--json")[1]) == serving
     code, output, _ = nas(*there, "submit", str(tmp_path / "job.yaml"), "--key", "k", "--json")
     job = json.loads(output)["id"]
     assert code == 0
