@@ -14,6 +14,7 @@ from searchspaces.errors import Problem, SpaceError
 from searchspaces.mixers import obeyed_genes
 from searchspaces.mixers.mixer import GENES
 from searchspaces.part import Sizes
+from searchspaces.projection import PLAIN, Projection
 
 __all__ = ["NO_MIXER", "Architecture", "Layer"]
 
@@ -29,9 +30,10 @@ class Layer:
         mixer: option of the token mixer, `NAME` or `NAME:PARAMETER`, e.g. ``"window:64"``.
         heads: H, attention heads; 0 exactly where the mixer has none (the gene is inactive there).
         channel: option of the channel mixer, e.g. ``"mlp"``.
-        ratio: F/D, feed-forward width over model width.
+        ratio: F/D, feed-forward width over model width; 0 without a channel mixer.
         conv: taps of the short convolutions on queries, keys and values; 0 for none.
         kv_heads: heads of keys and values, fewer than `heads` and a divisor of them; 0 for as many.
+        projection: what a pretrained model brings along; nothing where the mixer has no heads.
     """
 
     mixer: str
@@ -40,17 +42,24 @@ class Layer:
     ratio: float = 4.0
     conv: int = 0
     kv_heads: int = 0
+    projection: Projection = PLAIN
 
     def __post_init__(self) -> None:
         for gene in set(GENES) - obeyed_genes(self.mixer):
             object.__setattr__(self, gene, 0)
+        if not self.heads:
+            object.__setattr__(self, "projection", PLAIN)
         if self.kv_heads == self.heads:
             object.__setattr__(self, "kv_heads", 0)
         object.__setattr__(self, "ratio", float(self.ratio))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data. A gene that came later is not written where it says nothing: digests of before stay."""
-        later = {gene: value for gene in ("conv", "kv_heads") if (value := getattr(self, gene))}
+        later: dict[str, Any] = {
+            gene: value for gene in ("conv", "kv_heads") if (value := getattr(self, gene))
+        }
+        if self.projection != PLAIN:
+            later["projection"] = self.projection.to_dict()
         return {
             "mixer": self.mixer,
             "heads": self.heads,
@@ -63,10 +72,13 @@ class Layer:
         return Sizes(
             width=width,
             heads=self.heads,
-            head_size=width // self.heads if self.heads else 0,
+            head_size=self.projection.head_size or (width // self.heads if self.heads else 0),
             groups=self.kv_heads or self.heads,
             conv=self.conv,
             hidden=round(self.ratio * width),
+            bias=self.projection.bias,
+            out_bias=self.projection.out_bias,
+            norms=self.projection.norms,
         )
 
 
@@ -75,14 +87,16 @@ class Architecture:
     """A model without its weights. Equal models have equal digests, whatever space they come from.
 
     Attributes:
-        vocabulary: number of token ids (embedding rows; the output projection is tied to them).
+        vocabulary: number of token ids, the embedding's rows.
         width: D, model width.
         layers: one entry a layer, in order; its length is the depth L.
+        tied: whether the output projection is the embedding (Press & Wolf, 2017), not one of its own.
     """
 
     vocabulary: int
     width: int
     layers: tuple[Layer, ...]
+    tied: bool = True
 
     @property
     def depth(self) -> int:
@@ -95,7 +109,7 @@ class Architecture:
             "vocabulary": self.vocabulary,
             "width": self.width,
             "layers": [layer.to_dict() for layer in self.layers],
-        }
+        } | ({} if self.tied else {"tied": False})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
@@ -105,12 +119,13 @@ class Architecture:
             SpaceError: where a key is missing, unknown or of the wrong type.
         """
         try:
-            layers = tuple(Layer(**layer) for layer in data["layers"])
+            layers = tuple(_layer(layer) for layer in data["layers"])
             architecture = cls(**{**data, "layers": layers})
             _refuse_other_types(architecture)
             return architecture
         except (KeyError, TypeError, ValueError) as error:
-            accepted = "{vocabulary, width, layers: [{mixer, heads, channel, ratio, conv, kv_heads}]}"
+            layer = "{mixer, heads, channel, ratio, conv, kv_heads, projection}"
+            accepted = f"{{vocabulary, width, tied, layers: [{layer}]}}"
             raise SpaceError([Problem("architecture", f"{error!s}; accepted is {accepted}")]) from error
 
     def canonical_json(self) -> str:
@@ -123,6 +138,10 @@ class Architecture:
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]
 
 
+def _layer(data: Mapping[str, Any]) -> Layer:
+    return Layer(**{**data, "projection": Projection(**data.get("projection", {}))})
+
+
 def _refuse_other_types(architecture: Architecture) -> None:
     """JSON gives `heads: "4"` and `width: 64.5` as readily as numbers that can be."""
     whole = {"vocabulary": architecture.vocabulary, "width": architecture.width}
@@ -132,8 +151,10 @@ def _refuse_other_types(architecture: Architecture) -> None:
             raise TypeError(
                 f"layers.{number}: {layer.mixer!r} and {layer.channel!r} are not both option texts"
             )
-        if not 0 < layer.ratio < math.inf:
+        if not 0 <= layer.ratio < math.inf:
             raise ValueError(f"layers.{number}.ratio: {layer.ratio} is not a size")
+    if type(architecture.tied) is not bool:
+        raise TypeError(f"tied: {architecture.tied!r} is neither true nor false")
     for path, value in whole.items():
         if type(value) is not int or value < 0:
             raise TypeError(f"{path}: {value!r} is not a count")

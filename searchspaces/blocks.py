@@ -1,8 +1,8 @@
 """The arithmetic of a model, as pure functions of weights: what a supernet and a submodel both run.
 
 Pre-norm residual blocks (Xiong et al., 2020) with RMSNorm (Zhang & Sennrich, 2019), rotary positions
-(Su et al., 2021) on queries and keys before any mixer, no biases, and an output projection tied to the
-embedding (Press & Wolf, 2017).
+(Su et al., 2021) on queries and keys before any mixer, and an output projection that is tied to the
+embedding (Press & Wolf, 2017) unless the architecture says otherwise.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
 from searchspaces.mixers.mixer import State
+from searchspaces.norms import rms_norm
+from searchspaces.projection import Projection
 from searchspaces.rotary import Turns, rotary
 
 __all__ = [
@@ -36,9 +38,8 @@ __all__ = [
     "step",
     "step_layer",
     "step_tokens",
+    "turns_of",
 ]
-
-NORM_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,19 @@ class Weights:
         embedding: (V, D).
         norm: (D,) of the final norm.
         layers: of each layer by name: ``mixing_norm`` (D,) and the token mixer's where it has one;
-            ``channel_norm`` (D,) and the channel mixer's own.
+            ``channel_norm`` (D,) and the channel mixer's own where it has one.
+        head: (V, D) of the output projection; None where it is the embedding.
     """
 
     embedding: Tensor
     norm: Tensor
     layers: Sequence[Mapping[str, Tensor]]
+    head: Tensor | None = None
+
+    @property
+    def output(self) -> Tensor:
+        """(V, D) of the output projection."""
+        return self.embedding if self.head is None else self.head
 
 
 def channel_prefix(channel: str) -> str:
@@ -68,15 +76,22 @@ def embed(tokens: Tensor, weight: Tensor) -> Tensor:
     return embedding(tokens, weight) * math.sqrt(weight.shape[1])
 
 
-def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
-    """(…, D) → (…, D)."""
-    # In these terms onnxruntime finds its fused SimplifiedLayerNormalization.
-    return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + NORM_EPSILON) * weight
-
-
 def positioned(layer: Layer) -> bool:
     """Whether a layer's token mixer reads rotary turns: it is then given those of its head size."""
     return parse_mixer(layer.mixer).positioned
+
+
+def turns_of(positions: Tensor, architecture: Architecture) -> dict[Layer, Turns]:
+    """The rotary turns of every layer whose mixer reads them, shared by those of equal ones."""
+    made: dict[tuple[int, Projection], Turns] = {}
+    turns = {}
+    for layer in filter(positioned, architecture.layers):
+        size = layer.sizes(architecture.width).head_size
+        key = size, layer.projection
+        if key not in made:
+            made[key] = rotary(positions, *key)
+        turns[layer] = made[key]
+    return turns
 
 
 def mix_tokens(x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None) -> Tensor:
@@ -100,7 +115,7 @@ def forward_layer(x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns:
     """(B, N, D) → the same after a layer; turns are those of its head size, None where it needs none."""
     if layer.mixer != NO_MIXER:
         x = x + mix_tokens(x, layer, weights, turns)
-    return x + mix_channels(x, layer, weights)
+    return x + mix_channels(x, layer, weights) if layer.ratio else x
 
 
 def step_layer(
@@ -110,7 +125,7 @@ def step_layer(
     if layer.mixer != NO_MIXER:
         mixed, state = step_tokens(x, layer, weights, turns, state)
         x = x + mixed
-    return x + mix_channels(x, layer, weights), state
+    return x + mix_channels(x, layer, weights) if layer.ratio else x, state
 
 
 def forward(
@@ -119,11 +134,10 @@ def forward(
     """(B, N) token ids → (B, N, V) logits; `run` computes a layer, and may be compiled."""
     x = embed(tokens, weights.embedding)
     positions = torch.arange(tokens.shape[1], device=tokens.device)
-    heads = sorted({layer.heads for layer in architecture.layers if positioned(layer)})
-    turns = {h: rotary(positions, architecture.width // h) for h in heads}
+    turns = turns_of(positions, architecture)
     for layer, own in zip(architecture.layers, weights.layers, strict=True):
-        x = run(x, layer, own, turns[layer.heads] if positioned(layer) else None)
-    return linear(rms_norm(x, weights.norm), weights.embedding)
+        x = run(x, layer, own, turns.get(layer))
+    return linear(rms_norm(x, weights.norm), weights.output)
 
 
 def step(
@@ -137,13 +151,12 @@ def step(
     """(B,) token ids at one position → (B, V) logits and the layers' next states; `run` as in `forward`."""
     x = embed(tokens, weights.embedding)
     here = torch.full([1], position, device=tokens.device)  # on the device: a copy cannot be in a CUDA graph
-    heads = sorted({layer.heads for layer in architecture.layers if positioned(layer)})
-    turns = {h: rotary(here, architecture.width // h) for h in heads}
+    turns = turns_of(here, architecture)
     following = []
     for layer, own, state in zip(architecture.layers, weights.layers, states, strict=True):
-        x, state = run(x, layer, own, turns[layer.heads] if positioned(layer) else None, state)
+        x, state = run(x, layer, own, turns.get(layer), state)
         following.append(state)
-    return linear(rms_norm(x, weights.norm), weights.embedding), following
+    return linear(rms_norm(x, weights.norm), weights.output), following
 
 
 def step_tokens(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from itertools import product
@@ -24,6 +24,7 @@ from searchspaces.encoding import Population
 from searchspaces.mixers import parse_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Part, Sizes
+from searchspaces.projection import PLAIN, Projection
 from searchspaces.space import SearchSpace
 
 __all__ = ["WORK", "Block", "BlockRole", "CostModel"]
@@ -65,6 +66,8 @@ class Block:
         conv: taps of a mixer block's short convolutions, 0 elsewhere.
         kv_heads: G of a mixer block where it is not H, 0 elsewhere.
         head_size: K of a mixer block where it is not D/H, 0 elsewhere.
+        projection: of a mixer block with heads.
+        tied: of a stem, whether its output projection is the embedding.
     """
 
     role: BlockRole
@@ -75,11 +78,15 @@ class Block:
     conv: int = 0
     kv_heads: int = 0
     head_size: int = 0
+    projection: Projection = PLAIN
+    tied: bool = True
 
     def __str__(self) -> str:
         size = {BlockRole.MIXER: f"/h{self.heads}", BlockRole.CHANNEL: f"/r{self.ratio:g}"}
         option = f"/{self.option}" if self.option else ""
         later = "".join(f"/{letter}{n}" for letter, n in (("c", self.conv), ("g", self.kv_heads)) if n)
+        later += f"/{self.projection}" if self.projection != PLAIN else ""
+        later += "" if self.tied else "/untied"
         return f"{self.role}{option}{size.get(self.role, '')}{later}/d{self.width}"
 
     @property
@@ -94,8 +101,9 @@ class Block:
         """What it says to its part."""
         if self.role is BlockRole.CHANNEL:
             return Sizes(self.width, hidden=round(self.ratio * self.width))
-        size = self.head_size or (self.width // self.heads if self.heads else 0)
-        return Sizes(self.width, self.heads, size, self.kv_heads or self.heads, self.conv)
+        layer = Layer(self.option, self.heads, "", 0, self.conv, self.kv_heads, self.projection)
+        sizes = layer.sizes(self.width)
+        return replace(sizes, head_size=self.head_size) if self.head_size else sizes
 
 
 class CostModel:
@@ -115,42 +123,33 @@ class CostModel:
         self.space = space
         self._head_size = head_size
         layer, widths = space.spec.layer, space.spec.width
-        stems = [Block(BlockRole.STEM, d) for d in widths]
+        stems = [Block(BlockRole.STEM, d, tied=space.spec.tied) for d in widths]
         genes = list(product(widths, layer.mixer, layer.heads, layer.conv, layer.kv_heads))
         mixing = [self._mixer_block(*options) for options in genes]
+        shape = [len(options) for options in (widths, layer.channel, layer.ratio)]
         mapping = [
-            Block(BlockRole.CHANNEL, d, c, ratio=r)
-            for d in widths
-            for c in layer.channel
-            for r in layer.ratio
+            Block(BlockRole.CHANNEL, d, c, ratio=r) if r else None
+            for d, c, r in product(widths, layer.channel, layer.ratio)
         ]
         self.blocks: tuple[Block, ...] = tuple(
             dict.fromkeys(block for block in (*stems, *mixing, *mapping) if block is not None)
         )
         self.names: tuple[str, ...] = tuple(map(str, self.blocks))
         column: dict[Block | None, int] = {block: i for i, block in enumerate(self.blocks)}
-        # Column of a layer's mixer and channel blocks by option index; a layer without a mixer has none.
+        # Column of a layer's mixer and channel blocks by option index; a layer without one has none.
         column[None] = len(self.blocks)
+        self._channel_column = np.array([column[block] for block in mapping]).reshape(shape)
         shape = [len(options) for options in (widths, layer.mixer, layer.heads, layer.conv, layer.kv_heads)]
         self._mixer_column = np.array([column[block] for block in mixing]).reshape(shape)
-        self._channel_column = np.array(
-            [
-                [
-                    [column[Block(BlockRole.CHANNEL, d, c, ratio=r)] for r in layer.ratio]
-                    for c in layer.channel
-                ]
-                for d in space.spec.width
-            ]
-        )
 
     def _mixer_block(self, width: int, mixer: str, heads: int, conv: int, kv_heads: int) -> Block | None:
         if mixer == NO_MIXER:
             return None
-        layer = Layer(mixer, heads, conv=conv, kv_heads=kv_heads)  # without the genes that it does not obey
+        projection = self.space.spec.layer.projection
+        layer = Layer(mixer, heads, "", 0, conv, kv_heads, projection)  # without what it does not obey
         size = self._head_size if layer.heads else 0
-        return Block(
-            BlockRole.MIXER, width, mixer, layer.heads, 0.0, layer.conv, layer.kv_heads, head_size=size
-        )
+        genes = layer.heads, 0.0, layer.conv, layer.kv_heads
+        return Block(BlockRole.MIXER, width, mixer, *genes, size, layer.projection)
 
     def counts(self, population: Population) -> _Counts:
         """(n, blocks) how many of each block a row's model contains."""
@@ -225,7 +224,7 @@ def block_parameters(block: Block, vocabulary: int) -> int:
     """Scalar weights of one block."""
     width = block.width
     if block.part is None:
-        return vocabulary * width + width
+        return vocabulary * width * (1 if block.tied else 2) + width
     return width + sum(math.prod(weight.shape) for weight in block.part.shapes(block.sizes).values())
 
 

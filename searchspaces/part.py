@@ -58,6 +58,7 @@ class Sizes:
         groups: G, heads of keys and values, each shared by H/G heads of queries (Ainslie et al., 2023).
         conv: taps of the short convolutions on queries, keys and values; 0 for none.
         hidden: F.
+        bias, out_bias, norms: see `searchspaces.projection.Projection`.
     """
 
     width: int
@@ -66,6 +67,9 @@ class Sizes:
     groups: int = 0
     conv: int = 0
     hidden: int = 0
+    bias: bool = False
+    out_bias: bool = False
+    norms: bool = False
 
     @property
     def inner(self) -> int:

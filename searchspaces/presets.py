@@ -123,8 +123,8 @@ def _all(space: SearchSpace) -> Iterator[Preset]:
 
     def build(mixers: list[str], ratio: float, conv: int = 0) -> Architecture:
         taps = min(spec.layer.conv, key=lambda option: abs(option - conv))
-        layers = (Layer(m, heads, channel, ratio, taps, spec.layer.kv_heads[0]) for m in mixers)
-        return Architecture(spec.vocabulary, width, tuple(layers))
+        genes = heads, channel, ratio, taps, spec.layer.kv_heads[0], spec.layer.projection
+        return Architecture(spec.vocabulary, width, tuple(Layer(m, *genes) for m in mixers), spec.tied)
 
     for name, (source, conv, design) in _DESIGNS.items():
         for depth in sorted(spec.depth):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,15 @@ from typing import Annotated, Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.channels import parse_channel
@@ -35,6 +44,7 @@ from searchspaces.errors import Problem, SpaceError
 from searchspaces.mixers import obeyed_genes, parse_mixer
 from searchspaces.mixers.convolution import MOST_TAPS
 from searchspaces.mixers.mixer import GENES
+from searchspaces.projection import PLAIN, Projection
 
 __all__ = ["LAYER_GENES", "LIBRARY", "SearchSpace", "SpaceSpec", "load_space", "problems_of", "space_names"]
 
@@ -48,7 +58,7 @@ LATER_GENES = ("conv", "kv_heads")
 """Columns only where a space declares several options, so that older spaces keep their codes."""
 
 PositiveInt = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
+Ratio = Annotated[float, Field(ge=0)]
 
 
 def problems_of(error: ValidationError, prefix: str = "") -> list[Problem]:
@@ -75,17 +85,19 @@ class LayerSpec(_Frozen):
         mixer: options of the token mixer.
         heads: H.
         channel: options of the channel mixer.
-        ratio: F/D.
+        ratio: F/D; 0 for no channel mixer.
         conv: taps of short convolutions on queries, keys and values, 0 for none.
         kv_heads: heads of keys and values, each a divisor of every H; 0 for as many.
+        projection: what the layers of a pretrained model bring along, the same in all; no gene.
     """
 
     mixer: tuple[str, ...] = Field(min_length=1)
     heads: tuple[PositiveInt, ...] = Field(min_length=1)
     channel: tuple[str, ...] = Field(default=("mlp",), min_length=1)
-    ratio: tuple[PositiveFloat, ...] = Field(min_length=1)
+    ratio: tuple[Ratio, ...] = Field(min_length=1)
     conv: tuple[Annotated[int, Field(ge=0, le=MOST_TAPS)], ...] = Field(default=(0,), min_length=1)
     kv_heads: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    projection: Projection = PLAIN
 
     @field_validator("mixer")
     @classmethod
@@ -100,6 +112,25 @@ class LayerSpec(_Frozen):
         for option in options:
             parse_channel(option)
         return options
+
+    @field_validator("ratio")
+    @classmethod
+    def _one_has_units(cls, options: tuple[float, ...]) -> tuple[float, ...]:
+        if not any(options):
+            raise ValueError("no option has feed-forward units; accepted: one above 0 at least")
+        return options
+
+    @field_validator("projection", mode="before")
+    @classmethod
+    def _projection_exists(cls, value: Any) -> Any:
+        try:
+            return Projection(**value) if isinstance(value, Mapping) else value
+        except TypeError as error:
+            raise ValueError(f"{error}; accepted: the fields of a projection") from error
+
+    @field_serializer("projection")
+    def _projection_said(self, projection: Projection) -> dict[str, Any]:
+        return projection.to_dict()
 
     @field_validator("conv")
     @classmethod
@@ -125,6 +156,7 @@ class SpaceSpec(_Frozen):
         width: options of D.
         depth: options of L; layers are dropped from the end (depth by prefix).
         layer: options of each layer's genes.
+        tied: whether the output projection is the embedding.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -134,6 +166,7 @@ class SpaceSpec(_Frozen):
     width: tuple[PositiveInt, ...] = Field(min_length=1)
     depth: tuple[PositiveInt, ...] = Field(min_length=1)
     layer: LayerSpec
+    tied: bool = True
 
     @field_validator("width", "depth")
     @classmethod
@@ -148,13 +181,13 @@ class SpaceSpec(_Frozen):
             f"width {d} cannot be split into {h} heads of an even size (rotary positions turn pairs)"
             for d in self.width
             for h in self.layer.heads
-            if d % h or (d // h) % 2
+            if not self.layer.projection.head_size and (d % h or (d // h) % 2)
         ]
         wrong += [
             f"ratio {r} of width {d} is not a whole number of feed-forward units"
             for d in self.width
             for r in self.layer.ratio
-            if not float(r * d).is_integer()
+            if not math.isclose(r * d, round(r * d))
         ]
         wrong += [
             f"{g} key-value heads do not divide {h} heads"
@@ -220,6 +253,7 @@ class SearchSpace(Encoding):
         # (heads, kv_heads): the first option that says the same of so many heads.
         groups = [[kv or heads for kv in spec.layer.kv_heads] for heads in spec.layer.heads]
         self._same_groups = np.array([[row.index(group) for group in row] for row in groups])
+        self._has_units = np.array(spec.layer.ratio) > 0
 
     @property
     def name(self) -> str:
@@ -233,6 +267,10 @@ class SearchSpace(Encoding):
         for gene in LATER_GENES:  # what says nothing does not count either
             if content["layer"][gene] == [0]:
                 del content["layer"][gene]
+        if not content["layer"]["projection"]:
+            del content["layer"]["projection"]
+        if content["tied"]:
+            del content["tied"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -255,6 +293,7 @@ class SearchSpace(Encoding):
         layers, active = self.layer_view(population)
         genes = dict(zip(LAYER_GENES, np.moveaxis(layers, 2, 0), strict=True))
         genes["kv_heads"] = self._same_groups[genes["heads"], genes["kv_heads"]]
+        genes["channel"] = genes["channel"] * self._has_units[genes["ratio"]]
         for column, gene in enumerate(self.layer_columns):
             kept = active
             if gene in self._inactive:
@@ -272,17 +311,20 @@ class SearchSpace(Encoding):
 
     def decode(self, population: Population) -> list[Architecture]:
         """The architecture of each row."""
-        spec, options = self.spec, self._layer_options.values()
+        spec, options = self.spec, self._layer_options.items()
         rows = self.canonical(population)
         decoded = []
         for (width, depth), genes in zip(
             rows[:, :2].tolist(), self.layer_view(rows)[0].tolist(), strict=True
         ):
             layers = tuple(
-                Layer(*(values[i] for values, i in zip(options, layer, strict=True)))
+                Layer(
+                    **{g: v[i] for (g, v), i in zip(options, layer, strict=True)},
+                    projection=spec.layer.projection,
+                )
                 for layer in genes[: spec.depth[depth]]
             )
-            decoded.append(Architecture(spec.vocabulary, spec.width[width], layers))
+            decoded.append(Architecture(spec.vocabulary, spec.width[width], layers, spec.tied))
         return decoded
 
     def encode(self, architectures: Iterable[Architecture]) -> Population:
@@ -317,12 +359,17 @@ class SearchSpace(Encoding):
 
         if architecture.vocabulary != self.spec.vocabulary:
             problems.append(Problem("vocabulary", f"{architecture.vocabulary} is not {self.spec.vocabulary}"))
+        if architecture.tied != self.spec.tied:
+            problems.append(Problem("tied", f"{architecture.tied} is not {self.spec.tied}"))
         row = [
             index(self.spec.width, architecture.width, "width"),
             index(self.spec.depth, architecture.depth, "depth"),
         ]
         for i, layer in enumerate(architecture.layers[: self.max_depth]):
             obeyed = obeyed_genes(layer.mixer)
+            if layer.heads and layer.projection != self.spec.layer.projection:
+                said = f"{str(layer.projection)!r} is not {str(self.spec.layer.projection)!r}"
+                problems.append(Problem(f"layers.{i}.projection", said))
             for gene, options in self._layer_options.items():
                 if gene in GENES and gene not in obeyed:
                     found = 0

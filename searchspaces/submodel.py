@@ -52,18 +52,19 @@ def mixing_shapes(layer: Layer, width: int) -> dict[str, Weight]:
 
 def layer_shapes(layer: Layer, width: int) -> dict[str, Weight]:
     """Weights of one layer by name: the norms and those of its parts."""
-    prefix = channel_prefix(layer.channel)
-    own = parse_channel(layer.channel).shapes(layer.sizes(width))
-    shapes = {prefix + name: weight for name, weight in own.items()}
-    return {**mixing_shapes(layer, width), "channel_norm": _norm(width), **shapes}
+    shapes = mixing_shapes(layer, width)
+    if layer.ratio:
+        prefix = channel_prefix(layer.channel)
+        own = parse_channel(layer.channel).shapes(layer.sizes(width))
+        shapes |= {"channel_norm": _norm(width), **{prefix + name: weight for name, weight in own.items()}}
+    return shapes
 
 
-def stem_shapes(vocabulary: int, width: int) -> dict[str, Weight]:
-    """Weights that belong to no layer: embedding and final norm."""
-    return {
-        "embedding": Weight((vocabulary, width), ("", "width"), Initial.EMBEDDING),
-        "norm": _norm(width),
-    }
+def stem_shapes(vocabulary: int, width: int, tied: bool = True) -> dict[str, Weight]:
+    """Weights that belong to no layer: embedding, final norm and, where it is not tied, the output
+    projection."""
+    rows = Weight((vocabulary, width), ("", "width"), Initial.EMBEDDING)
+    return {"embedding": rows, "norm": _norm(width)} | ({} if tied else {"head": rows})
 
 
 def _norm(width: int) -> Weight:
@@ -87,6 +88,7 @@ class Submodel(nn.Module):
             weights = _fresh(architecture)
         self.embedding = _copied(weights.embedding)
         self.norm = _copied(weights.norm)
+        self.head = None if weights.head is None else _copied(weights.head)
         self.layers = nn.ModuleList(
             nn.ParameterDict({name: _copied(weight) for name, weight in own.items()})
             for own in weights.layers
@@ -102,7 +104,8 @@ class Submodel(nn.Module):
     @property
     def weights(self) -> Weights:
         """As the blocks read them."""
-        return Weights(self.embedding, self.norm, [dict(layer.named_parameters()) for layer in self.layers])
+        layers = [dict(layer.named_parameters()) for layer in self.layers]
+        return Weights(self.embedding, self.norm, layers, self.head)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N) token ids → (B, N, V) logits; position i depends on tokens ≤ i."""
@@ -159,10 +162,11 @@ def fresh(weight: Weight, depth: int) -> nn.Parameter:
 
 def _fresh(architecture: Architecture) -> Weights:
     width, depth = architecture.width, architecture.depth
-    stem = {name: fresh(w, depth) for name, w in stem_shapes(architecture.vocabulary, width).items()}
+    shapes_of_stem = stem_shapes(architecture.vocabulary, width, architecture.tied)
+    stem = {name: fresh(weight, depth) for name, weight in shapes_of_stem.items()}
     shapes = [layer_shapes(layer, width) for layer in architecture.layers]
     layers = [{name: fresh(weight, depth) for name, weight in own.items()} for own in shapes]
-    return Weights(stem["embedding"], stem["norm"], layers)
+    return Weights(stem["embedding"], stem["norm"], layers, stem.get("head"))
 
 
 def _copied(weight: Tensor) -> nn.Parameter:

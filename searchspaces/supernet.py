@@ -32,8 +32,9 @@ class Supernet(nn.Module):
         self.space = space
         self._shapes = _largest_shapes(space)
         depth = space.max_depth
-        stem = stem_shapes(space.spec.vocabulary, max(space.spec.width))
+        stem = stem_shapes(space.spec.vocabulary, max(space.spec.width), space.spec.tied)
         self.embedding, self.norm = (fresh(stem[name], depth) for name in ("embedding", "norm"))
+        self.head = None if space.spec.tied else fresh(stem["head"], depth)
         self.layers = nn.ModuleList(
             nn.ParameterDict({name: fresh(weight, depth) for name, weight in self._shapes.items()})
             for _ in range(depth)
@@ -57,7 +58,8 @@ class Supernet(nn.Module):
             own = dict(module.named_parameters())
             shapes = layer_shapes(layer, width)
             layers.append({name: _prefix(own[name], weight.shape) for name, weight in shapes.items()})
-        return Weights(self.embedding[:, :width], self.norm[:width], layers)
+        head = None if self.head is None else self.head[:, :width]
+        return Weights(self.embedding[:, :width], self.norm[:width], layers, head)
 
     def forward(self, tokens: Tensor, architecture: Architecture) -> Tensor:
         """(B, N) token ids → (B, N, V) logits of one architecture; a pure call.
@@ -80,7 +82,7 @@ def _largest_shapes(space: SearchSpace) -> dict[str, Weight]:
     """Every weight that a layer of the space may have, as large as the largest of its options needs it."""
     spec, found = space.spec.layer, dict[str, Weight]()
     options = product(spec.mixer, spec.heads, spec.channel, [max(spec.ratio)], spec.conv, spec.kv_heads)
-    for layer in {Layer(*option) for option in options}:
+    for layer in {Layer(*option, projection=spec.projection) for option in options}:
         for name, weight in layer_shapes(layer, max(space.spec.width)).items():
             shape = tuple(map(max, weight.shape, found.get(name, weight).shape))
             found[name] = replace(weight, shape=shape)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from searchspaces.architecture import NO_MIXER, Layer
+from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from searchspaces.projection import PLAIN, Projection
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +55,8 @@ class Block(ABC):
     @property
     def name(self) -> str:
         """As an identifier, e.g. ``"Mixing_128_window_64_4"``."""
-        return re.sub(r"\W", "_", "_".join([type(self).__name__, *map(str, astuple(self))]))
+        numbers = (str(getattr(self, field.name)) for field in fields(self))
+        return re.sub(r"\W", "_", "_".join([type(self).__name__, *filter(None, numbers)]))
 
     def axes(self, name: str) -> dict[int, str]:
         """Those axes of an input or output that any model file takes at any size; none of a weight."""
@@ -98,7 +100,8 @@ class Embedding(Block):
 class Positions(Block):
     """tokens → cosine, sine: the rotary turns of one head size, shared by the layers that have it."""
 
-    heads: int
+    head_size: int
+    projection: Projection = PLAIN
 
     outputs: ClassVar[tuple[str, ...]] = ("cosine", "sine")
 
@@ -109,8 +112,10 @@ class Positions(Block):
 
         from searchspaces.rotary import ROTARY_BLOCK, rotary
 
-        size = math.gcd(ROTARY_BLOCK, self.width // self.heads)
-        return [rotary(torch.arange(DIGIT) * DIGIT**power, size) for power in range(DIGITS)]
+        # This project's own turns repeat block by block.
+        size = self.head_size if self.projection.base else math.gcd(ROTARY_BLOCK, self.head_size)
+        positions = torch.arange(DIGIT)
+        return [rotary(positions * DIGIT**power, size, self.projection) for power in range(DIGITS)]
 
     def example(self) -> dict[str, Tensor]:
         """tokens (B, N), whose length alone counts."""
@@ -137,7 +142,7 @@ class Positions(Block):
             if turned is not None:
                 cosine, sine = cosine * turned[0] - sine * turned[1], sine * turned[0] + cosine * turned[1]
             turned = cosine, sine
-        copies = self.width // self.heads // int(cosine.shape[-1])
+        copies = self.head_size // int(cosine.shape[-1])
         return torch.cat([cosine] * copies, dim=-1), torch.cat([sine] * copies, dim=-1)
 
 
@@ -146,23 +151,29 @@ class TokenMixer(Block):
     """A block that is a layer's token mixer.
 
     Attributes:
-        mixer, heads, conv, kv_heads: the layer's genes.
+        mixer, heads, conv, kv_heads, projection: of the layer.
     """
 
     mixer: str
     heads: int
     conv: int
     kv_heads: int
+    projection: Projection
 
     @classmethod
     def of(cls, layer: Layer, width: int) -> Self:
         """That of a layer of a model of width D."""
-        return cls(width, layer.mixer, layer.heads, layer.conv, layer.kv_heads)
+        return cls(width, layer.mixer, layer.heads, layer.conv, layer.kv_heads, layer.projection)
 
     @property
     def layer(self) -> Layer:
         """A layer with this token mixer; the genes of its channel mixer do not count."""
-        return Layer(self.mixer, self.heads, conv=self.conv, kv_heads=self.kv_heads)
+        return Layer(self.mixer, self.heads, "", 0, self.conv, self.kv_heads, self.projection)
+
+    @property
+    def head_size(self) -> int:
+        """K."""
+        return self.layer.sizes(self.width).head_size
 
     def weights(self) -> dict[str, Tensor]:
         """The norm's and the mixer's, zeros."""
@@ -188,7 +199,7 @@ class Mixing(TokenMixer):
         inputs = {"x": self._activations()}
         if positioned(self.layer):
             for name in Positions.outputs:
-                inputs[name] = torch.zeros(EXAMPLE_LENGTH, self.width // self.heads)
+                inputs[name] = torch.zeros(EXAMPLE_LENGTH, self.head_size)
         return inputs | self.weights()
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -231,21 +242,32 @@ class Channels(Block):
 
 @dataclass(frozen=True)
 class Logits(Block):
-    """x, norm, embedding → logits: the final norm and the tied output projection."""
+    """x, norm and the output projection → logits.
+
+    Attributes:
+        projection: name of the output projection's weight.
+    """
+
+    projection: str
 
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
 
+    @classmethod
+    def of(cls, architecture: Architecture) -> Self:
+        """That of a model."""
+        return cls(architecture.width, "embedding" if architecture.tied else "head")
+
     def example(self) -> dict[str, Tensor]:
-        """x (B, N, D), norm (D,) and embedding (V, D)."""
+        """x (B, N, D), norm (D,) and the projection (V, D)."""
         import torch
 
-        embedding = torch.zeros(EXAMPLE_VOCABULARY, self.width)
-        return {"x": self._activations(), "norm": torch.zeros(self.width), "embedding": embedding}
+        rows = torch.zeros(EXAMPLE_VOCABULARY, self.width)
+        return {"x": self._activations(), "norm": torch.zeros(self.width), self.projection: rows}
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:
         """logits (B, N, V)."""
         from torch.nn.functional import linear
 
-        from searchspaces.blocks import rms_norm
+        from searchspaces.norms import rms_norm
 
-        return linear(rms_norm(inputs["x"], inputs["norm"]), inputs["embedding"])
+        return linear(rms_norm(inputs["x"], inputs["norm"]), inputs[self.projection])

@@ -77,18 +77,20 @@ class BlockLibrary:
         calls = _Calls(self, attention or form_of((STANDARD_FORM,)))
         width = architecture.width
         (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
-        turns: dict[int, list[str]] = {}
+        turns: dict[Positions, list[str]] = {}
         for number, layer in enumerate(architecture.layers):
             prefix = f"layers.{number}."
             if layer.mixer != NO_MIXER:
-                activations = {"x": x}
+                activations, mixing = {"x": x}, Mixing.of(layer, width)
                 if positioned(layer):
-                    if layer.heads not in turns:
-                        turns[layer.heads] = calls.add(Positions(width, layer.heads), {"tokens": "tokens"})
-                    activations |= zip(Positions.outputs, turns[layer.heads], strict=True)
-                (x,) = calls.add(Mixing.of(layer, width), activations, prefix)
-            (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
-        calls.add(Logits(width), {"x": x}, outputs=["logits"])
+                    positions = Positions(width, mixing.head_size, layer.projection)
+                    if positions not in turns:
+                        turns[positions] = calls.add(positions, {"tokens": "tokens"})
+                    activations |= zip(Positions.outputs, turns[positions], strict=True)
+                (x,) = calls.add(mixing, activations, prefix)
+            if layer.ratio:
+                (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
+        calls.add(Logits.of(architecture), {"x": x}, outputs=["logits"])
         return calls.model(
             architecture,
             _arrays(architecture, weights, seed),
@@ -142,8 +144,9 @@ class BlockLibrary:
                     ):
                         sizes = [size if axis in growing else n for axis, n in enumerate(shape)]
                         declared[prefix + role + name] = sizes
-            (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
-        calls.add(Logits(width), {"x": x}, outputs=["logits"])
+            if layer.ratio:
+                (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
+        calls.add(Logits.of(architecture), {"x": x}, outputs=["logits"])
         return calls.model(architecture, _arrays(architecture, weights, seed), inputs, outputs)
 
     def function(self, block: Block) -> FunctionProto:
@@ -202,7 +205,7 @@ class _Calls:
         function.CopyFrom(self._library.function(block))
         for node in function.node:
             if isinstance(block, Mixing) and node.domain == ATTENTION_DOMAIN:
-                form = self._attention.function(block.heads, block.width // block.heads, OPSET)
+                form = self._attention.function(block.heads, block.head_size, OPSET)
                 self.functions[form.name] = form
                 self._domains |= set(self._attention.domains)
                 node.op_type = form.name

@@ -33,7 +33,8 @@ class StepMixing(TokenMixer):
     @classmethod
     def after(cls, layer: Layer, width: int, context: int) -> Self:
         """That of a layer of a model of width D."""
-        return cls(width, layer.mixer, layer.heads, layer.conv, layer.kv_heads, context)
+        genes = layer.mixer, layer.heads, layer.conv, layer.kv_heads, layer.projection
+        return cls(width, *genes, context)
 
     @cached_property
     def states(self) -> dict[str, tuple[int, ...]]:
@@ -86,7 +87,7 @@ class StepMixing(TokenMixer):
         from searchspaces.rotary import rotary
 
         token, here = inputs["x"][:, 0], torch.tensor([self.context])
-        turns = rotary(here, self.width // self.heads) if positioned(self.layer) else None
+        turns = rotary(here, self.head_size, self.projection) if positioned(self.layer) else None
         state = {name: inputs[STATE + name] for name in self.states}
         mixed, following = step_tokens(token, self.layer, inputs, turns, state)
         return (token + mixed).unsqueeze(1), *(following[name] for name in self.states)

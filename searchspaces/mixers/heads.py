@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from searchspaces.mixers.convolution import convolution_operations, convolve, kept_for, taps_of
 from searchspaces.mixers.mixer import GENES, Mixer, Shape, State, Weights
+from searchspaces.norms import rms_norm
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Initial, Sizes, Weight
 
@@ -28,7 +29,8 @@ class HeadMixer(Mixer):
 
     Its weights are the layer's ``query`` (H·K, D) and ``key`` (G·K, D), or the family's own of these
     names, and ``value`` (G·K, D) and ``out`` (D, H·K), which all mixers of a layer share; with short
-    convolutions their taps ``query_conv`` and so on. `own_shapes` adds to them.
+    convolutions their taps ``query_conv`` and so on, and ``query_bias`` or ``query_norm`` where a pretrained
+    model has them. `own_shapes` adds to them.
     """
 
     family: ClassVar[str] = ATTENTION
@@ -88,6 +90,12 @@ class HeadMixer(Mixer):
         shapes["out"] = Weight((width, sizes.inner), ("width", "width"), Initial.RESIDUAL)
         if sizes.conv:
             shapes |= {f"{name}_conv": taps_of(size, sizes.conv) for name, size in rows.items()}
+        if sizes.bias:
+            shapes |= {f"{name}_bias": _vector(size, Initial.ZEROS) for name, size in rows.items()}
+        if sizes.out_bias:
+            shapes["out_bias"] = _vector(width, Initial.ZEROS)
+        if sizes.norms:
+            shapes |= {f"{name}_norm": _vector(sizes.head_size, Initial.ONES) for name in list(rows)[:2]}
         return shapes | {self.own_name(name): weight for name, weight in self.own_shapes(sizes).items()}
 
     def _projected(self, sizes: Sizes) -> dict[str, int]:
@@ -122,7 +130,7 @@ class HeadMixer(Mixer):
             k, v, *rest = (_for_every_head(y, sizes) for y in (k, v, *signals.values()))
             signals = dict(zip(signals, rest, strict=True))
         mixed = mix(q, k, v, **signals).transpose(1, 2)
-        return linear(mixed.reshape(*x.shape[:2], sizes.inner), weights["out"])
+        return linear(mixed.reshape(*x.shape[:2], sizes.inner), weights["out"], weights.get("out_bias"))
 
     def step(
         self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None, state: State
@@ -142,14 +150,18 @@ class HeadMixer(Mixer):
         q = q.reshape(q.shape[0], sizes.groups, -1, sizes.head_size)
         signals = {name: y.squeeze(2) for name, y in self.signals(x, weights, sizes).items()}
         mixed, kept = self.mix_step(q, k, v, state, **signals)
-        return linear(mixed.reshape(x.shape[0], sizes.inner), weights["out"]), {**kept, **following}
+        mixed = linear(mixed.reshape(x.shape[0], sizes.inner), weights["out"], weights.get("out_bias"))
+        return mixed, {**kept, **following}
 
     def _project(self, x: Tensor, weights: Weights, sizes: Sizes) -> dict[str, Tensor]:
         """(B, N, D) → (B, N, H·K), and twice (B, N, G·K), by the names of the projections."""
         from torch.nn.functional import linear
 
         # Three products: onnxruntime would copy all of one product's result to split it.
-        return {name: linear(x, weights[name]) for name in self._projected(sizes)}
+        return {
+            name: linear(x, weights[name], weights[f"{name}_bias"] if sizes.bias else None)
+            for name in self._projected(sizes)
+        }
 
     def _heads(
         self, projected: dict[str, Tensor], weights: Weights, sizes: Sizes, turns: Turns | None
@@ -162,6 +174,9 @@ class HeadMixer(Mixer):
             y.reshape(batch, tokens, size // sizes.head_size, sizes.head_size).transpose(1, 2)
             for y, size in zip(projected.values(), self._projected(sizes).values(), strict=True)
         )
+        if sizes.norms:
+            of_query, of_key, _ = (f"{name}_norm" for name in projected)
+            q, k = rms_norm(q, weights[of_query]), rms_norm(k, weights[of_key])
         if turns is not None:
             q, k = turn(q, turns), turn(k, turns)
         q, k = self.prepared(q, k, weights, sizes)
@@ -197,9 +212,16 @@ class HeadMixer(Mixer):
         if self.positioned:
             turned = sizes.inner + sizes.shared
             operations.append(Operation(OperationKind.ELEMENTWISE, elements=3 * tokens * turned, calls=8))
+        if sizes.norms:
+            normed = sizes.inner + sizes.shared
+            operations.append(Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * normed, calls=8))
         if sizes.conv:
             operations += convolution_operations(projected, sizes.conv, tokens, calls=3)
         return tuple(operations)
+
+
+def _vector(size: int, initial: Initial) -> Weight:
+    return Weight((size,), ("width",), initial)
 
 
 def _for_every_head(x: Tensor, sizes: Sizes) -> Tensor:

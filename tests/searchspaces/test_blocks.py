@@ -1,10 +1,14 @@
 """What blocks are made of, against the papers' formulas."""
 
+import math
+from typing import Any
+
 import pytest
 import torch
 
 from searchspaces.blocks import rms_norm
-from searchspaces.rotary import ROTARY_BASE, rotary, turn
+from searchspaces.projection import Projection
+from searchspaces.rotary import ROTARY_BASE, rotary, rotary_order, turn
 
 
 def test_rms_norm_is_its_formula_and_torchs() -> None:
@@ -58,3 +62,36 @@ def test_taylor_keeps_whole_pairs() -> None:
         return Taylor().base(turned[0]) @ Taylor().base(turned[1]).T
 
     torch.testing.assert_close(product(90, 40), product(2090, 2040), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("head_size", [64, 24])
+def test_a_pretrained_models_pairs_turn_as_if_they_were_halves(head_size: int) -> None:
+    """Llama's convention, of dimensions in `rotary_order`: pairs K/2 apart, each at a speed of its own."""
+    positions, projection = torch.arange(7), Projection(base=500.0)
+    x = torch.randn(7, head_size, dtype=torch.float64)
+    speeds = 500.0 ** -(torch.arange(head_size // 2, dtype=torch.float64) / (head_size // 2))
+    pairs = torch.view_as_complex(torch.stack(x.chunk(2, dim=-1), dim=-1))
+    turned = pairs * torch.polar(torch.ones(()).double(), positions[:, None] * speeds)
+    expected = torch.cat([turned.real, turned.imag], dim=-1)
+    order = rotary_order(head_size)
+    found = turn(x[:, order], rotary(positions, head_size, projection))
+    torch.testing.assert_close(found.double(), expected[:, order], atol=1e-5, rtol=1e-5)
+
+
+def test_pairs_of_long_waves_are_stretched_as_llama_3_has_them() -> None:
+    plain = Projection(base=10_000.0).frequencies(64)
+    scaled = Projection(base=10_000.0, factor=8.0, original=64).frequencies(64)
+    ratios = [a / b for a, b in zip(plain, scaled, strict=True)]
+    turns = [64 * f / (2 * math.pi) for f in plain]
+    assert all(r == 1 for r, t in zip(ratios, turns, strict=True) if t > 4)
+    assert all(r == pytest.approx(8) for r, t in zip(ratios, turns, strict=True) if t < 1)
+    assert sorted(ratios) == ratios
+    assert any(1.1 < r < 7.9 for r in ratios)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"head_size": 3}, {"base": 0.5}, {"factor": 0.0}, {"bias": 1}, {"low": 5.0}]
+)
+def test_a_projection_says_what_it_accepts(wrong: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError), match="accepted"):
+        Projection(**wrong)

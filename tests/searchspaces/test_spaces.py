@@ -232,7 +232,7 @@ def with_layer(**changes: Any) -> dict[str, Any]:
         (with_layer(heads=[3]), "space", "width 16 cannot be split into 3 heads"),
         (with_layer(heads=[16]), "space", "even size"),
         (with_layer(ratio=[0.3]), "space", "not a whole number"),
-        (with_layer(ratio=[-1]), "space.layer.ratio.0", "greater than 0"),
+        (with_layer(ratio=[-1]), "space.layer.ratio.0", "greater than or equal to 0"),
         (with_layer(conv=[65]), "space.layer.conv.0", "less than or equal to 64"),
         (with_layer(conv=[1]), "space.layer.conv", "sees no other token"),
         (with_layer(conv=[]), "space.layer.conv", "at least 1"),

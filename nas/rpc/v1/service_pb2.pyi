@@ -160,30 +160,56 @@ class Target(_message.Message):
     def __init__(self, device: _Optional[str] = ..., runtime: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., workload: _Optional[_Union[Workload, _Mapping]] = ...) -> None: ...
 
 class Layer(_message.Message):
-    __slots__ = ("mixer", "heads", "channel", "ratio", "conv", "kv_heads")
+    __slots__ = ("mixer", "heads", "channel", "ratio", "conv", "kv_heads", "projection")
     MIXER_FIELD_NUMBER: _ClassVar[int]
     HEADS_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     RATIO_FIELD_NUMBER: _ClassVar[int]
     CONV_FIELD_NUMBER: _ClassVar[int]
     KV_HEADS_FIELD_NUMBER: _ClassVar[int]
+    PROJECTION_FIELD_NUMBER: _ClassVar[int]
     mixer: str
     heads: int
     channel: str
     ratio: float
     conv: int
     kv_heads: int
-    def __init__(self, mixer: _Optional[str] = ..., heads: _Optional[int] = ..., channel: _Optional[str] = ..., ratio: _Optional[float] = ..., conv: _Optional[int] = ..., kv_heads: _Optional[int] = ...) -> None: ...
+    projection: Projection
+    def __init__(self, mixer: _Optional[str] = ..., heads: _Optional[int] = ..., channel: _Optional[str] = ..., ratio: _Optional[float] = ..., conv: _Optional[int] = ..., kv_heads: _Optional[int] = ..., projection: _Optional[_Union[Projection, _Mapping]] = ...) -> None: ...
+
+class Projection(_message.Message):
+    __slots__ = ("head_size", "bias", "out_bias", "norms", "base", "factor", "original", "low", "high")
+    HEAD_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BIAS_FIELD_NUMBER: _ClassVar[int]
+    OUT_BIAS_FIELD_NUMBER: _ClassVar[int]
+    NORMS_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    ORIGINAL_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    head_size: int
+    bias: bool
+    out_bias: bool
+    norms: bool
+    base: float
+    factor: float
+    original: int
+    low: float
+    high: float
+    def __init__(self, head_size: _Optional[int] = ..., bias: _Optional[bool] = ..., out_bias: _Optional[bool] = ..., norms: _Optional[bool] = ..., base: _Optional[float] = ..., factor: _Optional[float] = ..., original: _Optional[int] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
 
 class Architecture(_message.Message):
-    __slots__ = ("vocabulary", "width", "layers")
+    __slots__ = ("vocabulary", "width", "layers", "untied")
     VOCABULARY_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
+    UNTIED_FIELD_NUMBER: _ClassVar[int]
     vocabulary: int
     width: int
     layers: _containers.RepeatedCompositeFieldContainer[Layer]
-    def __init__(self, vocabulary: _Optional[int] = ..., width: _Optional[int] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ...) -> None: ...
+    untied: bool
+    def __init__(self, vocabulary: _Optional[int] = ..., width: _Optional[int] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., untied: _Optional[bool] = ...) -> None: ...
 
 class Value(_message.Message):
     __slots__ = ("kind", "target", "predicted", "predicted_std", "measured", "measured_std", "slowdown")

@@ -175,7 +175,7 @@ def domains_of(graph: onnx.GraphProto) -> set[str]:
 def test_half_precision_does_not_confuse_positions() -> None:
     """An engine that is asked for bf16 computes cosines of rounded positions: there must be none to round,
     and what products of rounded turns lose must stay of the order of one rounding, at any distance."""
-    positions = Positions(32, 2)
+    positions = Positions(32, 16)
     graph = LIBRARY.function(positions)
     assert not {node.op_type for node in graph.node} & {"Cos", "Sin"}
     inputs = positions.example()

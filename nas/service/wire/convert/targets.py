@@ -6,6 +6,7 @@ from nas.errors import Incompatible
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire.convert.plain import member_of, number_of
 from searchspaces.architecture import Architecture, Layer
+from searchspaces.projection import Projection
 from workers.target import Phase, Target, Workload
 
 __all__ = ["architecture_from_message", "architecture_to_message", "target_from_message", "target_to_message"]
@@ -46,13 +47,17 @@ def architecture_to_message(architecture: Architecture) -> pb.Architecture:
         vocabulary=architecture.vocabulary,
         width=architecture.width,
         layers=[pb.Layer(**layer.to_dict()) for layer in architecture.layers],
+        untied=not architecture.tied,
     )
 
 
 def architecture_from_message(message: pb.Architecture) -> Architecture:
     """Inverse of `architecture_to_message`."""
-    layers = tuple(
-        Layer(layer.mixer, layer.heads, layer.channel, layer.ratio, layer.conv, layer.kv_heads)
-        for layer in message.layers
-    )
-    return Architecture(message.vocabulary, message.width, layers)
+    layers = tuple(map(_layer_from_message, message.layers))
+    return Architecture(message.vocabulary, message.width, layers, tied=not message.untied)
+
+
+def _layer_from_message(message: pb.Layer) -> Layer:
+    genes = message.mixer, message.heads, message.channel, message.ratio, message.conv, message.kv_heads
+    told = {field.name: value for field, value in message.projection.ListFields()}
+    return Layer(*genes, Projection(**told))
