@@ -1,4 +1,5 @@
-"""Contract suites for pytest: what every mixer, channel mixer, task, runtime, predictor and strategy must do.
+"""Contract suites for pytest: what every mixer, channel mixer, task, runtime, predictor, strategy and store
+must do.
 
 This project's own classes pass them, and so should those of a plug-in. A suite is a class that names its
 subjects by what they are registered as::

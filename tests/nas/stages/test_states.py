@@ -16,7 +16,7 @@ from nas.stages.states import (
     StageState,
     VerifyState,
 )
-from tests.nas.store import store_examples as examples
+from nas.testing.stores import examples
 from tests.nas.store.memory_store import MemoryStore
 from workers.target import Target
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 from sqlalchemy import text
 from sqlalchemy.engine import URL, create_engine, make_url
 
@@ -17,11 +16,6 @@ from nas.store.address import url_of
 from nas.store.store import Store
 from nas.store.tables import Base
 from tests.nas.store.memory_store import MemoryStore
-
-# Examples share the database of their test: each makes keys of its own.
-settings.register_profile(
-    "store", max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 SQL = ["sqlite", "postgresql"]
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import store_examples as examples
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, text
@@ -23,6 +22,7 @@ from nas.store.address import url_of
 from nas.store.migrate import migrate, revisions
 from nas.store.tables import Base
 from nas.strategies.history import History
+from nas.testing.stores import examples
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.encoding import Encoding
 

@@ -14,7 +14,6 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
-import store_examples as examples
 from sqlalchemy import create_engine, text
 
 from nas.errors import InvalidSpec, StoreUnavailable
@@ -25,6 +24,7 @@ from nas.store.address import url_of
 from nas.store.database import POOL
 from nas.store.migrate import revisions
 from nas.store.store import Store
+from nas.testing.stores import examples
 
 
 @contextmanager
@@ -86,8 +86,7 @@ def test_a_failure_in_the_middle_leaves_nothing(sql_store: Store) -> None:
 
 FILL_A_SMALL_DISK = """
 import resource, signal, sys
-sys.path.insert(0, {tests!r})
-import store_examples as examples
+from nas.testing.stores import examples
 from nas.errors import StoreUnavailable
 from nas.store import open_store
 
@@ -111,7 +110,7 @@ assert len(store.points(job.id)) == 201 + 200 * batch, "the disk has room again"
 
 
 def test_a_full_disk_is_reported_and_nothing_is_half_written(tmp_path: Path) -> None:
-    script = FILL_A_SMALL_DISK.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    script = FILL_A_SMALL_DISK.format(folder=str(tmp_path))
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
     assert "the disk" in ended.stdout

@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-import store_examples as examples
 from sqlalchemy import event, text
 
 from nas.errors import NoSuchJob
@@ -16,6 +15,7 @@ from nas.front import Scope
 from nas.job import Event, EventKind, JobStatus
 from nas.store import open_store
 from nas.store.store import Store
+from nas.testing.stores import examples
 
 
 def _a_point(store: Store, job: str) -> str:

@@ -12,16 +12,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import store_examples as examples
 
 from nas.store import open_store
 from nas.store.migrate import revisions
 from nas.store.store import Store
+from nas.testing.stores import examples
 
 START = """
 import sys, time
-sys.path.insert(0, {tests!r})
-import store_examples as examples
+from nas.testing.stores import examples
 from nas.job import Event, EventKind
 from nas.store import open_store
 
@@ -34,7 +33,7 @@ def together():
 
 def start(body: str, address: str, me: str) -> subprocess.Popen:
     """A process that waits within `together()` for a line of its input."""
-    script = START.format(tests=str(Path(__file__).parent), address=address, me=me) + body
+    script = START.format(address=address, me=me) + body
     return subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

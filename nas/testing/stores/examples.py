@@ -23,6 +23,7 @@ LATENCY = Value(2.0, 0.1, 2.1, 0.02)
 
 
 def spec(name: str = "demo", seed: int = 0) -> JobSpec:
+    """Of a small job."""
     return load_job_spec(
         {"name": name, "space": "hybrid-lm", "task": "text", "targets": [{"device": "laptop"}], "seed": seed}
     )
@@ -34,14 +35,17 @@ def architecture(number: int = 0) -> Architecture:
 
 
 def measurement(digest: str = "a", target: Target = TARGET, latency_ms: float = 2.0) -> Measurement:
+    """Without a correction."""
     return Measurement(digest, target, latency_ms, 0.1, 0.01, 2.1, 1.5, 1.02, 4096, 30, 2, False)
 
 
 def evaluation(digest: str = "a", supernet: str = "net", value: float = 2.5) -> Evaluation:
+    """On the validation split."""
     return Evaluation(supernet, digest, Split.VALIDATION, value, 0.25)
 
 
 def point(number: int = 0, *, on_front: bool = False, measured: float | None = None) -> Point:
+    """A different one for every number: the higher, the better and the slower."""
     kept = architecture(number)
     return Point(
         digest=kept.digest,
