@@ -16,9 +16,11 @@ from searchspaces.mixers.convolution import convolve
 from searchspaces.mixers.decay import log_decays
 from searchspaces.mixers.kernel import KernelMixer
 from searchspaces.mixers.recurrence import unit_lower_inverse
+from searchspaces.mixers.sparse import Sparse
 
 EXAMPLES = [cls.example for cls in mixers().values()]
 SIZES = ["window:1", "window:100", "window:8,3", "window:3,9", "window:100,4", "sparse", "sparse:5,5"]
+SIZES += ["sparse:4,2,3"]
 
 
 class TestEveryMixer(MixerContract):
@@ -101,6 +103,20 @@ def test_sinks_are_seen_for_ever() -> None:
 def test_sparse_sees_globals_its_block_and_the_one_before() -> None:
     for position, positions in {1: range(1, 24), 2: range(2, 8), 9: range(9, 16)}.items():
         assert seen_by("sparse:4,2", position, 24) == list(positions)
+
+
+def test_random_blocks_are_distinct_distant_blocks_that_no_other_block_shares() -> None:
+    """Block 0 has the globals, and the block before is near: what is drawn lies between."""
+    mixer = Sparse(block=4, globals=2, random=3)
+    rows = [[start // 4 for start in mixer._distant(4 * block)] for block in range(40)]
+    for block, row in enumerate(rows):
+        assert sorted(set(row)) == row
+        assert len(row) == min(3, max(0, block - 2))
+        assert all(1 <= other <= block - 2 for other in row)
+    assert len({tuple(row) for row in rows[6:]}) > 30
+    assert rows[20] == [2, 7, 14]  # as ever: weights are trained with these
+    seen = seen_by("sparse:4,2,3", 4 * 17, 4 * 40)
+    assert seen == [i for i in range(4 * 17, 4 * 40) if i // 4 in (17, 18) or 17 in rows[i // 4]]
 
 
 def test_sparse_globals_keep_no_more_memory_than_they_count() -> None:
