@@ -47,6 +47,7 @@ def measurements(
                     "first": None if found.correction is None else asdict(found.reading),
                     "peak_memory_bytes": found.peak_memory_bytes,
                     "noisy": found.noisy,
+                    "attention": found.attention,
                     "measured_at": found.measured_at,
                     "architecture": architecture.to_dict(),
                 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +27,8 @@ CONTRIB = "com.microsoft"
 BLOCK = 128
 """Queries a step of `blocks`: with 64 the copies of keys weigh more, with 256 the scores leave the cache."""
 
-FLASH_BLOCK, FLASH_STEP = 256, 64
-"""Queries a call of the fused kernel in `flash`, and queries at once within the block's own triangle."""
+FLASH_STEP = 64
+"""Queries at once of `flash` within a block's own triangle."""
 
 Constants = dict[str, NDArray[Any]]
 
@@ -172,9 +173,10 @@ def _blocks(heads: int, head_size: int) -> tuple[str, Constants]:
     }
 
 
-def _flash(heads: int, head_size: int) -> tuple[str, Constants]:
+def _flash(block: int, heads: int, head_size: int) -> tuple[str, Constants]:
     """Blocks of queries: a fused kernel that knows no mask for the keys before the block, plain products for
-    its own triangle.
+    its own triangle. Larger blocks call the kernel less often, on keys that are copied for each call, and
+    leave more to the triangles.
 
     The two meet within the kernel. Let o be what a query's own block gives and l the logarithm of its sum of
     exponentials. One more key in front of all others scores l, by one more dimension of the head in which
@@ -182,8 +184,8 @@ def _flash(heads: int, head_size: int) -> tuple[str, Constants]:
     the kernel finds there is the weight w of the own block among all keys, and the whole is the rest plus
     w o: exact, and as safe from overflow as the softmax itself.
     """
-    wide, steps = head_size + 1, FLASH_BLOCK // FLASH_STEP
-    constants = _block_constants(head_size, FLASH_BLOCK)
+    wide, steps = head_size + 1, block // FLASH_STEP
+    constants = _block_constants(head_size, block)
     own = []
     for step in range(steps):
         end = (step + 1) * FLASH_STEP
@@ -224,7 +226,7 @@ def _flash(heads: int, head_size: int) -> tuple[str, Constants]:
     sink_keys = Concat<axis = 2>(sinks, longer_keys)
     sink_values = Concat<axis = 2>(sinks, longer_values)
     stacked = Loop<body = each (int64 number, bool go) =>
-      (bool on, float[b, {FLASH_BLOCK}, {heads}, {wide}] out) {{
+      (bool on, float[b, {block}, {heads}, {wide}] out) {{
       on = Identity(go)
       at = Mul(number, block)
       start = Unsqueeze(at, zero)
@@ -249,7 +251,7 @@ def _flash(heads: int, head_size: int) -> tuple[str, Constants]:
     sink = np.zeros((1, 1, 1, wide), np.float32)
     sink[..., -1] = 1
     shapes = {
-        "apart": [0, heads, -1, FLASH_BLOCK, head_size],
+        "apart": [0, heads, -1, block, head_size],
         "together": [0, heads, -1, head_size],
         "column": [0, heads, -1, 1],
         "sink_rest": [heads, 1, wide],
@@ -271,6 +273,7 @@ FORMS: Mapping[str, Form] = {
     for form in (
         Form("whole", (), _whole),
         Form(STANDARD_FORM, (), _blocks),
-        Form("flash", (CONTRIB,), _flash),
+        Form("flash", (CONTRIB,), partial(_flash, 256)),
+        Form("flash512", (CONTRIB,), partial(_flash, 512)),
     )
 }

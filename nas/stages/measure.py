@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from nas.errors import JobFailed
+from nas.export import attention_for
 from nas.spec import StageName
 from nas.stages.stage import StageContext
 from searchspaces.architecture import Architecture
@@ -55,6 +57,7 @@ def measure_again(
     reference_ms = _reference_ms(context, target)
     # The first measurement of a target determines the latency of its reference model; the others wait for it.
     groups = [architectures] if reference_ms else [architectures[:1], architectures[1:]]
+    form = attention.name if (attention := attention_for([target])) else ""
     refused = 0
     for group in groups:
         requests = _requests(context, target, group, reference_ms)
@@ -67,7 +70,7 @@ def measure_again(
                 continue
             refused = 0
             reference_ms = reference_ms or outcome.reference_ms
-            yield outcome
+            yield replace(outcome, attention=form)
         context.check_stop()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.analysis.attainability import check_predicted_bounds
+from nas.export import attention_for
 from nas.job import TargetProfile
 from nas.objectives.latency_ms import Latency
 from nas.spec import StageName
@@ -24,6 +25,7 @@ from predictors import Predictor, choose_next, held_out_report
 from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
+from workers.runtimes import parse_runtime
 from workers.target import Target
 
 __all__ = ["Profile", "holdout"]
@@ -174,7 +176,8 @@ class _Run:
             state = replace(state, profiles={**state.profiles, str(target): self.profile})
             self._keep(self.predictor)
             state.save(context.store, context.job_id, StageName.PROFILE)
-            context.note(StageName.PROFILE, f"{target}: {describe(self.profile)}", **self.profile.to_dict())
+            said = f"{target}: {describe(self.profile)}{told_attention(target)}"
+            context.note(StageName.PROFILE, said, **self.profile.to_dict())
         elif self.measured:
             # The space is too small to hold any out, or to need more.
             self._keep(self._fitted())
@@ -223,3 +226,14 @@ def describe(profile: TargetProfile) -> str:
         f"{profile.held_out} held-out within ±10%, mean error {profile.mape:.1%}, "
         f"Spearman {profile.spearman:.3f}"
     )
+
+
+def told_attention(target: Target) -> str:
+    """What its files compute causal softmax attention by, for people; nothing where its engine does so by
+    itself."""
+    form = attention_for([target])
+    if form is None:
+        return ""
+    fastest = parse_runtime(target.runtime).attention(target.workload.tokens)[0]
+    lacking = "" if fastest == form.name else f" for want of {fastest}"
+    return f"; softmax attention as {form.name}{lacking}"

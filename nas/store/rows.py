@@ -133,6 +133,7 @@ def measurement_from(row: Row[Any], target: Target) -> Measurement:
         noisy=row.noisy,
         calls=row.calls,
         conditions=row.conditions,
+        attention=row.attention,
         measured_at=row.measured_at,
         correction=Correction(row.corrected_ms, row.corrected_error_ms, row.slowdown) if corrected else None,
     )

@@ -218,6 +218,7 @@ class MeasurementRow(Base):
     corrected_error_ms: Mapped[float | None] = mapped_column(Double)
     calls: Mapped[Whole] = mapped_column(server_default="1")
     conditions: Mapped[str] = mapped_column(Text, server_default="")
+    attention: Mapped[str] = mapped_column(Text, server_default="")
     slowdown: Mapped[Real] = mapped_column(server_default="1")
     retired: Mapped[bool] = mapped_column(Boolean, server_default=false())
 

@@ -17,8 +17,9 @@ from workers.runtimes.runtime import INPUT, LoadedModel, Runtime, Tokens, regist
 
 __all__ = ["OnnxRuntime", "OnnxSession", "session", "usable"]
 
-WHOLE_TO, FLASH_FROM = 128, 2048
-"""Tokens to which masking all scores is fastest, and from which the fused kernel is."""
+WHOLE_TO, FLASH_FROM, WIDE_FLASH_FROM = 128, 2048, 8192
+"""Tokens to which masking all scores is fastest, from which the fused kernel is, and from which it is with
+larger blocks."""
 
 PROVIDER = "CPUExecutionProvider"
 NUMPY_NAMES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
@@ -42,6 +43,8 @@ class OnnxRuntime(Runtime):
 
     def attention(self, tokens: int) -> tuple[str, ...]:
         """See `Runtime.attention`."""
+        if tokens >= WIDE_FLASH_FROM:
+            return ("flash512", "flash", "blocks")
         if tokens >= FLASH_FROM:
             return ("flash", "blocks")
         return ("whole",) if tokens <= WHOLE_TO else ("blocks",)

@@ -270,7 +270,7 @@ class Reading(_message.Message):
     def __init__(self, latency_ms: _Optional[float] = ..., error_ms: _Optional[float] = ...) -> None: ...
 
 class Measurement(_message.Message):
-    __slots__ = ("architecture", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy", "measured_at", "slowdown", "first", "calls", "conditions")
+    __slots__ = ("architecture", "latency_ms", "spread_ms", "error_ms", "wall_ms", "reference_ms", "drift", "peak_memory_bytes", "repeats", "rejected", "noisy", "measured_at", "slowdown", "first", "calls", "conditions", "attention")
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     SPREAD_MS_FIELD_NUMBER: _ClassVar[int]
@@ -287,6 +287,7 @@ class Measurement(_message.Message):
     FIRST_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
     architecture: Architecture
     latency_ms: float
     spread_ms: float
@@ -303,7 +304,8 @@ class Measurement(_message.Message):
     first: Reading
     calls: int
     conditions: str
-    def __init__(self, architecture: _Optional[_Union[Architecture, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., measured_at: _Optional[float] = ..., slowdown: _Optional[float] = ..., first: _Optional[_Union[Reading, _Mapping]] = ..., calls: _Optional[int] = ..., conditions: _Optional[str] = ...) -> None: ...
+    attention: str
+    def __init__(self, architecture: _Optional[_Union[Architecture, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., measured_at: _Optional[float] = ..., slowdown: _Optional[float] = ..., first: _Optional[_Union[Reading, _Mapping]] = ..., calls: _Optional[int] = ..., conditions: _Optional[str] = ..., attention: _Optional[str] = ...) -> None: ...
 
 class Optimum(_message.Message):
     __slots__ = ("point", "quality", "quality_std", "gap", "exact", "evaluations", "seconds")

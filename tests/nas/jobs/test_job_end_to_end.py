@@ -14,7 +14,7 @@ import yaml
 
 import nas
 from nas.errors import InvalidSpec, NoSuchJob, NoSuchPoint, NothingMeetsBounds
-from nas.export import load_model_folder
+from nas.export import attention_for, load_model_folder
 from nas.front import Scope
 from nas.job import EventKind, JobStatus
 from nas.planning.plan import resolve
@@ -120,7 +120,9 @@ def test_measurements_are_unique_and_judges_are_never_taught(finished):
     client, job, _ = finished
     store = open_store(client.home)
     plan = resolve(job.spec)
-    digests = [m.digest for m in store.measurements(plan.targets[0])]
+    measured = store.measurements(plan.targets[0])
+    digests = [m.digest for m in measured]
+    assert {m.attention for m in measured} == {attention_for(plan.targets).name}
     assert max(Counter(digests).values()) == 1
     held_out = plan.space.decode(holdout(plan.space, 6, plan.spec.seed))
     assert {a.digest for a in held_out} <= set(digests)

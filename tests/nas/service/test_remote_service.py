@@ -143,7 +143,9 @@ def test_a_front_comes_in_pages(served) -> None:
 
 def test_measurements_come_back_whole_and_in_order(served) -> None:
     target = Target("phone", workload=Workload(Phase.DECODE, 2, 300))
-    taken = Measurement("", target, 5.0, 0.1, 0.01, 9.0, 2.0, 1.1, 5, 10, 1, True, measured_at=3.5)
+    taken = Measurement(
+        "", target, 5.0, 0.1, 0.01, 9.0, 2.0, 1.1, 5, 10, 1, True, attention="flash", measured_at=3.5
+    )
     served.service.measured[target] = [
         (architecture, replace(taken, digest=architecture.digest, latency_ms=architecture.width / 7))
         for architecture in (point(width).architecture for width in range(16, 1016))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from nas.strategies.history import History
 from nas.testing.stores import examples
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.encoding import Encoding
+from workers.target import Phase, Target, Workload
 
 REVISIONS = Path(__file__).parent / "revisions"
 """For each revision the statements that fill a database of it with one of everything."""
@@ -81,18 +83,16 @@ def test_data_of_every_revision_is_read_after_the_upgrade(empty_address: str, re
         assert len(store.points(job.id)) == 2
 
 
-def test_measurements_of_files_that_are_made_otherwise_now_are_taken_again(empty_address: str) -> None:
-    """Softmax was masked whole before r0010, int8 quantised nothing, bf16 confused positions."""
-    engine = create_engine(url_of(empty_address))
-    targets = {name: replace(examples.TARGET, dtype=name) for name in ("fp32", "int8", "bf16")}
-    layers = {"soft": "softmax", "near": "window:64"}
+def put_measurements(address: str, revision: str, targets: Iterable[Target], layers: dict[str, str]) -> None:
+    """One of each target and mixer, by digest, into an empty database of that revision."""
+    engine = create_engine(url_of(address))
     with engine.begin() as connection:
-        migrate(connection, "r0009")
+        migrate(connection, revision)
         for digest, mixer in layers.items():
             architecture = Architecture(256, 64, (Layer(mixer, 4),)).canonical_json()
             row = {"digest": digest, "architecture": architecture}
             connection.execute(text("INSERT INTO architectures VALUES (:digest, :architecture)"), row)
-        for number, target in enumerate(targets.values(), 1):
+        for number, target in enumerate(targets, 1):
             connection.execute(
                 text("INSERT INTO targets VALUES (:n, :text)"), {"n": number, "text": str(target)}
             )
@@ -106,6 +106,12 @@ def test_measurements_of_files_that_are_made_otherwise_now_are_taken_again(empty
                     {"n": number, "digest": digest},
                 )
     engine.dispose()
+
+
+def test_measurements_of_files_that_are_made_otherwise_now_are_taken_again(empty_address: str) -> None:
+    """Softmax was masked whole before r0010, int8 quantised nothing, bf16 confused positions."""
+    targets = {name: replace(examples.TARGET, dtype=name) for name in ("fp32", "int8", "bf16")}
+    put_measurements(empty_address, "r0009", targets.values(), {"soft": "softmax", "near": "window:64"})
     with closing(open_store(empty_address)) as store:
         assert store.targets() == [targets["fp32"]]
         assert [m.digest for m in store.measurements(targets["fp32"])] == ["near"]
@@ -113,6 +119,21 @@ def test_measurements_of_files_that_are_made_otherwise_now_are_taken_again(empty
         assert store.add_measurement(again)
         assert not store.add_measurement(again)
         assert [m.digest for m in store.measurements(targets["fp32"])] == ["near", "soft"]
+
+
+def test_long_prompts_of_softmax_in_onnxruntime_are_measured_again(empty_address: str) -> None:
+    """Computed in blocks of 512 since r0012."""
+    here = replace(examples.TARGET, runtime="onnxruntime")
+    lengths = {tokens: Workload(Phase.PREFILL, tokens=tokens) for tokens in (1024, 8192)}
+    short, long = (replace(here, workload=workload) for workload in lengths.values())
+    elsewhere = replace(long, runtime="openvino")
+    decoding = replace(long, workload=Workload(Phase.DECODE, tokens=8192))
+    targets = (short, long, elsewhere, decoding)
+    put_measurements(empty_address, "r0011", targets, {"soft": "softmax", "near": "window:64"})
+    with closing(open_store(empty_address)) as store:
+        known = {target: [m.digest for m in store.measurements(target)] for target in targets}
+    both = ["soft", "near"]
+    assert known == {short: both, long: ["near"], elsewhere: both, decoding: both}
 
 
 def test_every_revision_goes_back_as_well(empty_address: str) -> None:

@@ -22,6 +22,7 @@ _MEASURED = (
     "noisy",
     "calls",
     "conditions",
+    "attention",
     "measured_at",
 )
 """Fields of a measurement that carry one name and one meaning on both sides."""
