@@ -1,7 +1,7 @@
 """A measurement says in which form its file computes attention.
 
-In onnxruntime prompts of 8,192 tokens and more are computed in larger blocks now: what was measured of softmax
-attention there is retired (see `r0010`). The form of other measurements from before is not known.
+In onnxruntime prompts of 8,192 tokens and more are computed in larger blocks now: what was measured of
+softmax attention there is retired (see `r0010`). The form of other measurements from before is not known.
 """
 
 import sqlalchemy as sa
