@@ -1,0 +1,263 @@
+"""A pretrained model as its folder's `config.json` declares it: the largest architecture of a space."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InvalidSpec
+from searchspaces.architecture import Architecture
+from searchspaces.errors import Problem, SpaceError
+from searchspaces.projection import Projection
+from searchspaces.space import SearchSpace, load_space
+
+__all__ = ["FAMILIES", "KEEP", "Parent", "read_parent", "weight_files"]
+
+KEEP = "keep"
+"""The mixer option that leaves a layer its own."""
+
+CHANNEL = "swiglu"
+
+COUNTS = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+
+FAMILIES: Mapping[str, Mapping[str, Any]] = {
+    "llama": {"max_position_embeddings": 2048},
+    "mistral": {"max_position_embeddings": 131072},
+    "qwen2": {"max_position_embeddings": 32768, "projection_bias": True},
+    "qwen3": {"max_position_embeddings": 32768, "norms": True},
+}
+"""By `model_type`: what a config of that family does not say, or need not. SmolLM2 is `llama`."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A pretrained model, without its weights.
+
+    Attributes:
+        folder: where `config.json` and the weights lie.
+        config: what `config.json` says.
+        mixer: option of its layers' token mixer.
+        hidden: F.
+        projection: of its layers.
+        tied: whether its output projection is the embedding.
+        epsilon: of its norms.
+        context: tokens that it was trained for.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    mixer: str
+    hidden: int
+    projection: Projection
+    tied: bool
+    epsilon: float
+    context: int
+
+    def space(
+        self, mixers: Sequence[str] = (KEEP,), shares: Sequence[float] = (1,), context: int = 0
+    ) -> SearchSpace:
+        """The space of what may stand in the place of its parts; the model itself is the largest member.
+
+        Args:
+            mixers: options of every layer, `KEEP` first where it is missing.
+            shares: of the feed-forward units that a layer keeps, 1 first where it is missing.
+            context: N, tokens of a training sequence; the model's own where 0.
+
+        Raises:
+            SpaceError: an option is not valid.
+        """
+        config, width = self.config, self.config["hidden_size"]
+        problems = [
+            Problem(f"space.ratio.{number}", f"{share} is no share of the parent's units; accepted: 0 to 1")
+            for number, share in enumerate(shares)
+            if not 0 <= share <= 1
+        ]
+        if problems:
+            raise SpaceError(problems)
+        own = [self.mixer if option == KEEP else option for option in (KEEP, *mixers)]
+        kept = [round(share * self.hidden) for share in (1, *shares)]
+        return load_space(
+            {
+                "name": self.folder.resolve().name.strip("._-") or "pretrained",
+                "vocabulary": config["vocab_size"],
+                "context": context or self.context,
+                "width": [width],
+                "depth": [config["num_hidden_layers"]],
+                "tied": self.tied,
+                "layer": {
+                    "mixer": list(dict.fromkeys(own)),
+                    "heads": [config["num_attention_heads"]],
+                    "kv_heads": [config["num_key_value_heads"]],
+                    "channel": [CHANNEL],
+                    "ratio": [units / width for units in dict.fromkeys(kept)],
+                    "projection": self.projection.to_dict(),
+                },
+            }
+        )
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """Of the model itself."""
+        space = self.space()
+        (architecture,) = space.decode(space.sample(1, _no_choice()))
+        return architecture
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits of its config and of every byte of its weights."""
+        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        for file in weight_files(self.folder):
+            digest.update(file.name.encode())
+            with file.open("rb") as content:
+                while piece := content.read(1 << 24):
+                    digest.update(piece)
+        return digest.hexdigest()[:16]
+
+
+def read_parent(folder: Path) -> Parent:
+    """What a Hugging Face folder declares, checked; its weights are not read.
+
+    Raises:
+        InvalidSpec: it is no such folder, of another family, quantised, or declares what is not read here:
+            every problem at once, each with its path below ``start.model``.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("no JSON object")
+    except (OSError, ValueError) as error:
+        accepted = "accepted: a folder of Hugging Face with config.json and safetensors, or a .gguf file"
+        raise _invalid("", f"{str(folder)!r:.120} has no config.json ({error}); {accepted}") from error
+    family = str(config.get("model_type"))
+    if family not in FAMILIES:
+        raise _invalid("model_type", f"{family!r} is not read; accepted: {', '.join(FAMILIES)}")
+    problems = _Problems()
+    if config.get("quantization_config"):
+        problems.add("quantization_config", "quantised weights are not read; accepted: bf16, f16 or f32")
+    said = {**FAMILIES[family], **{name: value for name, value in config.items() if value is not None}}
+    for name in COUNTS:
+        problems.check(name, said.get(name), type(said.get(name)) is int and said[name] > 0, "a count")
+    for name, value, accepted in (("hidden_act", "silu", "silu"), ("mlp_bias", False, "false")):
+        problems.check(name, said.get(name, value), said.get(name, value) == value, accepted)
+    problems.raise_any()
+    heads = said["num_attention_heads"]
+    said["num_key_value_heads"] = said.get("num_key_value_heads", heads)
+    head_size = said.get("head_dim", said["hidden_size"] // heads)
+    bias = bool(said.get("attention_bias", False))
+    rotary = _rotary(said, problems)
+    mixer = _mixer(said, problems)
+    tied = said["tie_word_embeddings"] if "tie_word_embeddings" in said else not _has_head(folder)
+    problems.raise_any()
+    try:
+        projection = Projection(
+            head_size=0 if head_size * heads == said["hidden_size"] else head_size,
+            bias=bias or said.get("projection_bias", False),
+            out_bias=bias,
+            norms=said.get("norms", False),
+            **rotary,
+        )
+        parent = Parent(
+            folder,
+            {name: said[name] for name in said if name not in ("norms", "projection_bias")},
+            mixer,
+            said["intermediate_size"],
+            projection,
+            bool(tied),
+            float(said.get("rms_norm_eps", 1e-6)),
+            said["max_position_embeddings"],
+        )
+        assert parent.architecture
+    except (TypeError, ValueError) as error:
+        raise _invalid("", str(error)) from error
+    except SpaceError as error:
+        raise InvalidSpec([Problem(f"start.model.{p.path}", p.message) for p in error.problems]) from error
+    return parent
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors of a folder, by name.
+
+    Raises:
+        InvalidSpec: it has none; pickles are refused.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickles = [file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern)]
+        found = f"only {', '.join(sorted(pickles)[:3])}, which may run code" if pickles else "no weights"
+        raise _invalid("", f"{str(folder)!r:.120} has {found}; accepted: safetensors, or a .gguf file")
+    return files
+
+
+class _Problems(list[Problem]):
+    def add(self, path: str, message: str) -> None:
+        self.append(Problem(f"start.model.{path}", message))
+
+    def check(self, path: str, value: Any, accepted: bool, what: str) -> None:
+        if not accepted:
+            self.add(path, f"{value!r:.80} is not read; accepted: {what}")
+
+    def raise_any(self) -> None:
+        if self:
+            raise InvalidSpec(self)
+
+
+def _rotary(said: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
+    """The rotary fields of a projection: as `transformers` writes them from version 5 on, or before."""
+    told = said.get("rope_parameters") or said.get("rope_scaling") or {}
+    if not isinstance(told, Mapping):
+        problems.add("rope_parameters", f"{told!r:.80} is not read; accepted: a mapping")
+        return {}
+    base = told.get("rope_theta", said.get("rope_theta", 10_000.0))
+    kind = told.get("rope_type", told.get("type", "default"))
+    if kind not in ("default", "linear", "llama3"):
+        problems.add("rope_parameters.rope_type", f"{kind!r} is not read; accepted: default, linear, llama3")
+        return {}
+    try:
+        rotary = {"base": float(base)}
+        if kind != "default":
+            rotary["factor"] = float(told["factor"])
+        if kind == "llama3":
+            rotary["low"], rotary["high"] = float(told["low_freq_factor"]), float(told["high_freq_factor"])
+            rotary["original"] = int(told["original_max_position_embeddings"])
+    except (KeyError, TypeError, ValueError) as error:
+        problems.add("rope_parameters", f"{error} is missing or no number")
+        return {}
+    return rotary
+
+
+def _mixer(said: Mapping[str, Any], problems: _Problems) -> str:
+    """All layers attend alike: to everything, or within a window."""
+    window = said.get("sliding_window") if said.get("use_sliding_window", True) else None
+    kinds = set(said.get("layer_types", ["sliding_attention" if window else "full_attention"]))
+    if len(kinds) > 1 or not kinds <= {"full_attention", "sliding_attention"}:
+        problems.add("layer_types", f"{sorted(kinds)}; accepted: full_attention, or sliding_attention, alone")
+    sliding = kinds == {"sliding_attention"}
+    if sliding and (type(window) is not int or window < 1):
+        problems.add("sliding_window", f"{window!r:.80} is not read; accepted: a count")
+        return "softmax"
+    return f"window:{window}" if sliding and window < said["max_position_embeddings"] else "softmax"
+
+
+def _has_head(folder: Path) -> bool:
+    from safetensors import safe_open
+
+    for file in weight_files(folder):
+        with safe_open(file, framework="np") as weights:
+            if "lm_head.weight" in weights.keys():  # noqa: SIM118
+                return True
+    return False
+
+
+def _no_choice() -> Any:
+    import numpy as np
+
+    return np.random.default_rng(0)
+
+
+def _invalid(path: str, message: str) -> InvalidSpec:
+    return InvalidSpec([Problem(".".join(filter(None, ("start.model", path))), message)])

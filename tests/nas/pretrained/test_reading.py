@@ -1,0 +1,118 @@
+"""Reading pretrained models: their logits, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from random_models import KINDS, write_model, write_tokenizer
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from nas.errors import InvalidSpec
+from nas.pretrained import read_parent
+from nas.pretrained.reading import check_tokenizer, read_model
+from nas.pretrained.terms import from_theirs, to_theirs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_are_those_of_transformers(kind: str, tmp_path: Path) -> None:
+    model = write_model(kind, tmp_path / kind)
+    submodel = read_model(read_parent(tmp_path / kind))
+    tokens = torch.randint(300, (2, 40), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = model(tokens).logits
+        assert expected.std() > 0.1
+        torch.testing.assert_close(submodel(tokens), expected, atol=1e-3, rtol=0)
+
+
+def test_half_precision_is_read(tmp_path: Path) -> None:
+    write_model("llama", tmp_path / "m", torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "m", dtype=torch.float32)
+    submodel, tokens = read_model(read_parent(tmp_path / "m")), torch.arange(20)[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(submodel(tokens), model(tokens).logits, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_terms_lead_back_to_the_same_weights(kind: str, tmp_path: Path) -> None:
+    model = write_model(kind, tmp_path / kind)
+    parent = read_parent(tmp_path / kind)
+    theirs = model.state_dict()
+    own = from_theirs(parent.architecture, parent.epsilon, theirs.__getitem__)
+    back = to_theirs(parent.architecture, parent.epsilon, own)
+    assert theirs.keys() - {"lm_head.weight"} <= back.keys()
+    for name, value in back.items():
+        torch.testing.assert_close(value, theirs[name], atol=1e-6, rtol=1e-6)
+
+
+def test_the_digest_is_of_the_weights(llama: Path, tmp_path: Path) -> None:
+    digest = read_parent(llama).digest
+    copied = Path(shutil.copytree(llama, tmp_path / "copied"))
+    assert read_parent(copied).digest == digest
+    weights = load_file(copied / "model.safetensors")
+    weights["model.norm.weight"][0] += 1
+    save_file(weights, copied / "model.safetensors")
+    assert read_parent(copied).digest != digest
+
+
+def _config(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _weights(folder: Path, change: Any) -> None:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors")
+
+
+NAN = torch.full((48,), float("nan"))
+WRONG: dict[str, tuple[Any, str]] = {
+    "family": (lambda f: _config(f, model_type="gpt2"), "model_type: 'gpt2' is not read; accepted: llama"),
+    "quantised": (lambda f: _config(f, quantization_config={"bits": 4}), "quantised weights are not read"),
+    "activation": (lambda f: _config(f, hidden_act="gelu"), "'gelu' is not read; accepted: silu"),
+    "rotary": (lambda f: _config(f, rope_parameters={"rope_type": "yarn"}), "'yarn' is not read"),
+    "layers": (
+        lambda f: _config(f, layer_types=["full_attention", "sliding_attention"] * 2),
+        "layer_types: .*alone",
+    ),
+    "missing": (lambda f: _weights(f, lambda w: w.pop("model.norm.weight")), "model.norm.weight: is missing"),
+    "shape": (
+        lambda f: _weights(f, lambda w: w.update({"model.norm.weight": torch.ones(3)})),
+        r"model.norm.weight: has shape \(3,\), not \(48,\)",
+    ),
+    "unknown": (lambda f: _weights(f, lambda w: w.update(extra=torch.ones(3))), "extra: is no tensor"),
+    "int8": (
+        lambda f: _weights(f, lambda w: w.update({"model.norm.weight": torch.ones(48, dtype=torch.int8)})),
+        "type I8, quantised",
+    ),
+    "nan": (lambda f: _weights(f, lambda w: w.update({"model.norm.weight": NAN})), "no finite numbers"),
+    "pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "which may run code"),
+    "cut": (lambda f: (f / "model.safetensors").write_bytes(b"\x20" * 40), "cannot be read"),
+    "config": (lambda f: (f / "config.json").write_text("{"), "has no config.json"),
+    "vocabulary": (
+        lambda f: write_tokenizer(f, 400),
+        "the tokenizer has 400 tokens, the model's vocabulary 320",
+    ),
+    "tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json cannot be read"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_be_read_is_named(what: str, llama: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(llama, tmp_path / "wrong"))
+    change, words = WRONG[what]
+    change(folder)
+    with pytest.raises(InvalidSpec, match=words):
+        _read_all(folder)
+
+
+def _read_all(folder: Path) -> None:
+    parent = read_parent(folder)
+    check_tokenizer(parent)
+    read_model(parent)
