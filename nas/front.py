@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.objectives import Direction, Objective, Source
-from nas.objectives.quality import quality_objective
+from nas.objectives.quality import QUALITY, quality_objective
 from nas.objectives.value import Value, Values, refuse_nan, values_from_dict, values_to_dict
 from searchspaces.architecture import Architecture
 from workers.target import Target
@@ -36,11 +36,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FineTuned:
-    """A point's own weights, which went on from its supernet's.
+    """A point's own weights, which went on from its supernet's or were trained alone from the start.
 
     Attributes:
         weights: digest that names them, as a supernet's names its own.
-        steps: optimiser steps since the supernet.
+        steps: optimiser steps of its own.
         validation, test: as a point's, with these weights.
     """
 
@@ -58,13 +58,14 @@ class Point:
     """One architecture with everything that is known of it in a job.
 
     Attributes:
-        validation, test: the task's metric on each split; None where not evaluated. Fronts are made
-            of validation; test is what the search never saw.
-        values: counted, predicted and measured, by kind of objective and target.
+        validation, test: the task's metric on each split with the supernet's weights; None where not
+            evaluated; test is what the search never saw.
+        values: counted, predicted and measured, by kind of objective and target. Under quality the metric on
+            the validation split once trained alone, as it is delivered: measured of what was trained so,
+            predicted of every other point of its job; absent where the job has too few of the former.
         preset: name of the published design that it is, or None.
         on_front: not dominated by any point of the job, by measured values where there are some.
-        tuned: None where it was not fine-tuned, or no better for it. Fronts compare what all points have:
-            the qualities with the supernet's weights.
+        tuned: None where it has no weights of its own, or was no better for them.
     """
 
     digest: str
@@ -83,8 +84,19 @@ class Point:
     def verified(self) -> bool:
         """Whether its quality was evaluated and it was measured on every target. A measurement tells all
         that its device can."""
-        targets = {target for (_, target), value in self.values.items() if not value.exact}
+        targets = {target for (_, target), value in self.values.items() if target and not value.exact}
         return self.validation is not None and all(map(self._measured_on, targets))
+
+    @property
+    def delivered(self) -> Value | None:
+        """Quality once trained alone: see `values`."""
+        return self.values.get((QUALITY, None))
+
+    @property
+    def quality(self) -> float | None:
+        """On the validation split, at the highest fidelity that all points of a job have: as it is delivered,
+        measured or predicted, where that is known, else with the supernet's weights."""
+        return self.validation if self.delivered is None else self.delivered.best_known
 
     def measured_on(self, target: Target) -> bool:
         """Whether a device has said anything of it there."""
@@ -100,17 +112,19 @@ class Point:
     def value(self, objective: Objective) -> float:
         """The objective's value, measured where it can be; NaN where it is unknown."""
         if objective.source is Source.EVALUATED:
-            return math.nan if self.validation is None else self.validation
+            return math.nan if self.quality is None else self.quality
         value = self.values.get(objective.key)
         return math.nan if value is None else value.best_known
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see `docs/design.md`. Each kind of objective has a key of its name."""
+        others = {key: value for key, value in self.values.items() if key[0] != QUALITY}
+        delivered = None if self.delivered is None else self.delivered.to_plain()
         return {
             "digest": self.digest,
             "architecture": self.architecture.to_dict(),
-            "quality": {"validation": self.validation, "test": self.test},
-            **values_to_dict(self.values),
+            "quality": {"validation": self.validation, "test": self.test, "delivered": delivered},
+            **values_to_dict(others),
             "preset": self.preset,
             "on_front": self.on_front,
             "tuned": None if self.tuned is None else asdict(self.tuned),
@@ -119,12 +133,16 @@ class Point:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Point:
         """Inverse of `to_dict`."""
+        values = values_from_dict({name: data[name] for name in data.keys() - _OTHER_KEYS})
+        delivered = data["quality"].get("delivered")
+        if delivered is not None:
+            values[QUALITY, None] = Value.from_plain(delivered)
         return cls(
             digest=data["digest"],
             architecture=Architecture.from_dict(data["architecture"]),
             validation=data["quality"]["validation"],
             test=data["quality"]["test"],
-            values=values_from_dict({name: data[name] for name in data.keys() - _OTHER_KEYS}),
+            values=values,
             preset=data["preset"],
             on_front=data["on_front"],
             tuned=None if data["tuned"] is None else FineTuned(**data["tuned"]),
@@ -200,7 +218,7 @@ class Front:
     extent: tuple[tuple[float, float] | None, ...]
 
     def members(self) -> list[Point]:
-        """Points on the front, best quality (on the validation split) first."""
+        """Points on the front, best `Point.quality` first."""
         return self._by_quality(point for point in self.points if point.on_front)
 
     def _by_quality(self, points: Iterable[Point]) -> list[Point]:

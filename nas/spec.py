@@ -206,14 +206,23 @@ class VerifyBudget(_Spec):
 
 
 class FinalistBudget(_Spec):
-    """How members of the front are trained each on its own, after the search.
+    """How architectures are trained each on its own, after the search.
 
     Attributes:
-        count: of members, spread evenly over the front from the best in quality to the fastest; 0 for none.
+        count: of architectures that the search found.
         start: ``supernet`` goes on from the supernet's weights, and ASHA stops early those that gain least.
             ``scratch`` trains from fresh weights, as a model is delivered, all of them to the same end: then
             their qualities compare with each other, and with those of published designs.
-        presets: published designs to train beside the members; from scratch only.
+        choice: of those from scratch. ``improvement`` chooses a few at a time, each by how much it is
+            expected to improve the front of models trained alone for what its training costs. ``spread``
+            takes them from everything that was evaluated, on the front and off it: what the supernet's
+            ranking is judged by. Those from the supernet are spread over the front.
+        presets: published designs to train besides, first of all; from scratch only.
+        together: chosen at once, before the next are.
+        minutes: of wall time, after which no further ones are begun; None for no such limit. From scratch
+            only.
+        seeds: trainings of each, which tell what chance there is in its quality; from scratch only. The
+            first is what is delivered.
         steps: optimiser steps of one that is not stopped early.
         batch: B, sequences a step.
         learning_rate: peak, see `TrainBudget`.
@@ -221,22 +230,27 @@ class FinalistBudget(_Spec):
 
     count: int = Field(default=0, ge=0, lt=2**31)
     start: Literal["supernet", "scratch"] = "supernet"
+    choice: Literal["improvement", "spread"] = "improvement"
     presets: int = Field(default=0, ge=0, lt=2**31)
+    together: PositiveInt = 4
+    minutes: PositiveFloat | None = None
+    seeds: int = Field(default=1, ge=1, le=16)
     steps: PositiveInt = 500
     batch: PositiveInt = 4
     learning_rate: PositiveFloat = 0.01
 
-    @field_validator("presets")
+    @field_validator("presets", "seeds", "choice", "minutes")
     @classmethod
-    def _presets_have_no_other_start(cls, presets: int, info: ValidationInfo) -> int:
-        if presets and info.data.get("start") == "supernet":
-            accepted = "accepted: 0, or start: scratch"
-            raise ValueError(f"what goes on from a supernet is compared with no published design; {accepted}")
-        return presets
+    def _needs_one_end(cls, value: Any, info: ValidationInfo) -> Any:
+        default = cls.model_fields[str(info.field_name)].default
+        if value != default and info.data.get("start") == "supernet":
+            accepted = f"accepted: {default}, or start: scratch"
+            raise ValueError(f"what goes on from a supernet is trained to no common end; {accepted}")
+        return value
 
     def identity(self) -> dict[str, Any]:
         """Plain data that a model's own weights follow from."""
-        told = self.model_dump(mode="json", exclude={"count", "presets"})
+        told = self.model_dump(mode="json", include={"start", "steps", "batch", "learning_rate"})
         if self.start == "supernet":
             del told["start"]  # as it was before there was another
         return told
@@ -306,9 +320,8 @@ class JobSpec(_Spec):
         """Those that the job runs, in order; `finalists` only where there are to be some."""
         every = tuple(StageName)
         asked = every[: every.index(self.until) + 1]
-        return (
-            asked if self.budget.finalists.count else tuple(s for s in asked if s is not StageName.FINALISTS)
-        )
+        trains = self.budget.finalists.count or self.budget.finalists.presets
+        return asked if trains else tuple(s for s in asked if s is not StageName.FINALISTS)
 
 
 def load_job_spec(source: str | Path | Mapping[str, Any]) -> JobSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from nas.analysis.delivered import alone_scores, seed_deviation
 from nas.analysis.known import Known
 from nas.comparison import Comparison, paired_difference
 from nas.evaluation import Evaluation, Split
@@ -28,15 +29,16 @@ class _Tested:
 
 
 def compare_with_presets(job: Known) -> list[Comparison]:
-    """Each found member of the front beside the published design that scored best on the test split of those
-    that are no faster, for each target; the fastest first.
+    """Each found model beside the published design that scored best on the test split of those that are no
+    faster, for each target; the fastest first.
 
-    Where members and designs were trained alone to one end, those are compared, and no others; elsewhere
-    all of them, with the weights of the supernet.
+    Where found models and designs were trained alone to one end, those are compared, and no others; elsewhere
+    members of the front and designs, with the weights of the supernet. Where several seeds of a model are
+    known, their spread is part of every standard error.
     """
     sign = job.plan.task.direction.sign
-    shown = [p for p in job.store.points(job.job_id, Scope.SHOWN) if p.on_front or p.preset]
-    steps, tested = _highest_fidelity(job, shown)
+    steps, tested = _highest_fidelity(job)
+    chance = seed_deviation(alone_scores(job, Split.TEST, [one.point for one in tested]).values())
     found = []
     for target in job.plan.targets:
         measured = [(ms, one) for one in tested if (ms := one.latency_ms(target)) is not None]
@@ -56,21 +58,23 @@ def compare_with_presets(job: Known) -> list[Comparison]:
                     baseline_ms=baseline_ms,
                     found_test=one.test.value,
                     baseline_test=baseline.test.value,
-                    difference=paired_difference(one.test.sequences, baseline.test.sequences),
+                    difference=paired_difference(one.test.sequences, baseline.test.sequences, chance),
                     steps=steps,
                 )
             )
     return found
 
 
-def _highest_fidelity(job: Known, points: list[Point]) -> tuple[int, list[_Tested]]:
+def _highest_fidelity(job: Known) -> tuple[int, list[_Tested]]:
     """The steps that models were trained alone, 0 for those of the supernet, and what was scored so."""
     budget = job.plan.spec.budget.finalists
-    trained = [p for p in points if p.tuned is not None] if budget.start == "scratch" else []
-    alone = [tested for p in trained if p.tuned for tested in _tested(job, p.tuned.weights, [p])]
-    if any(one.point.preset for one in alone) and any(not one.point.preset for one in alone):
-        return budget.steps, alone
-    return 0, list(_tested(job, job.plan.supernet_digest, points))
+    if budget.start == "scratch":
+        trained = [p for p in job.store.points(job.job_id) if p.tuned is not None]
+        alone = [tested for p in trained if p.tuned for tested in _tested(job, p.tuned.weights, [p])]
+        if any(one.point.preset for one in alone) and any(not one.point.preset for one in alone):
+            return budget.steps, alone
+    shown = job.store.points(job.job_id, Scope.SHOWN)
+    return 0, list(_tested(job, job.plan.supernet_digest, shown))
 
 
 def _tested(job: Known, weights: str, points: list[Point]) -> Iterator[_Tested]:

@@ -77,9 +77,12 @@ def stored_predictors(job: Known) -> dict[Key, Predictor]:
 
 
 def scored(job: Known) -> tuple[Population, np.ndarray]:
-    """(n, genes) and their (n,) qualities: what the job's supernet has scored."""
+    """(n, genes) and their (n,) qualities: what the job's supernet has scored; once some were trained alone,
+    what each scores so (`nas.front.Point.quality`)."""
     evaluations = job.store.evaluations(job.plan.supernet_digest, Split.VALIDATION)
     values = {e.digest: e.value for e in evaluations if math.isfinite(e.value)}
+    if job.plan.spec.budget.finalists.start == "scratch":
+        values |= {p.digest: p.quality for p in job.store.points(job.job_id) if p.quality is not None}
     known = job.store.architectures(values)
     inside = [d for d in values if d in known and job.plan.space.contains(known[d])]
     rows = job.plan.space.encode(known[d] for d in inside)

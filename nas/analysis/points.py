@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from nas.analysis.candidates import Candidates
+from nas.analysis.delivered import with_delivered
 from nas.analysis.known import Known
 from nas.evaluation import Split
 from nas.front import Point, mark_front
+from nas.objectives import Objective
 from nas.objectives.kind import measured_kinds
 from nas.objectives.objective import Key
 from nas.objectives.value import Value
 
-__all__ = ["evaluated_points"]
+__all__ = ["evaluated_points", "mark_verified"]
 
 
 def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
-    """Every candidate that the supernet has scored, with the front marked by the best-known values.
+    """Every candidate that the supernet has scored, with the front marked by the best-known values; where
+    some were trained alone, by what each scores so.
 
     A prediction is that of `candidates` until the point is measured; from then on it stays what it was
     before the measurement could teach the predictor. What was measured is what the store says
@@ -48,10 +53,17 @@ def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
             test=test[digest] if math.isfinite(test.get(digest, math.nan)) else None,
             values=values[row],
             preset=names.get(digest),
+            tuned=stored[digest].tuned if digest in stored else None,
         )
         for row, (digest, architecture) in enumerate(architectures.items())
     ]
-    return mark_front(points, plan.objectives)
+    return mark_front(with_delivered(context, points), plan.objectives)
+
+
+def mark_verified(points: Sequence[Point], objectives: Sequence[Objective]) -> list[Point]:
+    """The points with the front marked among measured ones alone."""
+    marked = {p.digest: p for p in mark_front([p for p in points if p.verified], objectives)}
+    return [marked.get(point.digest, replace(point, on_front=False)) for point in points]
 
 
 def _values(

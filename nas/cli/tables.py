@@ -20,6 +20,7 @@ from nas.report.columns import Column, columns
 from nas.report.describe import (
     describe_absence,
     describe_comparison,
+    describe_delivered,
     describe_point,
     describe_quality,
     describe_value,
@@ -123,12 +124,13 @@ def print_joint(console: Console, joint: JointFront) -> None:
 
 def _front_table(front: Front, target: Target, strips: Strips) -> PlainTable:
     unit = readable_metric(front.metric)
-    # Only a job with finalists has the column.
+    # Only a job with finalists has these columns.
     tuned = ("tuned\ntest",) if any(point.tuned for point in front.points) else ()
-    numbers = ("asked\nms", "predicted\nms", "measured\nms", f"validation\n{unit}", "test", *tuned)
+    alone = (f"delivered\n{unit}",) if any(point.delivered for point in front.points) else ()
+    numbers = ("asked\nms", "predicted\nms", "measured\nms", *alone, f"validation\n{unit}", "test", *tuned)
     shown = columns(front, target)
     numbers = (*numbers, *_heads(shown))
-    needed = ("digest", "measured\nms", f"validation\n{unit}", "layers", "test", "predicted\nms")
+    needed = ("digest", "measured\nms", *alone, f"validation\n{unit}", "layers", "test", "predicted\nms")
     table = PlainTable("digest", "layers", *numbers, "", right=numbers, keep=needed)
     table.title = Text(front.job, "bold").append(f" on {target}", "not bold")
     latency = LATENCY, str(target)
@@ -144,6 +146,7 @@ def _front_table(front: Front, target: Target, strips: Strips) -> PlainTable:
                 strip_text(strips, point.architecture),
                 "–" if asked is None else f"≤ {asked:g}",
                 *describe_value(point.values.get(latency), MILLISECONDS),
+                *(describe_delivered(point) for _ in alone),
                 describe_quality(point.validation),
                 describe_quality(point.test),
                 *(describe_quality(point.tuned.test if point.tuned else None) for _ in tuned),

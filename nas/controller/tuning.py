@@ -135,13 +135,13 @@ def starting_point(plan: Plan, supernet: Path, finalist: Finalist) -> tuple[Subm
     if budget.start == "scratch":
         learned_from = 0
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(plan.train_seed)
+            torch.manual_seed(finalist.seed)
             submodel = Submodel(finalist.architecture)
     else:
         learned_from = plan.spec.budget.train.steps
         submodel = load_supernet(plan.space, supernet).extract(finalist.architecture)
-    context, seed = plan.space.spec.context, plan.train_seed
-    training = FineTuning(plan.task, budget, learned_from, context, seed, finalist.folder)
+    context = plan.space.spec.context
+    training = FineTuning(plan.task, budget, learned_from, context, finalist.seed, finalist.folder)
     return submodel.requires_grad_(True).train(), training
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,13 +80,36 @@ class Plan:
     @cached_property
     def supernet_digest(self) -> str:
         """Identifies everything that the supernet's weights follow from."""
-        content = {
-            "space": self.space.digest,
-            "task": self.task.digest,
-            "train": self.spec.budget.train.identity(),
-            "seed": self.train_seed,
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return _digest(
+            {
+                "space": self.space.digest,
+                "task": self.task.digest,
+                "train": self.spec.budget.train.identity(),
+                "seed": self.train_seed,
+            }
+        )
+
+    def finalist_digest(self, architecture: str, seed: int = 0) -> str:
+        """Identifies everything that an architecture's weights follow from where it is trained on its own.
+
+        Args:
+            architecture: its digest.
+            seed: number of the repetition; 0 for the model that is delivered.
+        """
+        budget = self.spec.budget.finalists
+        start = (
+            {"supernet": self.supernet_digest}
+            if budget.start == "supernet"
+            else {"task": self.task.digest, "context": self.space.spec.context}
+        )
+        return _digest(
+            {
+                **start,
+                "architecture": architecture,
+                "finalists": budget.identity(),
+                "seed": self.train_seed + seed,
+            }
+        )
 
     @property
     def train_seed(self) -> int:
@@ -117,6 +141,10 @@ class Plan:
         """(n,) values of everything that can be counted."""
         axes = [axis for kind in counted_kinds() for axis in kind.axes(self.targets)]
         return {axis.key: self.count(axis, population) for axis in axes}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:

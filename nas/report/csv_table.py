@@ -8,6 +8,7 @@ from typing import Any
 
 from nas.front import Front
 from nas.objectives.objective import Key
+from nas.objectives.quality import QUALITY
 
 __all__ = ["csv_table"]
 
@@ -17,7 +18,8 @@ COLUMNS = ("digest", "on_front", "preset", "validation", "test", "tuned_validati
 
 def csv_table(front: Front) -> str:
     """One row a point, best quality first, the front before the others. A count has a column of its name;
-    what is of a target one of ``TARGET:NAME``, with ``:predicted`` and ``:measured`` where it is measured."""
+    what is of a target one of ``TARGET:NAME``, with ``:predicted`` and ``:measured`` where it is measured;
+    quality once trained alone is ``delivered``, with the same."""
     others = [point for point in front.points if not point.on_front]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -40,5 +42,5 @@ def csv_table(front: Front) -> str:
 
 def _heads(key: Key, exact: bool) -> list[str]:
     kind, target = key
-    name = kind if target is None else f"{target}:{kind}"
+    name = f"{target}:{kind}" if target else "delivered" if kind == QUALITY else kind
     return [name] if exact else [f"{name}:predicted", f"{name}:measured"]

@@ -10,6 +10,7 @@ from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.front import FineTuned, Front, Point
 from nas.objectives import Direction, Objective
 from nas.objectives.latency_ms import LATENCY, Latency
+from nas.objectives.quality import QUALITY
 from nas.objectives.value import Value
 from nas.report.columns import UNKNOWN, label_of, unit_of
 from nas.report.numbers import MILLISECONDS, unit_of_axis, written
@@ -21,10 +22,12 @@ __all__ = [
     "axis_of",
     "describe_absence",
     "describe_comparison",
+    "describe_delivered",
     "describe_point",
     "describe_quality",
     "describe_value",
     "drawn_over",
+    "fidelity_of",
     "known_latency",
     "readable_metric",
     "staircase",
@@ -97,9 +100,9 @@ def axis_of(front: Front, objective: Objective) -> Axis:
     if front.evaluated and not front.points:
         raise NothingMeetsBounds(describe_absence(front))
     known = [
-        (point, value, point.validation)
+        (point, value, point.quality)
         for point in front.points
-        if point.validation is not None and (value := point.values.get(objective.key)) is not None
+        if point.quality is not None and (value := point.values.get(objective.key)) is not None
     ]
     if not known:
         raise NoSuchPoint(
@@ -136,6 +139,13 @@ def staircase(dots: Iterable[Dot], direction: Direction) -> list[Dot]:
     return steps
 
 
+def fidelity_of(front: Front) -> str:
+    """What the qualities that a front is drawn by are."""
+    if any(point.delivered for point in front.points):
+        return "trained alone, predicted where hollow"
+    return "validation"
+
+
 def describe_absence(front: Front) -> str:
     """Why a front has no points."""
     if front.evaluated:
@@ -170,6 +180,17 @@ def describe_quality(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
+def describe_delivered(point: Point) -> str:
+    """Quality once trained alone, ``"1.851"``, or as it is predicted, ``"~1.870±0.020"``; a dash where
+    neither is known."""
+    value = point.delivered
+    if value is None:
+        return UNKNOWN
+    if value.measured is None:
+        return f"~{value.predicted:.3f}±{value.predicted_std or 0.0:.3f}"
+    return f"{value.measured:.3f}" + (f"±{value.measured_std:.3f}" if value.measured_std else "")
+
+
 def _describe_tuned(tuned: FineTuned, unit: str) -> str:
     scores = f"validation {describe_quality(tuned.validation)}, test {describe_quality(tuned.test)} {unit}"
     return f"{scores} after {tuned.steps} steps"
@@ -201,11 +222,12 @@ def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str,
         ("predicted", f"{predicted} {MILLISECONDS}"),
         ("validation", f"{describe_quality(point.validation)} {unit}"),
         ("test", f"{describe_quality(point.test)} {unit}"),
+        *([] if point.delivered is None else [("delivered", f"{describe_delivered(point)} {unit}")]),
         *([] if point.tuned is None else [("trained alone", _describe_tuned(point.tuned, unit))]),
         *(
             (label_of(kind), _describe_known(value, unit_of(kind)))
             for (kind, of), value in point.values.items()
-            if kind != LATENCY and of in (None, str(target))
+            if kind not in (LATENCY, QUALITY) and of in (None, str(target))
         ),
     ]
 

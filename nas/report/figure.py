@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from nas.front import Front, Point
 from nas.objectives import Objective
-from nas.report.describe import Axis, Dot, axis_of, describe_point, readable_metric, staircase
+from nas.report.describe import (
+    Axis,
+    Dot,
+    axis_of,
+    describe_point,
+    fidelity_of,
+    readable_metric,
+    staircase,
+)
 from nas.report.labels import place_labels
 from nas.report.palette import FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
 from nas.report.scales import linear_scale, log_scale, log_ticks, padded
@@ -81,8 +89,14 @@ def _quality_traces(front: Front, dots: Sequence[Dot], hover: Hover) -> Iterator
         members,
         hover,
         legendgroup="front",
-        marker={"size": 10, "color": FRONT, "line": {"color": "white", "width": 1.5}},
+        marker={
+            "size": 10,
+            "color": FRONT,
+            "line": {"color": "white", "width": 1.5},
+            "symbol": ["circle-open" if _is_predicted(dot.point) else "circle" for dot in members],
+        },
         error_x=_to_prediction(members),
+        error_y=_doubt(members),
     )
     names, sides = _labels(dots, presets, members)
     yield _scatter(
@@ -121,6 +135,18 @@ def _to_prediction(dots: Sequence[Dot]) -> dict[str, Any]:
         "thickness": 1.2,
         "width": 4,
     }
+
+
+def _is_predicted(point: Point) -> bool:
+    """Whether the quality that is drawn was learned from others that were trained alone."""
+    return point.delivered is not None and point.delivered.measured is None
+
+
+def _doubt(dots: Sequence[Dot]) -> dict[str, Any]:
+    """Error bars of a standard deviation where quality is predicted."""
+    known = [dot.point.delivered if _is_predicted(dot.point) else None for dot in dots]
+    doubts = [0.0 if value is None else value.predicted_std or 0.0 for value in known]
+    return {"array": doubts, "color": FRONT, "thickness": 1.2, "width": 0, "visible": any(doubts)}
 
 
 def _labels(
@@ -221,7 +247,7 @@ def _style(built: Figure, front: Front, axis: Axis) -> None:
     )
     better = "lower" if front.direction.sign > 0 else "higher"
     built.update_yaxes(
-        title=f"{readable_metric(front.metric)}, validation ({better} is better)",
+        title=f"{readable_metric(front.metric)}, {fidelity_of(front)} ({better} is better)",
         range=padded([dot.quality for dot in axis.dots]),
         row=1,
         col=1,

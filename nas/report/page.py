@@ -14,6 +14,7 @@ from nas.objectives import Objective, Source
 from nas.objectives.latency_ms import LATENCY
 from nas.report.columns import Column, columns, label_of
 from nas.report.describe import (
+    describe_delivered,
     describe_quality,
     describe_value,
     drawn_over,
@@ -143,6 +144,7 @@ def _table(front: Front, target: Target, strips: Strips) -> str:
         ("text", "layers"),
         ("", "predicted ms"),
         ("", "measured ms"),
+        *([("", f"{unit}, delivered")] if _any_delivered(front) else []),
         ("", f"{unit}, validation"),
         ("", "test"),
         *(("", escape(f"{column.label} {column.asked}".rstrip())) for column in shown_columns),
@@ -151,18 +153,24 @@ def _table(front: Front, target: Target, strips: Strips) -> str:
     head = "".join(f'<th scope="col" class="{kind}">{name}</th>' for kind, name in heads)
     shown = [point for point in front.points if point.on_front or point.preset]
     shown.sort(key=lambda point: (not point.on_front, known_latency(point, target) or math.inf))
-    rows = "\n".join(_row(point, target, strips, shown_columns) for point in shown)
+    delivered = _any_delivered(front)
+    rows = "\n".join(_row(point, target, strips, shown_columns, delivered) for point in shown)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{_described(front, target)}">{table}</div>'
     )
 
 
+def _any_delivered(front: Front) -> bool:
+    """Whether models of the job were trained alone: the others are predicted then."""
+    return any(point.delivered for point in front.points)
+
+
 def _described(front: Front, target: Target) -> str:
     return escape(f"the front of {front.job} and published designs on {target}")
 
 
-def _row(point: Point, target: Target, strips: Strips, shown: Sequence[Column]) -> str:
+def _row(point: Point, target: Target, strips: Strips, shown: Sequence[Column], delivered: bool) -> str:
     predicted, measured = describe_value(point.known(LATENCY, target), MILLISECONDS)
     layers = strips.cells(point.architecture)
     strip = "".join(_cell(cell) for cell in layers)
@@ -172,6 +180,7 @@ def _row(point: Point, target: Target, strips: Strips, shown: Sequence[Column]) 
         ("text", f'<span class="strip" role="img" aria-label="{spoken}">{strip}</span>'),
         ("", predicted),
         ("", measured),
+        *([("", describe_delivered(point))] if delivered else []),
         ("", describe_quality(point.validation)),
         ("", describe_quality(point.test)),
         *(("", column.cell(point)) for column in shown),

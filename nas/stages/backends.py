@@ -74,6 +74,7 @@ class Finalist:
         weights: digest that names its own.
         folder: where they and their checkpoint lie.
         limit: steps that it may take: fewer than the budget's where it was stopped early before.
+        seed: of its batches, and of its first weights where they are its own.
     """
 
     architecture: Architecture
@@ -81,6 +82,7 @@ class Finalist:
     weights: str
     folder: Path
     limit: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)

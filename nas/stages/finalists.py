@@ -1,23 +1,25 @@
-"""Finalists: members of the front are trained each on its own."""
+"""Finalists: architectures are trained each on its own, published designs first, then what promises most."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
+from nas.analysis.candidates import Candidates
+from nas.analysis.choice import most_improving, over_everything, over_the_front, published
+from nas.analysis.delivered import FEWEST, with_delivered
+from nas.analysis.known import stored_predictors
+from nas.analysis.points import evaluated_points, mark_verified
 from nas.errors import JobFailed
 from nas.evaluation import Evaluation, Split
-from nas.front import FineTuned, Point, Scope, mark_front
+from nas.front import FineTuned, Point
 from nas.planning.plan import Plan
 from nas.spec import StageName
 from nas.stages.backends import Finalist, FinalistProgress
+from nas.stages.controls import measure_between_controls
 from nas.stages.search import trained_supernet
 from nas.stages.stage import Stage, StageContext
 from nas.stages.states import FinalistsState
@@ -34,54 +36,116 @@ def finalist_folder(home: Path, weights: str) -> Path:
     return home / "finalists" / weights
 
 
-class Finalists(Stage):
-    """Train members of the front each on its own, and keep their weights beside the supernet's.
+@dataclass(frozen=True)
+class _Training:
+    """Of a point's architecture, with one of the budget's seeds."""
 
-    Those that go on from the supernet keep them where they got better, the poor ones not trained to the end.
-    Those that start from scratch are all trained to one end, published designs among them: what they then
-    score is what is delivered, and what models are compared by.
+    point: Point
+    seed: int
+
+
+_Trainings = Mapping[str, _Training]
+"""By the digest of the weights."""
+
+
+class Finalists(Stage):
+    """Train architectures each on its own, and keep their weights beside the supernet's.
+
+    Members of the front that go on from the supernet keep theirs where they got better, the poor ones not
+    trained to the end. Those that start from scratch are all trained to one end, published designs first;
+    the others are chosen a few at a time by what the trainings so far tell (`nas.analysis.choice`). What they
+    score is what is delivered, and every other point is predicted to score: the front goes by it.
     """
 
     name = StageName.FINALISTS
 
     def run(self, context: StageContext) -> None:
         """See the class."""
-        finalists = {_digest(context.plan, point): point for point in _chosen(context)}
-        self._train(context, finalists)
-        points = []
-        for done, (weights, point) in enumerate(finalists.items(), 1):
-            points.append(self._conclude(context, weights, point))
-            context.progress(self.name, done, len(finalists), "test split")
-            context.check_stop()
-        context.store.put_points(context.job_id, points)
+        while batch := self._batch(context):
+            begun, trainings = time.monotonic(), _trainings(context.plan, batch)
+            self._train(context, trainings)
+            for done, (weights, training) in enumerate(trainings.items(), 1):
+                self._conclude(context, weights, training)
+                context.progress(self.name, done, len(trainings), "test split")
+                context.check_stop()
+            state = _state(context)
+            spent = state.seconds + time.monotonic() - begun
+            _keep(context, replace(state, open=(), seconds=spent, batches=state.batches + 1))
+            _mark(context)
 
-    def _train(self, context: StageContext, finalists: dict[str, Point]) -> None:
+    # What to train
+    def _batch(self, context: StageContext) -> list[Point]:
+        """What is to be trained now: what was begun with before an interruption, else what is chosen next."""
+        state, budget = _state(context), context.plan.spec.budget.finalists
+        points = context.store.points(context.job_id)
+        if state.ended and not state.chosen:  # an earlier version chose all of them at once
+            state = replace(state, chosen=tuple(p.digest for p in points if p.tuned is not None))
+            _keep(context, state)
+            return []
+        by_digest = {point.digest: point for point in points}
+        if state.open:
+            return [by_digest[digest] for digest in state.open]
+        batch: list[Point] = []
+        if not state.chosen:
+            batch = _first(context, points)
+        elif budget.start == "scratch" and budget.choice == "improvement" and _has_time(context, state):
+            left = budget.count - sum(by_digest[digest].preset is None for digest in state.chosen)
+            batch = self._next(context, min(budget.together, left), state.chosen)
+        if batch:
+            chosen = tuple(point.digest for point in batch)
+            _keep(context, replace(state, chosen=(*state.chosen, *chosen), open=chosen))
+        return batch
+
+    def _next(self, context: StageContext, count: int, chosen: Sequence[str]) -> list[Point]:
+        """The candidates that promise most, each measured on every target before it is trained."""
+        refused: set[str] = set()
+        while True:
+            points = context.store.points(context.job_id)
+            batch = most_improving(context, points, count, {*chosen, *refused})
+            unmeasured = [point for point in batch if not point.verified]
+            if not unmeasured:
+                return batch
+            for target in context.plan.targets:
+                for _ in measure_between_controls(
+                    context, self.name, target, [point.architecture for point in unmeasured]
+                ):
+                    context.check_stop()
+            known = evaluated_points(context, Candidates(context, stored_predictors(context)))
+            context.store.put_points(context.job_id, mark_verified(known, context.plan.objectives))
+            verified = {point.digest for point in known if point.verified}
+            refused |= {point.digest for point in unmeasured} - verified
+
+    # Training
+    def _train(self, context: StageContext, trainings: _Trainings) -> None:
         """Go on with whatever has not ended."""
-        steps = context.plan.spec.budget.finalists.steps
-        taken = dict.fromkeys(finalists, 0)
-        ended = dict(FinalistsState.load(context.store, context.job_id, STATE).ended)
-        if finalists.keys() <= ended.keys():
+        budget = context.plan.spec.budget.finalists
+        taken = dict.fromkeys(trainings, 0)
+        ended = dict(_state(context).ended)
+        if trainings.keys() <= ended.keys():
             return
+        before = len(ended.keys() - trainings.keys()) * budget.steps
+        total = max((budget.count + budget.presets) * budget.seeds, len(trainings)) * budget.steps
 
         def on_progress(progress: FinalistProgress) -> None:
             taken[progress.weights] = progress.steps
             if progress.diverged:
-                self._give_up(context, finalists[progress.weights], progress)
+                self._give_up(context, trainings[progress.weights].point, progress)
             if progress.ended:
                 ended[progress.weights] = progress.steps
-                FinalistsState(ended).save(context.store, context.job_id, STATE)
-            done = sum(steps if weights in ended else at for weights, at in taken.items())
-            context.progress(self.name, done, steps * len(finalists), progress.message)
+                _keep(context, replace(_state(context), ended=ended))
+            done = before + sum(budget.steps if weights in ended else at for weights, at in taken.items())
+            context.progress(self.name, done, max(total, done), progress.message)
 
         wanted = [
             Finalist(
-                point.architecture,
-                _known(point),
+                training.point.architecture,
+                _known(training.point),
                 weights,
                 finalist_folder(context.home, weights),
-                ended.get(weights, steps),
+                ended.get(weights, budget.steps),
+                context.plan.train_seed + training.seed,
             )
-            for weights, point in finalists.items()
+            for weights, training in trainings.items()
         ]
         supernet = trained_supernet(context)
         context.compute_backend.finetune(context.plan, supernet, wanted, on_progress, context.stopped)
@@ -93,12 +157,12 @@ class Finalists(Stage):
         context.store.add_evaluations([failed])
         context.note(self.name, f"{point.digest[:8]} was not trained to the end: {progress.message}")
 
-    def _conclude(self, context: StageContext, weights: str, point: Point) -> Point:
-        """Store how a finalist ended; its point, with the weights where they are better."""
+    def _conclude(self, context: StageContext, weights: str, training: _Training) -> None:
+        """Store how a training ended, and with the point the weights that are better, or are delivered."""
         unit, sign = context.plan.task.metric, context.plan.task.direction.sign
-        folder = finalist_folder(context.home, weights)
+        point, folder = training.point, finalist_folder(context.home, weights)
         if any(math.isnan(e.value) for e in context.store.evaluations(weights, Split.VALIDATION)):
-            return replace(point, tuned=None)  # it diverged
+            return  # it diverged
         best = best_weights(folder)
         if best is None:
             raise JobFailed(f"no weights of finalist {point.digest} are in {folder}")
@@ -107,55 +171,62 @@ class Finalists(Stage):
         goes_on = context.plan.spec.budget.finalists.start == "supernet"
         if goes_on and sign * best.validation >= sign * before:
             context.note(self.name, f"{change}: no better, the supernet's weights are kept")
-            return replace(point, tuned=None)
+            return
         known = context.store.evaluations(weights, Split.TEST, [point.digest])
         test = known[0] if known else _tested(context.plan, weights, point.architecture, best)
         validation = Evaluation(weights, point.digest, Split.VALIDATION, best.validation, best.seconds)
         context.store.add_evaluations([validation, test])
         context.note(self.name, change, digest=point.digest, weights=weights)
-        value = None if math.isnan(test.value) else test.value
-        return replace(point, tuned=FineTuned(weights, best.steps, best.validation, value))
+        if training.seed == 0:
+            value = None if math.isnan(test.value) else test.value
+            tuned = FineTuned(weights, best.steps, best.validation, value)
+            context.store.put_points(context.job_id, [replace(point, tuned=tuned)])
 
 
-def _chosen(context: StageContext) -> list[Point]:
-    """Members of the front, and of the published designs those that none of them beats; as many as wanted."""
-    plan, budget = context.plan, context.plan.spec.budget.finalists
-    sign = plan.task.direction.sign
-    shown = context.store.points(context.job_id, Scope.SHOWN)
-    found = _spread([point for point in shown if point.on_front], budget.count, sign)
-    presets = [point for point in shown if point.preset is not None and point.validation is not None]
-    best = {point.digest for point in mark_front(presets, plan.objectives) if point.on_front}
-    published = _spread([point for point in presets if point.digest in best], budget.presets, sign)
-    return list({point.digest: point for point in [*found, *published]}.values())
+def _state(context: StageContext) -> FinalistsState:
+    return FinalistsState.load(context.store, context.job_id, STATE)
 
 
-def _spread(points: Sequence[Point], count: int, sign: int) -> list[Point]:
-    """So many of the points, evenly from the best in quality to the worst (the fastest)."""
-    ordered = sorted(points, key=lambda point: sign * _known(point))
-    return [ordered[round(at)] for at in np.linspace(0, len(ordered) - 1, min(count, len(ordered)))]
+def _keep(context: StageContext, state: FinalistsState) -> None:
+    state.save(context.store, context.job_id, STATE)
+
+
+def _first(context: StageContext, points: Sequence[Point]) -> list[Point]:
+    """What is trained before anything is known of training alone: published designs, and as many of what was
+    found as are chosen at once, or as the others are predicted from."""
+    budget = context.plan.spec.budget.finalists
+    if budget.start == "supernet":
+        return over_the_front(context, points, budget.count)
+    designs = published(context, points, budget.presets)
+    if budget.choice == "spread":
+        return designs + over_everything(context, points, budget.count)
+    found = [point for point in points if point.preset is None]
+    return designs + over_the_front(context, found, min(budget.count, max(0, FEWEST - len(designs))))
+
+
+def _has_time(context: StageContext, state: FinalistsState) -> bool:
+    """Whether another batch like those so far ends within the budget's minutes."""
+    minutes = context.plan.spec.budget.finalists.minutes
+    return minutes is None or state.seconds * (1 + 1 / max(state.batches, 1)) <= 60 * minutes
+
+
+def _trainings(plan: Plan, batch: Sequence[Point]) -> _Trainings:
+    seeds = range(plan.spec.budget.finalists.seeds)
+    return {plan.finalist_digest(p.digest, seed): _Training(p, seed) for p in batch for seed in seeds}
 
 
 def _known(point: Point) -> float:
-    """Its quality with the supernet's weights; a point without one is on no front."""
+    """Its quality with the supernet's weights; a point without one is never chosen."""
     assert point.validation is not None
     return point.validation
 
 
-def _digest(plan: Plan, point: Point) -> str:
-    """Names everything that the weights follow from."""
-    budget = plan.spec.budget.finalists
-    start = (
-        {"supernet": plan.supernet_digest}
-        if budget.start == "supernet"
-        else {"task": plan.task.digest, "context": plan.space.spec.context}
-    )
-    content = {
-        **start,
-        "architecture": point.digest,
-        "finalists": budget.identity(),
-        "seed": plan.train_seed,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+def _mark(context: StageContext) -> None:
+    """Store what training alone tells of every point of the job, and the front that follows from it."""
+    points = context.store.points(context.job_id)
+    told = with_delivered(context, points)
+    if told != points:
+        context.store.put_points(context.job_id, mark_verified(told, context.plan.objectives))
 
 
 def _tested(plan: Plan, weights: str, architecture: Architecture, best: BestWeights) -> Evaluation:

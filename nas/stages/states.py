@@ -140,6 +140,22 @@ class VerifyState(StageState):
 
 @dataclass(frozen=True)
 class FinalistsState(StageState):
-    """Of `finalists`: steps taken by those that have ended, by digest of their weights."""
+    """Of `finalists`.
+
+    Attributes:
+        ended: steps taken by the trainings that have ended, by digest of their weights.
+        chosen: digests of the architectures that were chosen so far, in order.
+        open: those of them that are being trained.
+        batches, seconds: trained so far, and their wall time.
+    """
 
     ended: Mapping[str, int] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+    batches: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Inverse of `to_dict`."""
+        return super().from_dict({**data, **{n: tuple(data.get(n, ())) for n in ("chosen", "open")}})

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from statistics import median
 
 from nas.analysis.candidates import Candidates
 from nas.analysis.known import stored_predictors
-from nas.analysis.points import evaluated_points
+from nas.analysis.points import evaluated_points, mark_verified
 from nas.errors import JobFailed
 from nas.evaluation import Split
-from nas.front import Point, mark_front
+from nas.front import Point
 from nas.objectives import Objective
 from nas.objectives.latency_ms import LATENCY, Latency
 from nas.spec import StageName
@@ -131,9 +130,9 @@ class Verify(Stage):
         self._measure_front(context, candidates)
         # So that adding a target to the finished job does not search again.
         self._remember(context, round=context.plan.spec.budget.verify.rounds)
-        points = _trusted(evaluated_points(context, candidates), context.plan.objectives)
+        points = mark_verified(evaluated_points(context, candidates), context.plan.objectives)
         self._test(context, pool, [p for p in points if p.on_front or p.preset])
-        points = _trusted(evaluated_points(context, candidates), context.plan.objectives)
+        points = mark_verified(evaluated_points(context, candidates), context.plan.objectives)
         context.store.put_points(context.job_id, points)
         _tell_of_disturbed(context, [p for p in points if p.on_front])
 
@@ -183,12 +182,6 @@ def _tell_of_disturbed(context: StageContext, front: Sequence[Point]) -> None:
             )
 
 
-def _trusted(points: list[Point], objectives: Sequence[Objective]) -> list[Point]:
-    """The points with the front marked among measured ones alone."""
-    marked = {p.digest: p for p in mark_front([p for p in points if p.verified], objectives)}
-    return [marked.get(point.digest, replace(point, on_front=False)) for point in points]
-
-
 def verify_architecture(context: StageContext, architecture: Architecture) -> Point:
     """Measure an architecture on every target and evaluate it on both splits; it is a point of the job
     from then on, and the front is marked again.
@@ -211,7 +204,7 @@ def verify_architecture(context: StageContext, architecture: Architecture) -> Po
                 pool.submit(architecture, split)
             for _ in splits:
                 store.add_evaluations([pool.next()])
-    points = _trusted(
+    points = mark_verified(
         evaluated_points(context, Candidates(context, stored_predictors(context))), plan.objectives
     )
     verified = [point for point in points if point.digest == digest]

@@ -164,6 +164,11 @@ class GaussianProcess:
         variance = np.maximum(own - np.square(cross @ self._inverse.T).sum(1), 0.0)
         return self._mean + self._scale * (cross @ self._alpha), self._spread * np.sqrt(variance)
 
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of what the features do not explain of a candidate, at full fidelity."""
+        return float(self._spread * np.sqrt(self._noise))
+
     def mean(self, blocks: Blocks) -> Vector:
         """(n,) means alone: a single weighted sum if no block is smooth."""
         linear, smooth = self._project(blocks)

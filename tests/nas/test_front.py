@@ -91,6 +91,34 @@ def test_a_measurement_beats_a_prediction() -> None:
     assert on_front(measured) == [True, True]
 
 
+def delivered(candidate: Point, value: Value) -> Point:
+    return replace(candidate, values={**candidate.values, ("quality", None): value})
+
+
+def test_what_is_delivered_counts_where_it_is_known_predicted_or_trained() -> None:
+    """The supernet likes the first best; trained alone it is beaten by both, which one of them is only
+    predicted to be."""
+    points = [
+        delivered(point(0, 2.0, 3.0, 3.0), Value(1.8, 0.1, 1.95)),
+        delivered(point(1, 2.1, 3.0, 3.0), Value(1.9, 0.1, 1.85)),
+        delivered(point(2, 2.2, 2.0, 2.0), Value(1.9, 0.1)),
+    ]
+    assert [p.quality for p in points] == [1.95, 1.85, 1.9]
+    assert all(p.verified for p in points)
+    assert on_front(points) == [False, True, True]
+    front = front_of(points)
+    assert front.best().digest == points[1].digest
+    assert front.best({"latency_ms": 2.5}).digest == points[2].digest
+    with pytest.raises(NothingMeetsBounds, match=r"quality 1\.85"):
+        front.best({"quality": 1.8})
+    document = json.loads(json.dumps(front.to_dict()))
+    assert document["points"][2]["quality"]["delivered"]["predicted_std"] == 0.1
+    assert Front.from_dict(document) == front
+    heads, *rows = csv.reader(io.StringIO(csv_table(front)))
+    told = [row[heads.index("delivered:measured")] for row in rows]
+    assert told == ["1.85", "", "1.95"]
+
+
 def test_a_point_with_an_unknown_value_is_off() -> None:
     unknown = replace(point(1, 1.0, 1.0), values={})
     assert on_front([point(0, 2.0, 3.0), unknown, point(2, None, 1.0)]) == [True, False, False]
@@ -322,7 +350,7 @@ def test_the_document_is_the_designs(front: Front) -> None:
     assert document["quality"] == {"metric": "bits_per_byte", "direction": "min"}
     assert document["targets"] == [str(LAPTOP)]
     first = document["points"][0]
-    assert first["quality"] == {"validation": 2.9, "test": None}
+    assert first["quality"] == {"validation": 2.9, "test": None, "delivered": None}
     assert first["latency_ms"][str(LAPTOP)] == {
         "predicted": 2.1,
         "predicted_std": 0.1,

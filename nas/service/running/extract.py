@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import JobFailed
 from nas.export import BlockLibrary, attention_for, write_model_folder
 from nas.job import Job
-from nas.objectives.value import values_to_dict
 from nas.planning.plan import resolve
 from nas.stages.finalists import finalist_folder
 from nas.store.store import Store
@@ -42,6 +40,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
     submodel = load_supernet(plan.space, home / record.path).extract(point.architecture)
     if point.tuned is not None:
         _go_over(submodel, finalist_folder(home, point.tuned.weights))
+    told = point.to_dict()
     facts = {
         "job": job.id,
         "space": {"name": plan.space.name, "digest": plan.space.digest},
@@ -50,11 +49,10 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
         "quality": {
             "metric": plan.task.metric,
             "direction": str(plan.task.direction),
-            "validation": point.validation,
-            "test": point.test,
+            **told.pop("quality"),
         },
-        "tuned": None if point.tuned is None else {**asdict(point.tuned), "parent": record.digest},
-        **values_to_dict(point.values),
+        "tuned": None if point.tuned is None else {**told["tuned"], "parent": record.digest},
+        **{kind: told[kind] for kind, _ in point.values if kind in told},
         "preset": point.preset,
     }
     attention = attention_for(plan.targets)

@@ -16,6 +16,7 @@ from nas.objectives.value import Value
 from nas.report.describe import (
     axis_of,
     describe_comparison,
+    describe_delivered,
     describe_point,
     drawn_over,
     staircase,
@@ -272,3 +273,21 @@ def test_a_point_in_words(front):
     unmeasured = dict(describe_point(front.points[3], front.metric, TARGET))
     assert unmeasured["measured"] == "– ms"
     assert unmeasured["test"] == "– bits per byte"
+
+
+def test_what_is_delivered_has_a_column_and_is_what_is_drawn(front):
+    known = {0: Value(2.6, 0.1, 2.5, 0.01), 1: Value(2.2, 0.05), 2: Value(2.4, 0.1, 2.3)}
+    points = [
+        replace(p, values={**p.values, ("quality", None): known[n]}) if n in known else p
+        for n, p in enumerate(front.points)
+    ]
+    told = replace(front, points=tuple(points))
+    assert [describe_delivered(p) for p in points] == ["2.500±0.010", "~2.200±0.050", "2.300", "–"]
+    assert ("delivered", "~2.200±0.050 bits per byte") in describe_point(points[1], front.metric, TARGET)
+    document = page(told)
+    assert "bits per byte, delivered" in document
+    assert "circle-open" in document
+    assert "trained alone, predicted where hollow" in document
+    assert "delivered" not in page(front)
+    drawn = {dot.point.digest: dot.quality for dot in axis_of(told, drawn_over(told, TARGET)[0]).dots}
+    assert drawn[points[0].digest] == 2.5

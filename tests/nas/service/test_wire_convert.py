@@ -42,8 +42,9 @@ ARCHITECTURES = st.builds(Architecture, SIZES, SIZES, st.lists(LAYERS, max_size=
 COUNTED = st.builds(Value, NUMBERS)
 ESTIMATED = st.builds(Value, NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NUMBERS, POSITIVE)
 VALUES = st.builds(
-    lambda alike, of_targets: alike | of_targets,
+    lambda alike, delivered, of_targets: alike | delivered | of_targets,
     st.dictionaries(st.tuples(st.sampled_from(["parameters", "macs"]), st.none()), COUNTED, min_size=1),
+    st.dictionaries(st.just(("quality", None)), ESTIMATED, max_size=1),
     st.dictionaries(st.tuples(st.sampled_from(["latency_ms", "joules"]), TEXT), ESTIMATED, max_size=3)
     | st.dictionaries(st.tuples(st.just("weight_bytes"), TEXT), COUNTED, max_size=3),
 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -29,7 +28,9 @@ from nas.stages.stage import StageContext
 from nas.store import Store, open_store
 from nas.store.store import SupernetRecord
 from nas.training import train_supernet
+from nas.training.checkpoint import save_checkpoint
 from nas.training.finetune import Diverged, finetune
+from searchspaces.architecture import Architecture
 
 SPEC = {
     "space": {
@@ -100,7 +101,12 @@ def store(tmp_path: Path, trained: tuple[Path, Plan]) -> Iterator[Store]:
     sampled = plan.space.decode(plan.space.sample(20, np.random.default_rng(0)))
     architectures = list({a.digest: a for a in sampled}.values())
     qualities = zip(architectures, (0.5, 7.0, 8.0), strict=False)
-    store.put_points(job.id, [Point(a.digest, a, q, None, on_front=True) for a, q in qualities])
+    key = "latency_ms", str(plan.targets[0])
+    points = [
+        Point(a.digest, a, q, None, {key: Value(9.0 - q, 0.1, 9.0 - q, 0.01)}, on_front=True)
+        for a, q in qualities
+    ]
+    store.put_points(job.id, points)
     yield store
     store.close()
 
@@ -175,39 +181,122 @@ def test_from_scratch_all_are_trained_to_one_end_published_designs_too(
     (job,) = store.jobs()
     taken = {point.digest for point in store.points(job.id)}
     name, a = next((n, p.architecture) for n, p in plan.presets.items() if p.architecture.digest not in taken)
-    values = {("latency_ms", str(plan.targets[0])): Value(2.0, 0.1, 2.1, 0.01)}
+    values = {("latency_ms", str(plan.targets[0])): Value(10.0, 0.1, 10.0, 0.01)}
     store.put_points(job.id, [Point(a.digest, a, 9.0, None, values, preset=name)])
-    compute, front = run(store, (home, plan))
+    compute, _ = run(store, (home, plan))
     assert compute.asked == [[30, 30, 30]]
-    best, middle, worst = front
-    (design,) = [point for point in store.points(job.id, Scope.SHOWN) if point.preset]
+    best, middle, worst, design = store.points(job.id)
     assert middle.tuned is None
     for point in (best, worst, design):
         assert point.tuned is not None
         assert point.tuned.steps == 30, "kept though the supernet's score is better: it is what is delivered"
         (test,) = store.evaluations(point.tuned.weights, Split.TEST)
         assert len(test.sequences) == sum(map(len, plan.task.evaluation_batches(Split.TEST)))
+        assert point.quality == point.tuned.validation
     assert best.tuned.validation != worst.tuned.validation
-    measured = {("latency_ms", str(plan.targets[0])): Value(1.0, 0.1, 1.0, 0.01)}
-    store.put_points(job.id, [replace(point, values=measured) for point in (best, worst)])
+    assert middle.delivered.measured is None
+    assert middle.quality == middle.delivered.predicted != middle.validation
     first, second = compare_with_presets(KnownJob(job.id, plan, store))
     assert {first.found, second.found} == {best.digest, worst.digest}
     for compared in (first, second):
-        assert (compared.preset, compared.steps, compared.speedup) == (name, 30, pytest.approx(2.1))
+        assert (compared.preset, compared.steps) == (name, 30)
         assert compared.difference.mean == pytest.approx(compared.found_test - compared.baseline_test)
         assert compared.difference.standard_error > 0
-    weights = {point.tuned.weights for point in (best, worst, design) if point.tuned}
-    (going_on,) = {p.tuned.weights for p in run(store, trained)[1] if p.tuned}
-    assert going_on not in weights, "of another start, of another name"
+    assert run(store, (home, plan))[0].asked == [], "each is trained once"
+    going_on = trained[1].finalist_digest(best.digest)
+    assert going_on != best.tuned.weights, "of another start, of another name"
+
+
+class Pretending(InThisProcess):
+    """Fresh weights, and a quality that is told rather than trained; stops after so many."""
+
+    def __init__(self, home: Path, quality: Callable[[Finalist], float], stop_after: int = 99) -> None:
+        super().__init__(home)
+        self._quality, self._left = quality, stop_after
+        self.trained: list[list[str]] = []
+
+    def finetune(
+        self,
+        plan: Plan,
+        supernet: SupernetRecord,
+        finalists: Sequence[Finalist],
+        on_progress: Callable[[FinalistProgress], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.trained.append([finalist.architecture.digest for finalist in finalists])
+        for finalist in finalists:
+            model, _ = starting_point(plan, self._home / supernet.path, finalist)
+            facts = {"steps": finalist.limit, "validation": self._quality(finalist), "seconds": 0.1}
+            save_checkpoint(finalist.folder / "model.safetensors", model.state_dict(), facts)
+            self._left -= 1
+            if self._left < 0:
+                raise JobInterrupted("stopped")
+            on_progress(FinalistProgress(finalist.weights, finalist.limit, True, "ended"))
+
+
+def test_published_designs_first_then_a_few_at_a_time_each_seed_of_each(
+    store: Store, trained: tuple[Path, Plan], tmp_path: Path
+) -> None:
+    """Trained alone, more layers are better, which the supernet denies: it is learned, and what has more
+    layers is trained next."""
+    home = tmp_path / "home"
+    shutil.copytree(trained[0], home)
+    plan = from_scratch(trained[1], count=3, presets=4, together=2, seeds=2)
+    (job,) = store.jobs()
+    key = "latency_ms", str(plan.targets[0])
+    everything = plan.space.decode(plan.space.enumerate(1000))
+    names = {preset.architecture.digest: name for name, preset in plan.presets.items()}
+
+    def point(a: Architecture) -> Point:
+        ms = 10.0 + plan.costs.macs(plan.space.encode([a]), 64)[0] / 1e6
+        return Point(
+            a.digest, a, 2.0 + 0.1 * a.depth, None, {key: Value(ms, 0.1, ms, 0.01)}, names.get(a.digest)
+        )
+
+    store.put_points(job.id, [point(a) for a in everything])
+
+    def quality(finalist: Finalist) -> float:
+        return 2.0 - 0.2 * finalist.architecture.depth + 0.01 * (finalist.seed - plan.train_seed)
+
+    def go_on(compute: Pretending) -> None:
+        context = StageContext(
+            job.id, plan, store, home, cast(Any, None), compute, lambda _: None, lambda: False
+        )
+        Finalists().run(context)
+
+    stopped = Pretending(home, quality, stop_after=2)
+    with pytest.raises(JobInterrupted):
+        go_on(stopped)
+    compute = Pretending(home, quality)
+    go_on(compute)
+    first, second, third = compute.trained
+    assert first == stopped.trained[0], "the same as before the interruption"
+    assert len(first) == 4 * 2
+    assert all(digest in names for digest in first)
+    assert len(second) == 2 * 2
+    assert len(third) == 2 * 1
+    points = {p.digest: p for p in store.points(job.id)}
+    found = [points[digest] for digest in dict.fromkeys([*second, *third])]
+    assert [p.architecture.depth for p in found] == [2, 2, 2]
+    assert all(p.preset is None and p.delivered.measured == pytest.approx(1.605) for p in found)
+    assert all(p.delivered.measured_std == pytest.approx(0.005) for p in found), "of the mean of two seeds"
+    rest = [p for p in points.values() if p.tuned is None]
+    assert all(
+        p.delivered.predicted == pytest.approx(2.0 - 0.2 * p.architecture.depth, abs=0.05) for p in rest
+    )
+    assert {p.architecture.depth for p in points.values() if p.on_front} <= {1, 2}
+    again = Pretending(home, quality)
+    go_on(again)
+    assert again.trained == []
 
 
 def test_what_diverges_is_a_failed_evaluation_and_not_trained_again(
     store: Store, trained: tuple[Path, Plan]
 ) -> None:
     home, plan = trained[0], from_scratch(trained[1], learning_rate=1e30, presets=0)
-    _, front = run(store, (home, plan))
-    assert all(point.tuned is None for point in front)
+    run(store, (home, plan))
     (job,) = store.jobs()
+    assert all(point.tuned is None for point in store.points(job.id))
     notes = [event.message for event in store.events(job.id) if event.kind is EventKind.NOTE]
     assert sum("not trained to the end: its loss is" in note for note in notes) == 2
     assert run(store, (home, plan))[0].asked == [], "paid for once"

@@ -1,0 +1,183 @@
+"""What candidates score once they are trained alone, as they are delivered: measured of those that were,
+learned from these for all others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.analysis.known import Known
+from nas.evaluation import Evaluation, Split
+from nas.front import Point
+from nas.objectives.quality import QUALITY
+from nas.objectives.value import Value
+from nas.planning.plan import Plan
+from nas.surrogates.features import StructureFeatures
+from nas.surrogates.gaussian_process import GaussianProcess, JointPosterior
+from searchspaces.encoding import Population
+from searchspaces.mixers import parse_mixer
+
+__all__ = ["FEWEST", "DeliveredModel", "alone_scores", "delivered_model", "seed_deviation", "with_delivered"]
+
+FEWEST = 3
+"""Architectures trained alone from which the others can be predicted."""
+
+ENOUGH = 6
+"""Of them, from which it is learned how structure changes what training alone gains."""
+
+LARGEST = 400
+"""Candidates from which it is learned how structure explains the supernet's scores."""
+
+SHRINKAGE = 4
+"""Weight of the assumption that deviations are right, in trainings."""
+
+Blocks = Mapping[str, NDArray[np.float64]]
+Rows = NDArray[np.int64]
+Vector = NDArray[np.float64]
+
+
+class DeliveredModel:
+    """Quality alone of every candidate, learned from those that were trained.
+
+    A Gaussian process, linear in the supernet's score, in sizes (logarithms of parameters, MACs and layers)
+    and in the layers' shares of each mixer, with an offset and what none of these tells as noise; all
+    variances are learned (Kennedy & O'Hagan, 2000, with the cheap score known of every candidate). Of fewer
+    than `ENOUGH` nothing is learned but scale and offset. From so few it is too sure of itself: deviations
+    are scaled by how far it misses those that it was not taught.
+
+    Args:
+        blocks: (n, ·) features of every candidate, as `described` gives them.
+        trained: (k,) rows of those that were trained alone, two at least.
+        alone: (k,) their qualities.
+    """
+
+    def __init__(self, blocks: Blocks, trained: Rows, alone: Vector) -> None:
+        learned = blocks if len(trained) >= ENOUGH else {"score": blocks["score"]}
+        self._blocks, self._trained, self._alone = learned, trained, alone
+        everything = np.arange(len(trained))
+        self._process = self._taught_by(everything)
+        left_out = [self._taught_by(everything[everything != left]) for left in everything]
+        told = [_told(process, self._of(trained[[left]])) for left, process in enumerate(left_out)]
+        mean, std = (np.concatenate(each) for each in zip(*told, strict=True))
+        missed = np.square((alone - mean) / std).sum()
+        self._doubt = math.sqrt(max(1.0, (SHRINKAGE + missed) / (SHRINKAGE + len(alone))))
+        self.held_out = mean, self._doubt * std
+
+    held_out: tuple[Vector, Vector]
+    """(k,) means and deviations of the trained ones, each by a model that was not taught it."""
+
+    def predict(self) -> tuple[Vector, Vector]:
+        """(n,) means and deviations of quality alone."""
+        mean, std = _told(self._process, self._blocks)
+        return mean, self._doubt * std
+
+    def posterior(self, rows: Rows) -> JointPosterior:
+        """Of quality alone of these candidates."""
+        told, scale = self._process.posterior(self._of(rows)), self._doubt**2
+        return replace(told, covariance=scale * told.covariance, noises=scale * told.noises)
+
+    def _taught_by(self, of: Rows) -> GaussianProcess:
+        return GaussianProcess(smooth=()).fit(self._of(self._trained[of]), self._alone[of])
+
+    def _of(self, rows: Rows) -> Blocks:
+        return {name: block[rows] for name, block in self._blocks.items()}
+
+
+def _told(process: GaussianProcess, blocks: Blocks) -> tuple[Vector, Vector]:
+    mean, std = process.mean_and_std(blocks)
+    return mean, np.hypot(std, process.noise_std)
+
+
+def described(plan: Plan, points: Sequence[Point]) -> Blocks:
+    """(n, ·) features of points that the supernet has scored: the score, as it is and as structure explains
+    it, which is less noisy; sizes; shares of each mixer."""
+    population = plan.space.encode(point.architecture for point in points)
+    sizes = [
+        plan.costs.parameters(population),
+        plan.costs.macs(population, plan.tokens),
+        plan.space.count_layers(population),
+    ]
+    size = np.log(np.stack(sizes, axis=1).astype(float))
+    score = np.array([point.validation for point in points], float)
+    mixers = [[type(parse_mixer(layer.mixer)).name for layer in p.architecture.layers] for p in points]
+    names = sorted({name for of in mixers for name in of})
+    return {
+        "score": np.stack([score, _explained(plan, population, size, score)], axis=1),
+        "size": size,
+        "mixers": np.array([[of.count(name) / len(of) for name in names] for of in mixers]),
+    }
+
+
+def _explained(
+    plan: Plan, population: Population, size: NDArray[np.float64], score: Vector
+) -> NDArray[np.float64]:
+    """(n,) what structure tells of the supernet's scores: their noise averages out over many candidates."""
+    blocks = {**StructureFeatures(plan.space).blocks(population), "size": size}
+    taught = np.linspace(0, len(score) - 1, min(len(score), LARGEST)).round().astype(int)
+    process = GaussianProcess(smooth=())
+    return process.fit({name: x[taught] for name, x in blocks.items()}, score[taught]).mean(blocks)
+
+
+def alone_scores(job: Known, split: Split, points: Iterable[Point]) -> dict[str, list[Evaluation]]:
+    """By digest, what those of the points score that were trained from scratch to one end: once a seed, the
+    weights that are delivered first."""
+    budget = job.plan.spec.budget.finalists
+    scores: dict[str, list[Evaluation]] = {}
+    for point in points:
+        if point.tuned is None or budget.start != "scratch":
+            continue
+        others = [job.plan.finalist_digest(point.digest, seed) for seed in range(1, budget.seeds)]
+        for weights in (point.tuned.weights, *others):
+            found = job.store.evaluations(weights, split, [point.digest])
+            scores.setdefault(point.digest, []).extend(e for e in found if math.isfinite(e.value))
+    return {digest: found for digest, found in scores.items() if found}
+
+
+def seed_deviation(scores: Iterable[Sequence[Evaluation]]) -> float:
+    """Standard deviation of a model's quality over seeds of its training, pooled over the models that have
+    several; 0 where none has."""
+    variances = [np.var([e.value for e in of], ddof=1) for of in scores if len(of) > 1]
+    return math.sqrt(np.mean(variances)) if variances else 0.0
+
+
+def delivered_model(job: Known, points: Sequence[Point]) -> DeliveredModel | None:
+    """Of points that the supernet has scored; None where fewer than `FEWEST` of them were trained alone."""
+    scores = alone_scores(job, Split.VALIDATION, points)
+    if len(scores) < FEWEST:
+        return None
+    trained = [row for row, point in enumerate(points) if point.digest in scores]
+    alone = [np.mean([e.value for e in scores[points[row].digest]]) for row in trained]
+    return DeliveredModel(described(job.plan, points), np.array(trained), np.array(alone))
+
+
+def with_delivered(job: Known, points: Sequence[Point]) -> list[Point]:
+    """The points with what they score once trained alone (`Point.delivered`): measured where they were, the
+    mean of all seeds, else predicted; what is predicted of one that was trained is by a model that was not
+    taught it. As they are where fewer than `FEWEST` were trained.
+    """
+    scored = [point for point in points if point.validation is not None]
+    model = delivered_model(job, scored)
+    if model is None:
+        return list(points)
+    values = {p.digest: Value(mean, std) for p, mean, std in _together(scored, model.predict())}
+    scores = alone_scores(job, Split.VALIDATION, scored)
+    trained = [point for point in scored if point.digest in scores]
+    deviation = seed_deviation(scores.values())
+    for point, mean, std in _together(trained, model.held_out):
+        of = [e.value for e in scores[point.digest]]
+        error = deviation / math.sqrt(len(of)) if deviation else None
+        values[point.digest] = Value(mean, std, float(np.mean(of)), error)
+    return [
+        replace(point, values={**point.values, (QUALITY, None): values[point.digest]})
+        if point.digest in values
+        else point
+        for point in points
+    ]
+
+
+def _together(points: Sequence[Point], told: tuple[Vector, Vector]) -> Iterable[tuple[Point, float, float]]:
+    return zip(points, told[0].tolist(), told[1].tolist(), strict=True)

@@ -1,0 +1,142 @@
+"""What is predicted of candidates once some are trained alone, and which are to be trained next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from nas.analysis.choice import most_improving, over_everything, published
+from nas.analysis.delivered import seed_deviation, with_delivered
+from nas.analysis.known import KnownJob
+from nas.evaluation import Evaluation, Split
+from nas.front import FineTuned, Point
+from nas.objectives.value import Value
+from nas.planning.plan import resolve
+from nas.spec import load_job_spec
+from nas.store import open_store
+from searchspaces.architecture import Architecture
+
+SPEC = {
+    "space": "hybrid-lm",
+    "task": {"name": "text", "evaluation_tokens": 1024},
+    "targets": [{}],
+    "budget": {"finalists": {"count": 8, "presets": 6, "start": "scratch"}},
+}
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[KnownJob]:
+    plan, store = resolve(load_job_spec(SPEC)), open_store(tmp_path)
+    yield KnownJob(store.create_job(plan.spec).id, plan, store)
+    store.close()
+
+
+def alone(architecture: Architecture) -> float:
+    """Wide and deep models gain more than the supernet lets them; one mixer is worth more than it says."""
+    wide = np.mean([layer.ratio for layer in architecture.layers])
+    windows = np.mean([layer.mixer.startswith("window") for layer in architecture.layers])
+    return 2.5 - 0.05 * wide - 0.1 * np.log(architecture.depth) - 0.2 * windows
+
+
+def candidates(job: KnownJob, count: int, noise: float = 0.02) -> list[Point]:
+    """Presets and random architectures: the supernet tells half of what training alone does, and noise."""
+    plan, rng = job.plan, np.random.default_rng(0)
+    names = {preset.architecture.digest: name for name, preset in plan.presets.items()}
+    drawn = plan.space.decode(plan.space.sample(count, rng))
+    every = {a.digest: a for a in [*(p.architecture for p in plan.presets.values()), *drawn]}
+    key = "latency_ms", str(plan.targets[0])
+    costs = plan.costs.macs(plan.space.encode(every.values()), 1024) / 1e8
+    return [
+        Point(
+            digest,
+            a,
+            1.0 + 0.5 * alone(a) + noise * rng.standard_normal(),
+            None,
+            {key: Value(float(ms), 0.1, float(ms), 0.01)},
+            names.get(digest),
+        )
+        for (digest, a), ms in zip(every.items(), costs, strict=True)
+    ]
+
+
+def train(
+    job: KnownJob, points: Sequence[Point], chosen: Sequence[Point], quality: Callable[[Architecture], float]
+) -> list[Point]:
+    """All the points, as they are once the chosen ones are trained."""
+    trained = {}
+    for point in chosen:
+        weights = job.plan.finalist_digest(point.digest)
+        value = quality(point.architecture)
+        scored = Evaluation(weights, point.digest, Split.VALIDATION, value, 1.0)
+        job.store.add_evaluations([scored], [point.architecture])
+        trained[point.digest] = FineTuned(weights, 500, value)
+    return with_delivered(job, [replace(p, tuned=trained.get(p.digest, p.tuned)) for p in points])
+
+
+def test_few_trainings_rank_the_others_better_than_the_supernet_does(job: KnownJob) -> None:
+    points = candidates(job, 60)
+    assert train(job, points, points[:2], alone) != points, "they have weights of their own"
+    assert all(p.delivered is None for p in train(job, points, points[:2], alone)), "two are too few"
+    chosen = [*published(job, points, 6), *over_everything(job, points, 6)]
+    told = train(job, points, chosen, alone)
+    rest = [point for point in told if point.tuned is None]
+    truth = [alone(point.architecture) for point in rest]
+    by_supernet = kendalltau(truth, [point.validation for point in rest])[0]
+    predicted = [point.delivered for point in rest]
+    by_model = kendalltau(truth, [value.predicted for value in predicted])[0]
+    assert by_model > by_supernet + 0.05
+    missed = [abs(v.predicted - t) / v.predicted_std for v, t in zip(predicted, truth, strict=True)]
+    assert np.mean(np.array(missed) < 2.0) > 0.7, "deviations are about what they say"
+
+
+def test_what_is_predicted_of_a_trained_one_is_without_it(job: KnownJob, tmp_path: Path) -> None:
+    points = candidates(job, 30)
+    chosen = points[:8]
+    usual = {p.digest: p for p in train(job, points, chosen, alone)}
+    odd = chosen[3].digest
+    store, plan = open_store(tmp_path / "other"), job.plan
+    other = KnownJob(store.create_job(plan.spec).id, plan, store)
+    strange = {
+        p.digest: p for p in train(other, points, chosen, lambda a: alone(a) + 0.5 * (a.digest == odd))
+    }
+    assert strange[odd].delivered.measured == pytest.approx(usual[odd].delivered.measured + 0.5)
+    assert strange[odd].delivered.predicted == pytest.approx(usual[odd].delivered.predicted)
+    store.close()
+
+
+def test_the_next_to_be_trained_improve_on_what_is_published(job: KnownJob) -> None:
+    """They are no slower than the slowest design that was trained, and predicted to be on the front."""
+    points = candidates(job, 200, noise=0.005)
+    told = train(job, points, published(job, points, 6), alone)
+    trained = [p for p in told if p.tuned]
+    chosen = most_improving(job, told, 4)
+    assert len({p.digest for p in chosen}) == 4
+    latency = next(o for o in job.plan.objectives if o.target)
+    slowest = max(p.value(latency) for p in trained)
+
+    def improves(point: Point) -> float:
+        """On the best that is as fast, in standard deviations of what is predicted."""
+        faster = [p.quality for p in trained if p.value(latency) <= point.value(latency)]
+        worst = max(p.quality for p in trained)
+        return (min([worst, *faster]) - point.delivered.predicted) / point.delivered.predicted_std
+
+    reachable = [p for p in told if not p.tuned and not p.preset and p.value(latency) <= slowest]
+    assert {p.digest for p in chosen} <= {p.digest for p in reachable}
+    assert min(map(improves, chosen)) > np.median([improves(p) for p in reachable])
+    assert max(map(improves, chosen)) > 0
+    refused = {chosen[0].digest}
+    assert not refused & {p.digest for p in most_improving(job, told, 4, refused)}
+
+
+def test_the_deviation_of_seeds_is_pooled_over_models_that_have_several() -> None:
+    def scores(*values: float) -> list[Evaluation]:
+        return [Evaluation(f"w{i}", "a", Split.TEST, value, 1.0) for i, value in enumerate(values)]
+
+    assert seed_deviation([scores(1.0)]) == 0.0
+    pooled = [scores(1.0, 1.2), scores(2.0, 2.0), scores(3.0)]
+    assert seed_deviation(pooled) == pytest.approx(0.1)
