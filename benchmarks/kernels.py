@@ -5,10 +5,14 @@ that the ratios hold on a busy machine where times do not. For each length
 
 - softmax on a prompt: torch's causal kernel, every form that exports have (`nas.export.attention`), and
   onnxruntime's own GroupQueryAttention, which keeps keys and values; what `Runtime.attention` says is marked;
+- the same with fewer heads of keys and values;
 - softmax on one token after N: what exports have, beside GroupQueryAttention;
-- windows and sparse attention on a prompt, beside all scores masked, which few tokens might make faster.
+- windows and sparse attention on a prompt, beside all scores masked, which few tokens might make faster;
+- mixers whose state does not grow on a prompt, beside torch on the same chunks and, where weights are of a
+  kernel, beside all of them at once;
+- every other mixer on one token after N, in units of softmax.
 
-    python benchmarks/kernels.py                    # about 15 minutes
+    python benchmarks/kernels.py                    # about 25 minutes
     python benchmarks/kernels.py --quick            # N 256 and 1,024: under 3 minutes
 
 Exits with 1 where a goal is missed: softmax on a prompt in onnxruntime takes at most 1.3× torch's causal
@@ -21,7 +25,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -29,27 +33,45 @@ import torch
 from numpy.typing import NDArray
 from onnx import parser
 from onnx.inliner import inline_local_functions
+from onnxscript import optimizer
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from nas.export.attention import ATTENTION_DOMAIN, FORMS, Form, form_of
+from nas.export.carried import with_carried
 from nas.export.library import IR_VERSION, OPSET
-from searchspaces.mixers import parse_mixer
-from searchspaces.mixers.heads import HeadMixer
+from searchspaces.mixers import HeadMixer, parse_mixer
+from searchspaces.mixers.decay import log_decays
+from searchspaces.mixers.kernel import KernelMixer
 from workers.runtimes import parse_runtime
 
 LENGTHS, QUICK_LENGTHS = (256, 1024, 4096, 16384), (256, 1024)
 LARGEST_WHOLE = 4096
 """Tokens beyond which all scores at once do not fit into memory beside their copies."""
 
-WINDOWS = ("window:64", "window:256", "sparse")
+WINDOWS = ("window:64", "window:256", "sparse", "sparse:64,32,2")
+RECURRENT = ("decay", "gateddelta", "taylor", "linear", "gated", "delta", "hedgehog", "cosine", "performer")
+QUICK = 3
+"""Of them where it should be quick."""
+
 PREFILL_GOAL, DECODE_GOAL, FORM_GOAL = 1.3, 1.1, 1.2
 ERROR = 1e-4
 
 Arrays = Mapping[str, NDArray[np.generic]]
+Arguments = Mapping[str, Tensor]
 Kernel = Callable[[], object]
+
+
+def head_mixer(option: str) -> HeadMixer:
+    mixer = parse_mixer(option)
+    assert isinstance(mixer, HeadMixer)
+    return mixer
+
+
+def numpy_of(values: Mapping[str, Tensor]) -> Arrays:
+    return {name: value.numpy() for name, value in values.items()}
 
 
 def session(model: onnx.ModelProto, inputs: Arrays) -> Kernel:
@@ -77,30 +99,39 @@ def compiled(model: onnx.ModelProto, inputs: Arrays) -> Kernel:
 ENGINES = {"onnxruntime": session, "openvino": compiled}
 
 
-def form_file(form: Form, heads: int, size: int) -> onnx.ModelProto:
-    """q, k, v → mixed, (1, H, N, K) each."""
+def form_file(form: Form, heads: int, groups: int, size: int) -> onnx.ModelProto:
+    """q (1, H, N, K), k and v (1, G, N, K) → mixed (1, H, N, K): exports repeat keys and values for the heads
+    that share them."""
     function = form.function(heads, size, OPSET)
-    shape = f"float[1, {heads}, n, {size}]"
+    shape, shared = f"float[1, {heads}, n, {size}]", f"float[1, {groups}, n, {size}]"
     imports = ", ".join(f'"{domain}" : 1' for domain in (ATTENTION_DOMAIN, *form.domains))
+    repeated = "".join(
+        f"{x}_apart = Unsqueeze(shared_{x}, two)\n{x}_repeated = Expand({x}_apart, repeats)\n"
+        f"{x} = Reshape({x}_repeated, heads)\n"
+        for x in "kv"
+    )
+    plain = "k = Identity(shared_k)\nv = Identity(shared_v)\n"
     model = parser.parse_model(
         f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}, {imports}]>\n'
-        f"attention ({shape} q, {shape} k, {shape} v) => ({shape} mixed) {{\n"
+        f"attention ({shape} q, {shared} shared_k, {shared} shared_v) => ({shape} mixed)\n"
+        f"<int64[1] two = {{2}}, int64[5] repeats = {{1, 1, {heads // groups}, 1, 1}},\n"
+        f"int64[4] heads = {{1, {heads}, -1, {size}}}> {{\n{repeated if groups != heads else plain}"
         f"mixed = {ATTENTION_DOMAIN}.{function.name}(q, k, v)\n}}"
     )
     model.functions.append(function)
     return inline_local_functions(model)
 
 
-def grouped_query_file(heads: int, size: int) -> onnx.ModelProto:
-    """onnxruntime's own: tokens (1, S, H·K) on top of a cache (1, H, T, K)."""
-    rows, cache = f"float[1, s, {heads * size}]", f"float[1, {heads}, t, {size}]"
-    kept = f"float[1, {heads}, u, {size}]"
+def grouped_query_file(heads: int, groups: int, size: int) -> onnx.ModelProto:
+    """onnxruntime's own: tokens (1, S, H·K) on top of a cache (1, G, T, K)."""
+    rows, shared = f"float[1, s, {heads * size}]", f"float[1, s, {groups * size}]"
+    cache, kept = f"float[1, {groups}, t, {size}]", f"float[1, {groups}, u, {size}]"
     return parser.parse_model(
         f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}, "com.microsoft" : 1]>\n'
-        f"attention ({rows} q, {rows} k, {rows} v, {cache} past_k, {cache} past_v,\n"
+        f"attention ({rows} q, {shared} k, {shared} v, {cache} past_k, {cache} past_v,\n"
         f"int32[1] last, int32 total)\n=> ({rows} mixed, {kept} next_k, {kept} next_v) {{\n"
         "mixed, next_k, next_v = "
-        f"com.microsoft.GroupQueryAttention<num_heads = {heads}, kv_num_heads = {heads}>"
+        f"com.microsoft.GroupQueryAttention<num_heads = {heads}, kv_num_heads = {groups}>"
         "(q, k, v, past_k, past_v, last, total)\n}"
     )
 
@@ -121,7 +152,32 @@ def traced(compute: Callable[..., object], inputs: Mapping[str, Tensor]) -> onnx
         torch.onnx.export(
             Traced(), tuple(inputs.values()), file, dynamo=False, opset_version=OPSET, input_names=names
         )
-    return onnx.load_model_from_string(file.getvalue())
+    return optimizer.optimize(with_carried(onnx.load_model_from_string(file.getvalue()), OPSET))
+
+
+def signals_of(mixer: HeadMixer, tokens: int, heads: int) -> dict[str, Tensor]:
+    """What `mix` takes besides q, k and v: numbers as fresh gates give them."""
+    decays = torch.tensor(log_decays(heads)).reshape(1, -1, 1)
+    strength = torch.full((1, heads, tokens), 0.5)
+    return {
+        "decay": {"log_decay": decays},
+        "gated": {"log_decay": decays.expand(-1, -1, tokens)},
+        "delta": {"strength": strength},
+        "gateddelta": {"strength": strength, "log_decay": decays.expand(-1, -1, tokens)},
+    }.get(mixer.name, {})
+
+
+def at_once(mixer: KernelMixer) -> Callable[..., Tensor]:
+    """All N × N weights of a kernel, later tokens' and what is forgotten masked."""
+
+    def mix(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
+        weights = mixer.weight(mixer.base(q) @ mixer.base(k).transpose(-1, -2)).tril()
+        if log_decay is not None:
+            left = log_decay.expand(-1, -1, q.shape[2]).cumsum(-1)
+            weights = weights * (left.unsqueeze(-1) - left.unsqueeze(-2)).clamp(max=0).exp()
+        return (weights @ v) / weights.sum(-1, keepdim=True)
+
+    return mix
 
 
 def ratios(kernels: Mapping[str, Kernel], reference: str, seconds: float) -> dict[str, float]:
@@ -142,15 +198,17 @@ def ratios(kernels: Mapping[str, Kernel], reference: str, seconds: float) -> dic
 class Benchmark:
     """Rows as they come, and the goals that they miss."""
 
-    def __init__(self, heads: int, size: int, seconds: float) -> None:
-        self.heads, self.size, self.seconds = heads, size, seconds
+    def __init__(self, heads: int, size: int, seconds: float, options: Sequence[str] = RECURRENT) -> None:
+        self.heads, self.size, self.seconds, self.options = heads, size, seconds, options
+        self.groups = next(g for g in range(heads // 2, 0, -1) if heads % g == 0)
         self.table = Table("what", "N", "in units of", "ratios", title=f"{heads} heads of {size}, one thread")
         self.missed: list[str] = []
 
-    def projected(self, tokens: int) -> dict[str, Tensor]:
+    def projected(self, tokens: int, groups: int | None = None) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(tokens)
-        shape = (1, self.heads, tokens, self.size)
-        return {name: torch.randn(shape, generator=generator) for name in "qkv"}
+        heads = {"q": self.heads, "k": groups or self.heads, "v": groups or self.heads}
+        shapes = {name: (1, count, tokens, self.size) for name, count in heads.items()}
+        return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
     def row(
         self, what: str, tokens: int, kernels: Mapping[str, Kernel], chosen: str, goals: Mapping[str, float]
@@ -160,7 +218,9 @@ class Benchmark:
         found = ratios(kernels, reference, self.seconds)
         limits = {name: found[name] for name in goals if name in found}
         if "best" in goals:
-            limits["best"] = min(found[name] for name in found if name in (*FORMS, chosen, "masked"))
+            limits["best"] = min(
+                found[name] for name in found if name in (*FORMS, chosen, "masked", "at once")
+            )
         for name, limit in limits.items():
             if found[chosen] > goals[name] * limit:
                 said = f"{found[chosen] / limit:.2f}× of {name}, goal {goals[name]}×"
@@ -169,16 +229,16 @@ class Benchmark:
         told = "  ".join(f"{'→' if name == chosen else ''}{name} {found[name]:.2f}" for name in found)
         self.table.add_row(what, str(tokens), reference, told)
 
-    def prefill(self, tokens: int) -> None:
-        values = self.projected(tokens)
-        arrays = {name: value.numpy() for name, value in values.items()}
-        with torch.inference_mode():
-            expected = scaled_dot_product_attention(*values.values(), is_causal=True).numpy()
+    def prefill(self, tokens: int, groups: int) -> None:
+        """Softmax on a prompt, keys and values of G heads."""
+        values, shared = self.projected(tokens, groups), groups != self.heads
 
-        def causal() -> object:
+        def causal() -> Tensor:
             with torch.inference_mode():
-                return scaled_dot_product_attention(*values.values(), is_causal=True)
+                return scaled_dot_product_attention(*values.values(), is_causal=True, enable_gqa=shared)
 
+        expected = causal().numpy()
+        inputs = dict(zip(("q", "shared_k", "shared_v"), numpy_of(values).values(), strict=True))
         for runtime, engine in ENGINES.items():
             if parse_runtime(runtime).capability() is None:
                 continue
@@ -187,63 +247,108 @@ class Benchmark:
                 too_large = form.name == "whole" and tokens > LARGEST_WHOLE
                 if too_large or (form.domains and runtime == "openvino"):
                     continue
-                kernels[form.name] = engine(form_file(form, self.heads, self.size), arrays)
+                kernels[form.name] = engine(form_file(form, self.heads, groups, self.size), inputs)
                 np.testing.assert_allclose(kernels[form.name](), expected, atol=ERROR)
             if runtime == "onnxruntime" and tokens <= LARGEST_WHOLE:
                 kernels["GroupQueryAttention"] = self.grouped_query(values, 0)
             goals = {"best": FORM_GOAL} | ({"torch causal": PREFILL_GOAL} if runtime == "onnxruntime" else {})
             chosen = form_of(parse_runtime(runtime).attention(tokens)).name
-            self.row(f"softmax, {runtime}", tokens, kernels, chosen, goals)
+            self.row(f"{self.softmax(groups)}, {runtime}", tokens, kernels, chosen, goals)
+
+    def softmax(self, groups: int) -> str:
+        return "softmax" if groups == self.heads else f"softmax, keys of {groups} heads"
 
     def grouped_query(self, values: Mapping[str, Tensor], past: int) -> Kernel:
-        tokens = values["q"].shape[2]
+        tokens, groups = values["q"].shape[2], values["k"].shape[1]
         rows = {n: v.transpose(1, 2).reshape(1, tokens, -1).numpy() for n, v in values.items()}
-        cache = {f"past_{name}": self.projected(past)[name].numpy() for name in "kv"}
+        cache = {f"past_{name}": self.projected(past, groups)[name].numpy() for name in "kv"}
         sizes = {"last": np.array([past + tokens - 1], np.int32), "total": np.array(past + tokens, np.int32)}
-        return session(grouped_query_file(self.heads, self.size), {**rows, **cache, **sizes})
+        return session(grouped_query_file(self.heads, groups, self.size), {**rows, **cache, **sizes})
 
-    def decode(self, context: int) -> None:
-        mixer = parse_mixer("softmax")
-        assert isinstance(mixer, HeadMixer)
-        token, cache = self.projected(1), self.projected(context)
-        inputs = {name: value[:, :, 0] for name, value in token.items()}
-        inputs["q"] = inputs["q"].unsqueeze(2)
-        inputs |= {"past_k": cache["k"], "past_v": cache["v"]}
+    def step(self, option: str, context: int, groups: int) -> Kernel:
+        """One token after so many, as exports have it."""
+        mixer, token = head_mixer(option), self.projected(1, groups)
+        q = token["q"].reshape(1, groups, -1, self.size)
+        inputs = {"q": q, "k": token["k"][:, :, 0], "v": token["v"][:, :, 0]}
+        signals = {name: value[..., 0] for name, value in signals_of(mixer, 1, groups).items()}
+        cache = self.projected(context, groups)
+        shapes = mixer.mix_state_shapes(1, groups, self.size, context)
+        whole = all(cache.get(name, q).shape == shape for name, shape in shapes.items())
+        state = cache if whole else {name: torch.ones(shape) for name, shape in shapes.items()}
+        past = {f"past_{name}": state[name] for name in shapes}
 
-        def step(q: Tensor, k: Tensor, v: Tensor, past_k: Tensor, past_v: Tensor) -> object:
-            mixed, state = mixer.mix_step(q, k, v, {"k": past_k, "v": past_v})
-            return mixed, state["k"], state["v"]
+        def compute(q: Tensor, k: Tensor, v: Tensor, *others: Tensor) -> object:
+            told = dict(zip([*signals, *shapes], others, strict=True))
+            before = {name: told.pop(name) for name in shapes}
+            mixed, after = mixer.mix_step(q, k, v, before, **told)
+            return mixed, *after.values()
 
-        own = session(traced(step, inputs), {name: value.numpy() for name, value in inputs.items()})
-        kernels = {"GroupQueryAttention": self.grouped_query(token, context), "ours": own}
-        np.testing.assert_allclose(
-            np.ravel(kernels["ours"]()), np.ravel(kernels["GroupQueryAttention"]()), atol=ERROR
-        )
-        self.row("softmax, one token", context, kernels, "ours", {"GroupQueryAttention": DECODE_GOAL})
+        inputs |= signals | past
+        return session(traced(compute, inputs), numpy_of(inputs))
+
+    def decode(self, context: int, groups: int) -> None:
+        """Softmax on one token, keys and values of G heads."""
+        kernels = {
+            "GroupQueryAttention": self.grouped_query(self.projected(1, groups), context),
+            "ours": self.step("softmax", context, groups),
+        }
+        ours, theirs = (np.ravel(kernels[name]()) for name in ("ours", "GroupQueryAttention"))
+        np.testing.assert_allclose(ours, theirs, atol=ERROR)
+        goals = {"GroupQueryAttention": DECODE_GOAL}
+        self.row(f"{self.softmax(groups)}, one token", context, kernels, "ours", goals)
+
+    def decode_others(self, context: int) -> None:
+        """Every other mixer on one token, all in turns."""
+        options = ("softmax", *WINDOWS, *self.options)
+        kernels = {option: self.step(option, context, self.heads) for option in options}
+        self.row("one token", context, kernels, "softmax", {})
 
     def windows(self, tokens: int) -> None:
+        """Attention to some of the tokens on a prompt."""
         values = self.projected(tokens)
-        arrays = {name: value.numpy() for name, value in values.items()}
-        masked = session(form_file(FORMS["whole"], self.heads, self.size), arrays)
+        inputs = dict(zip(("q", "shared_k", "shared_v"), numpy_of(values).values(), strict=True))
+        masked = session(form_file(FORMS["whole"], self.heads, self.heads, self.size), inputs)
         for option in WINDOWS:
-            mixer = parse_mixer(option)
-            assert isinstance(mixer, HeadMixer)
-            kernels = {"masked": masked, option: session(traced(mixer.mix, values), arrays)}
-            self.row(option, tokens, kernels, option, {"best": FORM_GOAL})
+            ours = session(traced(head_mixer(option).mix, values), numpy_of(values))
+            self.row(option, tokens, {"masked": masked, option: ours}, option, {"best": FORM_GOAL})
+
+    def recurrent(self, tokens: int) -> None:
+        """Mixers whose state does not grow, on a prompt."""
+        for option in self.options:
+            mixer = head_mixer(option)
+            inputs = self.projected(tokens) | signals_of(mixer, tokens, self.heads)
+
+            def chunks(mix: Callable[..., Tensor] = mixer.mix, given: Arguments = inputs) -> Tensor:
+                with torch.inference_mode():
+                    return mix(*given.values())
+
+            kernels: dict[str, Kernel] = {"torch": chunks}
+            forms = {option: mixer.mix}
+            if isinstance(mixer, KernelMixer) and option != "cosine" and tokens <= LARGEST_WHOLE:
+                forms["at once"] = at_once(mixer)
+            for name, form in forms.items():
+                kernels[name] = session(traced(form, inputs), numpy_of(inputs))
+                np.testing.assert_allclose(kernels[name](), chunks().numpy(), atol=ERROR)
+            self.row(option, tokens, kernels, option, {"torch": FORM_GOAL, "best": FORM_GOAL})
 
 
 def main() -> int:
     asking = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    asking.add_argument("--quick", action="store_true", help="N 256 and 1,024, one head size")
-    asking.add_argument("--seconds", type=float, help="of calls a row; default 4, quick 1")
+    asking.add_argument("--quick", action="store_true", help="N 256 and 1,024, one head size, fewer mixers")
+    asking.add_argument("--seconds", type=float, help="of calls a row; default 4, quick 0.5")
+    asking.add_argument("--lengths", nargs="+", type=int, help="instead of all of them")
     asked = asking.parse_args()
     torch.set_num_threads(1)
     console, missed = Console(width=150), []
     for heads, size in ((4, 32),) if asked.quick else ((4, 32), (9, 64)):
-        benchmark = Benchmark(heads, size, asked.seconds or (1.0 if asked.quick else 4.0))
-        for tokens in QUICK_LENGTHS if asked.quick else LENGTHS:
-            benchmark.prefill(tokens)
-            benchmark.decode(tokens)
+        seconds = asked.seconds or (0.5 if asked.quick else 4.0)
+        benchmark = Benchmark(heads, size, seconds, RECURRENT[: QUICK if asked.quick else None])
+        for tokens in asked.lengths or (QUICK_LENGTHS if asked.quick else LENGTHS):
+            for groups in (heads, benchmark.groups):
+                benchmark.prefill(tokens, groups)
+                benchmark.decode(tokens, groups)
+            benchmark.recurrent(tokens)
+            benchmark.decode_others(tokens)
             if tokens <= LARGEST_WHOLE:
                 benchmark.windows(tokens)
         console.print(benchmark.table)

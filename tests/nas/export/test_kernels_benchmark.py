@@ -15,6 +15,13 @@ def test_the_short_form_times_every_row_and_exits_by_its_goals() -> None:
     ended = subprocess.run(
         [sys.executable, str(BENCHMARK), "--quick"], capture_output=True, text=True, timeout=600
     )
-    for what in ("softmax, onnxruntime", "softmax, one token", "window:64", "sparse"):
+    for what in (
+        "softmax, onnxruntime",
+        "keys of 2 heads",
+        "softmax, one token",
+        "window:64",
+        "sparse",
+        "decay",
+    ):
         assert ended.stdout.count(what) >= 2, ended.stderr
     assert ended.returncode == (1 if "missed" in ended.stdout else 0), ended.stderr
