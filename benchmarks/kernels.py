@@ -10,7 +10,7 @@ that the ratios hold on a busy machine where times do not. For each length
 - windows and sparse attention on a prompt, beside all scores masked, which few tokens might make faster;
 - mixers whose state does not grow on a prompt, beside torch on the same chunks and, where weights are of a
   kernel, beside all of them at once;
-- every other mixer on one token after N, in units of softmax.
+- every other mixer on a prompt and on one token after N, in units of softmax at its best.
 
     python benchmarks/kernels.py                    # about 25 minutes
     python benchmarks/kernels.py --quick            # N 256 and 1,024: under 3 minutes
@@ -37,13 +37,14 @@ from onnxscript import optimizer
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from nas.export.attention import ATTENTION_DOMAIN, FORMS, Form, form_of
 from nas.export.carried import with_carried
 from nas.export.library import IR_VERSION, OPSET
 from searchspaces.mixers import HeadMixer, parse_mixer
 from searchspaces.mixers.decay import log_decays
+from searchspaces.mixers.heads import DELTA
 from searchspaces.mixers.kernel import KernelMixer
 from workers.runtimes import parse_runtime
 
@@ -312,11 +313,29 @@ class Benchmark:
             ours = session(traced(head_mixer(option).mix, values), numpy_of(values))
             self.row(option, tokens, {"masked": masked, option: ours}, option, {"best": FORM_GOAL})
 
+    def prompt(self, option: str, tokens: int) -> dict[str, Tensor]:
+        """What an option's `mix` takes."""
+        mixer, inputs = head_mixer(option), self.projected(tokens)
+        if mixer.family == DELTA:  # longer keys blow its state up
+            inputs |= {name: normalize(inputs[name], dim=-1) for name in "qk"}
+        return inputs | signals_of(mixer, tokens, self.heads)
+
+    def prefill_others(self, tokens: int) -> None:
+        """Every other mixer on a prompt, all in turns."""
+        inputs = dict(
+            zip(("q", "shared_k", "shared_v"), numpy_of(self.projected(tokens)).values(), strict=True)
+        )
+        form = form_of(parse_runtime("onnxruntime").attention(tokens))
+        kernels = {"softmax": session(form_file(form, self.heads, self.heads, self.size), inputs)}
+        for option in (*WINDOWS, *self.options):
+            given = self.prompt(option, tokens)
+            kernels[option] = session(traced(head_mixer(option).mix, given), numpy_of(given))
+        self.row("a prompt", tokens, kernels, "softmax", {})
+
     def recurrent(self, tokens: int) -> None:
         """Mixers whose state does not grow, on a prompt."""
         for option in self.options:
-            mixer = head_mixer(option)
-            inputs = self.projected(tokens) | signals_of(mixer, tokens, self.heads)
+            mixer, inputs = head_mixer(option), self.prompt(option, tokens)
 
             def chunks(mix: Callable[..., Tensor] = mixer.mix, given: Arguments = inputs) -> Tensor:
                 with torch.inference_mode():
@@ -348,6 +367,7 @@ def main() -> int:
                 benchmark.prefill(tokens, groups)
                 benchmark.decode(tokens, groups)
             benchmark.recurrent(tokens)
+            benchmark.prefill_others(tokens)
             benchmark.decode_others(tokens)
             if tokens <= LARGEST_WHOLE:
                 benchmark.windows(tokens)
