@@ -11,7 +11,7 @@ from nas.errors import NasError, named_error
 from nas.spec import JobSpec, StageName
 from workers.target import Target
 
-__all__ = ["Event", "EventKind", "Job", "JobStatus", "TargetProfile"]
+__all__ = ["Event", "EventKind", "Job", "JobStatus", "TargetProfile", "Viewer"]
 
 
 class JobStatus(StrEnum):
@@ -26,6 +26,19 @@ class JobStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks for jobs that are not everybody's.
+
+    Attributes:
+        name: whose own jobs they are.
+        group: whose members see and change each other's jobs; empty for none.
+    """
+
+    name: str
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A stored job.
 
@@ -36,6 +49,10 @@ class Job:
         created_at, updated_at: seconds since the epoch.
         error_kind: name of the class of `nas.errors` that the failure was.
         last_event: sequence number of the newest event; 0 where nothing has happened yet.
+        owner: who submitted it; empty where nobody in particular did.
+        group: whose members it is open to; empty for none.
+        shared: whether everybody may look at it.
+        abandoned: it is stored as running, and the lease of the process that ran it has expired.
     """
 
     id: str
@@ -47,6 +64,14 @@ class Job:
     updated_at: float
     error_kind: str | None = None
     last_event: int = 0
+    owner: str = ""
+    group: str = ""
+    shared: bool = False
+    abandoned: bool = False
+
+    def belongs_to(self, viewer: Viewer) -> bool:
+        """Whether they may change it: it is theirs, or their group's."""
+        return self.owner == viewer.name or bool(self.group and self.group == viewer.group)
 
     def failure(self) -> NasError:
         """What a job that failed raises wherever it is asked about: the error that ended it."""

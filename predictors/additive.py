@@ -7,7 +7,14 @@ from typing import Any, Self
 
 from predictors.errors import PredictorError
 from predictors.posterior import Posterior, averaged_posterior
-from predictors.predictor import Prediction, Predictor, Vector, register_predictor, valid_measurements
+from predictors.predictor import (
+    Prediction,
+    Predictor,
+    Vector,
+    register_predictor,
+    unit_of,
+    valid_measurements,
+)
 from predictors.prior import Prior, counted_prior
 from searchspaces.encoding import Population
 
@@ -25,6 +32,7 @@ class Additive(Predictor):
 
     learns_from_blocks = True
     posterior: Posterior | None = None
+    unit: float = 1.0
 
     @property
     def beliefs(self) -> Sequence[Prior]:
@@ -36,22 +44,24 @@ class Additive(Predictor):
         values, relative = valid_measurements(population, values, errors)
         counts = self.design.counts(population)
         single = self.design.single_blocks(population)
-        self.posterior = averaged_posterior(counts, values, self.beliefs, relative, single)
+        self.unit = unit_of(values)
+        self.posterior = averaged_posterior(counts, values / self.unit, self.beliefs, relative, single)
         return self
 
     def predict(self, population: Population) -> Prediction:
         """See `Predictor.predict`."""
-        return Prediction(*self.fitted_posterior.predict(self.design.counts(population)))
+        mean, std = self.fitted_posterior.predict(self.design.counts(population))
+        return Prediction(self.unit * mean, self.unit * std)
 
     def _dump(self) -> dict[str, Any]:
-        return self.fitted_posterior.to_dict()
+        return {**self.fitted_posterior.to_dict(), "unit": self.unit}
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        self.posterior = Posterior.from_dict(state)
+        self.posterior, self.unit = Posterior.from_dict(state), float(state.get("unit", 1.0))
 
     @property
     def fitted_posterior(self) -> Posterior:
-        """The coefficients that were learned.
+        """The coefficients that were learned, in `unit`.
 
         Raises:
             PredictorError: nothing was learned yet.

@@ -10,7 +10,7 @@ import numpy as np
 
 from predictors.errors import PredictorError
 from predictors.posterior import spread_of
-from predictors.predictor import Prediction, Predictor, Vector, valid_measurements
+from predictors.predictor import Prediction, Predictor, Vector, unit_of, valid_measurements
 from searchspaces.encoding import Population
 
 __all__ = ["Baseline"]
@@ -25,14 +25,18 @@ class Baseline(Predictor):
 
     Attributes:
         at_least: fewest measurements that it can learn from.
+        unit: of what `_learn` is given and `_expected` gives, in that of the measurements.
     """
 
     at_least: ClassVar[int] = 1
     spread: float | None = None
+    unit: float = 1.0
 
     def fit(self, population: Population, values: Vector, errors: Vector | None = None) -> Self:
         """See `Predictor.fit`; errors of measurements are left aside."""
         values, _ = valid_measurements(population, values, errors, self.at_least)
+        self.unit = unit_of(values)
+        values = values / self.unit
         if len(values) >= FOLDS * 2 and len(values) * (FOLDS - 1) // FOLDS >= self.at_least:
             error = self._left_out_errors(population, values)
             scale = max(float(np.sqrt(np.mean(np.minimum(error**2, 1.0)))), 1e-4)
@@ -46,7 +50,7 @@ class Baseline(Predictor):
         """See `Predictor.predict`."""
         if self.spread is None:
             raise PredictorError(f"{self.name} was not fitted")
-        mean = self._expected(population)
+        mean = self.unit * self._expected(population)
         return Prediction(mean, self.spread * mean)
 
     def _left_out_errors(self, population: Population, values: Vector) -> Vector:
@@ -62,11 +66,11 @@ class Baseline(Predictor):
     def _dump(self) -> dict[str, Any]:
         if self.spread is None:
             raise PredictorError(f"{self.name} was not fitted")
-        return {"spread": self.spread, **self._dump_learned()}
+        return {"spread": self.spread, "unit": self.unit, **self._dump_learned()}
 
     def _load(self, state: Mapping[str, Any]) -> None:
         self._load_learned(state)
-        self.spread = float(state["spread"])
+        self.spread, self.unit = float(state["spread"]), float(state.get("unit", 1.0))
 
     @abstractmethod
     def _learn(self, population: Population, values: Vector) -> None: ...

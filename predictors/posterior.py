@@ -40,6 +40,10 @@ TAIL = float(stdtrit(DEGREES, 0.5 + COVERED / 2)) / NORMAL_90
 """The normal standard deviation that covers 90% as a Student t of scale 1 does."""
 DECIDED = 2
 """Numbers, trust and noise, in whose choice a left-out measurement still had its say."""
+LEAST = 1e-9
+"""Of what a usual model takes, what any takes at least, whatever contradictory measurements say."""
+ROUNDING = 1e-13
+"""Of a precision's largest entry: what all its directions have at least, however numbers are rounded."""
 PSEUDO = 12
 """Imagined, perfectly normal residuals among which a few real ones are calibrated."""
 
@@ -68,8 +72,8 @@ class Posterior:
     evidence: float
 
     def predict(self, counts: Matrix) -> tuple[Vector, Vector]:
-        """(n,) mean and standard deviation of a new measurement, ms."""
-        mean = counts @ self.mean
+        """(n,) mean, above 0, and standard deviation of a new measurement, ms."""
+        mean = np.maximum(counts @ self.mean, LEAST)
         variance = ((counts @ self.covariance) * counts).sum(1)
         return mean, self.spread * np.sqrt(variance + (self.noise * mean) ** 2)
 
@@ -253,6 +257,7 @@ def _non_negative(centre: Vector, precision: Matrix, factor: Matrix) -> Vector:
     ``factor @ causes``) have this precision."""
     if (centre >= 0).all():
         return centre
+    precision = precision + ROUNDING * precision.diagonal().max() * np.eye(len(precision))
     root = solve_triangular(factor.T, cholesky(precision, lower=True), lower=False).T
     size = np.linalg.norm(root, axis=0)
     solution, _ = nnls(root / size, root @ centre, maxiter=30 * len(centre))

@@ -23,6 +23,7 @@ __all__ = [
     "get_predictor",
     "predictors",
     "register_predictor",
+    "unit_of",
     "valid_measurements",
 ]
 
@@ -30,6 +31,10 @@ Vector = NDArray[np.float64]
 
 SCHEMA = 1
 """Version of the stored form of every predictor."""
+
+FARTHEST = 1e3
+"""Times the median. No two models of a space are farther apart on one target: what is said to be counts as so
+far, so that a single absurd number leaves every fit a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,8 @@ predictors = PREDICTORS.classes
 def valid_measurements(
     population: Population, values: Vector, errors: Vector | None = None, at_least: int = 1
 ) -> tuple[Vector, Vector | None]:
-    """(n,) values, and their relative standard errors where they are known.
+    """(n,) values, none farther from their median than `FARTHEST`, and their relative standard errors where
+    they are known.
 
     Raises:
         PredictorError: see `Predictor.fit`; the first offending row is named.
@@ -145,9 +151,19 @@ def valid_measurements(
             f"values[{wrong[0]}] is {measured[wrong[0]]} ({len(wrong)} such); "
             "accepted are finite numbers above 0"
         )
+    with np.errstate(over="ignore"):
+        middle = float(np.exp(np.median(np.log(measured))))
+        measured = np.clip(measured, middle / FARTHEST, middle * FARTHEST)
     if errors is None:
         return measured, None
     error = np.asarray(errors, dtype=float)
     if error.shape != measured.shape or not (np.isfinite(error) & (error >= 0)).all():
         raise PredictorError("errors: accepted is one finite number from 0 for each value")
-    return measured, error / measured
+    with np.errstate(over="ignore"):
+        return measured, np.minimum(error / measured, FARTHEST)
+
+
+def unit_of(values: Vector) -> float:
+    """A power of two near the median of (n,) values above 0: in that unit squares neither overflow nor
+    vanish, and nothing is rounded."""
+    return float(np.exp2(np.clip(np.round(np.median(np.log2(values))), -1000, 1000)))

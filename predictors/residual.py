@@ -12,7 +12,7 @@ from scipy.linalg import cho_solve, cholesky
 from predictors.design import Matrix, standardisation
 from predictors.errors import PredictorError
 from predictors.posterior import spread_of
-from predictors.predictor import Prediction, Predictor, Vector, register_predictor
+from predictors.predictor import Prediction, Predictor, Vector, register_predictor, valid_measurements
 from predictors.transfer import Transfer
 from searchspaces.encoding import Population
 
@@ -81,7 +81,8 @@ class Residual(Predictor):
         # What a sum of blocks misses in whole models.
         recent = np.flatnonzero(~self.design.single_blocks(population))[-MOST:]
         if len(recent) >= ENOUGH:
-            error = np.asarray(values, float)[recent] / self.base.predict(population[recent]).mean - 1
+            values, _ = valid_measurements(population, values)
+            error = values[recent] / self.base.predict(population[recent]).mean - 1
             self.process = _believed(self.design.flat(population[recent]), error)
         return self
 
@@ -92,13 +93,13 @@ class Residual(Predictor):
             return base.predict(population)
         counts = self.design.counts(population)
         posterior = base.fitted_posterior
-        mean = counts @ posterior.mean
+        mean, _ = posterior.predict(counts)
         variance = ((counts @ posterior.covariance) * counts).sum(1)
         error, doubt = self.process.predict(self.design.flat(population))
         # An error of the whole time is no residual of a sum: far from all measurements it stays within ±50%.
         corrected = mean * (1 + np.clip(error, -0.5, 0.5))
         total = variance + (doubt + self.process.noise**2) * mean**2
-        return Prediction(corrected, self.process.spread * np.sqrt(total))
+        return Prediction(base.unit * corrected, base.unit * self.process.spread * np.sqrt(total))
 
     def _dump(self) -> dict[str, Any]:
         state: dict[str, Any] = {"base": self._fitted().to_state(), "process": None}

@@ -12,7 +12,7 @@ from predictors.additive import Additive
 from predictors.design import Design, Matrix, SpaceDesign
 from predictors.errors import PredictorError
 from predictors.posterior import COVERED, NORMAL_90, Mask, Posterior, fit_posterior
-from predictors.predictor import Vector, register_predictor, valid_measurements
+from predictors.predictor import Vector, register_predictor, unit_of, valid_measurements
 from predictors.prior import SCALE_DOUBT, Prior, counted_prior
 from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
@@ -87,6 +87,7 @@ def transfer_prior(
     devices = []
     for other, population, latency_ms in known:
         latency, _ = valid_measurements(population, latency_ms)
+        latency = latency / unit_of(latency)
         design = SpaceDesign(space, other)
         single = design.single_blocks(population)
         if single.all():

@@ -19,7 +19,7 @@ from nas.objectives.objective import Key
 from nas.objectives.quality import QUALITY
 from nas.objectives.value import Value, Values
 from nas.spec import JobSpec, StageName
-from nas.store.store import SupernetRecord
+from nas.store.store import Forgotten, SupernetRecord
 from nas.store.tables import ArchitectureRow, PointRow, PointValueRow
 from searchspaces.architecture import Architecture
 from workers.measurement import Correction, Measurement
@@ -35,6 +35,7 @@ __all__ = [
     "event_from",
     "event_row",
     "extents_of",
+    "forgotten_from",
     "job_from",
     "measurement_from",
     "measurement_row",
@@ -47,8 +48,14 @@ __all__ = [
 ]
 
 
-def job_from(row: Row[Any]) -> Job:
-    """A job of its row."""
+def job_from(row: Row[Any], now: float | None = None) -> Job:
+    """A job of its row.
+
+    Args:
+        now: by the clock that leases are held by; None where nobody can hold one yet.
+    """
+    running = row.status == JobStatus.RUNNING
+    held = row.holder is not None and (now is None or row.held_until > now)
     return Job(
         id=row.id,
         spec=_spec_from(row.spec),
@@ -59,6 +66,10 @@ def job_from(row: Row[Any]) -> Job:
         updated_at=row.updated_at,
         error_kind=row.error_kind,
         last_event=row.last_event,
+        owner=row.owner,
+        group=row.team,
+        shared=row.shared,
+        abandoned=running and not held,
     )
 
 
@@ -113,6 +124,19 @@ def correction_row(correction: Correction | None) -> dict[str, Any]:
         "corrected_error_ms": correction.error_ms,
         "slowdown": correction.slowdown,
     }
+
+
+def forgotten_from(row: Row[Any]) -> Forgotten:
+    """An entry of the journal of its row, which has the target's text too."""
+    return Forgotten(
+        Target.parse(row.text),
+        row.digest,
+        row.latency_ms,
+        row.measured_at,
+        row.forgotten_at,
+        row.by,
+        row.why,
+    )
 
 
 def measurement_from(row: Row[Any], target: Target) -> Measurement:

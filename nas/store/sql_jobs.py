@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from nas.errors import NasError
-from nas.job import Event, Job, JobStatus
+from nas.job import Event, Job, JobStatus, Viewer
 from nas.spec import JobSpec, StageName
 from nas.store import rows
 from nas.store.identity import new_job_id, too_many_jobs
-from nas.store.sql_of_job import OfJob
+from nas.store.sql_of_job import OfJob, visible_to
 from nas.store.statements import lock, now, put
 from nas.store.store import UNFINISHED
 from nas.store.tables import EventRow, JobRow, JournalRow, StateRow
@@ -26,7 +26,14 @@ class JobQueries(OfJob):
 
     # Jobs
     def create_job(
-        self, spec: JobSpec, *, key: str | None = None, owner: str = "", most: int | None = None
+        self,
+        spec: JobSpec,
+        *,
+        key: str | None = None,
+        owner: str = "",
+        most: int | None = None,
+        group: str = "",
+        shared: bool = False,
     ) -> Job:
         """See `Store.create_job`."""
         with self._database.write() as connection:
@@ -35,7 +42,7 @@ class JobQueries(OfJob):
             submitted = select(JobRow.__table__).where(JobRow.owner == owner, JobRow.key == key)
             earlier = None if key is None else connection.execute(submitted).one_or_none()
             if earlier is not None:
-                return rows.job_from(earlier)
+                return rows.job_from(earlier, _time_of(connection))
             if most is not None and connection.execute(_unfinished(owner)).scalar_one() >= most:
                 raise too_many_jobs(owner, most)
             created_at = time.time()
@@ -43,6 +50,8 @@ class JobQueries(OfJob):
                 "id": new_job_id(spec, lambda job_id: _is_known(connection, job_id)),
                 "owner": owner,
                 "key": key,
+                "team": group,
+                "shared": shared,
                 "spec": spec.model_dump_json(),
                 "status": str(JobStatus.QUEUED),
                 "stage": str(StageName.PROFILE),
@@ -52,25 +61,30 @@ class JobQueries(OfJob):
             }
             return rows.job_from(connection.execute(insert(JobRow).returning(JobRow.__table__), row).one())
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str, viewer: Viewer | None = None) -> Job:
         """See `Store.job`."""
         with self._database.read() as connection:
-            return rows.job_from(self._find(connection, job_id))
+            return rows.job_from(self._find(connection, job_id, viewer), _time_of(connection))
 
-    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+    def jobs(
+        self, limit: int | None = None, before: str | None = None, viewer: Viewer | None = None
+    ) -> list[Job]:
         """See `Store.jobs`."""
-        query = select(JobRow.__table__).order_by(JobRow.number.desc()).limit(limit)
+        query = select(JobRow.__table__).where(visible_to(viewer))
+        query = query.order_by(JobRow.number.desc()).limit(limit)
         with self._database.read() as connection:
             if before is not None:
-                query = query.where(JobRow.number < self._find(connection, before).number)
-            return [rows.job_from(row) for row in connection.execute(query)]
+                query = query.where(JobRow.number < self._find(connection, before, viewer).number)
+            at = _time_of(connection)
+            return [rows.job_from(row, at) for row in connection.execute(query)]
 
     def runnable(self, limit: int) -> list[Job]:
         """See `Store.runnable`."""
         query = select(JobRow.__table__).where(JobRow.status.in_(UNFINISHED)).order_by(JobRow.number)
         with self._database.read() as connection:
             free = or_(JobRow.holder.is_(None), JobRow.held_until <= now(connection))
-            return [rows.job_from(row) for row in connection.execute(query.where(free).limit(limit))]
+            at = _time_of(connection)
+            return [rows.job_from(row, at) for row in connection.execute(query.where(free).limit(limit))]
 
     def unfinished(self, owner: str) -> int:
         """See `Store.unfinished`."""
@@ -185,6 +199,10 @@ class JobQueries(OfJob):
         with self._reading(job_id) as (connection, number):
             query = select(JournalRow.entry).where(JournalRow.job == number, JournalRow.name == name)
             return list(connection.execute(query.order_by(JournalRow.number)).scalars())
+
+
+def _time_of(connection: Connection) -> float:
+    return float(connection.execute(select(now(connection))).scalar_one())
 
 
 def _is_known(connection: Connection, job_id: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
@@ -22,10 +23,12 @@ from nas.store.statements import (
     put_architectures,
     target_numbers,
 )
-from nas.store.store import Store, SupernetRecord
+from nas.store.store import Forgotten, Store, SupernetRecord
 from nas.store.tables import (
     ArchitectureRow,
     EvaluationRow,
+    FileRow,
+    ForgottenRow,
     MeasurementRow,
     ObjectiveRow,
     PredictorRow,
@@ -94,6 +97,45 @@ class SharedQueries(Store):
             found = of_digests(connection, query, MeasurementRow.digest, digests)
         return [rows.measurement_from(row, target) for row in sorted(found, key=_NUMBER)]
 
+    def forget_measurements(
+        self,
+        target: Target,
+        digests: Iterable[str] | None = None,
+        since: float = 0.0,
+        *,
+        by: str = "",
+        why: str = "",
+    ) -> list[Forgotten]:
+        """See `Store.forget_measurements`."""
+        number = select(TargetRow.number).where(TargetRow.text == str(target)).scalar_subquery()
+        query = select(MeasurementRow.__table__).where(
+            MeasurementRow.target == number, ~MeasurementRow.retired, MeasurementRow.measured_at >= since
+        )
+        with self._database.write() as connection:
+            found = sorted(of_digests(connection, query, MeasurementRow.digest, digests), key=_NUMBER)
+            now = time.time()
+            entries = [
+                Forgotten(target, row.digest, row.latency_ms, row.measured_at, now, by, why) for row in found
+            ]
+            if found:
+                retire = update(MeasurementRow).where(MeasurementRow.number == bindparam("of"))
+                connection.execute(retire.values(retired=True), [{"of": row.number} for row in found])
+                of = found[0].target
+                connection.execute(
+                    insert(connection, ForgottenRow), [{**asdict(entry), "target": of} for entry in entries]
+                )
+            return entries
+
+    def forgotten(self, target: Target | None = None) -> list[Forgotten]:
+        """See `Store.forgotten`."""
+        query = select(ForgottenRow.__table__, TargetRow.text).join(
+            TargetRow, TargetRow.number == ForgottenRow.target
+        )
+        if target is not None:
+            query = query.where(TargetRow.text == str(target))
+        with self._database.read() as connection:
+            return [rows.forgotten_from(r) for r in connection.execute(query.order_by(ForgottenRow.number))]
+
     def targets(self) -> list[Target]:
         """See `Store.targets`."""
         current = MeasurementRow.target == TargetRow.number, ~MeasurementRow.retired
@@ -142,6 +184,16 @@ class SharedQueries(Store):
             query = select(SupernetRow.__table__).where(SupernetRow.digest == digest)
             row = connection.execute(query).one_or_none()
         return None if row is None else rows.supernet_from(row)
+
+    def put_checksum(self, path: str, sha256: str) -> None:
+        """See `Store.put_checksum`."""
+        with self._database.write() as connection:
+            put(connection, FileRow, ["path"], [{"path": path, "sha256": sha256}])
+
+    def checksum(self, path: str) -> str | None:
+        """See `Store.checksum`."""
+        with self._database.read() as connection:
+            return connection.execute(select(FileRow.sha256).where(FileRow.path == path)).scalar_one_or_none()
 
     def put_predictor(self, space: str, objective: Key, state: Mapping[str, Any]) -> None:
         """See `Store.put_predictor`."""

@@ -11,14 +11,14 @@ from nas.cloud import Cloud
 from nas.errors import NasError
 from nas.evaluation import Evaluation, Split
 from nas.front import Point, Scope
-from nas.job import Event, Job, JobStatus
+from nas.job import Event, Job, JobStatus, Viewer
 from nas.objectives.objective import Key
 from nas.spec import JobSpec, StageName
 from searchspaces.architecture import Architecture
 from workers.measurement import Correction, Measurement
 from workers.target import Target
 
-__all__ = ["UNFINISHED", "Store", "SupernetRecord"]
+__all__ = ["UNFINISHED", "Forgotten", "Store", "SupernetRecord"]
 
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 """A job of another status waits for nobody but its user."""
@@ -44,6 +44,26 @@ class SupernetRecord:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """An entry of the journal of measurements that somebody had the store forget.
+
+    Attributes:
+        latency_ms, measured_at: what was measured, and when.
+        forgotten_at: seconds since the epoch.
+        by: who asked; empty where nobody in particular did.
+        why: in their words.
+    """
+
+    target: Target
+    digest: str
+    latency_ms: float
+    measured_at: float
+    forgotten_at: float
+    by: str = ""
+    why: str = ""
+
+
 class Store(ABC):
     """The only door to the database.
 
@@ -60,31 +80,43 @@ class Store(ABC):
     # Jobs
     @abstractmethod
     def create_job(
-        self, spec: JobSpec, *, key: str | None = None, owner: str = "", most: int | None = None
+        self,
+        spec: JobSpec,
+        *,
+        key: str | None = None,
+        owner: str = "",
+        most: int | None = None,
+        group: str = "",
+        shared: bool = False,
     ) -> Job:
         """Store a new queued job under a fresh id, ``f"{spec.name}-{6 hexadecimal digits}"``.
 
         Args:
             key: where the same owner created a job with the same key, that one is returned and nothing
                 is stored.
-            owner: whose it is, for `unfinished`.
+            owner: whose it is.
             most: jobs of the owner that may be unfinished, this one included.
+            group, shared: whom else it is open to, see `Job`.
 
         Raises:
             LimitExceeded: there are that many already; nothing is stored.
         """
 
     @abstractmethod
-    def job(self, job_id: str) -> Job:
-        """The job of that id, or of that unambiguous beginning of an id.
+    def job(self, job_id: str, viewer: Viewer | None = None) -> Job:
+        """The job of that id, or of that unambiguous beginning of an id, among those that the viewer may look
+        at; all where None.
 
         Raises:
             NoSuchJob: none, or several; the message names near ones.
         """
 
     @abstractmethod
-    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
-        """Jobs, newest first: all, or at most `limit` of those older than the job of id `before`."""
+    def jobs(
+        self, limit: int | None = None, before: str | None = None, viewer: Viewer | None = None
+    ) -> list[Job]:
+        """Jobs, newest first: all, or at most `limit` of those older than the job of id `before`, that the
+        viewer may look at."""
 
     @abstractmethod
     def runnable(self, limit: int) -> list[Job]:
@@ -165,6 +197,28 @@ class Store(ABC):
         """Of one target in the order in which they were taken; of all digests where None."""
 
     @abstractmethod
+    def forget_measurements(
+        self,
+        target: Target,
+        digests: Iterable[str] | None = None,
+        since: float = 0.0,
+        *,
+        by: str = "",
+        why: str = "",
+    ) -> list[Forgotten]:
+        """Forget what was measured on a target: nobody hears of it any more, and the next measurement takes
+        its place. Written down in a journal, whose new entries are returned.
+
+        Args:
+            digests: of these alone; of all where None.
+            since: measured at that time or later, in seconds since the epoch.
+        """
+
+    @abstractmethod
+    def forgotten(self, target: Target | None = None) -> list[Forgotten]:
+        """The journal of `forget_measurements`, in order; of all targets where None."""
+
+    @abstractmethod
     def targets(self) -> list[Target]:
         """Every target with a measurement."""
 
@@ -191,6 +245,15 @@ class Store(ABC):
     @abstractmethod
     def supernet(self, digest: str) -> SupernetRecord | None:
         """The record of that digest."""
+
+    @abstractmethod
+    def put_checksum(self, path: str, sha256: str) -> None:
+        """Keep, or replace, the SHA-256 of a file that the store refers to, by its path relative to the
+        store's folder."""
+
+    @abstractmethod
+    def checksum(self, path: str) -> str | None:
+        """The SHA-256 that was kept for that path; files of earlier versions have none."""
 
     @abstractmethod
     def put_predictor(self, space: str, objective: Key, state: Mapping[str, Any]) -> None:

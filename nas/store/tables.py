@@ -34,6 +34,8 @@ __all__ = [
     "EvaluationRow",
     "EventRow",
     "ExtentRow",
+    "FileRow",
+    "ForgottenRow",
     "JobRow",
     "JournalRow",
     "MeasurementRow",
@@ -131,6 +133,8 @@ class JobRow(Base):
     place: Mapped[str | None] = mapped_column(_CODE)
     deaths: Mapped[Whole] = mapped_column(server_default="0")
     points: Mapped[Whole] = mapped_column(server_default="0")
+    team: Mapped[Code] = mapped_column(server_default="")
+    shared: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
 class EventRow(Base):
@@ -221,6 +225,30 @@ class MeasurementRow(Base):
     attention: Mapped[str] = mapped_column(Text, server_default="")
     slowdown: Mapped[Real] = mapped_column(server_default="1")
     retired: Mapped[bool] = mapped_column(Boolean, server_default=false())
+
+
+class ForgottenRow(Base):
+    """An entry of the journal of measurements that somebody had the store forget."""
+
+    __tablename__ = "forgotten"
+
+    number: Mapped[Number]
+    target: Mapped[OfTarget]
+    digest: Mapped[Code]
+    latency_ms: Mapped[Real]
+    measured_at: Mapped[Real]
+    forgotten_at: Mapped[Real]
+    by: Mapped[Prosaic]
+    why: Mapped[Prosaic]
+
+
+class FileRow(Base):
+    """The checksum of a file that other rows refer to."""
+
+    __tablename__ = "files"
+
+    path: Mapped[str] = mapped_column(Prose, primary_key=True)
+    sha256: Mapped[Code]
 
 
 class EvaluationRow(Base):

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
 
 from nas.testing.contract import Contract
 from predictors import Predictor, PredictorError, get_predictor, held_out_report, make_predictor
@@ -187,6 +189,31 @@ class PredictorContract(Contract):
         known = {key: state[key] for key in ("predictor", "schema", "terms")}
         with pytest.raises(PredictorError, match="damaged"):
             restore(SPACE, WORKLOAD, known)
+
+    def test_is_finite_whatever_was_measured(self, subject: str) -> None:
+        """One absurd number, or a dozen: every fit is a number, and so is what is told of it."""
+        population, new = (SPACE.sample(n, np.random.default_rng(n)) for n in (12, 30))
+        a_dozen = st.lists(st.floats(min_value=1e-300, max_value=1e300), min_size=12, max_size=12)
+
+        @settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate))
+        @given(values=a_dozen, errors=a_dozen)
+        @example(values=[1.0] * 11 + [1e300], errors=[0.01] * 12)
+        @example(values=[1.0] * 11 + [1e-300], errors=[0.01] * 12)
+        @example(values=[1e300] * 12, errors=[1e-300] * 12)
+        @example(values=[1e-300] * 12, errors=[1e300] * 12)
+        def is_finite(values: list[float], errors: list[float]) -> None:
+            fitted = make_predictor(subject, SPACE, WORKLOAD).fit(
+                population, np.array(values), np.array(errors)
+            )
+            prediction = fitted.predict(new)
+            for found in (prediction.mean, prediction.std):
+                assert np.isfinite(found).all()
+                assert (found > 0).all()
+            report = held_out_report(fitted, population, np.array(values))
+            assert np.isfinite(list(report.to_dict().values())).all()
+            json.dumps(fitted.to_state(), allow_nan=False)
+
+        is_finite()
 
     def test_a_latency_that_never_varies_is_learned(self, unfitted: Predictor, data: Any) -> None:
         population, latency = data

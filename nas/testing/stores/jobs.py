@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from nas.errors import LimitExceeded, NoSuchJob, StoreUnavailable
-from nas.job import Event, EventKind, JobStatus
+from nas.job import Event, EventKind, JobStatus, Viewer
 from nas.spec import JobSpec, StageName
 from nas.store.store import Store
 from nas.testing.contract import arbitrary
@@ -96,6 +96,38 @@ class JobContract:
         assert store.create_job(examples.spec(), owner="bob", most=2).status is JobStatus.QUEUED
         store.set_job(other.id, JobStatus.SUCCEEDED, None)
         assert store.create_job(examples.spec(), owner="ada", most=2).status is JobStatus.QUEUED
+
+    def test_jobs_are_their_owners_their_groups_or_everybodys(self, store: Store) -> None:
+        mine = store.create_job(examples.spec("mine"), owner="ada").id
+        ours = store.create_job(examples.spec("ours"), owner="bob", group="lab").id
+        open_to_all = store.create_job(examples.spec("open"), owner="bob", shared=True).id
+        theirs = store.create_job(examples.spec("theirs"), owner="bob").id
+        ada, stranger = Viewer("ada", "lab"), Viewer("eve")
+        assert [job.id for job in store.jobs(viewer=ada)] == [open_to_all, ours, mine]
+        assert [job.id for job in store.jobs(1, open_to_all, ada)] == [ours]
+        assert [job.id for job in store.jobs(viewer=stranger)] == [open_to_all]
+        assert store.job("our", ada).id == ours
+        for hidden in (mine, ours, theirs):
+            with pytest.raises(NoSuchJob) as caught:
+                store.job(hidden, stranger)
+            assert "bob" not in str(caught.value)
+            assert theirs not in str(caught.value).removeprefix(f"no job {hidden!r}")
+        assert [store.job(i).belongs_to(ada) for i in (mine, ours, open_to_all, theirs)] == [
+            True,
+            True,
+            False,
+            False,
+        ]
+
+    def test_a_running_job_without_a_lease_is_abandoned(self, store: Store) -> None:
+        job = store.create_job(examples.spec())
+        assert not job.abandoned
+        store.claim(job.id, "one", 60.0)
+        store.set_job(job.id, JobStatus.RUNNING, StageName.TRAIN)
+        assert not store.job(job.id).abandoned
+        store.release(job.id, "one")
+        assert store.job(job.id).abandoned
+        assert [found.abandoned for found in store.jobs()] == [True]
 
     def test_concurrent_submissions_stay_within_the_limit(self, store: Store) -> None:
         def submit(_: int) -> int:

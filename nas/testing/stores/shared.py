@@ -99,6 +99,28 @@ class SharedContract:
         assert store.measurements(examples.TARGET, []) == []
         assert store.measurements(Target("nobody")) == []
 
+    def test_what_is_forgotten_is_written_down_and_measured_again(self, store: Store) -> None:
+        for digest in "abc":
+            store.add_measurement(examples.measurement(digest))
+        store.add_measurement(examples.measurement("a", examples.OTHER_TARGET))
+        since = store.measurements(examples.TARGET, ["b"])[0].measured_at
+        (one,) = store.forget_measurements(examples.TARGET, ["a"], by="ada", why="absurd")
+        assert (one.digest, one.latency_ms, one.by, one.why) == ("a", 2.0, "ada", "absurd")
+        assert [m.digest for m in store.measurements(examples.TARGET)] == ["b", "c"]
+        assert [e.digest for e in store.forget_measurements(examples.TARGET, ["a"])] == []
+        assert [e.digest for e in store.forget_measurements(examples.TARGET, since=since)] == ["b", "c"]
+        assert store.targets() == [examples.OTHER_TARGET]
+        assert store.add_measurement(examples.measurement("a"))
+        assert [e.digest for e in store.forgotten(examples.TARGET)] == ["a", "b", "c"]
+        assert store.forgotten()[0] == one
+        assert store.forgotten(examples.OTHER_TARGET) == []
+
+    def test_a_files_checksum_is_that_of_its_last_writing(self, store: Store) -> None:
+        assert store.checksum("supernets/a") is None
+        store.put_checksum("supernets/a", "0f")
+        store.put_checksum("supernets/a", "1e")
+        assert store.checksum("supernets/a") == "1e"
+
     def test_targets_are_those_with_a_measurement(self, store: Store) -> None:
         assert store.targets() == []
         store.put_predictor("space", ("latency_ms", str(Target("only-predicted"))), {})

@@ -14,12 +14,12 @@ from nas.cloud import Cloud, digest_numbers, single_precision
 from nas.errors import NasError, NoSuchPoint
 from nas.evaluation import Evaluation, Split
 from nas.front import Point, Scope
-from nas.job import Event, Job, JobStatus
+from nas.job import Event, Job, JobStatus, Viewer
 from nas.objectives.objective import Key
 from nas.spec import JobSpec, StageName
 from nas.store.identity import is_beginning, new_job_id, no_such_job, too_many_jobs
 from nas.store.rows import extents_of
-from nas.store.store import UNFINISHED, Store, SupernetRecord
+from nas.store.store import UNFINISHED, Forgotten, Store, SupernetRecord
 from nas.store.text import storable
 from searchspaces.architecture import Architecture
 from workers.measurement import Correction, Measurement
@@ -56,6 +56,11 @@ class _Kept:
         """Whose lease has not expired."""
         return self.holder if self.held_until > time.time() else None
 
+    def shown(self) -> Job:
+        """The job as it stands now."""
+        running = self.job.status is JobStatus.RUNNING
+        return replace(self.job, abandoned=running and self.held_by() is None)
+
 
 class MemoryStore(Store):
     """See `Store`."""
@@ -68,6 +73,8 @@ class MemoryStore(Store):
         self._evaluations: dict[tuple[str, Split, float], dict[str, Evaluation]] = {}
         self._supernets: dict[str, SupernetRecord] = {}
         self._predictors: dict[tuple[str, Key], str] = {}
+        self._forgotten: list[Forgotten] = []
+        self._checksums: dict[str, str] = {}
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -79,7 +86,14 @@ class MemoryStore(Store):
 
     # Jobs
     def create_job(
-        self, spec: JobSpec, *, key: str | None = None, owner: str = "", most: int | None = None
+        self,
+        spec: JobSpec,
+        *,
+        key: str | None = None,
+        owner: str = "",
+        most: int | None = None,
+        group: str = "",
+        shared: bool = False,
     ) -> Job:
         """See `Store.create_job`."""
         now = time.time()
@@ -92,33 +106,50 @@ class MemoryStore(Store):
             # As a database would give it back.
             spec = JobSpec.model_validate_json(spec.model_dump_json())
             job_id = new_job_id(spec, self._jobs.__contains__)
-            job = Job(job_id, spec, JobStatus.QUEUED, StageName.PROFILE, None, now, now)
+            job = Job(
+                job_id,
+                spec,
+                JobStatus.QUEUED,
+                StageName.PROFILE,
+                None,
+                now,
+                now,
+                owner=owner,
+                group=group,
+                shared=shared,
+            )
             self._jobs[job.id] = _Kept(job, owner, key)
             return job
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str, viewer: Viewer | None = None) -> Job:
         """See `Store.job`."""
         with self._lock:
-            if job_id in self._jobs:
-                return self._jobs[job_id].job
-            matching = [other for other in self._jobs if is_beginning(job_id) and other.startswith(job_id)]
+            visible = {job.id: job for job in self.jobs(viewer=viewer)}
+            if job_id in visible:
+                return visible[job_id]
+            matching = [other for other in visible if is_beginning(job_id) and other.startswith(job_id)]
             if len(matching) != 1:
-                raise no_such_job(job_id, sorted(matching), list(self._jobs)[::-1])
-            return self._jobs[matching[0]].job
+                raise no_such_job(job_id, sorted(matching), list(visible))
+            return visible[matching[0]]
 
-    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+    def jobs(
+        self, limit: int | None = None, before: str | None = None, viewer: Viewer | None = None
+    ) -> list[Job]:
         """See `Store.jobs`."""
         with self._lock:
-            newest_first = [kept.job for kept in self._jobs.values()][::-1]
+            newest_first = [kept.shown() for kept in self._jobs.values()][::-1]
+            newest_first = [
+                job for job in newest_first if viewer is None or job.shared or job.belongs_to(viewer)
+            ]
             if before is not None:
-                newest_first = newest_first[newest_first.index(self.job(before)) + 1 :]
+                newest_first = newest_first[newest_first.index(self.job(before, viewer)) + 1 :]
             return newest_first[:limit]
 
     def runnable(self, limit: int) -> list[Job]:
         """See `Store.runnable`."""
         with self._lock:
             waiting = [kept for kept in self._jobs.values() if kept.job.status in UNFINISHED]
-            return [kept.job for kept in waiting if kept.held_by() is None][:limit]
+            return [kept.shown() for kept in waiting if kept.held_by() is None][:limit]
 
     def unfinished(self, owner: str) -> int:
         """See `Store.unfinished`."""
@@ -239,6 +270,45 @@ class MemoryStore(Store):
         """See `Store.measurements`."""
         with self._lock:
             return _chosen(self._measurements.get(target, {}), digests)
+
+    def forget_measurements(
+        self,
+        target: Target,
+        digests: Iterable[str] | None = None,
+        since: float = 0.0,
+        *,
+        by: str = "",
+        why: str = "",
+    ) -> list[Forgotten]:
+        """See `Store.forget_measurements`."""
+        with self._lock:
+            known = self._measurements.get(target, {})
+            entries = [
+                Forgotten(target, m.digest, m.latency_ms, m.measured_at, time.time(), by, why)
+                for m in _chosen(known, digests)
+                if m.measured_at >= since
+            ]
+            for entry in entries:
+                del known[entry.digest]
+            if not known:
+                self._measurements.pop(target, None)
+            self._forgotten += entries
+            return entries
+
+    def forgotten(self, target: Target | None = None) -> list[Forgotten]:
+        """See `Store.forgotten`."""
+        with self._lock:
+            return [entry for entry in self._forgotten if target in (None, entry.target)]
+
+    def put_checksum(self, path: str, sha256: str) -> None:
+        """See `Store.put_checksum`."""
+        with self._lock:
+            self._checksums[path] = sha256
+
+    def checksum(self, path: str) -> str | None:
+        """See `Store.checksum`."""
+        with self._lock:
+            return self._checksums.get(path)
 
     def targets(self) -> list[Target]:
         """See `Store.targets`."""
