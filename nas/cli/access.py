@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -40,12 +41,19 @@ def add(
     file: TokenFile = DEFAULT,
     jobs: Annotated[int | None, typer.Option(help="Unfinished jobs at once, at most.")] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second, at most.")] = None,
+    group: Annotated[
+        str, typer.Option(help="Its members see and change each other's jobs.", show_default=False)
+    ] = "",
+    days: Annotated[
+        float | None, typer.Option(min=0.01, max=36_500, help="Until it expires; never where not given.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Create a token and print it, once: only its hash is kept.
 
     [dim]nas token add ada --file tokens.json[/dim]
-    [dim]nas token add lab-phone --role worker[/dim]
+    [dim]nas token add lab-phone --role worker --days 90[/dim]
+    [dim]nas token add bob --group vision[/dim]
     """
     if role not in list(Role):
         raise InvalidSpec([Problem("role", f"{role!r}; accepted: {', '.join(Role)}")])
@@ -54,7 +62,7 @@ def add(
         limits = Limits.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise InvalidSpec(problems_of(error, "limits")) from error
-    token = Tokens(file).add(name, Role(role), limits)
+    token = Tokens(file).add(name, Role(role), limits, group=group, days=days)
     if json:
         print_json({"name": name, "role": role, "token": token})
         return
@@ -72,16 +80,18 @@ def list_tokens(file: TokenFile = DEFAULT, json: Json = False) -> None:
     """
     identities = Tokens(file).identities()
     if json:
-        fields = {"name", "role", "limits"}
+        fields = {"name", "role", "group", "expires", "limits"}
         print_json([identity.model_dump(mode="json", include=fields) for identity in identities])
         return
     numbers = ("jobs", "requests/s", "streams")
-    table = PlainTable("name", "role", *numbers, right=numbers)
+    table = PlainTable("name", "role", "group", "expires", *numbers, right=numbers)
     for identity in identities:
         limits = identity.limits
         table.add_row(
             identity.name,
             identity.role,
+            identity.group or "–",
+            "never" if identity.expires is None else _day(identity.expires),
             str(limits.jobs),
             f"{limits.requests_per_second:g}",
             str(limits.streams),
@@ -104,6 +114,11 @@ def remove(
         print_json({"name": name, "revoked": True})
         return
     error_console().print(f"revoked the token of [bold]{escape(name)}[/] in {escape(str(file))}")
+
+
+def _day(seconds: float) -> str:
+    said = time.strftime("%Y-%m-%d", time.localtime(seconds))
+    return f"{said}, expired" if seconds <= time.time() else said
 
 
 def certs(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Job, Json, RayAddress, parse_targets
+from nas.cli.options import Job, Json, RayAddress, Shared, parse_targets
 from nas.cli.output import error_console, print_json, result_console
 from nas.cli.running import run_and_answer
 from nas.cli.settings import open_client
@@ -26,6 +26,7 @@ def search(
         Path, typer.Argument(metavar="JOB.yaml", help="The job's file; the README describes its form.")
     ],
     ray_address: RayAddress = None,
+    shared: Shared = False,
     json: Json = False,
 ) -> None:
     """Run a job to its end and print its front.
@@ -38,7 +39,7 @@ def search(
     [dim]nas search job.yaml --ray-address ray://head.example.org:10001[/dim]
     """
     with open_client(context, ray_address) as client:
-        job = client.submit(spec)
+        job = client.submit(spec, shared=shared)
         error_console().print(f"job [bold]{job.id}[/]")
         run_and_answer(client, job.id, as_json=json)
 
@@ -151,6 +152,9 @@ def _summary(job: StoredJob) -> dict[str, Any]:
         "status": str(job.status),
         "stage": None if job.stage is None else str(job.stage),
         "error": job.error,
+        "owner": job.owner,
+        "group": job.group,
+        "shared": job.shared,
         "created_at": job.created_at,
         "updated_at": job.updated_at,
     }

@@ -17,10 +17,12 @@ from nas.cli.tables import strip_text
 from nas.front import Front
 from nas.job import Job, JobStatus, TargetProfile
 from nas.report.strip import Strips
+from nas.store import Forgotten
 from searchspaces.architecture import Architecture
 
 __all__ = [
     "CATALOGUE_TABLES",
+    "forgotten_table",
     "jobs_table",
     "measurements_table",
     "print_job",
@@ -47,14 +49,16 @@ def _local_time(seconds: float) -> str:
 
 def jobs_table(jobs: Sequence[Job]) -> PlainTable:
     """One row a job."""
+    owned = ("owner",) if any(job.owner for job in jobs) else ()
     table = PlainTable(
         "job",
+        *owned,
         "status",
         "space",
         "task",
         "targets",
         "created",
-        keep=("job", "status", "created", "task", "space"),
+        keep=("job", "status", *owned, "created", "task", "space"),
     )
     for job in jobs:
         spec = job.spec
@@ -62,6 +66,7 @@ def jobs_table(jobs: Sequence[Job]) -> PlainTable:
         targets = ", ".join(str(target.target()) for target in spec.targets)
         table.add_row(
             job.id,
+            *([f"{job.owner or '–'}{' (shared)' if job.shared else ''}"] if owned else []),
             _status(job),
             str(space),
             spec.task.name if spec.task else "–",
@@ -210,6 +215,21 @@ def measurements_table(rows: Sequence[dict[str, Any]]) -> PlainTable:
             f"{row['peak_memory_bytes'] / 1e6:.0f}",
             "noisy" if row["noisy"] else "",
             _local_time(row["measured_at"]),
+        )
+    return table
+
+
+def forgotten_table(entries: Sequence[Forgotten]) -> PlainTable:
+    """One row a measurement that was forgotten."""
+    table = PlainTable("forgotten", "by", "target", "digest", "ms", "why", right=("ms",), prose=("why",))
+    for entry in entries:
+        table.add_row(
+            _local_time(entry.forgotten_at),
+            entry.by or "–",
+            str(entry.target),
+            entry.digest[:8],
+            f"{entry.latency_ms:.4g}",
+            entry.why,
         )
     return table
 

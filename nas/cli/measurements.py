@@ -1,19 +1,114 @@
-"""What devices have said: targets, and every measurement of one."""
+"""What devices have said: targets, every measurement of one, and having measurements forgotten."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from nas.cli.options import Json, parse_targets
 from nas.cli.output import print_json, result_console
 from nas.cli.settings import open_client
+from nas.errors import InvalidSpec
+from nas.store import Forgotten
+from searchspaces.errors import Problem
 
-__all__ = ["measurements"]
+__all__ = ["app"]
 
 
+class _Listing(TyperGroup):
+    """`nas measurements`, with a target or without one, lists; a target has slashes, no command has."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put in the command that is left out."""
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    name="measurements",
+    cls=_Listing,
+    help="List the targets that were measured, or what was measured on one; have measurements forgotten.",
+)
+
+Target = Annotated[
+    str,
+    typer.Argument(metavar="TARGET", help="A target, as [bold]nas measurements[/] lists them."),
+]
+
+
+@app.command()
+def forget(
+    context: typer.Context,
+    target: Target,
+    digest: Annotated[
+        str | None,
+        typer.Option(
+            help="Of this architecture, or of the one whose digest begins so.", show_default="of all"
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Measured then or later: [bold]2026-11-27[/], or 2026-11-27T13:30.",
+            show_default="ever",
+        ),
+    ] = None,
+    why: Annotated[str, typer.Option(help="For the journal.", show_default=False)] = "",
+    json: Json = False,
+) -> None:
+    """Forget what was measured on a target: later jobs measure it again.
+
+    Every measurement that goes is written down in a journal. On a shared service this is for administrators.
+
+    [dim]nas measurements forget phone/openvino/fp32/1t/prefill/b1/n1024 --digest 3b1f0c9a --why absurd[/dim]
+    [dim]nas measurements forget phone/openvino/fp32/1t/prefill/b1/n1024 --since 2026-11-27[/dim]
+    """
+    (wanted,) = parse_targets("TARGET", [target])
+    with open_client(context) as client:
+        entries = client.forget_measurements(wanted, digest, _seconds(since), why=why)
+    if json:
+        print_json([_plain(entry) for entry in entries])
+    else:
+        result_console().print(f"{len(entries)} measurements on {wanted} forgotten", soft_wrap=True)
+
+
+@app.command()
+def journal(context: typer.Context, json: Json = False) -> None:
+    """List what was forgotten: by whom, when and why.
+
+    [dim]nas measurements journal[/dim]
+    """
+    with open_client(context) as client:
+        entries = client.forgotten()
+    if json:
+        print_json([_plain(entry) for entry in entries])
+        return
+    from nas.cli.listings import forgotten_table
+
+    result_console().print(forgotten_table(entries))
+
+
+def _seconds(since: str | None) -> float:
+    if since is None:
+        return 0.0
+    try:
+        return datetime.fromisoformat(since).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        accepted = "accepted: a date, or a date and a time, such as 2026-11-27T13:30"
+        raise InvalidSpec([Problem("--since", f"{since!r:.80} is no time; {accepted}")]) from error
+
+
+def _plain(entry: Forgotten) -> dict[str, Any]:
+    return {**asdict(entry), "target": str(entry.target)}
+
+
+@app.command("list")
 def measurements(
     context: typer.Context,
     target: Annotated[

@@ -23,6 +23,7 @@ __all__ = [
     "Minimum",
     "OptionalJob",
     "RayAddress",
+    "Shared",
     "parse_bounds",
     "parse_targets",
 ]
@@ -57,6 +58,10 @@ RayAddress = Annotated[
         envvar="NAS_RAY_ADDRESS",
         help="Train and evaluate on this Ray cluster, [bold]ray://HOST:PORT[/], rather than here.",
     ),
+]
+Shared = Annotated[
+    bool,
+    typer.Option("--shared", help="Let everybody who uses the service look at the job and its models."),
 ]
 Maximum = Annotated[
     list[str] | None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.cli.options import Job, Json, RayAddress
+from nas.cli.options import Job, Json, RayAddress, Shared
 from nas.cli.output import error_console, print_json, result_console
 from nas.cli.settings import open_client, settings_of
 from nas.errors import InvalidSpec
@@ -149,6 +149,7 @@ def submit(
             help="Idempotency key: repeating a submission with it makes no second job.", show_default=False
         ),
     ] = None,
+    shared: Shared = False,
     json: Json = False,
 ) -> None:
     """Submit a job without waiting for it.
@@ -156,7 +157,7 @@ def submit(
     [dim]nas --server nas.example.org:7070 submit job.yaml[/dim]
     """
     with open_client(context) as client:
-        job = client.submit(spec, key=key)
+        job = client.submit(spec, key=key, shared=shared)
     if json:
         print_json({"id": job.id, "status": str(job.status)})
         return

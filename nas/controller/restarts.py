@@ -39,6 +39,11 @@ class RestartPolicy:
         """
         return JobStatus.QUEUED if self.automatic and not asked else JobStatus.INTERRUPTED
 
+    @property
+    def status_of_abandoned(self) -> JobStatus:
+        """How a job stands whose process is gone: it waits for any process, or for whoever asks."""
+        return JobStatus.QUEUED if self.automatic else JobStatus.INTERRUPTED
+
     def retries(self, error: NasError) -> bool:
         """Whether a job that met this is left to be taken up again, rather than failed."""
         return self.automatic and isinstance(error, StoreUnavailable)

@@ -18,10 +18,11 @@ from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.errors import NoSuchPoint
 from nas.front import Front, Point, Scope
-from nas.job import Event, Job, TargetProfile
+from nas.job import Event, Job, TargetProfile, Viewer
 from nas.optimum import Optimum
 from nas.service.identity import Identity
 from nas.spec import JobSpec
+from nas.store import Forgotten
 from nas.views import JointFront, joint_front
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
@@ -55,6 +56,7 @@ class Service(ABC):
         *,
         key: str | None = None,
         by: Identity | None = None,
+        shared: bool = False,
     ) -> Job:
         """Validate a spec whole and store it as a queued job; `resume` starts it.
 
@@ -62,6 +64,7 @@ class Service(ABC):
             key: chosen by the caller: a submission repeated with the same key answers with the job that
                 the first one made.
             by: whose job it is, and how many they may have; nobody's in particular where None.
+            shared: everybody may look at it, its front and its models; only they and their group change it.
 
         Raises:
             InvalidSpec: every problem at once; nothing is written.
@@ -117,12 +120,20 @@ class Service(ABC):
                 time.sleep(WATCH_SECONDS)
 
     @abstractmethod
-    def job(self, job_id: str) -> Job:
-        """A job by id or by the unambiguous beginning of one; ``"latest"`` is the newest."""
+    def job(self, job_id: str, viewer: Viewer | None = None) -> Job:
+        """A job by id or by the unambiguous beginning of one; ``"latest"`` is the newest.
+
+        Args:
+            viewer: who asks: of jobs that they may not look at there is none; None sees all. A remote service
+                knows by itself who asks.
+        """
 
     @abstractmethod
-    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
-        """Jobs, newest first: all, or at most `limit` of those older than the job of id `before`."""
+    def jobs(
+        self, limit: int | None = None, before: str | None = None, viewer: Viewer | None = None
+    ) -> list[Job]:
+        """Jobs, newest first: all, or at most `limit` of those older than the job of id `before`; see `job`
+        for the viewer."""
 
     @abstractmethod
     def profile(self, job_id: str) -> list[TargetProfile]:
@@ -262,6 +273,34 @@ class Service(ABC):
     @abstractmethod
     def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
         """What was measured on a target, in the order in which it was; nothing where it is not known."""
+
+    @abstractmethod
+    def forget_measurements(
+        self,
+        target: Target,
+        digest: str | None = None,
+        since: float = 0.0,
+        *,
+        why: str = "",
+        by: Identity | None = None,
+    ) -> list[Forgotten]:
+        """Forget what was measured on a target, so that later jobs measure it again; returns what was
+        forgotten, which is written down in a journal. Points of finished jobs keep their values.
+
+        Args:
+            digest: of this architecture alone, or of the one whose digest begins so; of all where None.
+            since: measured then or later, in seconds since the epoch.
+            why: for the journal.
+            by: for the journal, who asked.
+
+        Raises:
+            NoSuchPoint: nothing of that digest was measured there, or several begin so.
+            Forbidden: the caller of a shared service is no administrator.
+        """
+
+    @abstractmethod
+    def forgotten(self, target: Target | None = None) -> list[Forgotten]:
+        """The journal of `forget_measurements`, in order; of all targets where None."""
 
     @abstractmethod
     def devices(self) -> list[dict[str, Any]]:

@@ -18,11 +18,11 @@ class Role(StrEnum):
     """What a token is for."""
 
     USER = "user"
-    """Submits jobs, reads fronts, extracts models."""
+    """Submits jobs; sees and changes their own, and their group's; looks at those that are shared."""
     WORKER = "worker"
     """Connects a device."""
     ADMIN = "admin"
-    """Everything, without limits on jobs."""
+    """Everything, everybody's jobs too, without limits on jobs."""
 
 
 class _Frozen(BaseModel):
@@ -48,10 +48,14 @@ class Identity(_Frozen):
 
     Attributes:
         name: what the token was made for; unique.
+        group: whose members see and change each other's jobs; empty for none.
+        expires: seconds since the epoch from which on the token is refused; None for never.
     """
 
     name: str = Field(pattern=r"^[\w.@-]{1,64}$")
     role: Role
+    group: str = Field(default="", pattern=r"^[\w.@-]{0,64}$")
+    expires: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     limits: Limits = Limits()
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from nas.store.store import Store
+from nas.store.store import Forgotten, Store
 
-__all__ = ["open_store"]
+__all__ = ["Forgotten", "open_store"]
 
 
 def open_store(where: str | Path, *, patience: float = 10.0) -> Store:

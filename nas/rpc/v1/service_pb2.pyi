@@ -94,7 +94,7 @@ SCOPE_SHOWN: Scope
 SCOPE_ALL: Scope
 
 class Job(_message.Message):
-    __slots__ = ("id", "spec_json", "status", "stage", "error", "created_at", "updated_at", "error_kind", "last_event")
+    __slots__ = ("id", "spec_json", "status", "stage", "error", "created_at", "updated_at", "error_kind", "last_event", "owner", "group", "shared")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +104,9 @@ class Job(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     ERROR_KIND_FIELD_NUMBER: _ClassVar[int]
     LAST_EVENT_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
     id: str
     spec_json: str
     status: JobStatus
@@ -113,7 +116,10 @@ class Job(_message.Message):
     updated_at: float
     error_kind: str
     last_event: int
-    def __init__(self, id: _Optional[str] = ..., spec_json: _Optional[str] = ..., status: _Optional[_Union[JobStatus, str]] = ..., stage: _Optional[_Union[StageName, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., error_kind: _Optional[str] = ..., last_event: _Optional[int] = ...) -> None: ...
+    owner: str
+    group: str
+    shared: bool
+    def __init__(self, id: _Optional[str] = ..., spec_json: _Optional[str] = ..., status: _Optional[_Union[JobStatus, str]] = ..., stage: _Optional[_Union[StageName, str]] = ..., error: _Optional[str] = ..., created_at: _Optional[float] = ..., updated_at: _Optional[float] = ..., error_kind: _Optional[str] = ..., last_event: _Optional[int] = ..., owner: _Optional[str] = ..., group: _Optional[str] = ..., shared: _Optional[bool] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("kind", "stage", "message", "done", "total", "data_json", "sequence", "time")
@@ -442,12 +448,14 @@ class ErrorDetail(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ..., problems: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("spec_json", "idempotency_key")
+    __slots__ = ("spec_json", "idempotency_key", "shared")
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
     spec_json: str
     idempotency_key: str
-    def __init__(self, spec_json: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    shared: bool
+    def __init__(self, spec_json: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., shared: _Optional[bool] = ...) -> None: ...
 
 class SubmitJobResponse(_message.Message):
     __slots__ = ("job",)
@@ -789,6 +797,54 @@ class ListMeasurementsResponse(_message.Message):
     MEASUREMENTS_FIELD_NUMBER: _ClassVar[int]
     measurements: _containers.RepeatedCompositeFieldContainer[Measurement]
     def __init__(self, measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ...) -> None: ...
+
+class ForgetMeasurementsRequest(_message.Message):
+    __slots__ = ("target", "digest", "since", "why")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    target: Target
+    digest: str
+    since: float
+    why: str
+    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ..., digest: _Optional[str] = ..., since: _Optional[float] = ..., why: _Optional[str] = ...) -> None: ...
+
+class Forgotten(_message.Message):
+    __slots__ = ("target", "digest", "latency_ms", "measured_at", "forgotten_at", "by", "why")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_AT_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_AT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    target: Target
+    digest: str
+    latency_ms: float
+    measured_at: float
+    forgotten_at: float
+    by: str
+    why: str
+    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ..., digest: _Optional[str] = ..., latency_ms: _Optional[float] = ..., measured_at: _Optional[float] = ..., forgotten_at: _Optional[float] = ..., by: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class ForgetMeasurementsResponse(_message.Message):
+    __slots__ = ("forgotten",)
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    forgotten: _containers.RepeatedCompositeFieldContainer[Forgotten]
+    def __init__(self, forgotten: _Optional[_Iterable[_Union[Forgotten, _Mapping]]] = ...) -> None: ...
+
+class ListForgottenRequest(_message.Message):
+    __slots__ = ("target",)
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    target: Target
+    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
+
+class ListForgottenResponse(_message.Message):
+    __slots__ = ("forgotten",)
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    forgotten: _containers.RepeatedCompositeFieldContainer[Forgotten]
+    def __init__(self, forgotten: _Optional[_Iterable[_Union[Forgotten, _Mapping]]] = ...) -> None: ...
 
 class ListDevicesRequest(_message.Message):
     __slots__ = ()

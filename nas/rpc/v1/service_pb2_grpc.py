@@ -149,6 +149,16 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsResponse.FromString,
                 _registered_method=True)
+        self.ForgetMeasurements = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/ForgetMeasurements',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ForgetMeasurementsRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ForgetMeasurementsResponse.FromString,
+                _registered_method=True)
+        self.ListForgotten = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/ListForgotten',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListForgottenRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListForgottenResponse.FromString,
+                _registered_method=True)
         self.ListDevices = channel.unary_unary(
                 '/nas.rpc.v1.SearchService/ListDevices',
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListDevicesRequest.SerializeToString,
@@ -321,6 +331,21 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForgetMeasurements(self, request, context):
+        """Has the service forget what was measured on a target, and write that down. PERMISSION_DENIED: the caller is
+        no administrator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListForgotten(self, request, context):
+        """The journal of what was forgotten. PERMISSION_DENIED: the caller is no administrator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDevices(self, request, context):
         """Devices that are connected now.
         """
@@ -445,6 +470,16 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.ListMeasurements,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsResponse.SerializeToString,
+            ),
+            'ForgetMeasurements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetMeasurements,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ForgetMeasurementsRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ForgetMeasurementsResponse.SerializeToString,
+            ),
+            'ListForgotten': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListForgotten,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListForgottenRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListForgottenResponse.SerializeToString,
             ),
             'ListDevices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDevices,
@@ -1073,6 +1108,60 @@ class SearchService:
             '/nas.rpc.v1.SearchService/ListMeasurements',
             nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetMeasurements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/ForgetMeasurements',
+            nas_dot_rpc_dot_v1_dot_service__pb2.ForgetMeasurementsRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.ForgetMeasurementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListForgotten(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/ListForgotten',
+            nas_dot_rpc_dot_v1_dot_service__pb2.ListForgottenRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.ListForgottenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,7 +18,7 @@ from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.errors import InvalidSpec, ServiceUnavailable, StoreUnavailable, as_nas_error
 from nas.front import Front, Point, Scope
-from nas.job import Event, Job, JobStatus, TargetProfile
+from nas.job import Event, Job, JobStatus, TargetProfile, Viewer
 from nas.optimum import Optimum
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
@@ -29,6 +29,7 @@ from nas.service.wire.faults import error_of_call
 from nas.service.wire.transfer import receive_folder
 from nas.service.wire.version import FORM, FORM_KEY
 from nas.spec import JobSpec, load_job_spec
+from nas.store import Forgotten
 from searchspaces.architecture import Architecture
 from searchspaces.errors import SpaceError
 from searchspaces.space import load_space, space_names
@@ -122,6 +123,7 @@ class RemoteService(Service):
         *,
         key: str | None = None,
         by: Identity | None = None,
+        shared: bool = False,
     ) -> Job:
         """See `Service.submit`. A space's file is read here; a task's `path` is one of the service's host."""
         if by is not None:
@@ -134,7 +136,7 @@ class RemoteService(Service):
         if isinstance(spec.space, str):
             spec = spec.model_copy(update={"space": _name_or_declaration(spec.space, relative_to)})
         request = pb.SubmitJobRequest(
-            spec_json=convert.spec_to_text(spec), idempotency_key=key or uuid.uuid4().hex
+            spec_json=convert.spec_to_text(spec), idempotency_key=key or uuid.uuid4().hex, shared=shared
         )
         return convert.job_from_message(self._ask(self._stub.SubmitJob, request).job)
 
@@ -158,11 +160,13 @@ class RemoteService(Service):
         request = pb.InterruptJobRequest(job_id=job_id)
         return convert.job_from_message(self._ask(self._stub.InterruptJob, request, STOP_SECONDS).job)
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str, viewer: Viewer | None = None) -> Job:
         """See `Service.job`."""
         return convert.job_from_message(self._ask(self._stub.GetJob, pb.GetJobRequest(job_id=job_id)).job)
 
-    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+    def jobs(
+        self, limit: int | None = None, before: str | None = None, viewer: Viewer | None = None
+    ) -> list[Job]:
         """See `Service.jobs`."""
         found: list[Job] = []
         token = before or ""
@@ -319,6 +323,30 @@ class RemoteService(Service):
             request = pb.ListMeasurementsRequest(target=convert.target_to_message(target))
             parts = self._stub.ListMeasurements(request, timeout=FRONT_SECONDS, metadata=self._metadata)
             return [convert.measurement_from_message(m, target) for part in parts for m in part.measurements]
+
+    def forget_measurements(
+        self,
+        target: Target,
+        digest: str | None = None,
+        since: float = 0.0,
+        *,
+        why: str = "",
+        by: Identity | None = None,
+    ) -> list[Forgotten]:
+        """See `Service.forget_measurements`."""
+        request = pb.ForgetMeasurementsRequest(
+            target=convert.target_to_message(target), digest=digest, since=since, why=why
+        )
+        answer = self._ask(self._stub.ForgetMeasurements, request)
+        return list(map(convert.forgotten_from_message, answer.forgotten))
+
+    def forgotten(self, target: Target | None = None) -> list[Forgotten]:
+        """See `Service.forgotten`."""
+        request = pb.ListForgottenRequest(
+            target=None if target is None else convert.target_to_message(target)
+        )
+        answer = self._ask(self._stub.ListForgotten, request)
+        return list(map(convert.forgotten_from_message, answer.forgotten))
 
     def devices(self) -> list[dict[str, Any]]:
         """See `Service.devices`."""

@@ -17,7 +17,7 @@ from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop, forget_stop
 from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
 from nas.front import Front, Point, Scope
-from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
+from nas.job import Event, EventKind, Job, JobStatus, TargetProfile, Viewer
 from nas.objectives import Source
 from nas.objectives.latency_ms import Latency
 from nas.optimum import Optimum
@@ -28,7 +28,7 @@ from nas.service.identity import Identity, Role
 from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.spec import JobSpec, StageName, TaskSpec, load_job_spec
 from nas.stages.states import ProfileState
-from nas.store import open_store
+from nas.store import Forgotten, open_store
 from nas.tasks import task_descriptions
 from searchspaces.architecture import Architecture
 from searchspaces.errors import Problem, SpaceError
@@ -93,6 +93,7 @@ class EmbeddedService(Service):
         *,
         key: str | None = None,
         by: Identity | None = None,
+        shared: bool = False,
     ) -> Job:
         """See `Service.submit`."""
         from nas.analysis.attainability import check_counted_bounds
@@ -105,9 +106,9 @@ class EmbeddedService(Service):
         check_counted_bounds(plan)
         spec = plan.spec
         if by is None:
-            return self._store.create_job(spec, key=key)
+            return self._store.create_job(spec, key=key, shared=shared)
         most = by.limits.jobs if by.role is Role.USER else None
-        return self._store.create_job(spec, key=key, owner=by.name, most=most)
+        return self._store.create_job(spec, key=key, owner=by.name, most=most, group=by.group, shared=shared)
 
     def resume(self, job_id: str) -> Job:
         """See `Service.resume`."""
@@ -188,16 +189,22 @@ class EmbeddedService(Service):
                 raise job.failure()
         return EventBatch(tuple(events), over)
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str, viewer: Viewer | None = None) -> Job:
         """See `Service.job`."""
         if job_id == "latest":
-            newest = self._store.jobs(1)
-            return newest[0] if newest else self._store.job(job_id)
-        return self._store.job(job_id)
+            newest = self._store.jobs(1, viewer=viewer)
+            return self._shown(newest[0] if newest else self._store.job(job_id, viewer))
+        return self._shown(self._store.job(job_id, viewer))
 
-    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+    def jobs(
+        self, limit: int | None = None, before: str | None = None, viewer: Viewer | None = None
+    ) -> list[Job]:
         """See `Service.jobs`."""
-        return self._store.jobs(limit, before)
+        return [self._shown(job) for job in self._store.jobs(limit, before, viewer)]
+
+    def _shown(self, job: Job) -> Job:
+        """A job whose process is gone stands as whoever may take it up finds it."""
+        return replace(job, status=self._restarts.status_of_abandoned) if job.abandoned else job
 
     # What jobs found
     def profile(self, job_id: str) -> list[TargetProfile]:
@@ -325,6 +332,31 @@ class EmbeddedService(Service):
         found = self._store.measurements(target)
         architectures = self._store.architectures(m.digest for m in found)
         return [(architectures[m.digest], m) for m in found]
+
+    def forget_measurements(
+        self,
+        target: Target,
+        digest: str | None = None,
+        since: float = 0.0,
+        *,
+        why: str = "",
+        by: Identity | None = None,
+    ) -> list[Forgotten]:
+        """See `Service.forget_measurements`."""
+        digests = None
+        if digest is not None:
+            known = [m.digest for m in self._store.measurements(target)]
+            digests = [d for d in known if digest and d.startswith(digest)]
+            if len(digests) != 1:
+                said = "several digests begin" if digests else "no digest begins"
+                raise NoSuchPoint(f"{said} with {digest!r} among the {len(known)} measured on {target}")
+        return self._store.forget_measurements(
+            target, digests, since, by="" if by is None else by.name, why=why
+        )
+
+    def forgotten(self, target: Target | None = None) -> list[Forgotten]:
+        """See `Service.forgotten`."""
+        return self._store.forgotten(target)
 
     def devices(self) -> list[dict[str, Any]]:
         """See `Service.devices`."""

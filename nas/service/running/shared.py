@@ -69,9 +69,10 @@ class SharedService(EmbeddedService):
         *,
         key: str | None = None,
         by: Identity | None = None,
+        shared: bool = False,
     ) -> Job:
         """See `Service.submit`; the job is run without having to be resumed."""
-        job = super().submit(spec, key=key, by=by)
+        job = super().submit(spec, key=key, by=by, shared=shared)
         self._look_now()
         return job
 

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from nas.job import Job
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.api import WATCH_SECONDS, Service
-from nas.service.identity import Identity
+from nas.service.running.owned import OwnedService
 from nas.service.server.admission import SPEC_LIMIT, admit_space, admit_spec, admit_target
 from nas.service.server.guard import CALLER
 from nas.service.wire import convert
@@ -48,7 +49,7 @@ class SearchServicer(rpc.SearchServiceServicer):
     that nobody who asks for a job waits behind an extraction."""
 
     def __init__(self, service: Service, scratch: Path, data_root: Path | None) -> None:
-        self._service = service
+        self._everybodys = service
         self._scratch = scratch
         self._data_root = data_root
         self._quick = ThreadPoolExecutor(8, thread_name_prefix="quick")
@@ -59,27 +60,32 @@ class SearchServicer(rpc.SearchServiceServicer):
         self._quick.shutdown(cancel_futures=True)
         self._slow.shutdown(cancel_futures=True)
 
+    @property
+    def _service(self) -> Service:
+        """The service as whoever calls sees it."""
+        return OwnedService(self._everybodys, CALLER.get())
+
     async def quickly(self, call: Callable[..., T], *arguments: Any) -> T:
         """A blocking call in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._quick, call, *arguments)
+        return await _run_in(self._quick, call, *arguments)
 
     async def _slowly(self, call: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._slow, call, *arguments)
+        return await _run_in(self._slow, call, *arguments)
 
     # Jobs
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Any) -> pb.SubmitJobResponse:
         """See the proto."""
-        job = await self.quickly(self._submit, request, CALLER.get())
+        job = await self.quickly(self._submit, request)
         return pb.SubmitJobResponse(job=convert.job_to_message(job))
 
-    def _submit(self, request: pb.SubmitJobRequest, caller: Identity) -> Job:
+    def _submit(self, request: pb.SubmitJobRequest) -> Job:
         if len(request.spec_json) > SPEC_LIMIT:
             size = f"{len(request.spec_json)} characters; accepted: at most {SPEC_LIMIT}"
             raise InvalidSpec([Problem("", size)])
         if len(request.idempotency_key) > KEY_LIMIT:
             raise InvalidSpec([Problem("idempotency_key", f"accepted: at most {KEY_LIMIT} characters")])
         spec = admit_spec(load_job_spec(_mapping(request.spec_json)), self._data_root)
-        return self._service.submit(spec, key=request.idempotency_key or None, by=caller)
+        return self._service.submit(spec, key=request.idempotency_key or None, shared=request.shared)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
         """See the proto."""
@@ -259,11 +265,33 @@ class SearchServicer(rpc.SearchServiceServicer):
             part = [convert.measurement_to_message(*each) for each in found[first : first + POINTS_A_MESSAGE]]
             yield pb.ListMeasurementsResponse(measurements=part)
 
+    async def ForgetMeasurements(
+        self, request: pb.ForgetMeasurementsRequest, context: Any
+    ) -> pb.ForgetMeasurementsResponse:
+        """See the proto."""
+        target = convert.target_from_message(request.target)
+        digest = request.digest if request.HasField("digest") else None
+        forget = partial(self._service.forget_measurements, why=request.why)
+        forgotten = await self.quickly(forget, target, digest, request.since)
+        return pb.ForgetMeasurementsResponse(forgotten=map(convert.forgotten_to_message, forgotten))
+
+    async def ListForgotten(self, request: pb.ListForgottenRequest, context: Any) -> pb.ListForgottenResponse:
+        """See the proto."""
+        target = convert.target_from_message(request.target) if request.HasField("target") else None
+        forgotten = await self.quickly(self._service.forgotten, target)
+        return pb.ListForgottenResponse(forgotten=map(convert.forgotten_to_message, forgotten))
+
     async def ListDevices(self, request: pb.ListDevicesRequest, context: Any) -> pb.ListDevicesResponse:
         """See the proto."""
         return pb.ListDevicesResponse(
             device_json=map(convert.text, await self.quickly(self._service.devices))
         )
+
+
+async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
+    """In a thread that knows who called."""
+    run = partial(copy_context().run, call, *arguments)
+    return await asyncio.get_running_loop().run_in_executor(threads, run)
 
 
 def _masked(message: M, mask: FieldMask) -> M:

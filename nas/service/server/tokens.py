@@ -11,6 +11,7 @@ import hmac
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from searchspaces.errors import Problem
 from searchspaces.space import problems_of
 
 __all__ = ["Tokens"]
+
+DAY_SECONDS = 86_400.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,7 +44,8 @@ class Tokens:
     """The token file; a change to it counts from the next call on.
 
     Args:
-        path: a JSON file, ``{"tokens": [{"name", "role", "sha256", "limits"}]}``; it need not exist yet.
+        path: a JSON file, ``{"tokens": [{"name", "role", "group", "expires", "sha256", "limits"}]}``; it need
+            not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,6 +73,9 @@ class Tokens:
                 found = identity
         if found is None:
             raise Unauthenticated("the token is not known to this service")
+        if found.expires is not None and found.expires <= time.time():
+            day = time.strftime("%Y-%m-%d", time.gmtime(found.expires))
+            raise Unauthenticated(f"the token of {found.name} expired on {day}; ask for another")
         return found
 
     def admits_worker(self, authorization: str) -> bool:
@@ -82,8 +89,20 @@ class Tokens:
         """Everyone with a token, by name."""
         return sorted(self._load().values(), key=lambda identity: identity.name)
 
-    def add(self, name: str, role: Role, limits: Limits | None = None) -> str:
+    def add(
+        self,
+        name: str,
+        role: Role,
+        limits: Limits | None = None,
+        *,
+        group: str = "",
+        days: float | None = None,
+    ) -> str:
         """Make a token and keep its hash.
+
+        Args:
+            group: see `Identity`.
+            days: until it expires; None for never.
 
         Returns:
             The token; it cannot be read again.
@@ -93,7 +112,14 @@ class Tokens:
         """
         token = secrets.token_urlsafe(32)
         try:
-            entry = _Entry(name=name, role=role, limits=limits or Limits(), sha256=_digest(token))
+            entry = _Entry(
+                name=name,
+                role=role,
+                group=group,
+                expires=None if days is None else time.time() + days * DAY_SECONDS,
+                limits=limits or Limits(),
+                sha256=_digest(token),
+            )
         except ValidationError as error:
             raise InvalidSpec(problems_of(error)) from error
         with alone_in(self._path.parent):

@@ -68,3 +68,21 @@ def test_what_is_no_target_is_said(nas):
     answer = nas("measurements", "phone")
     assert (answer.code, answer.out) == (2, "")
     assert "accepted: DEVICE/RUNTIME" in answer.err
+
+
+def test_what_is_forgotten_is_written_down_and_told(nas, measured):
+    digest, target = measured[0].digest, str(TARGET)
+    for wrong in ("", "zz"):
+        assert nas("measurements", "forget", target, "--digest", wrong).code == 3
+    assert "is no time" in nas("measurements", "forget", target, "--since", "noon").err
+    asked = ("--digest", digest[:8], "--why", "absurd", "--json")
+    assert [e["digest"] for e in json.loads(nas("measurements", "forget", target, *asked).out)] == [digest]
+    left = json.loads(nas("measurements", target, "--json").out)
+    assert [row["digest"] for row in left] == [measured[1].digest]
+    assert "0 measurements" in nas("measurements", "forget", target, "--since", "2999-01-01").out
+    assert "1 measurements" in nas("measurements", "forget", target).out
+    assert json.loads(nas("measurements", "--json").out) == []
+    journal = json.loads(nas("measurements", "journal", "--json").out)
+    told = [(entry["digest"], entry["why"]) for entry in journal]
+    assert told == [(digest, "absurd"), (measured[1].digest, "")]
+    assert "absurd" in nas("measurements", "journal").out

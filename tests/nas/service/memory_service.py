@@ -16,13 +16,14 @@ from nas.cloud import Cloud, digest_numbers
 from nas.comparison import Comparison, Difference
 from nas.errors import InvalidSpec, NasError, NoSuchJob, NoSuchPoint, NothingMeetsBounds
 from nas.front import Front, Point, Scope, extent_of
-from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
+from nas.job import Event, EventKind, Job, JobStatus, TargetProfile, Viewer
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.value import Value
 from nas.optimum import Optimum
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity
 from nas.spec import JobSpec, StageName, TargetSpec, load_job_spec
+from nas.store import Forgotten
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.errors import Problem
 from workers.measurement import Measurement
@@ -64,6 +65,7 @@ class MemoryService(Service):
         self.logs: dict[str, list[Event]] = {}
         self.points = tuple(point(width) for width in (16, 32, 64))
         self.measured: dict[Target, list[tuple[Architecture, Measurement]]] = {}
+        self.journal: list[Forgotten] = []
         self.error: Exception | None = None
         self.submissions: list[tuple[JobSpec, str]] = []
         self.files = {"model.onnx": bytes(range(256)) * 4096, "empty.txt": b""}
@@ -89,6 +91,7 @@ class MemoryService(Service):
         *,
         key: str | None = None,
         by: Identity | None = None,
+        shared: bool = False,
     ) -> Job:
         self._meet()
         spec = spec if isinstance(spec, JobSpec) else load_job_spec(spec)
@@ -104,6 +107,9 @@ class MemoryService(Service):
                 None,
                 1.0,
                 2.0,
+                owner=owner,
+                group=by.group if by else "",
+                shared=shared,
             )
             self.stored[job.id] = job
             self.logs[job.id] = []
@@ -133,17 +139,21 @@ class MemoryService(Service):
         with self.lock:
             return EventBatch(tuple(self.logs[job.id][after:]), job.status in ENDED)
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str, viewer: Viewer | None = None) -> Job:
         self._meet()
-        if job_id == "latest" and self.stored:
-            return self.jobs()[0]
-        if job_id not in self.stored:
+        visible = {job.id: job for job in self.jobs(viewer=viewer)}
+        if job_id == "latest" and visible:
+            return next(iter(visible.values()))
+        if job_id not in visible:
             raise NoSuchJob(f"no job {job_id!r}")
-        return self.stored[job_id]
+        return visible[job_id]
 
-    def jobs(self, limit: int | None = None, before: str | None = None) -> list[Job]:
+    def jobs(
+        self, limit: int | None = None, before: str | None = None, viewer: Viewer | None = None
+    ) -> list[Job]:
         self._meet()
         newest_first = list(self.stored.values())[::-1]
+        newest_first = [j for j in newest_first if viewer is None or j.shared or j.belongs_to(viewer)]
         if before is not None:
             newest_first = newest_first[newest_first.index(self.job(before)) + 1 :]
         return newest_first[:limit]
@@ -241,6 +251,26 @@ class MemoryService(Service):
 
     def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
         return self.measured.get(target, [])
+
+    def forget_measurements(
+        self,
+        target: Target,
+        digest: str | None = None,
+        since: float = 0.0,
+        *,
+        why: str = "",
+        by: Identity | None = None,
+    ) -> list[Forgotten]:
+        known = self.measured.pop(target, [])
+        entries = [
+            Forgotten(target, m.digest, m.latency_ms, m.measured_at, 9.0, by.name if by else "", why)
+            for _, m in known
+        ]
+        self.journal += entries
+        return entries
+
+    def forgotten(self, target: Target | None = None) -> list[Forgotten]:
+        return [entry for entry in self.journal if target in (None, entry.target)]
 
     def devices(self) -> list[dict[str, Any]]:
         return [{"name": "local-cpu"}]

@@ -95,6 +95,9 @@ JOBS = st.builds(
     NUMBERS,
     NUMBERS,
     last_event=st.integers(0, 2**62),
+    owner=TEXT,
+    group=TEXT,
+    shared=st.booleans(),
 )
 MEASUREMENTS = st.builds(
     Measurement,

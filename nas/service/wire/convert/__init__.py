@@ -26,7 +26,12 @@ from nas.service.wire.convert.jobs import (
     spec_from_text,
     spec_to_text,
 )
-from nas.service.wire.convert.measurements import measurement_from_message, measurement_to_message
+from nas.service.wire.convert.measurements import (
+    forgotten_from_message,
+    forgotten_to_message,
+    measurement_from_message,
+    measurement_to_message,
+)
 from nas.service.wire.convert.plain import ENUMS, document, member_of, number_of, text
 from nas.service.wire.convert.targets import (
     architecture_from_message,
@@ -46,6 +51,8 @@ __all__ = [
     "document",
     "event_from_message",
     "event_to_message",
+    "forgotten_from_message",
+    "forgotten_to_message",
     "front_from_messages",
     "front_header_to_message",
     "job_from_message",

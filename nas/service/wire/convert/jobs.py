@@ -50,6 +50,9 @@ def job_to_message(job: Job) -> pb.Job:
         updated_at=job.updated_at,
         error_kind=job.error_kind,
         last_event=job.last_event,
+        owner=job.owner,
+        group=job.group,
+        shared=job.shared,
     )
 
 
@@ -65,6 +68,9 @@ def job_from_message(message: pb.Job) -> Job:
         updated_at=message.updated_at,
         error_kind=message.error_kind if message.HasField("error_kind") else None,
         last_event=message.last_event,
+        owner=message.owner,
+        group=message.group,
+        shared=message.shared,
     )
 
 

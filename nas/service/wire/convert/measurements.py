@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from nas.errors import Incompatible
 from nas.rpc.v1 import service_pb2 as pb
-from nas.service.wire.convert.targets import architecture_from_message, architecture_to_message
+from nas.service.wire.convert.targets import (
+    architecture_from_message,
+    architecture_to_message,
+    target_from_message,
+    target_to_message,
+)
+from nas.store import Forgotten
 from searchspaces.architecture import Architecture
 from workers.measurement import Correction, Measurement, MeasurementError
 from workers.target import Target
 
-__all__ = ["measurement_from_message", "measurement_to_message"]
+__all__ = [
+    "forgotten_from_message",
+    "forgotten_to_message",
+    "measurement_from_message",
+    "measurement_to_message",
+]
 
 _MEASURED = (
     "spread_ms",
@@ -26,6 +37,8 @@ _MEASURED = (
     "measured_at",
 )
 """Fields of a measurement that carry one name and one meaning on both sides."""
+
+_FORGOTTEN = ("digest", "latency_ms", "measured_at", "forgotten_at", "by", "why")
 
 
 def measurement_to_message(architecture: Architecture, measurement: Measurement) -> pb.Measurement:
@@ -60,3 +73,15 @@ def measurement_from_message(message: pb.Measurement, target: Target) -> tuple[A
         )
     except MeasurementError as error:
         raise Incompatible(f"not a measurement: {error}") from error
+
+
+def forgotten_to_message(entry: Forgotten) -> pb.Forgotten:
+    """Inverse of `forgotten_from_message`."""
+    told = {name: getattr(entry, name) for name in _FORGOTTEN}
+    return pb.Forgotten(target=target_to_message(entry.target), **told)
+
+
+def forgotten_from_message(message: pb.Forgotten) -> Forgotten:
+    """Inverse of `forgotten_to_message`."""
+    told = {name: getattr(message, name) for name in _FORGOTTEN}
+    return Forgotten(target=target_from_message(message.target), **told)
