@@ -142,7 +142,7 @@ def test_limits_of_one_token_leave_others_alone(tmp_path: Path, tokens: Tokens) 
         RemoteService(server.address, greedy) as client,
         grpc.insecure_channel(server.address) as channel,
     ):
-        job = other.submit(SPEC)
+        job = other.submit(SPEC, shared=True)
         other.resume(job.id)
         watch = rpc.SearchServiceStub(channel).WatchJob(
             pb.WatchJobRequest(job_id=job.id), metadata=(("authorization", f"Bearer {greedy}"),)
