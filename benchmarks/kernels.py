@@ -281,7 +281,7 @@ class Benchmark:
         def compute(q: Tensor, k: Tensor, v: Tensor, *others: Tensor) -> object:
             told = dict(zip([*signals, *shapes], others, strict=True))
             before = {name: told.pop(name) for name in shapes}
-            mixed, after = mixer.mix_step(q, k, v, before, **told)
+            mixed, after = mixer.mix_step(q, k, v, before, context, **told)
             return mixed, *after.values()
 
         inputs |= signals | past

@@ -18,26 +18,26 @@ from torch.nn.functional import embedding, linear
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
-from searchspaces.mixers.mixer import State
+from searchspaces.mixers.mixer import Position, State
 from searchspaces.norms import rms_norm
 from searchspaces.projection import Projection
 from searchspaces.rotary import Turns, rotary
 
 __all__ = [
+    "ExtendLayer",
     "ForwardLayer",
-    "StepLayer",
     "Weights",
     "channel_prefix",
     "embed",
+    "extend",
+    "extend_layer",
+    "extend_tokens",
     "forward",
     "forward_layer",
     "mix_channels",
     "mix_tokens",
     "positioned",
     "rms_norm",
-    "step",
-    "step_layer",
-    "step_tokens",
     "turns_of",
 ]
 
@@ -108,7 +108,9 @@ def mix_channels(x: Tensor, layer: Layer, weights: Mapping[str, Tensor]) -> Tens
 
 
 ForwardLayer = Callable[[Tensor, Layer, Mapping[str, Tensor], Turns | None], Tensor]
-StepLayer = Callable[[Tensor, Layer, Mapping[str, Tensor], Turns | None, State], tuple[Tensor, State]]
+ExtendLayer = Callable[
+    [Tensor, Layer, Mapping[str, Tensor], Turns | None, State, Position], tuple[Tensor, State]
+]
 
 
 def forward_layer(x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None) -> Tensor:
@@ -118,12 +120,17 @@ def forward_layer(x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns:
     return x + mix_channels(x, layer, weights) if layer.ratio else x
 
 
-def step_layer(
-    x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None, state: State
+def extend_layer(
+    x: Tensor,
+    layer: Layer,
+    weights: Mapping[str, Tensor],
+    turns: Turns | None,
+    state: State,
+    position: Position,
 ) -> tuple[Tensor, State]:
-    """`forward_layer` of one token (B, D), and the layer's next state."""
+    """`forward_layer` of S more tokens (B, S, D) from `position` on, and the layer's next state."""
     if layer.mixer != NO_MIXER:
-        mixed, state = step_tokens(x, layer, weights, turns, state)
+        mixed, state = extend_tokens(x, layer, weights, turns, state, position)
         x = x + mixed
     return x + mix_channels(x, layer, weights) if layer.ratio else x, state
 
@@ -140,28 +147,36 @@ def forward(
     return linear(rms_norm(x, weights.norm), weights.output)
 
 
-def step(
+def extend(
     tokens: Tensor,
     position: int,
     architecture: Architecture,
     weights: Weights,
     states: Sequence[State],
-    run: StepLayer = step_layer,
+    run: ExtendLayer = extend_layer,
 ) -> tuple[Tensor, list[State]]:
-    """(B,) token ids at one position → (B, V) logits and the layers' next states; `run` as in `forward`."""
+    """(B, S) token ids from `position` on → (B, S, V) logits and the layers' next states; `run` as in
+    `forward`."""
     x = embed(tokens, weights.embedding)
-    here = torch.full([1], position, device=tokens.device)  # on the device: a copy cannot be in a CUDA graph
+    # Made on the device: a copy from the host's memory cannot be in a CUDA graph.
+    here = torch.arange(position, position + tokens.shape[1], device=tokens.device)
     turns = turns_of(here, architecture)
     following = []
     for layer, own, state in zip(architecture.layers, weights.layers, states, strict=True):
-        x, state = run(x, layer, own, turns.get(layer), state)
+        x, state = run(x, layer, own, turns.get(layer), state, position)
         following.append(state)
     return linear(rms_norm(x, weights.norm), weights.output), following
 
 
-def step_tokens(
-    x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None, state: State
+def extend_tokens(
+    x: Tensor,
+    layer: Layer,
+    weights: Mapping[str, Tensor],
+    turns: Turns | None,
+    state: State,
+    position: Position,
 ) -> tuple[Tensor, State]:
-    """(B, D) → what a layer's token mixer adds to one token, and its next state."""
+    """(B, S, D) → what a layer's token mixer adds to S more tokens, and its next state."""
     normed = rms_norm(x, weights["mixing_norm"])
-    return parse_mixer(layer.mixer).step(normed, weights, layer.sizes(int(x.shape[-1])), turns, state)
+    sizes = layer.sizes(int(x.shape[-1]))
+    return parse_mixer(layer.mixer).extend(normed, weights, sizes, turns, state, position)

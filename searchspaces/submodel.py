@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
-from searchspaces.blocks import Weights, channel_prefix, forward, step
+from searchspaces.blocks import Weights, channel_prefix, extend, forward
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
 from searchspaces.mixers.mixer import Shape, State
@@ -32,7 +32,7 @@ EMBEDDING_SCALE = 0.02
 
 @dataclass(frozen=True)
 class DecodeState:
-    """What decoding carries from token to token.
+    """What generation carries from call to call.
 
     Attributes:
         position: tokens so far.
@@ -120,10 +120,11 @@ class Submodel(nn.Module):
             states.append({name: kept.to(self.embedding.device) for name, kept in state.items()})
         return DecodeState(0, tuple(states))
 
-    def step(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
-        """(B,) token ids → (B, V) logits and the next state; equals `forward` at that position."""
-        logits, states = step(tokens, state.position, self.architecture, self.weights, state.layers)
-        return logits, DecodeState(state.position + 1, tuple(states))
+    def extend(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
+        """(B, S) more token ids → (B, S, V) logits and the next state; equals `forward` of all tokens so far
+        at these positions."""
+        logits, states = extend(tokens, state.position, self.architecture, self.weights, state.layers)
+        return logits, DecodeState(state.position + tokens.shape[1], tuple(states))
 
 
 def state_shapes(architecture: Architecture, batch: int, context: int) -> list[dict[str, Shape]]:

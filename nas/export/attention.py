@@ -1,7 +1,8 @@
 """Forms of causal softmax attention: graphs of one meaning, of which each engine runs another one fastest.
 
 A block that attends causally calls the operator `OPERATOR` of q, k and v, (B, H, N, K) each; composing a
-model puts a form in its place. Every form takes any batch and length.
+model puts a form in its place. Every form takes any batch and length. A block that goes on from earlier
+tokens has more keys and values than queries, which are the last tokens': the standard form takes these, too.
 """
 
 from __future__ import annotations
@@ -142,7 +143,10 @@ def _blocks(heads: int, head_size: int) -> tuple[str, Constants]:
     """Blocks of queries, each against the keys up to its end: half of the scores, few at a time."""
     nodes = f"""{PADDED}
     earlier = Sub(filled, width)
-    wide = Concat<axis = 0>(width, earlier)
+    keys = Shape<start = 2, end = 3>(k)
+    before = Sub(keys, length)
+    ahead = Add(earlier, before)
+    wide = Concat<axis = 0>(width, ahead)
     seen = ConstantOfShape(wide)
     table = Concat<axis = 1>(seen, triangle)
     stacked = Loop<body = each (int64 number, bool go) =>
@@ -151,7 +155,8 @@ def _blocks(heads: int, head_size: int) -> tuple[str, Constants]:
       at = Mul(number, block)
       start = Unsqueeze(at, zero)
       end = Add(start, width)
-      stop = Min(end, length)
+      last_query = Min(end, length)
+      stop = Add(last_query, before)
       query = Slice(queries, start, end, two)
       key = Slice(k, zero, stop, two)
       value = Slice(v, zero, stop, two)

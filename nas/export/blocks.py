@@ -125,14 +125,19 @@ class Positions(Block):
         return {"tokens": torch.zeros(EXAMPLE_BATCH, EXAMPLE_LENGTH, dtype=torch.int64)}
 
     def compute(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """cosine and sine, (N, K) each, of up to `DIGIT` ** `DIGITS` positions.
+        """cosine and sine, (N, K) each, of up to `DIGIT` ** `DIGITS` positions."""
+        import torch
+
+        return self.turns(torch.arange(inputs["tokens"].shape[1]))
+
+    def turns(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (N, K) of positions (N,).
 
         By the sums of angles of a position's digits: whole numbers and tables alone, for an engine that
         computes in half precision would round positions beyond 256 and turn neighbours alike.
         """
         import torch
 
-        positions = torch.arange(inputs["tokens"].shape[1])
         turned: tuple[Tensor, Tensor] | None = None
         for power, (cosines, sines) in enumerate(self.tables):
             digits = torch.div(positions, DIGIT**power, rounding_mode="trunc")
@@ -161,9 +166,10 @@ class TokenMixer(Block):
     projection: Projection
 
     @classmethod
-    def of(cls, layer: Layer, width: int) -> Self:
-        """That of a layer of a model of width D."""
-        return cls(width, layer.mixer, layer.heads, layer.conv, layer.kv_heads, layer.projection)
+    def of(cls, layer: Layer, width: int, *others: int) -> Self:
+        """That of a layer of a model of width D; others are fields that it has besides."""
+        genes = layer.mixer, layer.heads, layer.conv, layer.kv_heads, layer.projection
+        return cls(width, *genes, *others)
 
     @property
     def layer(self) -> Layer:

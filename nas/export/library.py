@@ -6,34 +6,27 @@ import hashlib
 import inspect
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from nas.export.attention import ATTENTION_DOMAIN, OPERATOR, STANDARD_FORM, Form, form_of
 from nas.export.blocks import Block, Channels, Embedding, Logits, Mixing, Positions
+from nas.export.calls import DOMAIN, OPSET, Arrays, Calls
 from nas.export.carried import with_carried
-from nas.export.steps import CONTEXT, FOLLOWING, StepMixing
+from nas.export.generating import ExtendedMixers
 from nas.export.weights import random_weights
 from nas.files import write_whole
 from searchspaces.architecture import NO_MIXER, Architecture
-from workers.runtimes.onnx_states import NEXT, STATE
+from searchspaces.mixers import HeadMixer, parse_mixer
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, ModelProto, NodeProto, ValueInfoProto
+    from onnx import FunctionProto, ModelProto
 
 __all__ = ["OPSET", "BlockLibrary"]
-
-OPSET = 18
-IR_VERSION = 9
-DOMAIN = "nas.blocks"
-
-Weights = Mapping[str, NDArray[Any]]
 
 
 class BlockLibrary:
@@ -55,7 +48,7 @@ class BlockLibrary:
     def compose(
         self,
         architecture: Architecture,
-        weights: Weights | None = None,
+        weights: Arrays | None = None,
         seed: int = 0,
         attention: Form | None = None,
     ) -> ModelProto:
@@ -74,7 +67,7 @@ class BlockLibrary:
         """
         from searchspaces.blocks import positioned
 
-        calls = _Calls(self, attention or form_of((STANDARD_FORM,)))
+        calls = Calls(self.function, attention or form_of((STANDARD_FORM,)))
         width = architecture.width
         (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
         turns: dict[Positions, list[str]] = {}
@@ -98,56 +91,49 @@ class BlockLibrary:
             {"logits": ["batch", "length", architecture.vocabulary]},
         )
 
-    def compose_step(
+    def compose_extend(
         self,
         architecture: Architecture,
-        batch: int,
-        context: int,
-        weights: Weights | None = None,
+        weights: Arrays | None = None,
         seed: int = 0,
+        batch: int | None = None,
+        tokens: int | None = None,
     ) -> ModelProto:
-        """A model file that decodes one token after `context` tokens: inputs `tokens` int64 (B, 1) and each
-        state of each layer, ``layers.0.state_k`` float32, …; outputs `logits` float32 (B, 1, V) and the
-        states after the token, ``layers.0.next_k``, …
+        """A model file that goes on from earlier tokens: inputs `tokens` int64 (B, S), `position` int64 (),
+        how many these were, and each state of each layer, ``layers.0.state_k`` float32, …; outputs `logits`
+        float32 (B, S, V), `next_position` and the states after the tokens, ``layers.0.next_k``, …
 
-        One file serves one context: what a mixer drops depends on it. Sizes are fixed, but for those of a
-        state that are the context itself: they may grow with every token.
+        One file serves prompts and single tokens after any context. Before the first token states are zeros,
+        of no length on the axes that grow with the context.
 
         Args:
-            batch: B.
-            context: tokens that the states have seen.
             weights, seed: see `compose`.
+            batch: B; any where None.
+            tokens: S; any where None, else 1: the file then holds one token's arithmetic alone.
 
         Raises:
             KeyError: a weight is missing.
+            ValueError: a mixer does not say how it goes on by several tokens.
         """
-        from searchspaces.submodel import state_shapes
-
-        calls = _Calls(self, form_of((STANDARD_FORM,)))
-        width = architecture.width
-        shapes = state_shapes(architecture, batch, context)
-        following = state_shapes(architecture, batch, context + 1)
-        inputs: dict[str, list[int | str]] = {"tokens": [batch, 1]}
-        outputs: dict[str, list[int | str]] = {"logits": [batch, 1, architecture.vocabulary]}
+        if tokens is None:
+            _refuse_steps_alone(architecture)
+        calls = Calls(self.function, form_of((STANDARD_FORM,)))
+        width, sizes = architecture.width, (batch or "batch", tokens or "length")
+        extended = ExtendedMixers(calls, width, sizes)
         (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
         for number, layer in enumerate(architecture.layers):
             prefix = f"layers.{number}."
             if layer.mixer != NO_MIXER:
-                states = {STATE + name: prefix + STATE + name for name in shapes[number]}
-                kept = [prefix + NEXT + name for name in shapes[number]]
-                mixing = StepMixing.after(layer, width, context)
-                x = calls.add(mixing, {"x": x, **states}, prefix, [f"mixed_{number}", *kept])[0]
-                for name, growing in mixing.growing.items():
-                    for declared, role, size, shape in (
-                        (inputs, STATE, CONTEXT, shapes[number][name]),
-                        (outputs, NEXT, FOLLOWING, following[number][name]),
-                    ):
-                        sizes = [size if axis in growing else n for axis, n in enumerate(shape)]
-                        declared[prefix + role + name] = sizes
+                x = extended.mix(layer, x, prefix)
             if layer.ratio:
                 (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
         calls.add(Logits.of(architecture), {"x": x}, outputs=["logits"])
-        return calls.model(architecture, _arrays(architecture, weights, seed), inputs, outputs)
+        return calls.model(
+            architecture,
+            _arrays(architecture, weights, seed),
+            {"tokens": sizes, **extended.states},
+            {"logits": [*sizes, architecture.vocabulary], **extended.following},
+        )
 
     def function(self, block: Block) -> FunctionProto:
         """The block as an ONNX function of its activations and weights, exported where it is not yet."""
@@ -167,120 +153,14 @@ class BlockLibrary:
         return load_model_from_string(path.read_bytes())
 
 
-class _Calls:
-    """The nodes of a graph whose every node calls a block."""
-
-    def __init__(self, library: BlockLibrary, attention: Form) -> None:
-        self._library = library
-        self._attention = attention
-        self._domains: set[str] = set()
-        self.nodes: list[NodeProto] = []
-        self.functions: dict[str, FunctionProto] = {}
-        self.weights: dict[str, None] = {}  # a set that keeps its order
-
-    def add(
-        self,
-        block: Block,
-        activations: Mapping[str, str],
-        prefix: str = "",
-        outputs: list[str] | None = None,
-    ) -> list[str]:
-        """Call a block on named values, and on the weights whose names begin with `prefix`."""
-        from onnx import helper
-
-        function = self.functions.get(block.name) or self._define(block)
-        weights = {name: prefix + name for name in function.input if name not in activations}
-        inputs = [{**weights, **activations}[name] for name in function.input]
-        if outputs is None:
-            outputs = [f"{name}_{len(self.nodes)}" for name in function.output]
-        self.nodes.append(helper.make_node(block.name, inputs, outputs, domain=DOMAIN))
-        self.weights |= dict.fromkeys(weights.values())
-        return outputs
-
-    def _define(self, block: Block) -> FunctionProto:
-        """The block's function, with the form of attention that it calls beside it."""
-        from onnx import FunctionProto
-
-        function = FunctionProto()
-        function.CopyFrom(self._library.function(block))
-        for node in function.node:
-            if isinstance(block, Mixing) and node.domain == ATTENTION_DOMAIN:
-                form = self._attention.function(block.heads, block.head_size, OPSET)
-                self.functions[form.name] = form
-                self._domains |= set(self._attention.domains)
-                node.op_type = form.name
-        self.functions[block.name] = function
-        return function
-
-    def model(
-        self,
-        architecture: Architecture,
-        weights: Weights,
-        inputs: Mapping[str, Sequence[int | str]],
-        outputs: Mapping[str, Sequence[int | str]],
-    ) -> ModelProto:
-        """The model file of all calls, inlined; `inputs` and `outputs` by name with their sizes, int64 where
-        they are tokens and float32 elsewhere."""
-        from onnx import TensorProto, helper, numpy_helper
-        from onnx.inliner import inline_local_functions
-
-        def declared(values: Mapping[str, Sequence[int | str]]) -> list[ValueInfoProto]:
-            return [
-                helper.make_tensor_value_info(
-                    name, TensorProto.INT64 if name == "tokens" else TensorProto.FLOAT, list(shape)
-                )
-                for name, shape in values.items()
-            ]
-
-        graph = helper.make_graph(
-            self.nodes,
-            f"architecture_{architecture.digest}",
-            declared(inputs),
-            declared(outputs),
-            [numpy_helper.from_array(weights[name], name) for name in self.weights],
-        )
-        model = helper.make_model(
-            graph,
-            functions=list(self.functions.values()),
-            opset_imports=[
-                helper.make_opsetid("", OPSET),
-                *(
-                    helper.make_opsetid(each, 1)
-                    for each in (DOMAIN, ATTENTION_DOMAIN, *sorted(self._domains))
-                ),
-            ],
-            ir_version=IR_VERSION,
-            producer_name="nas",
-        )
-        inlined = inline_local_functions(model)
-        _transpose_weights(inlined)
-        return inlined
-
-
-def _transpose_weights(model: ModelProto) -> None:
-    """Hold matrices as products read them: an initializer that a Transpose turns is stored turned, under its
-    name and ``.T``. Engines would do so when they load; but quantisers take only constants for weights."""
-    from onnx import numpy_helper
-
-    graph = model.graph
-    matrices = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
-    turned: dict[str, str] = {}
-    for node in list(graph.node):
-        if node.op_type == "Transpose" and node.input[0] in matrices:
-            name = node.input[0]
-            if f"{name}.T" not in turned.values():
-                array = numpy_helper.to_array(matrices[name]).T
-                graph.initializer.append(numpy_helper.from_array(array.copy(), f"{name}.T"))
-            turned[node.output[0]] = f"{name}.T"
-            graph.node.remove(node)
-    for node in graph.node:
-        for place, name in enumerate(node.input):
-            if name in turned:
-                node.input[place] = turned[name]
-    used = {name for node in graph.node for name in node.input}
-    for tensor in matrices.values():
-        if tensor.name not in used:
-            graph.initializer.remove(tensor)
+def _refuse_steps_alone(architecture: Architecture) -> None:
+    for layer in architecture.layers:
+        mixer = parse_mixer(layer.mixer)
+        if isinstance(mixer, HeadMixer) and type(mixer).mix_extend is HeadMixer.mix_extend:
+            raise ValueError(
+                f"mixer {layer.mixer!r} says only how one more token is mixed; "
+                "a model that takes prompts needs its `mix_extend`"
+            )
 
 
 def _export(block: Block) -> bytes:
@@ -373,7 +253,7 @@ def _origin() -> str:
     return digest.hexdigest()[:8]
 
 
-def _arrays(architecture: Architecture, weights: Weights | None, seed: int) -> Weights:
+def _arrays(architecture: Architecture, weights: Arrays | None, seed: int) -> Arrays:
     """The weights, or random ones where None."""
     if weights is not None:
         return weights

@@ -42,7 +42,7 @@ class TimedModels:
         if parse_runtime(target.runtime).model_format is ModelFormat.SUBMODEL:
             return submodel_file(architecture, random_weights(architecture), workload)
         if workload.phase is Phase.DECODE:
-            step = self._library.compose_step(architecture, workload.batch, workload.tokens)
+            step = self._library.compose_extend(architecture, batch=workload.batch, tokens=1)
             step.metadata_props.add(key=WORKLOAD, value=str(workload))
             return bytes(step.SerializeToString())
         attention = attention_for([target])

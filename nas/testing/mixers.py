@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
@@ -82,15 +83,18 @@ class Case:
         """`Mixer.reference` of (B, N, D)."""
         return self.mixer.reference(x, self.weights, self.sizes, self.turns(*range(x.shape[1])))
 
-    def stepped(self, x: Tensor) -> tuple[Tensor, list[State]]:
-        """Outputs of repeated `step`, and the states before the first and after each token."""
+    def extended(self, x: Tensor, pieces: Sequence[int]) -> tuple[Tensor, list[State]]:
+        """Outputs of repeated `extend` by so many tokens each, and the states before the first and after each
+        piece."""
         states = [self.mixer.init_state(x.shape[0], self.sizes, x.dtype)]
-        rows = []
-        for i, token in enumerate(x.unbind(1)):
-            row, state = self.mixer.step(token, self.weights, self.sizes, self.turns(i), states[-1])
+        rows, position = [], 0
+        for piece in x.split(list(pieces), dim=1):
+            turns = self.turns(*range(position, position + piece.shape[1]))
+            row, state = self.mixer.extend(piece, self.weights, self.sizes, turns, states[-1], position)
             rows.append(row)
             states.append(state)
-        return torch.stack(rows, dim=1), states
+            position += piece.shape[1]
+        return torch.cat(rows, dim=1), states
 
 
 class MixerContract(Contract):
@@ -125,11 +129,19 @@ class MixerContract(Contract):
         for got, wanted in zip(gradients(case.forward(x)), gradients(case.reference(x)), strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-8)
 
-    def test_forward_is_repeated_step_in_single_precision(self, subject: str) -> None:
+    def test_forward_is_one_token_after_another_in_single_precision(self, subject: str) -> None:
         for case in Case.each(subject, heads=2, head_size=16):
             single = case.single()
             x = single.tokens(1, 140)
-            torch.testing.assert_close(single.stepped(x)[0], single.forward(x), rtol=0, atol=1e-4)
+            mixed, _ = single.extended(x, [1] * 140)
+            torch.testing.assert_close(mixed, single.forward(x), rtol=0, atol=1e-4)
+
+    @pytest.mark.parametrize("pieces", [[150], [5, 90, 1, 1, 2, 51], [64, 64, 22], [1, 149], [16, 1, 133]])
+    def test_forward_is_any_pieces_one_after_another(self, subject: str, pieces: list[int]) -> None:
+        for case in Case.each(subject, heads=4, head_size=18):
+            x = case.tokens(2, 150)
+            mixed, _ = case.extended(x, pieces)
+            torch.testing.assert_close(mixed, case.forward(x), rtol=1e-9, atol=1e-9)
 
     @pytest.mark.parametrize("heads", [1, 2, 4])
     def test_state_shapes_and_bytes_are_those_of_the_state(
@@ -137,7 +149,7 @@ class MixerContract(Contract):
     ) -> None:
         for case in Case.each(subject, heads=heads, head_size=64 // heads):
             single = case.single()
-            _, states = single.stepped(single.tokens(3, 40))
+            _, states = single.extended(single.tokens(3, 40), [1] * 40)
             shapes = [{name: tuple(kept.shape) for name, kept in state.items()} for state in states]
             assert shapes == [mixer.state_shapes(3, case.sizes, tokens) for tokens in range(41)]
             sizes = [sum(kept.nbytes for kept in state.values()) // 3 for state in states]

@@ -32,12 +32,18 @@ def out_of_chunks(x: Tensor, tokens: int) -> Tensor:
     return x.reshape(x.shape[0], int(x.shape[1]), -1, int(x.shape[-1]))[:, :, :tokens]
 
 
-def with_earlier(x: Tensor, chunk: int, earlier: int) -> Tensor:
-    """(B, H, N, K) → (B, H, M, (earlier + 1) C, K): each chunk behind the `earlier` chunks before it,
-    zeros where the sequence has none."""
+def with_earlier(x: Tensor, chunk: int, earlier: int, before: Tensor | None = None) -> Tensor:
+    """(B, H, N, K) → (B, H, M, (earlier + 1) C, K): each chunk behind the `earlier` chunks before it.
+
+    Args:
+        before: the tokens before x, (B, H, earlier C, K); zeros where None.
+    """
     import torch
 
-    chunks = into_chunks(x, chunk, ahead=earlier)
+    if before is None:
+        chunks = into_chunks(x, chunk, ahead=earlier)
+    else:
+        chunks = into_chunks(torch.cat([before, x], dim=2), chunk)
     batch, heads, count, _, size = chunks.shape
     own = torch.arange(count - earlier, device=x.device).unsqueeze(1)
     table = own + torch.arange(earlier + 1, device=x.device)

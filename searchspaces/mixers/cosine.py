@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from searchspaces.mixers.chunks import into_chunks
 from searchspaces.mixers.kernel import CHUNK
 from searchspaces.mixers.linear import Linear
-from searchspaces.mixers.mixer import State, register_mixer
+from searchspaces.mixers.mixer import Position, State, register_mixer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,17 +50,54 @@ class Cosine(Linear):
         queries, keys = self._at(self.base(q), positions), self._at(self.base(k), positions)
         return self._mixed_one_by_one(queries, keys, v, log_decay)
 
-    def mix_step(
-        self, q: Tensor, k: Tensor, v: Tensor, state: State, log_decay: Tensor | None = None
+    def mix_extend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        state: State,
+        position: Position,
+        log_decay: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """Turn what earlier tokens left by one position, and go on from position 0."""
+        """In chunks, at positions −1, −2, …, since a state's last token is at 0; turned back at the end."""
         import torch
 
-        plain, cosine, sine = self._left(state, log_decay).chunk(3, dim=-2)
-        a, b = math.cos(math.pi / self.reach), math.sin(math.pi / self.reach)
-        sums = torch.cat([plain, a * cosine - b * sine, b * cosine + a * sine], dim=-2)
+        queries, keys = self.base(into_chunks(q, CHUNK)), self.base(into_chunks(k, CHUNK))
+        positions = torch.arange(queries.shape[2] * CHUNK, device=q.device).reshape(-1, CHUNK)
+        queries, keys = self._at(queries, -1 - positions), self._at(keys, -1 - positions)
+        mixed, sums = self._mixed_after(state["sums"], queries, keys, v, log_decay)
+        tokens = torch.arange(v.shape[2] + 1, device=q.device)[-1]
+        return mixed, {"sums": self._turned(sums, tokens)}
+
+    def mix_step(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        state: State,
+        position: Position,
+        log_decay: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Turn what earlier tokens left by one position, and go on from position 0."""
+        sums = self._turned(self._left(state, log_decay), 1)
         here = q.new_zeros(1)
         return self._looked_up(self._at(self.base(q), here), self._at(self.base(k), here), v, sums)
+
+    def _turned(self, sums: Tensor, tokens: int | Tensor) -> Tensor:
+        """Sums (…, 3 K, K + 1) whose last token is at 0, as seen from so many positions later."""
+        import torch
+
+        plain, cosine, sine = sums.chunk(3, dim=-2)
+        a: float | Tensor
+        b: float | Tensor
+        if isinstance(tokens, int):
+            angle = tokens * math.pi / self.reach
+            a, b = math.cos(angle), math.sin(angle)
+        else:
+            precise = torch.promote_types(sums.dtype, torch.float32)
+            angles = tokens.to(precise) * (math.pi / self.reach)
+            a, b = angles.cos().to(sums.dtype), angles.sin().to(sums.dtype)
+        return torch.cat([plain, a * cosine - b * sine, b * cosine + a * sine], dim=-2)
 
     def _at(self, base: Tensor, positions: Tensor) -> Tensor:
         """Bases (…, K) at positions (…) → [φ, φ cos, φ sin]/√2, whose products are the weights."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.gates import gate, gate_operations, gate_weights, log_gate
 from searchspaces.mixers.heads import DELTA, HeadMixer
-from searchspaces.mixers.mixer import Shape, State, register_mixer
+from searchspaces.mixers.mixer import Position, Shape, State, register_mixer
 from searchspaces.mixers.recurrence import Decayed, Remembered, Undecayed, carried, unit_lower_inverse
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes, Weight
@@ -58,6 +58,33 @@ class Delta(HeadMixer):
         self, q: Tensor, k: Tensor, v: Tensor, strength: Tensor, log_decay: Tensor | None = None
     ) -> Tensor:
         """In chunks: within one, what tokens write solves a triangular system (the WY form)."""
+        mixed, _ = self._mixed(q, k, v, strength, log_decay, None)
+        return mixed
+
+    def mix_extend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        state: State,
+        position: Position,
+        strength: Tensor,
+        log_decay: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """The same on top of a state."""
+        mixed, end = self._mixed(q, k, v, strength, log_decay, state["state"])
+        return mixed, {"state": end}
+
+    def _mixed(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        strength: Tensor,
+        log_decay: Tensor | None,
+        start: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """And the state at the end; `start` is that before the first token, zeros where None."""
         import torch
 
         left: Remembered = Undecayed() if log_decay is None else Decayed(log_decay, CHUNK)
@@ -70,10 +97,18 @@ class Delta(HeadMixer):
         alone, known = solved @ values, solved @ left.since_start(keys)
         ends = left.at_end(keys).transpose(-1, -2)
         identity = torch.eye(int(k.shape[-1]), device=k.device, dtype=k.dtype)
-        states = carried(left.over_chunk(identity) - ends @ known, ends @ alone)
+        transitions, inputs = left.over_chunk(identity) - ends @ known, ends @ alone
+        if start is None:
+            states = carried(transitions, inputs)
+        else:  # as a chunk of its own in front, which forgets everything
+            first = start.unsqueeze(2)
+            empty = torch.zeros_like(transitions[:, :, :1])
+            states = carried(torch.cat([empty, transitions], dim=2), torch.cat([first, inputs], dim=2))
+            states = states[:, :, 1:]
         written = alone - known @ states
         mixed = left.since_start(queries) @ states + left.within(queries @ columns) @ written
-        return _normed(out_of_chunks(mixed, v.shape[2]))
+        end = transitions[:, :, -1] @ states[:, :, -1] + inputs[:, :, -1]
+        return _normed(out_of_chunks(mixed, v.shape[2])), end
 
     def mix_reference(
         self, q: Tensor, k: Tensor, v: Tensor, strength: Tensor, log_decay: Tensor | None = None
@@ -97,6 +132,7 @@ class Delta(HeadMixer):
         k: Tensor,
         v: Tensor,
         state: State,
+        position: Position,
         strength: Tensor,
         log_decay: Tensor | None = None,
     ) -> tuple[Tensor, State]:

@@ -13,7 +13,7 @@ from searchspaces.mixers.convolution import (
     kept_for,
     taps_of,
 )
-from searchspaces.mixers.mixer import Mixer, Shape, State, Weights, register_mixer
+from searchspaces.mixers.mixer import Mixer, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Initial, Sizes, Weight
 
@@ -73,17 +73,23 @@ class GatedConvolution(Mixer):
             rows.append((x[:, i] @ weights["convolution_after"].T * mixed) @ weights["out"].T)
         return torch.stack(rows, dim=1)
 
-    def step(
-        self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None, state: State
+    def extend(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        state: State,
+        position: Position,
     ) -> tuple[Tensor, State]:
-        """See `Mixer.step`."""
+        """See `Mixer.extend`."""
         from torch.nn.functional import linear
 
-        token, before = x.unsqueeze(1), state["before"]
-        gated = self._gated(token, weights)
+        before = state["before"]
+        gated = self._gated(x, weights)
         mixed = convolve(gated, weights["convolution_taps"], before)
-        out = linear(linear(token, weights["convolution_after"]) * mixed, weights["out"])
-        return out.squeeze(1), {"before": kept_for(gated, before)}
+        out = linear(linear(x, weights["convolution_after"]) * mixed, weights["out"])
+        return out, {"before": kept_for(gated, before)}
 
     def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
         """The tokens that the convolution reaches back to."""

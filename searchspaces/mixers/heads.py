@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from searchspaces.mixers.convolution import convolution_operations, convolve, kept_for, taps_of
-from searchspaces.mixers.mixer import GENES, Mixer, Shape, State, Weights
+from searchspaces.mixers.mixer import GENES, Mixer, Position, Shape, State, Weights
 from searchspaces.norms import rms_norm
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Initial, Sizes, Weight
@@ -50,13 +50,34 @@ class HeadMixer(Mixer):
 
     @abstractmethod
     def mix_step(
-        self, q: Tensor, k: Tensor, v: Tensor, state: State, *args: Any, **signals: Any
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position, *args: Any, **signals: Any
     ) -> tuple[Tensor, State]:
-        """Mix one token. q and the result: (B, G, H/G, K); k and v: (B, G, K); signals: (B, G)."""
+        """Mix one token at `position`. q and the result: (B, G, H/G, K); k and v: (B, G, K); signals:
+        (B, G)."""
+
+    def mix_extend(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position, *args: Any, **signals: Any
+    ) -> tuple[Tensor, State]:
+        """Mix S tokens from `position` on. q, k, v and the result: (B, H, S, K); the state is of H heads,
+        too.
+
+        By `mix_step`, token by token, unless a mixer says it better: only then can it be exported for
+        prompts of any length.
+        """
+        import torch
+
+        rows = []
+        for i in range(q.shape[2]):
+            one = {name: y[:, :, i] for name, y in signals.items()}
+            row, state = self.mix_step(
+                q[:, :, i : i + 1], k[:, :, i], v[:, :, i], state, position + i, *args, **one
+            )
+            rows.append(row)
+        return torch.cat(rows, dim=2), state
 
     @abstractmethod
     def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
-        """What `mix_step` carries after `tokens` tokens: exact shapes by name, B first."""
+        """What `mix_step` carries after `tokens` tokens: see `Mixer.state_shapes`."""
 
     @abstractmethod
     def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
@@ -119,8 +140,6 @@ class HeadMixer(Mixer):
         sizes: Sizes,
         turns: Turns | None,
     ) -> Tensor:
-        from torch.nn.functional import linear
-
         projected = self._project(x, weights, sizes)
         if sizes.conv:
             projected = {name: convolve(y, weights[f"{name}_conv"]) for name, y in projected.items()}
@@ -129,29 +148,66 @@ class HeadMixer(Mixer):
         if sizes.groups != sizes.heads:
             k, v, *rest = (_for_every_head(y, sizes) for y in (k, v, *signals.values()))
             signals = dict(zip(signals, rest, strict=True))
-        mixed = mix(q, k, v, **signals).transpose(1, 2)
-        return linear(mixed.reshape(*x.shape[:2], sizes.inner), weights["out"], weights.get("out_bias"))
+        return self.after_mixing(mix(q, k, v, **signals), weights, sizes)
 
-    def step(
-        self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None, state: State
+    def extend(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        state: State,
+        position: Position,
     ) -> tuple[Tensor, State]:
-        """See `Mixer.step`."""
+        """See `Mixer.extend`."""
+        values, convolved = self.before_mixing(x, weights, sizes, turns, state)
+        mixed, kept = self.mix_heads(values, sizes, state, position)
+        return self.after_mixing(mixed, weights, sizes), {**kept, **convolved}
+
+    def before_mixing(
+        self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None, state: State
+    ) -> tuple[dict[str, Tensor], State]:
+        """The first part of `extend`: ``q`` (B, H, S, K), ``k``, ``v`` (B, G, S, K) and the signals
+        (B, G, S) by name, and what the convolutions keep."""
+        kept = {}
+        projected = self._project(x, weights, sizes)
+        for name in projected if sizes.conv else ():
+            before, tokens = state[f"{name}_conv"], projected[name]
+            projected[name] = convolve(tokens, weights[f"{name}_conv"], before)
+            kept[f"{name}_conv"] = kept_for(tokens, before)
+        q, k, v = self._heads(projected, weights, sizes, turns)
+        return {"q": q, "k": k, "v": v, **self.signals(x, weights, sizes)}, kept
+
+    def mix_heads(
+        self, values: Mapping[str, Tensor], sizes: Sizes, state: State, position: Position
+    ) -> tuple[Tensor, State]:
+        """The second part: what `before_mixing` gives → mixed heads (B, H, S, K) and the next state of the
+        mixing. One token takes `mix_step`, more take `mix_extend`."""
+        import torch
+
+        kept = {name: state[name] for name in self.mix_state_shapes(1, 1, 1, 0)}
+        if values["q"].shape[2] == 1:
+            one = {name: y.squeeze(2) for name, y in values.items()}
+            one["q"] = one["q"].reshape(-1, sizes.groups, sizes.heads // sizes.groups, sizes.head_size)
+            mixed, following = self.mix_step(state=kept, position=position, **one)
+            return mixed.reshape(-1, sizes.heads, 1, sizes.head_size), following
+        if sizes.groups == sizes.heads:
+            return self.mix_extend(state=kept, position=position, **values)
+        many = {name: y if name == "q" else _for_every_head(y, sizes) for name, y in values.items()}
+        repeats = sizes.heads // sizes.groups
+        # Not as the others: a state may be empty, which a reshape in ONNX does not take.
+        group = torch.arange(sizes.heads, device=values["q"].device) // repeats
+        every = {name: y.index_select(1, group) for name, y in kept.items()}
+        mixed, following = self.mix_extend(state=every, position=position, **many)
+        return mixed, {name: y[:, ::repeats] for name, y in following.items()}
+
+    def after_mixing(self, mixed: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """The third part: mixed heads (B, H, S, K) → (B, S, D)."""
         from torch.nn.functional import linear
 
-        x, following = x.unsqueeze(1), {}
-        projected = self._project(x, weights, sizes)
-        if sizes.conv:
-            following = {f"{name}_conv": kept_for(y, state[f"{name}_conv"]) for name, y in projected.items()}
-            projected = {
-                name: convolve(y, weights[f"{name}_conv"], state[f"{name}_conv"])
-                for name, y in projected.items()
-            }
-        q, k, v = (y.squeeze(2) for y in self._heads(projected, weights, sizes, turns))
-        q = q.reshape(q.shape[0], sizes.groups, -1, sizes.head_size)
-        signals = {name: y.squeeze(2) for name, y in self.signals(x, weights, sizes).items()}
-        mixed, kept = self.mix_step(q, k, v, state, **signals)
-        mixed = linear(mixed.reshape(x.shape[0], sizes.inner), weights["out"], weights.get("out_bias"))
-        return mixed, {**kept, **following}
+        batch, tokens = mixed.shape[0], mixed.shape[2]
+        rows = mixed.transpose(1, 2).reshape(batch, tokens, sizes.inner)
+        return linear(rows, weights["out"], weights.get("out_bias"))
 
     def _project(self, x: Tensor, weights: Weights, sizes: Sizes) -> dict[str, Tensor]:
         """(B, N, D) → (B, N, H·K), and twice (B, N, G·K), by the names of the projections."""

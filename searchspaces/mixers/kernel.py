@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.heads import LINEAR, HeadMixer
-from searchspaces.mixers.mixer import Shape, State
+from searchspaces.mixers.mixer import Position, Shape, State
 from searchspaces.mixers.recurrence import Decayed, Remembered, Undecayed
 from searchspaces.operations import Operation, OperationKind
 
@@ -93,8 +93,47 @@ class KernelMixer(HeadMixer):
             rows.append((weights * v[..., : i + 1, :]).sum(-2) / weights.sum(-2))
         return torch.stack(rows, dim=-2)
 
+    def mix_extend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        state: State,
+        position: Position,
+        log_decay: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """In chunks, on top of the sums so far."""
+        queries, keys = self.base(into_chunks(q, CHUNK)), self.base(into_chunks(k, CHUNK))
+        mixed, sums = self._mixed_after(state["sums"], queries, keys, v, log_decay)
+        return mixed, {"sums": sums}
+
+    def _mixed_after(
+        self, start: Tensor, queries: Tensor, keys: Tensor, v: Tensor, log_decay: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """`_mixed` on top of the sums of earlier tokens, and the sums after these."""
+        from torch.nn.functional import pad
+
+        # A number a token, for what fills the last chunk must not decay anything.
+        left: Remembered = (
+            Undecayed() if log_decay is None else Decayed(log_decay.expand(-1, -1, v.shape[2]), CHUNK)
+        )
+        keys = keys.transpose(-1, -2)
+        # Zeros fill the last chunk, for it must not add to the sums.
+        values = into_chunks(pad(v, (0, 1), value=1.0), CHUNK)
+        before, end = left.after(start, self.features(keys) @ left.at_end(values))
+        within = left.within(self.weight(queries @ keys)) @ values
+        sums = within + left.since_start(self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ before)
+        sums = out_of_chunks(sums, v.shape[2])
+        return sums[..., :-1] / sums[..., -1:], end
+
     def mix_step(
-        self, q: Tensor, k: Tensor, v: Tensor, state: State, log_decay: Tensor | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        state: State,
+        position: Position,
+        log_decay: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Add one token to the sums, and look it up in them."""
         return self._looked_up(self.base(q), self.base(k), v, self._left(state, log_decay))

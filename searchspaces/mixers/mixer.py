@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from searchspaces.operations import Operation
 from searchspaces.part import Part, Sizes
@@ -24,6 +24,7 @@ __all__ = [
     "GENES",
     "MIXERS",
     "Mixer",
+    "Position",
     "Shape",
     "State",
     "Weights",
@@ -34,7 +35,10 @@ __all__ = [
 ]
 
 State = dict[str, "Tensor"]
-"""What `step` carries from token to token; plain tensors by name."""
+"""What `extend` carries from call to call; plain tensors by name."""
+
+Position: TypeAlias = "int | Tensor"
+"""Tokens before those of a call: a number, or a tensor () of one where a graph serves any."""
 
 Shape = tuple[int, ...]
 """Sizes of one tensor of a state."""
@@ -79,18 +83,31 @@ class Mixer(Part):
         """The same by the plain formula, slow and readable; what `forward` is tested against."""
 
     @abstractmethod
-    def step(
-        self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None, state: State
+    def extend(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        state: State,
+        position: Position,
     ) -> tuple[Tensor, State]:
-        """Mix one token, (B, D) → (B, D), and the state after it; turns are of its position."""
+        """Mix S more tokens, (B, S, D) → (B, S, D), and the state after them: a prompt, or one token.
+
+        Args:
+            turns: of the S tokens' positions.
+            state: of the tokens before, with the shapes of `state_shapes`.
+            position: how many these are.
+        """
 
     @abstractmethod
     def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
-        """What the state holds after `tokens` tokens: exact shapes by name, B first."""
+        """What the state holds after `tokens` tokens: exact shapes by name, B first. They are the same after
+        any number of tokens, with zeros for what there is not yet, but for axes that are `tokens` long."""
 
     @abstractmethod
     def step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
-        """Counted operations of one `step` after `context` tokens."""
+        """Counted operations of one more token after `context` tokens."""
 
     def init_state(self, batch: int, sizes: Sizes, dtype: dtype) -> State:
         """The state before the first token: zeros."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.mixer import Mixer, Shape, State, Weights, register_mixer
+from searchspaces.mixers.mixer import Mixer, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation
 from searchspaces.part import Sizes, Weight
 
@@ -36,8 +36,14 @@ class NoMixer(Mixer):
         """Zeros."""
         return x * 0
 
-    def step(
-        self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None, state: State
+    def extend(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        state: State,
+        position: Position,
     ) -> tuple[Tensor, State]:
         """Zeros."""
         return x * 0, state

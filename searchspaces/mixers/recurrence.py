@@ -39,6 +39,9 @@ class Remembered(Protocol):
     def before(self, states: Tensor) -> Tensor:
         """Sums over earlier chunks (B, H, M, F, V), of each chunk's own at its end."""
 
+    def after(self, start: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """The same on top of the sums before the first chunk, (B, H, F, V), and the sums after the last."""
+
     def over_chunk(self, identity: Tensor) -> Tensor:
         """What is left of a state over each chunk: a factor (F, F), or one a chunk (B, H, M, F, F)."""
 
@@ -64,6 +67,13 @@ class Undecayed:
 
         # Shifted, for subtracting would let later tokens round earlier ones.
         return pad(states.cumsum(dim=2)[:, :, :-1], (0, 0, 0, 0, 1, 0))
+
+    def after(self, start: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Remembered`."""
+        import torch
+
+        sums = torch.cat([start.unsqueeze(2), states], dim=2).cumsum(dim=2)
+        return sums[:, :, :-1], sums[:, :, -1]
 
     def over_chunk(self, identity: Tensor) -> Tensor:
         """See `Remembered`."""
@@ -106,13 +116,28 @@ class Decayed:
 
     def before(self, states: Tensor) -> Tensor:
         """See `Remembered`."""
-        chunks = self._sums[..., -1].expand(-1, -1, states.shape[2])
-        sums = chunks.cumsum(-1)
-        # At the start of chunk m, of what chunk n < m had at its end.
-        left = _left((sums - chunks).unsqueeze(-1) - sums.unsqueeze(-2)).tril(-1)
-        rows, columns = int(states.shape[3]), int(states.shape[4])
-        sums_before: Tensor = left @ states.flatten(3)
-        return sums_before.reshape(*states.shape[:3], rows, columns)
+        return _before(self._sums[..., -1].expand(-1, -1, states.shape[2]), states)
+
+    def after(self, start: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Remembered`."""
+        import torch
+        from torch.nn.functional import pad
+
+        # As a chunk of its own in front, and an empty one behind.
+        chunks = pad(self._sums[..., -1].expand(-1, -1, states.shape[2]), (1, 1))
+        first = start.unsqueeze(2)
+        sums = _before(chunks, torch.cat([first, states, torch.zeros_like(first)], dim=2))
+        return sums[:, :, 1:-1], sums[:, :, -1]
+
+
+def _before(chunks: Tensor, states: Tensor) -> Tensor:
+    """Sums over earlier chunks of states (B, H, M, F, V), each chunk's own log decay being (B, H, M)."""
+    sums = chunks.cumsum(-1)
+    # At the start of chunk m, of what chunk n < m had at its end.
+    left = _left((sums - chunks).unsqueeze(-1) - sums.unsqueeze(-2)).tril(-1)
+    rows, columns = int(states.shape[3]), int(states.shape[4])
+    sums_before: Tensor = left @ states.flatten(3)
+    return sums_before.reshape(*states.shape[:3], rows, columns)
 
 
 def _left(logarithm: Tensor) -> Tensor:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from searchspaces.mixers.cache import (
     append,
     attend,
+    attend_causally,
     attend_one_by_one,
     cache_shapes,
     cached_step_operations,
 )
 from searchspaces.mixers.heads import HeadMixer
-from searchspaces.mixers.mixer import Shape, State, register_mixer
+from searchspaces.mixers.mixer import Position, Shape, State, register_mixer
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -32,18 +33,25 @@ class Softmax(HeadMixer):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Torch's causal kernel; exports put in its place what an engine runs fastest."""
-        from torch.nn.functional import scaled_dot_product_attention
-
-        return scaled_dot_product_attention(q, k, v, is_causal=True)
+        return attend_causally(q, k, v)
 
     def mix_reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Token by token."""
         return attend_one_by_one(q, k, v, [list(range(i + 1)) for i in range(q.shape[-2])])
 
-    def mix_step(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
+    def mix_step(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
+    ) -> tuple[Tensor, State]:
         """Attend to all keys so far."""
-        state = append(state, k, v)
+        state = append(state, k.unsqueeze(2), v.unsqueeze(2))
         return attend(q, state["k"], state["v"]), state
+
+    def mix_extend(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
+    ) -> tuple[Tensor, State]:
+        """The same for several."""
+        state = append(state, k, v)
+        return attend_causally(q, state["k"], state["v"]), state
 
     def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
         """A key and a value a token."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from searchspaces.mixers.cache import (
     append,
@@ -13,10 +13,11 @@ from searchspaces.mixers.cache import (
     attend_one_by_one,
     cache_shapes,
     cached_step_operations,
+    keep_first,
 )
-from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
+from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.heads import HeadMixer
-from searchspaces.mixers.mixer import Shape, State, register_mixer
+from searchspaces.mixers.mixer import Position, Shape, State, register_mixer
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -67,12 +68,19 @@ class Sparse(HeadMixer):
         """Blocks of queries against [globals | random blocks | block before | own block]."""
         import torch
 
-        block = self.block
+        own = torch.arange(chunk_count(q.shape[2], self.block), device=q.device)
+        drawn = _drawn(own, self.random)
+        keys, values = self._gathered(k, own, drawn), self._gathered(v, own, drawn)
+        return self._mixed(q, keys, values, own, drawn)
+
+    def _mixed(self, q: Tensor, keys: Tensor, values: Tensor, own: Tensor, drawn: list[Tensor]) -> Tensor:
+        """Queries (B, H, N, K) of the blocks `own` (M,), which are numbered from the sequence's start, each
+        against the keys of its block (B, H, M, globals + (2 + random) C, K)."""
+        import torch
+
+        block, count = self.block, own.shape[0]
         queries = into_chunks(q * q.shape[-1] ** -0.5, block)
-        count = queries.shape[2]
-        drawn = _drawn(torch.arange(count, device=q.device), self.random)
-        keys, values = self._gathered(k, drawn), self._gathered(v, drawn)
-        start = torch.arange(count, device=q.device)[:, None, None] * block
+        start = own[:, None, None] * block
         query = torch.arange(block, device=q.device)[:, None]
         key = torch.arange(-block, block, device=q.device)
         local = (key > query) | (start + key < 0)
@@ -84,15 +92,15 @@ class Sparse(HeadMixer):
         mixed = (queries @ keys.transpose(-1, -2) + mask).softmax(-1) @ values
         return out_of_chunks(mixed, q.shape[2])
 
-    def _gathered(self, x: Tensor, drawn: list[Tensor]) -> Tensor:
-        """(B, H, N, K) → (B, H, M, globals + (2 + random) C, K): what each block meets, in the order of
-        `mix`; zeros for random blocks that there are not."""
+    def _gathered(self, x: Tensor, own: Tensor, drawn: list[Tensor]) -> Tensor:
+        """(B, H, N, K), from the sequence's start, → (B, H, M, globals + (2 + random) C, K): what each of the
+        blocks `own` (M,) meets, in the order of `mix`; zeros for random blocks that there are not."""
         import torch
 
         unit, per_block = self.globals, self.block // self.globals
         blocks = into_chunks(x, self.block, ahead=1)
-        batch, heads, count, _, size = blocks.shape
-        start = torch.arange(count - 1, device=x.device).unsqueeze(1) * per_block
+        batch, heads, _, _, size = blocks.shape
+        start = own.unsqueeze(1) * per_block
         within = torch.arange(per_block, device=x.device)
         near = start + torch.arange(2 * per_block, device=x.device)
         distant = [(row + 1).unsqueeze(1) * per_block + within for row in drawn]
@@ -126,46 +134,86 @@ class Sparse(HeadMixer):
             )
         return attend_one_by_one(q, k, v, seen)
 
-    def mix_step(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
-        """Attend to what is kept of this block and the one before, and to the globals once those left; with
-        random blocks everything is kept."""
+    def mix_step(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
+    ) -> tuple[Tensor, State]:
+        """Attend to the own block, the one before, random ones, and the globals once those left."""
+        import torch
+
+        kept = self._following(k.unsqueeze(2), v.unsqueeze(2), state, position)
+        own = torch.arange(1, device=q.device) + position // self.block
+        begin = (own - 1) * self.block  # of the block before
+        distant = torch.arange(self.globals, device=q.device) < begin
+        if not self.random:
+            near = torch.arange(1 - 2 * self.block, 1, device=q.device) + position
+            seen = torch.cat([distant, (near >= begin) & (near >= 0)])
+            k, v = (torch.cat([kept[f"global_{name}"], kept[name]], dim=2) for name in ("k", "v"))
+            return attend(q, k, v, seen), kept
+        within = torch.arange(self.block, device=q.device)
+        drawn = _drawn(own, self.random)
+        near = begin + torch.arange(2 * self.block, device=q.device)
+        asked = [
+            torch.arange(self.globals, device=q.device),
+            *(row * self.block + within for row in drawn),
+            near,
+        ]
+        there = [(row >= 0).expand(self.block) for row in drawn]
+        seen = torch.cat([distant, *there, (near >= 0) & (near <= position)])
+        place = torch.cat(asked).clamp(min=0, max=kept["k"].shape[2] - 1)
+        k, v = (kept[name].index_select(2, place) for name in ("k", "v"))
+        return attend(q, k, v, seen), kept
+
+    def mix_extend(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
+    ) -> tuple[Tensor, State]:
+        """In blocks, as a whole sequence; the first begins where the block of `position` does."""
+        import torch
+
+        kept = self._following(k, v, state, position)
+        within: Any = position % self.block
+        missing = q.new_zeros(q.shape[0], int(q.shape[1]), within, int(q.shape[3]))
+        q = torch.cat([missing, q], dim=2)
+        own = torch.arange(chunk_count(q.shape[2], self.block), device=q.device) + position // self.block
+        drawn = _drawn(own, self.random)
         if self.random:
-            return self._step_of_all(q, append(state, k, v))
-        return self._step_of_near(q, k, v, dict(state))
+            keys, values = (self._gathered(kept[name], own, drawn) for name in ("k", "v"))
+        else:
+            keys = self._after(k, state["k"], kept["global_k"], within)
+            values = self._after(v, state["v"], kept["global_v"], within)
+        return self._mixed(q, keys, values, own, drawn)[:, :, within:], kept
 
-    def _step_of_all(self, q: Tensor, cache: State) -> tuple[Tensor, State]:
+    def _after(self, x: Tensor, before: Tensor, distant: Tensor, within: Any) -> Tensor:
+        """(B, H, S, K) → (B, H, M, globals + 2 C, K): the globals, the block before and the own block.
+
+        Args:
+            before: (B, H, 2 C, K), the last tokens before x.
+            distant: (B, H, globals, K).
+            within: tokens of x's first block that are before x.
+        """
         import torch
 
-        here = int(cache["k"].shape[2]) - 1
-        local = max(0, here // self.block - 1) * self.block
-        starts = {0: min(self.globals, local)} | {a: a + self.block for a in self._distant(here)}
-        spans = [*starts.items(), (local, here + 1)]
-        seen = (torch.cat([cache[name][:, :, a:b] for a, b in spans], dim=2) for name in ("k", "v"))
-        return attend(q, *seen), cache
+        near = with_earlier(x, self.block, 1, before[:, :, self.block - within :])
+        first = distant.unsqueeze(2).expand(-1, -1, near.shape[2], -1, -1)
+        return torch.cat([first, near], dim=3)
 
-    def _step_of_near(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
-        import torch
-
-        if state["k"].shape[2] == 2 * self.block:  # this token begins a block
-            for name in ("k", "v"):
-                if state[f"global_{name}"].shape[2] == 0:
-                    # A copy: a view would keep all of both blocks.
-                    state[f"global_{name}"] = state[name][:, :, : self.globals].clone()
-                state[name] = state[name][:, :, self.block :]
-        state |= append(state, k, v)
-        keys, values = (torch.cat([state[f"global_{name}"], state[name]], dim=2) for name in ("k", "v"))
-        return attend(q, keys, values), state
-
-    def _kept(self, tokens: int) -> tuple[int, int]:
-        """Of so many tokens, those of the last two blocks at most, and the globals that left them."""
-        gone = max(0, (tokens - 1) // self.block - 1) * self.block
-        return tokens - gone, self.globals if gone else 0
+    def _following(self, k: Tensor, v: Tensor, state: State, position: Position) -> State:
+        """The state with the k and v (B, H, S, K) of tokens from `position` on: all of them with random
+        blocks, for any may be asked for."""
+        cache = append(state, k, v)
+        if self.random:
+            return cache
+        kept = {name: y[:, :, -2 * self.block :] for name, y in cache.items()}
+        for name, new in {"k": k, "v": v}.items():
+            kept[f"global_{name}"] = keep_first(state[f"global_{name}"], new, position)
+        return kept
 
     def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
-        """A key and a value for each token that is kept."""
+        """A key and a value for each of the last two blocks' tokens and each global one; for every token with
+        random blocks."""
         if self.random:
             return cache_shapes(batch, groups, head_size, tokens)
-        near, distant = (cache_shapes(batch, groups, head_size, kept) for kept in self._kept(tokens))
+        near = cache_shapes(batch, groups, head_size, 2 * self.block)
+        distant = cache_shapes(batch, groups, head_size, self.globals)
         return near | {f"global_{name}": shape for name, shape in distant.items()}
 
     def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
@@ -184,12 +232,7 @@ class Sparse(HeadMixer):
 
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """One row."""
-        cached, seen = sum(self._kept(context)), sum(self._kept(context + 1))
-        if not self.random:
-            return cached_step_operations(sizes, cached, seen)
-        seen += len(self._distant(context)) * self.block
-        copied = Operation(OperationKind.GATHER, elements=2 * sizes.shared * seen, calls=2)
-        return copied, *cached_step_operations(sizes, context, seen)
+        return cached_step_operations(sizes, context if self.random else self._row, self._row)
 
 
 PRIME = 2**31 - 1

@@ -12,10 +12,11 @@ from searchspaces.mixers.cache import (
     attend_one_by_one,
     cache_shapes,
     cached_step_operations,
+    keep_first,
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.heads import HeadMixer
-from searchspaces.mixers.mixer import Shape, State, register_mixer
+from searchspaces.mixers.mixer import Position, Shape, State, register_mixer
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -60,12 +61,17 @@ class Window(HeadMixer):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """In chunks."""
+        return self._mixed(q, self._seen(k), self._seen(v))
+
+    def _mixed(self, q: Tensor, keys: Tensor, values: Tensor, position: Position = 0) -> Tensor:
+        """Queries (B, H, N, K) from `position` on, each chunk against what `_seen` gives it."""
         import torch
 
         chunk, earlier = self._chunk, self._earlier
         queries = into_chunks(q * q.shape[-1] ** -0.5, chunk)
-        keys, values = self._seen(k), self._seen(v)
         start = torch.arange(queries.shape[2], device=q.device)[:, None, None] * chunk
+        if not (isinstance(position, int) and position == 0):
+            start = start + position
         query = torch.arange(chunk, device=q.device)[:, None]
         key = torch.arange(-earlier * chunk, chunk, device=q.device)
         # Added, not filled in: onnxruntime adds several times faster than it selects.
@@ -82,15 +88,25 @@ class Window(HeadMixer):
         mixed = (queries @ keys.transpose(-1, -2) + mask).softmax(-1) @ values
         return out_of_chunks(mixed, q.shape[2])
 
-    def _seen(self, x: Tensor) -> Tensor:
-        """(B, H, N, K) → (B, H, M, sinks + (earlier + 1) C, K): sinks, and chunks up to the own one."""
+    def _seen(self, x: Tensor, before: Tensor | None = None, sinks: Tensor | None = None) -> Tensor:
+        """(B, H, N, K) → (B, H, M, sinks + (earlier + 1) C, K): sinks, and chunks up to the own one.
+
+        Args:
+            before: (B, H, W, K), the last tokens before x; zeros where None.
+            sinks: (B, H, sinks, K); the first of x where None.
+        """
         import torch
         from torch.nn.functional import pad
 
-        near = with_earlier(x, self._chunk, self._earlier)
+        if before is not None:
+            reached = self._earlier * self._chunk  # W - 1 tokens, or more for whole chunks
+            before = pad(before, (0, 0, reached - self.window, 0))
+        near = with_earlier(x, self._chunk, self._earlier, before)
         if not self.sinks:
             return near
-        first = pad(x, (0, 0, 0, self.sinks))[:, :, : self.sinks].unsqueeze(2)
+        if sinks is None:
+            sinks = pad(x, (0, 0, 0, self.sinks))[:, :, : self.sinks]
+        first = sinks.unsqueeze(2)
         return torch.cat([first.expand(-1, -1, near.shape[2], -1, -1), near], dim=3)
 
     def mix_reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -100,31 +116,44 @@ class Window(HeadMixer):
         ]
         return attend_one_by_one(q, k, v, seen)
 
-    def mix_step(self, q: Tensor, k: Tensor, v: Tensor, state: State) -> tuple[Tensor, State]:
+    def mix_step(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
+    ) -> tuple[Tensor, State]:
         """Attend to the last W keys, and to the sinks that left them."""
         import torch
 
-        cache = append(state, k, v)
-        kept = {name: cache[name][:, :, -self.window :] for name in cache}
+        kept = self._following(k.unsqueeze(2), v.unsqueeze(2), state, position)
+        seen = torch.arange(-self.window, 0, device=q.device) + position >= -1
         if not self.sinks:
-            return attend(q, kept["k"], kept["v"]), kept
-        left = {name: cache[name][:, :, : -self.window] for name in cache}  # one token at most
-        for name in ("k", "v"):
-            kept[f"sink_{name}"] = torch.cat([state[f"sink_{name}"], left[name]], dim=2)[:, :, : self.sinks]
-        seen = (torch.cat([kept[f"sink_{name}"], kept[name]], dim=2) for name in ("k", "v"))
-        return attend(q, *seen), kept
+            return attend(q, kept["k"], kept["v"], seen), kept
+        left = torch.arange(self.sinks, device=q.device) <= position - self.window
+        k, v = (torch.cat([kept[f"sink_{name}"], kept[name]], dim=2) for name in ("k", "v"))
+        return attend(q, k, v, torch.cat([left, seen])), kept
+
+    def mix_extend(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
+    ) -> tuple[Tensor, State]:
+        """In chunks, as a whole sequence."""
+        kept = self._following(k, v, state, position)
+        keys = self._seen(k, state["k"], kept.get("sink_k"))
+        values = self._seen(v, state["v"], kept.get("sink_v"))
+        return self._mixed(q, keys, values, position), kept
+
+    def _following(self, k: Tensor, v: Tensor, state: State, position: Position) -> State:
+        """The state with the k and v (B, H, S, K) of tokens from `position` on."""
+        kept = {name: y[:, :, -self.window :] for name, y in append(state, k, v).items()}
+        if self.sinks:
+            for name, new in {"k": k, "v": v}.items():
+                kept[f"sink_{name}"] = keep_first(state[f"sink_{name}"], new, position)
+        return kept
 
     def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
-        """A key and a value for each of the last W tokens, and for each sink before these."""
-        near = cache_shapes(batch, groups, head_size, min(tokens, self.window))
+        """A key and a value for each of the last W tokens, and for each sink."""
+        near = cache_shapes(batch, groups, head_size, self.window)
         if not self.sinks:
             return near
-        left = cache_shapes(batch, groups, head_size, min(self.sinks, max(0, tokens - self.window)))
-        return near | {f"sink_{name}": shape for name, shape in left.items()}
-
-    def _kept(self, tokens: int) -> int:
-        """Tokens that are in the state after so many."""
-        return min(tokens, self.window) + min(self.sinks, max(0, tokens - self.window))
+        sinks = cache_shapes(batch, groups, head_size, self.sinks)
+        return near | {f"sink_{name}": shape for name, shape in sinks.items()}
 
     def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """Scores, softmax, weighted sum over N × (W + C + sinks), and the repeated keys and values."""
@@ -144,5 +173,5 @@ class Window(HeadMixer):
         )
 
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
-        """One row of at most W + sinks."""
-        return cached_step_operations(sizes, self._kept(context), self._kept(context + 1))
+        """One row of W + sinks."""
+        return cached_step_operations(sizes, self.window + self.sinks, self.window + self.sinks)

@@ -71,7 +71,7 @@ def test_state_bytes_are_those_of_the_state(space: SearchSpace, population: Popu
         state = model.init_state(1)
         with torch.no_grad():
             for _ in range(tokens):
-                _, state = model.step(torch.zeros(1, dtype=torch.long), state)
+                _, state = model.extend(torch.zeros(1, 1, dtype=torch.long), state)
         return sum(tensor.nbytes for layer in state.layers for tensor in layer.values())
 
     few = population[:6]
@@ -99,12 +99,12 @@ def test_macs_of_a_step_are_those_that_torch_counts(
     space: SearchSpace, population: Population, context: int
 ) -> None:
     def real(architecture: Architecture) -> int:
-        model, token = Submodel(architecture), torch.zeros(1, dtype=torch.long)
+        model, token = Submodel(architecture), torch.zeros(1, 1, dtype=torch.long)
         state = model.init_state(1)
         with torch.no_grad():
             for _ in range(context):
-                _, state = model.step(token, state)
-        return counted_macs(partial(model.step, token, state))
+                _, state = model.extend(token, state)
+        return counted_macs(partial(model.extend, token, state))
 
     costs, few = CostModel(space), population[:8]
     said = macs_of(costs.counts(few) @ costs.step_work(context))

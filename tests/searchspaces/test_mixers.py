@@ -119,13 +119,6 @@ def test_random_blocks_are_distinct_distant_blocks_that_no_other_block_shares() 
     assert seen == [i for i in range(4 * 17, 4 * 40) if i // 4 in (17, 18) or 17 in rows[i // 4]]
 
 
-def test_sparse_globals_keep_no_more_memory_than_they_count() -> None:
-    case = Case.of("sparse:8,4")
-    _, states = case.stepped(case.tokens(1, 30))
-    kept = states[-1]["global_k"]
-    assert kept.untyped_storage().nbytes() == kept.nbytes
-
-
 def test_taylor_weights_are_the_series_of_exp() -> None:
     taylor = parse_mixer("taylor")
     assert isinstance(taylor, KernelMixer)

@@ -80,14 +80,16 @@ def test_a_submodel_has_the_supernets_logits(supernet: Supernet, seed: int, batc
 
 @given(seed=seeds)
 @settings(max_examples=25, deadline=None)
-def test_stepping_gives_the_logits_and_a_state_of_the_promised_size(supernet: Supernet, seed: int) -> None:
+def test_token_by_token_come_the_logits_and_a_state_of_the_promised_size(
+    supernet: Supernet, seed: int
+) -> None:
     architecture, tokens = sampled(seed), tokens_of(seed)
     submodel = supernet.extract(architecture)
     with torch.no_grad():
         wanted, state = submodel(tokens), submodel.init_state(2)
         for i in range(tokens.shape[1]):
-            logits, state = submodel.step(tokens[:, i], state)
-            torch.testing.assert_close(logits, wanted[:, i], rtol=0, atol=1e-4)
+            logits, state = submodel.extend(tokens[:, i : i + 1], state)
+            torch.testing.assert_close(logits[:, 0], wanted[:, i], rtol=0, atol=1e-4)
     kept = sum(tensor.nbytes for layer in state.layers for tensor in layer.values())
     sizes = [
         parse_mixer(layer.mixer).state_bytes(layer.sizes(architecture.width), tokens.shape[1])
@@ -270,8 +272,8 @@ def test_a_model_runs_where_its_weights_are(option: str) -> None:
     tokens = torch.zeros(2, 30, dtype=torch.long, device="meta")
     assert model(tokens).device.type == "meta"
     state = model.init_state(2)
-    for i in range(12):
-        logits, state = model.step(tokens[:, i], state)
+    for piece in tokens.split([9, 1, 1, 19], dim=1):
+        logits, state = model.extend(piece, state)
     assert logits.device.type == "meta"
     assert {kept.device.type for layer in state.layers for kept in layer.values()} <= {"meta"}
 
@@ -288,6 +290,6 @@ def test_a_model_of_half_precision_runs_in_it(option: str) -> None:
         torch.testing.assert_close(halved.float(), whole, rtol=0, atol=0.1)
         state = model.init_state(2)
         for i in range(30):
-            logits, state = model.step(tokens[:, i], state)
-            torch.testing.assert_close(logits.float(), halved[:, i].float(), rtol=0, atol=0.05)
+            logits, state = model.extend(tokens[:, i : i + 1], state)
+            torch.testing.assert_close(logits[:, 0].float(), halved[:, i].float(), rtol=0, atol=0.05)
     assert {kept.dtype for layer in state.layers for kept in layer.values()} <= {torch.bfloat16}

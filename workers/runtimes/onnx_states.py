@@ -1,15 +1,18 @@
 """What a model file in ONNX may ask for, whichever engine runs it: tokens, and states where it decodes.
 
-An input ``…state_NAME`` is a layer's state before a token, the output ``…next_NAME`` the same after it. A
-size of a state that the file leaves free is the context's: it begins as that of the workload which the file's
-metadata `WORKLOAD` name, and grows. Decoding in a row feeds each token's next states to the one after; a
-state whose next has another fixed size cannot be fed on, and begins anew at each token.
+An input ``…state_NAME`` is a layer's state before a token, the output ``…next_NAME`` the same after it.
+The input `POSITION`, int64 (), is how many tokens there were, the output ``next_position`` how many there are
+then. A size of a state that the file leaves free is the context's: like the position it begins as that of the
+workload which the file's metadata `WORKLOAD` name, and grows. Decoding in a row feeds each token's next
+states to the one after; a state whose next has another fixed size cannot be fed on, and begins anew at each
+token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +21,9 @@ from workers.errors import ModelUnusable
 from workers.runtimes.runtime import INPUT
 from workers.target import Workload
 
-__all__ = ["NEXT", "STATE", "WORKLOAD", "OnnxValue", "advancing_states", "first_states"]
+__all__ = ["NEXT", "POSITION", "STATE", "WORKLOAD", "OnnxValue", "advancing_states", "first_states"]
 
-STATE, NEXT = "state_", "next_"
+STATE, NEXT, POSITION = "state_", "next_", "position"
 
 WORKLOAD = "workload"
 """Key of the file's metadata: the workload that it was made for, as text."""
@@ -44,12 +47,17 @@ class OnnxValue:
         return (self.name, self.dtype, len(self.shape)) == (INPUT, "int64", 2)
 
     @property
+    def _is_position(self) -> bool:
+        return (self.name, self.dtype, self.shape) == (POSITION, "int64", ())
+
+    @property
     def _is_state(self) -> bool:
         return self.name != INPUT and self.dtype == "float32"
 
 
-def first_states(inputs: Sequence[OnnxValue], workload: str | None) -> dict[str, NDArray[np.float32]]:
-    """Fixed pseudo-random numbers in [0, 1) for every input but the tokens; none where a file has no more.
+def first_states(inputs: Sequence[OnnxValue], workload: str | None) -> dict[str, NDArray[Any]]:
+    """The position, and fixed pseudo-random numbers in [0, 1) for every state; nothing where a file has only
+    tokens.
 
     Args:
         inputs: of the file.
@@ -59,24 +67,27 @@ def first_states(inputs: Sequence[OnnxValue], workload: str | None) -> dict[str,
         ModelUnusable: the inputs are not those of a model that is timed, or sizes of states are free and no
             workload fills them.
     """
-    states = [declared for declared in inputs if not declared._is_tokens]
-    if len(states) != len(inputs) - 1 or not all(declared._is_state for declared in states):
+    others = [declared for declared in inputs if not declared._is_tokens]
+    positions = [declared for declared in others if declared._is_position]
+    states = [declared for declared in others if not declared._is_position]
+    if len(others) != len(inputs) - 1 or not all(declared._is_state for declared in states):
         raise ModelUnusable(
-            f"the model's inputs are {_listed(inputs)}; accepted: {INPUT} int64 (B, N), and states that are "
-            "float32"
+            f"the model's inputs are {_listed(inputs)}; accepted: {INPUT} int64 (B, N), {POSITION} int64 (), "
+            "and states that are float32"
         )
     context = 0
-    if any(None in declared.shape for declared in states):
+    if positions or any(None in declared.shape for declared in states):
         try:
             context = Workload.parse(workload or "").tokens
         except ValueError as error:
             raise ModelUnusable(
-                f"the model leaves sizes of {_listed(states)} free, and its metadata {WORKLOAD!r} do not "
+                f"the model leaves sizes of {_listed(others)} free, and its metadata {WORKLOAD!r} do not "
                 f"name the context: {error}"
             ) from error
     rng = np.random.default_rng(0)
     shapes = {i.name: [context if n is None else n for n in i.shape] for i in states}
-    return {name: rng.random(shape, dtype=np.float32) for name, shape in shapes.items()}
+    first: dict[str, NDArray[Any]] = {declared.name: np.array(context) for declared in positions}
+    return first | {name: rng.random(shape, dtype=np.float32) for name, shape in shapes.items()}
 
 
 def advancing_states(inputs: Sequence[OnnxValue], outputs: Sequence[OnnxValue]) -> dict[str, int]:
@@ -84,7 +95,7 @@ def advancing_states(inputs: Sequence[OnnxValue], outputs: Sequence[OnnxValue]) 
     places = {output.name: (place, output.shape) for place, output in enumerate(outputs)}
     found = {}
     for declared in inputs:
-        before, _, name = declared.name.rpartition(STATE)
+        before, _, name = ("", "", POSITION) if declared._is_position else declared.name.rpartition(STATE)
         place, shape = places.get(before + NEXT + name, (0, None))
         if shape is not None and (shape == declared.shape or None in declared.shape):
             found[declared.name] = place

@@ -43,9 +43,9 @@ class EagerSubmodel(LoadedModel):
         logits: Tensor = self.submodel(tokens)
         return logits
 
-    def step(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
-        """(B,) token ids → (B, V) logits and the next state."""
-        return self.submodel.step(tokens, state)
+    def extend(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
+        """(B, 1) token ids → (B, 1, V) logits and the next state."""
+        return self.submodel.extend(tokens, state)
 
     def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
         """See `LoadedModel`; float32 whatever the weights are."""
@@ -72,10 +72,10 @@ class EagerSubmodel(LoadedModel):
                     if state is None:
                         logits = self.forward(ids)
                     else:
-                        logits, state = self.step(ids[:, 0], state)
+                        logits, state = self.extend(ids, state)
         except (IndexError, RuntimeError) as error:
             raise ModelUnusable(f"torch does not run the model: {error}") from error
-        return logits if state is None else logits.unsqueeze(1)
+        return logits
 
 
 class CompiledSubmodel(EagerSubmodel):
@@ -95,15 +95,15 @@ class CompiledSubmodel(EagerSubmodel):
 
         return forward(tokens, self.submodel.architecture, self._weights, _compiled_forward)
 
-    def step(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
-        """See `EagerSubmodel.step`."""
-        from searchspaces.blocks import step
+    def extend(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
+        """See `EagerSubmodel.extend`."""
+        from searchspaces.blocks import extend
         from searchspaces.submodel import DecodeState
 
-        logits, states = step(
-            tokens, state.position, self.submodel.architecture, self._weights, state.layers, _compiled_step
+        logits, states = extend(
+            tokens, state.position, self.submodel.architecture, self._weights, state.layers, _compiled_extend
         )
-        return logits, DecodeState(state.position + 1, tuple(states))
+        return logits, DecodeState(state.position + tokens.shape[1], tuple(states))
 
 
 @register_runtime("torch")
@@ -149,10 +149,14 @@ def _compiled_forward(x: Tensor, layer: Layer, weights: Any, turns: Any) -> Tens
     return mixed
 
 
-def _compiled_step(x: Tensor, layer: Layer, weights: Any, turns: Any, state: Any) -> Any:
-    from searchspaces.blocks import step_layer
+def _compiled_extend(x: Tensor, layer: Layer, weights: Any, turns: Any, state: Any, position: Any) -> Any:
+    import torch
 
-    return _compiled_for(x, step_layer, layer)(x, dict(weights), turns, state)
+    from searchspaces.blocks import extend_layer
+
+    # As a tensor: a number would be compiled for. Made on the device, as a CUDA graph wants it.
+    here = torch.full((), position, device=x.device)
+    return _compiled_for(x, extend_layer, layer)(x, dict(weights), turns, state, here)
 
 
 def _compiled_for(x: Tensor, function: Callable[..., Any], layer: Layer) -> Callable[..., Any]:

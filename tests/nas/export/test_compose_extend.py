@@ -1,4 +1,7 @@
-"""Files that decode one token: equal to torch after any context, and timed by every runtime."""
+"""Files that go on from earlier tokens: equal to torch by any pieces, and timed by every runtime."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -7,58 +10,87 @@ import torch
 
 from nas.export import BlockLibrary, TimedModels
 from searchspaces.architecture import Architecture, Layer
-from searchspaces.mixers import mixers
-from searchspaces.submodel import DecodeState, Submodel, state_shapes
+from searchspaces.mixers import MIXERS, HeadMixer, mixers
+from searchspaces.mixers.softmax import Softmax
+from searchspaces.submodel import DecodeState, Submodel
 from workers.runtimes import parse_runtime, runtimes, workload_tokens
 from workers.target import Phase, Target, Workload
 
 LIBRARY = BlockLibrary()
 
 
-def decoded(submodel: Submodel, tokens: torch.Tensor) -> DecodeState:
-    """The state after (B, N) tokens."""
-    state = submodel.init_state(tokens.shape[0])
-    for column in tokens.unbind(1):
-        _, state = submodel.step(column, state)
-    return state
-
-
-@pytest.mark.parametrize("context", [0, 5, 16, 40])
-@pytest.mark.parametrize("mixer", sorted(set(mixers()) - {"none"}))
-def test_every_mixer_decodes_to_what_torch_computes(mixer: str, context: int) -> None:
+def submodel_of(mixer: str) -> Submodel:
     torch.manual_seed(0)
     example = mixers()[mixer].example
     shared = Layer(example, 2, ratio=1, conv=3, kv_heads=1)
     layers = (Layer(example, 4, ratio=1), Layer("none", 0, ratio=2), shared)
-    submodel = Submodel(Architecture(50, 16, layers)).eval()
-    tokens = torch.randint(50, (2, context + 1))
-    with torch.inference_mode():
-        state = decoded(submodel, tokens[:, :-1])
-        logits, following = submodel.step(tokens[:, -1], state)
-    names = [{name: tuple(kept.shape) for name, kept in layer.items()} for layer in state.layers]
-    assert names == state_shapes(submodel.architecture, 2, context)
+    return Submodel(Architecture(50, 16, layers)).eval()
 
+
+def session_of(submodel: Submodel, batch: int | None = None, tokens: int | None = None) -> Any:
     weights = {name: value.numpy() for name, value in submodel.state_dict().items()}
-    model = LIBRARY.compose_step(submodel.architecture, 2, context, weights)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    inputs = {
-        f"layers.{number}.state_{name}": kept.numpy()
-        for number, layer in enumerate(state.layers)
-        for name, kept in layer.items()
+    model = LIBRARY.compose_extend(submodel.architecture, weights, batch=batch, tokens=tokens)
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def extended(session: Any, tokens: np.ndarray, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs by name."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"tokens": tokens, **feeds}), strict=True))
+
+
+def feeds_of(state: DecodeState) -> dict[str, np.ndarray]:
+    layers = enumerate(state.layers)
+    states = {f"layers.{i}.state_{name}": y.numpy() for i, layer in layers for name, y in layer.items()}
+    return {"position": np.array(state.position), **states}
+
+
+def handed_on(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the next call is fed."""
+    return {
+        name.replace("next_position", "position").replace(".next_", ".state_"): value
+        for name, value in outputs.items()
+        if name != "logits"
     }
-    declared = [value.name for value in session.get_inputs()]
-    assert declared == ["tokens", *inputs]
-    outputs = session.run(None, {"tokens": tokens[:, -1:].numpy(), **inputs})
-    found = dict(zip([value.name for value in session.get_outputs()], outputs, strict=True))
-    np.testing.assert_allclose(found.pop("logits")[:, 0], logits.numpy(), atol=1e-5)
-    expected = {
-        f"layers.{number}.next_{name}": kept.numpy()
-        for number, layer in enumerate(following.layers)
-        for name, kept in layer.items()
-    }
-    assert found.keys() == expected.keys()
-    for name, kept in found.items():
-        np.testing.assert_allclose(kept, expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("mixer", sorted(set(mixers()) - {"none"}))
+def test_one_file_serves_prompts_and_tokens(mixer: str) -> None:
+    submodel = submodel_of(mixer)
+    session, step = session_of(submodel), session_of(submodel, batch=2, tokens=1)
+    tokens = torch.randint(50, (2, 101))
+    with torch.inference_mode():
+        expected = submodel(tokens).numpy()
+        state = submodel.init_state(2)
+    feeds = feeds_of(state)
+    assert feeds.keys() == {value.name for value in session.get_inputs()} - {"tokens"}
+    begin = 0
+    for piece in (7, 70, 1, 1, 2, 20):
+        part = tokens[:, begin : begin + piece]
+        outputs = extended(session, part.numpy(), feeds)
+        if piece == 1:  # the file of one token says the same
+            for name, value in extended(step, part.numpy(), feeds).items():
+                np.testing.assert_allclose(value, outputs[name], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(outputs["logits"], expected[:, begin : begin + piece], atol=2e-5)
+        feeds, begin = handed_on(outputs), begin + piece
+        with torch.inference_mode():
+            _, state = submodel.extend(part, state)
+        for name, value in feeds_of(state).items():
+            np.testing.assert_allclose(feeds[name], value, rtol=1e-5, atol=2e-5, err_msg=name)
+    assert feeds["position"] == 101
+
+
+def test_what_cannot_take_prompts_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Stepping(Softmax):
+        mix_extend = HeadMixer.mix_extend
+
+    with MIXERS.scratch():
+        MIXERS.register("stepping")(Stepping)
+        architecture = Architecture(50, 16, (Layer("stepping", 2),))
+        with pytest.raises(ValueError, match=r"'stepping'.*mix_extend"):
+            LIBRARY.compose_extend(architecture)
+        assert LIBRARY.compose_extend(architecture, tokens=1).graph.node
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -133,14 +165,14 @@ def _states_between_calls(run: object, monkeypatch: pytest.MonkeyPatch) -> list[
 
         monkeypatch.setattr(run, "_infer", inferred)
     else:
-        step = run.step
+        extend = run.extend
 
-        def stepped(tokens: torch.Tensor, state: DecodeState) -> object:
+        def spied(tokens: torch.Tensor, state: DecodeState) -> object:
             layers = enumerate(state.layers)
             seen.append({f"{i}_{n}": kept.numpy().copy() for i, layer in layers for n, kept in layer.items()})
-            return step(tokens, state)
+            return extend(tokens, state)
 
-        monkeypatch.setattr(run, "step", stepped)
+        monkeypatch.setattr(run, "extend", spied)
     return seen
 
 
