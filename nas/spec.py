@@ -169,6 +169,8 @@ class SearchBudget(_Spec):
     Attributes:
         evaluations: candidates whose quality the supernet is asked for, presets included; with several
             fidelities, what they may cost in whole evaluations.
+        minutes: of wall time, after which no further ones are asked for, however few there were; None for no
+            such limit.
         batch: candidates under evaluation at once.
         strategy: registered name.
         fidelities: shares of the validation split that a candidate may be scored on, rising, the last one 1.
@@ -177,6 +179,7 @@ class SearchBudget(_Spec):
     """
 
     evaluations: PositiveInt = 160
+    minutes: PositiveFloat | None = None
     batch: PositiveInt = 16
     strategy: str = "default"
     fidelities: tuple[Annotated[float, Field(ge=0.001, le=1)], ...] = Field(default=(1.0,), max_length=8)

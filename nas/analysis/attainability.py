@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nas.analysis.candidates import Candidates
@@ -17,10 +19,32 @@ from nas.strategies.feasibility import Nearest, nearest_to_bounds
 from searchspaces.encoding import Population
 from searchspaces.errors import Problem
 
-__all__ = ["check_counted_bounds", "check_predicted_bounds"]
+__all__ = ["check_budget", "check_counted_bounds", "check_predicted_bounds"]
 
 DOUBT = 2.0
 """Standard deviations of a prediction by which a bound may be missed before a job is given up for it."""
+
+
+def check_budget(plan: Plan) -> None:
+    """Refuse a budget that pays for nothing at some fidelity that it asks for.
+
+    Raises:
+        InvalidSpec: every such part, and what would do.
+    """
+    problems = []
+    search, finalists, task = plan.spec.budget.search, plan.spec.budget.finalists, plan.given_task
+    if task is not None:
+        options = task.options
+        sequences = math.ceil(options.evaluation_tokens / options.evaluation_context)
+        if search.fidelities[0] * sequences < 1:
+            accepted = f"accepted: shares of at least {1 / sequences:.3g}, or more task.evaluation_tokens"
+            said = f"{search.fidelities[0]:g} of a split of {sequences} sequences is less than one"
+            problems.append(Problem("budget.search.fidelities", f"{said}; {accepted}"))
+    if finalists.minutes is not None and not finalists.count:
+        accepted = "accepted: a count of at least 1, the most that are trained in that time"
+        problems.append(Problem("budget.finalists.count", f"0 trains nothing that was found; {accepted}"))
+    if problems:
+        raise InvalidSpec(problems)
 
 
 def check_counted_bounds(plan: Plan) -> None:

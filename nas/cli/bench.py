@@ -18,7 +18,9 @@ from searchspaces.errors import Problem
 
 __all__ = ["app"]
 
-app = typer.Typer(name="bench", no_args_is_help=True, help="Compare predictors, or search strategies.")
+app = typer.Typer(
+    name="bench", no_args_is_help=True, help="Compare predictors, strategies, and scores with training alone."
+)
 
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number to this file, as JSON.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Repetitions, each with its own seed.")]
@@ -237,6 +239,55 @@ def mixing(
     with error_console().status("drawing models") as status:
         result = run_mixing_bench(bench.quick() if quick else bench, status.update)
     _answer(mixing_tables(result), result, out, as_json=json)
+
+
+@app.command()
+def ranking(
+    context: typer.Context,
+    subject: Annotated[str, typer.Argument(metavar="JOB|SPACE", help="A job that has ended, or a space.")],
+    task: Annotated[str, typer.Option(help="Of a space: the name of a task.")] = "text",
+    architectures: Annotated[
+        int, typer.Option(min=1, help="Found ones to train, on the front and off it.")
+    ] = 8,
+    presets: Annotated[int, typer.Option(min=0, help="Published designs to train besides.")] = 8,
+    steps: Annotated[int, typer.Option(min=1, help="Of each training, alone from the start.")] = 1200,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 1,
+    learning_rate: Annotated[float, typer.Option(min=1e-9, help="Peak of each training.")] = 0.03,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=16, help="Trainings of each, with seeds of their own.")
+    ] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="Small numbers, to see that it works.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Write the scatter to this SVG file.")] = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Train architectures alone, and tell how well the supernet and free scores rank them.
+
+    It is a job: stopped and run again it goes on, and what was trained once is not trained again. Its page
+    ([bold]nas front[/bold]) has the scatter too.
+
+    [dim]nas bench ranking latest --seeds 2 --picture ranking.svg[/dim]
+    [dim]nas bench ranking hybrid-lm --quick[/dim]
+    """
+    from nas.bench.ranking import RankingBench, gradient_norms, judge, key_of, trained_points
+    from nas.cli.bench_tables import ranking_tables
+    from nas.front import Scope
+    from nas.report.ranking import ranking_picture
+    from searchspaces.space import space_names
+
+    asked = RankingBench(architectures, presets, steps, batch, learning_rate, seeds)
+    bench = asked.quick() if quick else asked
+    with open_client(context) as client:
+        is_space = subject in space_names() or Path(subject).is_file()
+        spec = bench.of_space(subject, task) if is_space else bench.of_job(client.job(subject))
+        job = run_to_end(client, client.submit(spec, key=key_of(spec)).id)
+        front = client.front(job.id, Scope.ALL)
+    norms = gradient_norms(job.spec, trained_points(front))
+    result = judge(front, {"first gradient": norms})
+    drawn = ranking_picture(front)
+    _answer(ranking_tables(result), result, out, as_json=json)
+    if picture is not None and drawn is not None:
+        write_file(drawn, picture, "--picture")
 
 
 def _answer(tables: Sequence[PlainTable], result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from nas.cli.plain_table import PlainTable
 
-__all__ = ["mixing_tables", "predictor_table", "profiled_table", "search_table"]
+__all__ = ["mixing_tables", "predictor_table", "profiled_table", "ranking_tables", "search_table"]
 
 SCORES = ("±10%", "±5%", "MAPE", "Spearman", "coverage 90%", "fit ms", "predict/s")
 
@@ -90,6 +90,32 @@ def mixing_tables(result: Mapping[str, Any]) -> list[PlainTable]:
 def _with_error(value: Mapping[str, float | None]) -> str:
     error = value["standard_error"]
     return f"{value['mean']:.3f}" + ("" if error is None else f" ± {error:.3f}")
+
+
+def ranking_tables(result: Mapping[str, Any]) -> list[PlainTable]:
+    """How well each score ranks, and every model alone and before."""
+    names = ("tau", "better half", "Spearman", "better half ")
+    scores = PlainTable("score", *names, right=names)
+    seeds = "" if result["seed_error"] is None else f", standard error of seeds {result['seed_error']:.4f}"
+    scores.title = Text(
+        f"{result['alone']} models of {result['job']}, {result['steps']} steps alone: they span "
+        f"{result['spread']:.3f} {result['metric']}, the better half {result['spread_upper']:.3f}{seeds}"
+    )
+    keys = ("tau", "tau_upper", "spearman", "spearman_upper")
+    for row in result["scores"]:
+        scores.add_row(row["score"], *("–" if row[key] is None else f"{row[key]:.2f}" for key in keys))
+    numbers = ("alone", "supernet", "worse by", "predicted by the others")
+    models = PlainTable("digest", *numbers, "", right=numbers)
+    for row in sorted(result["models"], key=lambda row: row["alone"]):
+        models.add_row(
+            row["digest"][:8],
+            f"{row['alone']:.3f}",
+            f"{row['supernet']:.3f}",
+            f"{row['worse_in_supernet']:.1%}",
+            f"{row['predicted']:.3f}±{row['predicted_std']:.3f}",
+            f"★ {row['preset']}" if row["preset"] else "",
+        )
+    return [scores, models]
 
 
 def search_table(result: Mapping[str, Any]) -> PlainTable:

@@ -16,6 +16,7 @@ from nas.cli.settings import open_client
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nas.client import Client
     from nas.comparison import Comparison
     from nas.front import Front, Point
 
@@ -46,7 +47,7 @@ def demo(
         error_console().print(f"job [bold]{job.id}[/], defined in {escape(str(DEMO_FAST if fast else DEMO))}")
         run_to_end(client, job.id)
         front = client.front(job.id, Scope.ALL)
-        recommended = client.best(job.id)
+        recommended = _recommended(client, job.id)
         model = out / job.id / "model"
         client.extract(job.id, recommended.digest, model)
         comparisons = client.comparisons(job.id)
@@ -63,6 +64,18 @@ def demo(
         )
         return
     _print_outcome(result_console(), front, comparisons, recommended, plot, model)
+
+
+def _recommended(client: Client, job_id: str) -> Point:
+    """The best within the job's bounds, of those that were trained alone where some on the front were: what
+    is claimed of it was seen."""
+    from dataclasses import replace
+
+    from nas.front import Scope
+
+    front = client.front(job_id, Scope.FRONT)
+    trained = [p for p in front.points if p.delivered is not None and p.delivered.measured is not None]
+    return replace(front, points=tuple(trained or front.points)).best()
 
 
 def _write_plot(front: Front, path: Path) -> Path:

@@ -25,6 +25,7 @@ from nas.report.explanation import page_section
 from nas.report.figure import figure
 from nas.report.numbers import MILLISECONDS
 from nas.report.palette import CELL, FAINT, FONT, GRID, INK, MUTED, PRESET
+from nas.report.ranking import ranking_picture
 from nas.report.strip import Cell, Strips
 from workers.target import Target
 
@@ -92,6 +93,10 @@ def _body(front: Front, strips: Strips) -> Iterator[str]:
             yield _figure(front, objective, target, strips, next(numbers))
         yield f'<p class="legend">{"".join(_legend(strips))}</p>'
         yield _table(front, target, strips)
+    alone = ranking_picture(front)
+    if alone is not None:
+        yield "<h2>trained alone, against what was known before</h2>"
+        yield f'<div class="wide">{alone}</div>'
     counted = [o for o in front.objectives if o.target is None and o.source is not Source.EVALUATED]
     for objective in counted:
         yield f"<h2>{escape(label_of(objective.kind))}, on every target</h2>"

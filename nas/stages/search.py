@@ -46,6 +46,7 @@ class Search(Stage):
                 pool,
                 name=str(self.name),
                 evaluations=plan.spec.budget.search.evaluations,
+                minutes=plan.spec.budget.search.minutes,
             )
 
 

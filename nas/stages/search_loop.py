@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,9 +31,10 @@ def search(
     pool: EvaluationPool,
     name: str,
     evaluations: int,
+    minutes: float | None = None,
 ) -> None:
-    """Let the job's strategy spend `evaluations` whole evaluations of quality, or more cheaper ones. First it
-    is told all earlier evaluations of this supernet.
+    """Let the job's strategy spend `evaluations` whole evaluations of quality, or more cheaper ones, but no
+    more than end within so many minutes. First it is told all earlier evaluations of this supernet.
 
     Results are told in the order in which they were asked for, half a batch at a time, whichever process
     ends first: so the search is the same on any number of processes, yet none waits for a straggler until a
@@ -41,7 +43,7 @@ def search(
     Args:
         name: of the search's state in the store.
     """
-    run = _Run(context, stage, candidates, pool, name, evaluations)
+    run = _Run(context, stage, candidates, pool, name, evaluations, minutes)
     while run.fill():
         run.wait()
     run.save(over=True)
@@ -72,11 +74,13 @@ class _Run:
         pool: EvaluationPool,
         name: str,
         evaluations: int,
+        minutes: float | None,
     ) -> None:
         plan = context.plan
         self.context, self.stage, self.candidates, self.pool = context, stage, candidates, pool
         self.space, self.supernet = plan.space, plan.supernet_digest
         self.name, self.budget = name, evaluations
+        self.limit = math.inf if minutes is None else 60 * minutes
         self.batch = plan.spec.budget.search.batch
         self.shares = plan.spec.budget.search.fidelities
         make = get_strategy(plan.spec.budget.search.strategy)
@@ -94,6 +98,7 @@ class _Run:
         for asked, value in self.quality.items():
             self._improve(asked, value)
         saved = SearchState.load(context.store, context.job_id, name)
+        self.begun = time.monotonic() - saved.seconds
         if saved.strategy is None:
             self._tell_first()
         else:
@@ -123,7 +128,7 @@ class _Run:
                 self._tell(self.pending[:chunk], self.asked[:chunk])
                 self.told += self._cost(self.asked[:chunk])
                 self.pending, self.asked = self.pending[chunk:], self.asked[chunk:]
-            left = self.budget - self.told - self._cost(self.asked)
+            left = min(self.budget, self._affordable()) - self.told - self._cost(self.asked)
             room = min(self.batch - len(self.pending), int((left + PAID) / self.shares[0]))
             more = self.pending[:0]
             if room > 0 and (room >= half or not len(self.pending)):
@@ -132,6 +137,15 @@ class _Run:
                 return bool(len(self.pending))
             self._submit(more, self.strategy.levels(more))
             self.save()
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+    def _affordable(self) -> float:
+        """Whole evaluations that end within the minutes if they take as long as those so far; a batch at
+        least, which tells how long."""
+        arrived = self.told + self._cost([asked for asked in self.asked if asked in self.quality])
+        return max(self.batch, arrived * self.limit / self._seconds()) if arrived else math.inf
 
     def wait(self) -> None:
         """Take what has been evaluated, one at least, and store it."""
@@ -178,5 +192,7 @@ class _Run:
     def save(self, over: bool = False) -> None:
         """Store where the search stands, and what is new of it."""
         levels = [asked.level for asked in self.asked]
-        state = SearchState(over, self.strategy.state(), self.told, self.pending.tolist(), levels)
+        state = SearchState(
+            over, self.strategy.state(), self.told, self.pending.tolist(), levels, self._seconds()
+        )
         state.save(self.context.store, self.context.job_id, self.name, self.strategy.journal_entry())

@@ -110,6 +110,7 @@ class SearchState(StageState):
         told: evaluations that the strategy has received, in whole ones.
         pending: rows of candidates that are under evaluation.
         levels: the fidelity of each; the first one's where a state of earlier versions has none.
+        seconds: of wall time so far.
     """
 
     over: bool = False
@@ -117,6 +118,7 @@ class SearchState(StageState):
     told: float = 0.0
     pending: list[list[int]] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
+    seconds: float = 0.0
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

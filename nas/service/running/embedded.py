@@ -96,13 +96,14 @@ class EmbeddedService(Service):
         shared: bool = False,
     ) -> Job:
         """See `Service.submit`."""
-        from nas.analysis.attainability import check_counted_bounds
+        from nas.analysis.attainability import check_budget, check_counted_bounds
 
         relative_to = Path.cwd()
         if not isinstance(spec, JobSpec):
             relative_to = Path(spec).resolve().parent if isinstance(spec, str | Path) else relative_to
             spec = load_job_spec(spec)
         plan = resolve(spec, relative_to)
+        check_budget(plan)
         check_counted_bounds(plan)
         spec = plan.spec
         if by is None:

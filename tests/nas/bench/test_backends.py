@@ -146,6 +146,19 @@ class Impatient(SurrogateStrategy):
         return self.history.claim(rows, n, left, np.zeros(len(rows), np.int64))
 
 
+def test_a_search_of_minutes_ends_with_them_and_pays_for_a_batch_at_least(store, home):
+    evaluator = SimulatedComputeBackend(simulated.quality)
+    budget = simulated.spec("server").budget.model_dump(mode="json")
+    budget["search"]["minutes"] = 1e-6
+    job = simulated.run(store, home, simulated.spec("server", budget=budget, until="search"), evaluator)
+    assert evaluator.evaluated == 6
+    assert store.count_points(job.id) == 6
+    budget["search"]["minutes"] = 60
+    budget["train"]["steps"] = 2
+    simulated.run(store, home, simulated.spec("server", budget=budget, until="search"), evaluator)
+    assert evaluator.evaluated == 6 + 30
+
+
 def test_one_candidate_may_be_out_at_two_fidelities(store, home, monkeypatch):
     monkeypatch.setattr(search_loop, "get_strategy", lambda name: Impatient)
     budget = simulated.spec("phone").budget.model_dump(mode="json")

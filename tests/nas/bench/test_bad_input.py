@@ -23,6 +23,27 @@ COUNTS = ["quality", "latency_ms", "parameters", "state_bytes"]
 
 
 @pytest.mark.parametrize(
+    ("part", "budget", "path", "said"),
+    [
+        ("search", {"fidelities": [0.1, 1]}, "budget.search.fidelities", r"less than one; accepted: .* 0\.5"),
+        ("finalists", {"start": "scratch", "minutes": 5}, "budget.finalists.count", "accepted: a count"),
+    ],
+)
+def test_budgets_that_pay_for_nothing_are_refused_at_submission(
+    tmp_path: Path, part: str, budget: dict, path: str, said: str
+) -> None:
+    spec = simulated.spec("phone", task={"name": "text", "evaluation_tokens": 1024})
+    spec = simulated.spec(
+        "phone", task=spec.task.model_dump(), budget={**spec.budget.model_dump(), part: budget}
+    )
+    with nas.connect(home=tmp_path) as client:
+        with pytest.raises(InvalidSpec, match=said) as refused:
+            client.submit(spec)
+        assert [problem.path for problem in refused.value.problems] == [path]
+        assert client.jobs() == []
+
+
+@pytest.mark.parametrize(
     ("bounds", "path", "said"),
     [
         ({"parameters": 10}, "bounds.parameters", r"meets it; the nearest has parameters \S+ \(asked ≤ 10, "),

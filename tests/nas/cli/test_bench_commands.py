@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,22 @@ def test_real_targets_are_profiled_and_judged_and_never_measured_twice(nas, tmp_
     before = [json.loads(nas("measurements", target, "--json").out) for target in targets]
     assert nas("bench", "devices", *arguments).code == 0
     assert [json.loads(nas("measurements", target, "--json").out) for target in targets] == before
+
+
+@pytest.mark.slow
+def test_a_space_is_judged_in_three_minutes(nas, tmp_path):
+    """On two processors that nothing else uses."""
+    begun = time.monotonic()
+    answer = nas("bench", "ranking", "hybrid-lm", "--quick", "--out", "told.json", "--picture", "told.svg")
+    assert answer.code == 0, answer.err
+    assert time.monotonic() - begun < 180
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert told["alone"] == 12
+    assert {row["score"] for row in told["scores"]} >= {
+        "supernet",
+        "predicted when delivered",
+        "first gradient",
+    }
+    assert (tmp_path / "told.svg").read_text().count("<title>") >= 2 * 12
+    again = nas("bench", "ranking", "hybrid-lm", "--quick", "--json")
+    assert json.loads(again.out)["models"] == told["models"], "the same job, and nothing is trained twice"
