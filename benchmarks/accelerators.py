@@ -97,14 +97,14 @@ def predict(bench: Bench, runtime: str, workload: str) -> None:
     target = bench.target(runtime, workload)
     held_out = space.sample(HELD_OUT, np.random.default_rng([0, 1]))
     profiled = space.with_single_blocks
-    judges = profiled.encode(space.decode(held_out))
     truth = np.array([bench.measure(a, target).latency_ms for a in space.decode(held_out)])
+    held_out = profiled.encode(space.decode(held_out))
     population, predictor = profiled.encode([]), None
     measured: list[Measurement] = []
     while len(measured) < MEASUREMENTS:
         rng = np.random.default_rng([0, len(measured)])
         batch = choose_next(
-            profiled, target.workload, population, BATCH, rng, predictor=predictor, excluded=judges
+            profiled, target.workload, population, BATCH, rng, predictor=predictor, excluded=held_out
         )
         measured += [bench.measure(architecture, target) for architecture in profiled.decode(batch)]
         population = np.concatenate([population, batch])
@@ -113,7 +113,7 @@ def predict(bench: Bench, runtime: str, workload: str) -> None:
         predictor = make_predictor("additive", profiled, target.workload, None).fit(
             population, latency, error
         )
-        report = held_out_report(predictor, judges, truth)
+        report = held_out_report(predictor, held_out, truth)
         print(
             f"{target} {len(measured)}: within ±10% {report.within_10:.0%}, mean error {report.mape:.1%}, "
             f"Spearman {report.spearman:.3f}, {time.perf_counter() - start:.0f} s, "

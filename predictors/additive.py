@@ -35,7 +35,7 @@ class Additive(Predictor):
     unit: float = 1.0
 
     @property
-    def beliefs(self) -> Sequence[Prior]:
+    def priors(self) -> Sequence[Prior]:
         """What may be believed before the first measurement, each as far as measurements bear it out."""
         return [counted_prior(self.design)]
 
@@ -45,7 +45,7 @@ class Additive(Predictor):
         counts = self.design.counts(population)
         single = self.design.single_blocks(population)
         self.unit = unit_of(values)
-        self.posterior = averaged_posterior(counts, values / self.unit, self.beliefs, relative, single)
+        self.posterior = averaged_posterior(counts, values / self.unit, self.priors, relative, single)
         return self
 
     def predict(self, population: Population) -> Prediction:

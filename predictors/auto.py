@@ -25,12 +25,12 @@ FOLDS = 5
 
 @register_predictor("auto")
 class Auto(Predictor):
-    """Fits each of its candidates on four fifths of the measurements, judges it on the whole models among the
-    rest, five times over, and keeps the one with the smallest mean relative error, refitted on everything.
+    """Fits each of its candidates on four fifths of the measurements, compares them on the whole models among
+    the rest, five times over, and keeps the one of least mean relative error, refitted on everything.
 
-    With fewer than `ENOUGH` whole models nothing is judged: the first candidate serves. A later candidate
+    With fewer than `ENOUGH` whole models nothing is compared: the first candidate serves. A later candidate
     must be better by `MARGIN`, so that chance does not choose; without a prior `transfer` is `additive` and
-    is not judged twice.
+    is not fitted twice.
 
     Attributes:
         chosen: the fitted predictor that answers.
@@ -49,9 +49,9 @@ class Auto(Predictor):
         """See `Predictor.fit`; one measurement is enough to begin with."""
         values, _ = valid_measurements(population, values, errors)
         candidates = [name for name in self.CANDIDATES if name != "transfer" or self.prior is not None]
-        first, judging = candidates[0], int((~self.design.single_blocks(population)).sum())
-        if judging < self.ENOUGH:
-            name, self.reason = first, f"{first}: {judging} whole models are too few to compare"
+        first, whole = candidates[0], int((~self.design.single_blocks(population)).sum())
+        if whole < self.ENOUGH:
+            name, self.reason = first, f"{first}: {whole} whole models are too few to compare"
         else:
             wrong = {name: self._cross_validated(name, population, values, errors) for name in candidates}
             name = first
@@ -59,7 +59,7 @@ class Auto(Predictor):
                 if wrong[other] < (1 - self.MARGIN) * wrong[name]:
                     name = other
             listed = ", ".join(f"{other} {error:.1%}" for other, error in wrong.items())
-            self.reason = f"{name}: cross-validated error on {judging} whole models: {listed}"
+            self.reason = f"{name}: cross-validated error on {whole} whole models: {listed}"
         self.chosen = self._make(name).fit(population, values, errors)
         return self
 

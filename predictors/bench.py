@@ -109,7 +109,7 @@ def run_table_bench(
     for done, (handling, device) in enumerate([(h, d) for h in handlings for d in tested]):
         if on_progress is not None:
             on_progress(done, len(handlings) * len(tested))
-        rows += _judge_device(prepared, handling, device, plan, notes)
+        rows += _score_device(prepared, handling, device, plan, notes)
     if not rows:
         raise ArgumentError("samples", f"nothing to test on in {table.name}: {'; '.join(notes)}")
     return {
@@ -167,11 +167,11 @@ class _Devices:
         taught = [self._study(name, handling is not DriftHandling.RAW) for name in teachers]
         return learn_prior(self.table.design, taught) if taught else None
 
-    def control_drift(self, name: str, beliefs: Sequence[Prior]) -> Drift:
+    def control_drift(self, name: str, priors: Sequence[Prior]) -> Drift:
         """How fast a device was, by its control rows alone."""
         rows = self.table.devices[name]
         control = control_rows(len(rows.latency_ms))
-        return drift_of(self.counts[name][control], rows.latency_ms[control], control.astype(float), beliefs)
+        return drift_of(self.counts[name][control], rows.latency_ms[control], control.astype(float), priors)
 
     def _study(self, name: str, controlled: bool) -> KnownDevice:
         if (name, controlled) not in self._studied:
@@ -185,13 +185,13 @@ class _Devices:
         return self._studied[name, controlled]
 
 
-def _judge_device(
+def _score_device(
     devices: _Devices, handling: DriftHandling, name: str, plan: _Plan, notes: list[str]
 ) -> Iterable[dict[str, Any]]:
     prior = devices.prior(handling, [teacher for teacher in plan.teachers if teacher != name])
     rows, design = devices.table.devices[name], devices.table.design
     device = _UnseenDevice(design, prior, rows.population, devices.counts[name], rows.latency_ms)
-    control = devices.control_drift(name, device.beliefs) if handling is DriftHandling.CONTROLS else None
+    control = devices.control_drift(name, device.priors) if handling is DriftHandling.CONTROLS else None
     pool = np.arange(len(rows.latency_ms))
     if rows.ordered:
         pool = np.setdiff1d(pool, control_rows(len(pool)))
@@ -237,9 +237,9 @@ class _UnseenDevice:
     latency_ms: Vector
 
     @property
-    def beliefs(self) -> Sequence[Prior]:
+    def priors(self) -> Sequence[Prior]:
         """The priors of `transfer` before the first sample."""
-        return Transfer(self.design, self.prior).beliefs
+        return Transfer(self.design, self.prior).priors
 
     def speeds(
         self, handling: DriftHandling, control: Drift | None, learn: _Rows, held_out: _Rows
@@ -251,7 +251,7 @@ class _UnseenDevice:
             return _Speeds(
                 control.factors_at(learn.astype(float)), control.factors_at(held_out.astype(float)), 1.0
             )
-        drift = drift_of(self.counts[learn], self.latency_ms[learn], learn.astype(float), self.beliefs)
+        drift = drift_of(self.counts[learn], self.latency_ms[learn], learn.astype(float), self.priors)
         return _Speeds(drift.factors, drift.factors_at(held_out.astype(float)), drift.widening)
 
     def score(self, name: str, learn: _Rows, held_out: _Rows, speeds: _Speeds) -> _Scores:

@@ -122,8 +122,8 @@ class Drift:
 def drift_of(counts: Matrix, latency_ms: Vector, position: Vector, priors: Sequence[Prior]) -> Drift:
     """Stretches of measurements, found together with what they should take.
 
-    Alternates between the coefficients given the drift and the drift given the coefficients, always judging
-    a measurement by the others.
+    Alternates between the coefficients given the drift and the drift given the coefficients, always comparing
+    a measurement with the others.
 
     Args:
         counts: (n, terms), in measured order.

@@ -14,17 +14,17 @@ CADENCE = 10
 
 
 class DriftHandling(StrEnum):
-    """What is done about drift. All ways learn from and are judged on the same rows."""
+    """What is done about drift. All ways learn from and are scored on the same rows."""
 
     CONTROLS = "controls"
-    """As if control models had been interleaved: one row of `CADENCE`, which neither teaches nor judges,
+    """As if control models had been interleaved: one row of `CADENCE`, which neither teaches nor scores,
     tells only how fast the device was. Stretches are found among those rows alone, and their factor is
     divided out of samples and held-out rows alike."""
     RAW = "raw"
     """Nothing: rows as the table has them."""
     STRETCHES = "stretches"
     """Raw rows in measured order: stretches of another speed are found among the samples alone, and a
-    held-out row is judged at the speed of the stretch that it was measured in."""
+    held-out row is scored at the speed of the stretch that it was measured in."""
 
     @property
     def protocol(self) -> str:
@@ -32,14 +32,14 @@ class DriftHandling(StrEnum):
         return {
             DriftHandling.CONTROLS: (
                 f"one row of {CADENCE} in measured order stands for a control model: it neither teaches nor "
-                "judges, only tells how fast the device was; stretches found among those rows alone are "
+                "scores, only tells how fast the device was; stretches found among those rows alone are "
                 f"divided out of all others. Costs {1 / (CADENCE - 1):.0%} more measurements, which "
                 "samples do not count"
             ),
             DriftHandling.RAW: "samples and held-out rows as the table has them, drift included",
             DriftHandling.STRETCHES: (
                 "rows as the table has them; stretches of another speed are found among the samples alone, "
-                "and a held-out row is judged at the speed of its place in measured order"
+                "and a held-out row is scored at the speed of its place in measured order"
             ),
         }[self]
 

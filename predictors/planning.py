@@ -65,21 +65,21 @@ def choose_next(
     if not len(members):
         return members  # nothing is left to predict
     design = SpaceDesign(space, workload)
-    belief = counted_prior(design) if prior is None else prior.check(design)
-    covariance = block_diag(belief.covariance, SINGLE_DOUBT**2)
+    assumed = counted_prior(design) if prior is None else prior.check(design)
+    covariance = block_diag(assumed.covariance, SINGLE_DOUBT**2)
 
     seconds: Vector | None = None
     unit = 1.0
     if predictor is not None:
         seconds = TimingProtocol().expected_seconds(predictor.predict(pool).mean, workload.phase)
-        # The belief's own scale.
-        unit = float(np.median(design.counts(members) @ belief.mean / predictor.predict(members).mean))
+        # The prior's own scale.
+        unit = float(np.median(design.counts(members) @ assumed.mean / predictor.predict(members).mean))
 
     def relative(population: Population) -> Matrix:
         """Counts over expected latency: the same share of every architecture's time is worth knowing as
         well. Last comes whether a row is a single block, which has one more factor."""
         counts = design.counts(population)
-        expected = counts @ belief.mean
+        expected = counts @ assumed.mean
         if predictor is not None and len(population):
             expected = unit * predictor.predict(population).mean
         return np.column_stack([counts / expected[:, None], design.single_blocks(population)])

@@ -37,13 +37,13 @@ class KnownDevice:
     """What is known of one device, or of one runtime, dtype, number of threads or workload of a device.
 
     Attributes:
-        belief: over its coefficients before any measurement; follows its workload.
+        prior: over its coefficients before any measurement; follows its workload.
         counts: (n, terms) of its measurements of whole models.
         latency_ms: (n,) > 0.
         fit: its coefficients, single blocks included in what they were learned from.
     """
 
-    belief: Prior
+    prior: Prior
     counts: Matrix
     latency_ms: Vector
     fit: Posterior
@@ -58,15 +58,15 @@ class KnownDevice:
             latency_ms: (n,) > 0.
             single: (n,) which are single blocks, not all; none where None.
         """
-        belief = counted_prior(design)
-        fit = fit_posterior(counts, latency_ms, belief, single=single)
+        prior = counted_prior(design)
+        fit = fit_posterior(counts, latency_ms, prior, single=single)
         whole = np.ones(len(latency_ms), bool) if single is None else ~single
-        return cls(belief, counts[whole], latency_ms[whole], fit)
+        return cls(prior, counts[whole], latency_ms[whole], fit)
 
     @property
     def excess(self) -> Vector:
         """(terms,) what each term takes over what its counted work suggests: what workloads share."""
-        return self.fit.mean / self.belief.mean
+        return self.fit.mean / self.prior.mean
 
 
 def transfer_prior(
@@ -111,34 +111,34 @@ def learn_prior(design: Design, devices: Sequence[KnownDevice]) -> Prior:
     """
     if not devices:
         raise PredictorError("no device to learn a prior from; accepted is at least one")
-    belief = counted_prior(design)
-    usual = np.concatenate([device.counts for device in devices]).mean(0) * belief.mean
+    counted = counted_prior(design)
+    usual = np.concatenate([device.counts for device in devices]).mean(0) * counted.mean
     share = usual / usual.sum()
     excess = np.array([device.excess / (share @ device.excess) for device in devices])
     noises = np.array([device.fit.noise for device in devices])
-    prior = _common(belief, excess, noises)
+    prior = _common(counted, excess, noises)
     if len(devices) < 3:
         return prior
     errors = []
     for left_out, device in enumerate(devices):
         rest = np.arange(len(devices)) != left_out
-        errors.append(_standardised_errors(_common(device.belief, excess[rest], noises[rest]), device))
+        errors.append(_standardised_errors(_common(device.prior, excess[rest], noises[rest]), device))
     tried = np.concatenate(errors)
     return replace(prior, spread=float(np.quantile(tried, COVERED)) / NORMAL_90) if len(tried) else prior
 
 
-def _common(belief: Prior, excess: Matrix, noises: Vector) -> Prior:
-    """The Gaussian of devices' (devices, terms) excess over counted work, for the workload of `belief`."""
+def _common(prior: Prior, excess: Matrix, noises: Vector) -> Prior:
+    """The Gaussian of devices' (devices, terms) excess over counted work, for the workload of `prior`."""
     # A term that every device was found to spend nothing on may still cost a little.
     mean = np.maximum(excess.mean(0), LEAST)
-    outer = np.outer(belief.mean, belief.mean)
+    outer = np.outer(prior.mean, prior.mean)
     # The posterior mean of an inverse Wishart centred on what counted work leaves open, and the mean's own
     # doubt: two known devices hardly tell how a third may differ.
     n, apart = len(excess), excess - mean
-    between = belief.covariance / outer - SCALE_DOUBT**2
+    between = prior.covariance / outer - SCALE_DOUBT**2
     together = (1 + 1 / n) * (apart.T @ apart + IMAGINED * between) / (n - 1 + IMAGINED)
     covariance = SCALE_DOUBT**2 * np.outer(mean, mean) + together + np.diag((OWN * mean) ** 2)
-    return Prior(belief.names, belief.mean * mean, outer * covariance, float(np.median(noises)), odds=n)
+    return Prior(prior.names, prior.mean * mean, outer * covariance, float(np.median(noises)), odds=n)
 
 
 def _standardised_errors(prior: Prior, device: KnownDevice) -> Vector:
@@ -162,9 +162,9 @@ class Transfer(Additive):
     """
 
     @property
-    def beliefs(self) -> Sequence[Prior]:
-        """See `Additive.beliefs`."""
-        counted = super().beliefs
+    def priors(self) -> Sequence[Prior]:
+        """See `Additive.priors`."""
+        counted = super().priors
         if self.prior is None:
             return counted
         return [*counted, *(counted[0].toward(self.prior, share) for share in SHARES), self.prior]

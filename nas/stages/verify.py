@@ -60,8 +60,8 @@ class Verify(Stage):
         """One round: measure, compare, refit; whether the predictions of the front held."""
         candidates = Candidates(context, stored_predictors(context))
         front = self._measure_front(context, candidates)
-        judged = set(_state(context).measured)
-        measured = [point for point in front if point.digest in judged]
+        taken = set(_state(context).measured)
+        measured = [point for point in front if point.digest in taken]
         gaps = [_gaps(measured, objective) for objective in context.plan.predicted]
         self._learn(context)
         tolerance = context.plan.spec.budget.verify.tolerance

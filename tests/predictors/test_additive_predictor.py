@@ -102,10 +102,10 @@ def test_the_closed_form_is_the_textbook_s() -> None:
 def test_errors_that_are_all_alike_tell_nothing(design, space, make_device) -> None:
     population = space.sample(40, np.random.default_rng(6))
     counts, latency = design.counts(population), make_device(6, noise=0.02)(population)
-    belief = counted_prior(design)
-    untold = fit_posterior(counts, latency, belief).predict(counts)
+    prior = counted_prior(design)
+    untold = fit_posterior(counts, latency, prior).predict(counts)
     for error in (0.001, 0.05):
-        told = fit_posterior(counts, latency, belief, np.full(40, error)).predict(counts)
+        told = fit_posterior(counts, latency, prior, np.full(40, error)).predict(counts)
         np.testing.assert_allclose(told, untold, rtol=1e-9)
 
 

@@ -61,7 +61,7 @@ def test_unmeasured_places_have_the_speed_of_the_nearest(design, space, make_dev
 
 
 def test_what_stretches_leave_unknown_is_in_the_intervals(design, space, make_device) -> None:
-    """One row of three is learned from; the others are judged at the speed of their place."""
+    """One row of three is learned from; the others are predicted at the speed of their place."""
     speed = np.where(np.arange(600) // 120 % 2, 1.3, 1.0)
     covered: dict[str, list[float]] = {"widened": [], "believed": []}
     for seed in range(6):
@@ -70,12 +70,12 @@ def test_what_stretches_leave_unknown_is_in_the_intervals(design, space, make_de
         counts = design.counts(population)
         latency = make_device(1)(population) * speed * np.exp(0.01 * rng.standard_normal(600))
         learn = np.sort(rng.permutation(600)[:200])
-        judge = np.setdiff1d(np.arange(600), learn)
+        rest = np.setdiff1d(np.arange(600), learn)
         drift = drift_of(counts[learn], latency[learn], learn.astype(float), [counted_prior(design)])
         fitted = fit_posterior(counts[learn], latency[learn] / drift.factors, counted_prior(design))
-        mean, deviation = fitted.predict(counts[judge])
-        factor = drift.factors_at(judge.astype(float))
-        error = np.abs(latency[judge] - mean * factor) / (1.645 * deviation * factor)
+        mean, deviation = fitted.predict(counts[rest])
+        factor = drift.factors_at(rest.astype(float))
+        error = np.abs(latency[rest] - mean * factor) / (1.645 * deviation * factor)
         covered["believed"].append(float((error <= 1).mean()))
         covered["widened"].append(float((error <= drift.widening).mean()))
     assert 0.88 < np.mean(covered["widened"]) < 0.93

@@ -48,11 +48,11 @@ def test_begins_without_any_measurement(space, workload) -> None:
 def test_chosen_architectures_tell_more_than_random_ones(space, workload, design, make_device) -> None:
     """About the architectures that will be asked for: by the textbook's posterior variance of new ones."""
     device, new = make_device(2, noise=0.01), space.sample(500, np.random.default_rng(9))
-    belief = counted_prior(design)
+    prior = counted_prior(design)
 
     def doubt(measured) -> float:
-        rows, wanted = (c / (c @ belief.mean)[:, None] for c in map(design.counts, (measured, new)))
-        precision = np.linalg.inv(belief.covariance) + rows.T @ rows / 0.02**2
+        rows, wanted = (c / (c @ prior.mean)[:, None] for c in map(design.counts, (measured, new)))
+        precision = np.linalg.inv(prior.covariance) + rows.T @ rows / 0.02**2
         return float(((wanted @ np.linalg.inv(precision)) * wanted).sum(1).mean())
 
     for seed in range(3):

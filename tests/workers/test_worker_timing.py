@@ -207,7 +207,7 @@ def test_a_cancelled_measurement_stops_between_samples() -> None:
 
 def test_calibration_leaves_interrupted_calls_out() -> None:
     machine = Machine()
-    # Every second timed call is interrupted and, its caches cold, dearer.
+    # Every second timed call is interrupted and, its caches cold, slower.
     calls = machine.call("reference", [0.002, 0.002, 0.002, 0.003], itertools.cycle([0, 0, 0, 0.01]))
     assert calibrate(calls, machine.clocks, 20) == pytest.approx(2.0)
 

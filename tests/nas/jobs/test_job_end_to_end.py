@@ -116,7 +116,7 @@ def test_a_second_job_measures_and_trains_nothing_again(finished):
     store.close()
 
 
-def test_measurements_are_unique_and_judges_are_never_taught(finished):
+def test_measurements_are_unique_and_held_out_models_are_among_them(finished):
     client, job, _ = finished
     store = open_store(client.home)
     plan = resolve(job.spec)
