@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from predictors.predictor import Prediction, Predictor, Vector, valid_measurements
 from searchspaces.encoding import Population
@@ -54,6 +53,9 @@ def held_out_report(predictor: Predictor, population: Population, values: Vector
 
 def score(prediction: Prediction, values: Vector) -> HeldOut:
     """Compare a prediction with (n,) measured values."""
+    # Late: every command would load it, and half of its start be spent so.
+    from scipy.stats import spearmanr
+
     error = np.abs(prediction.mean / values - 1)
     ranks = np.ptp(values) > 0 and np.ptp(prediction.mean) > 0
     return HeldOut(

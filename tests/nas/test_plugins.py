@@ -20,7 +20,11 @@ NAS = [sys.executable, "-c", "from nas.cli.main import main; main()"]
 
 def run(*command: str, path: Path, cwd: Path) -> str:
     """What a process says that has one more folder of distributions."""
-    environment = os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}", "NAS_HOME": str(cwd / "home")}
+    environment = os.environ | {
+        "PYTHONPATH": f"{path}{os.pathsep}{ROOT}",
+        "NAS_HOME": str(cwd / "home"),
+        "RAY_OVERRIDE_RESOURCES": '{"CPU": 1}',
+    }
     ran = subprocess.run([*command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout

@@ -83,7 +83,11 @@ def test_a_target_that_is_not_served(target: Target, complaint: str, make_reques
 
 
 @pytest.mark.parametrize("phase", Phase)
-@pytest.mark.parametrize("name", sorted(runtimes()))
+@pytest.mark.parametrize(
+    # Compiling takes seconds a layer.
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if "compile" in name else ()) for name in sorted(runtimes())],
+)
 def test_every_runtime_and_phase_is_measured(
     name: str, phase: Phase, make_model: Callable[..., bytes], make_submodel: Callable[..., bytes]
 ) -> None:

@@ -14,13 +14,25 @@ from workers.errors import ModelUnusable
 from workers.runtimes import parse_runtime, runtimes, workload_tokens
 from workers.target import Phase, Workload
 
-pytestmark = pytest.mark.alone
-
 MakeModel = Callable[..., bytes]
 
 
 class TestEveryRuntime(RuntimeContract):
-    subjects = tuple(runtimes())
+    # Compiling takes seconds a model and dtype: below is what the short form does of it.
+    subjects = tuple(
+        pytest.param(name, marks=pytest.mark.slow if "compile" in name else ()) for name in runtimes()
+    )
+
+
+def test_what_is_compiled_computes_what_is_not() -> None:
+    runtime = parse_runtime("torch-compile")
+    if runtime.capability() is None:
+        pytest.skip(f"{runtime.name} does not work here: {runtime.obstacle()}")
+    file = runtime.prepare(small_model(runtime), "fp32")
+    tokens = workload_tokens(WORKLOAD, VOCABULARY)
+    (outputs,) = runtime.load(file, "fp32", 1)(tokens)
+    (expected,) = parse_runtime("torch").load(file, "fp32", 1)(tokens)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "torch"])

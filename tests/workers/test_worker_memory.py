@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.alone
-
 PROGRAM = """
 import resource
 import numpy as np

@@ -17,8 +17,6 @@ from workers.errors import MeasurementCancelled
 from workers.target import Phase
 from workers.timing import MOST_CALLS, TimingProtocol, calibrate, calls_in_a_row, time_interleaved
 
-pytestmark = pytest.mark.alone
-
 PROTOCOL = TimingProtocol(warm_up=2, min_repeats=8, max_repeats=40, goal_error=0.01, max_seconds=1.0)
 
 

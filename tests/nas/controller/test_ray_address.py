@@ -9,8 +9,6 @@ import pytest
 from nas.controller.cluster import RayCluster
 from nas.errors import JobFailed
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.mark.parametrize(
     "address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense", "auto", "127.0.0.1:x", "127.0.0.1:99999"]

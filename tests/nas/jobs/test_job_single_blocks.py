@@ -12,7 +12,7 @@ import nas
 from nas.client import Client
 from nas.job import JobStatus, TargetProfile
 
-pytestmark = pytest.mark.job
+pytestmark = [pytest.mark.job, pytest.mark.usefixtures("one_processor")]
 
 TINY = Path(__file__).parent / "tiny.yaml"
 
@@ -22,7 +22,9 @@ def profiled(client: Client, depth: Sequence[int], **budget: float) -> TargetPro
     spec = yaml.safe_load(TINY.read_text())
     for name in ("task", "objectives"):
         del spec[name]
-    spec |= {"until": "profile", "space": {**spec["space"], "depth": list(depth)}}
+    space = {**spec["space"], "depth": list(depth)}
+    space["layer"] = {**space["layer"], "heads": [2, 4]}
+    spec |= {"until": "profile", "space": space}
     spec["budget"] = {"profile": {"holdout": 4, **budget}}
     job = client.submit(spec)
     client.resume(job.id)
