@@ -133,6 +133,7 @@ class JointFront:
 def joint_front(fronts: Sequence[Front], target: Target, left_out: Sequence[str] = ()) -> JointFront:
     """The front over the points of several jobs. Of an architecture that several have, the point of the best
     quality is taken, that of the first among equals, with what was measured on the target for any of them.
+    Qualities are those with the supernets' weights: jobs do not train their finalists to one end.
 
     Args:
         fronts: of at least one job, all of one space, task and metric, and each with the target.
@@ -143,8 +144,9 @@ def joint_front(fronts: Sequence[Front], target: Target, left_out: Sequence[str]
     best: dict[str, tuple[Point, str]] = {}
     measured: dict[str, Value] = {}
     for front in fronts:
-        for point in front.points:
-            value = point.values.get(latency.key)
+        for delivered in front.points:
+            values = {key: value for key, value in delivered.values.items() if key != quality.key}
+            point, value = replace(delivered, values=values), values.get(latency.key)
             if point.validation is None or value is None:
                 continue
             if value.measured is not None:

@@ -24,6 +24,7 @@ from nas.report.describe import (
     describe_point,
     describe_quality,
     describe_value,
+    describe_verdict,
     known_latency,
     readable_metric,
 )
@@ -184,6 +185,7 @@ def print_comparisons(console: Console, front: Front, comparisons: Sequence[Comp
     console.print(f"Beside published designs that are no faster, {how}, on {sequences} test sequences:")
     for comparison in comparisons:
         console.print(describe_comparison(comparison, front.metric, front.direction), highlight=False)
+    console.print(describe_verdict(comparisons, front.direction), highlight=False)
 
 
 def print_point(console: Console, front: Front, point: Point) -> None:

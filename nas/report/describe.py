@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nas.comparison import Comparison
@@ -26,6 +26,7 @@ __all__ = [
     "describe_point",
     "describe_quality",
     "describe_value",
+    "describe_verdict",
     "drawn_over",
     "fidelity_of",
     "known_latency",
@@ -209,6 +210,18 @@ def describe_comparison(comparison: Comparison, metric: str, direction: Directio
     scores = f"{comparison.found_test:.3f} against {comparison.baseline_test:.3f} {unit} ({change})"
     better = direction.sign * difference.mean < 0
     return f"✔ {faster} and better: {scores}" if better else f"✘ {faster} but worse: {scores}"
+
+
+def describe_verdict(comparisons: Sequence[Comparison], direction: Direction) -> str:
+    """How many of the found models are better than published designs that are no faster, wherever they were
+    compared."""
+    wins: dict[str, bool] = {}
+    for comparison in comparisons:
+        difference = comparison.difference
+        better = difference.is_significant and direction.sign * difference.mean < 0
+        wins[comparison.found] = wins.get(comparison.found, True) and better
+    what = "better than every published design of equal or higher latency, by more than two standard errors"
+    return f"{sum(wins.values()) or 'none'} of {len(wins)} found models: {what}"
 
 
 def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str, str]]:

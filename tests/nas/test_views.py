@@ -41,6 +41,14 @@ def test_the_front_of_several_jobs_says_where_each_point_came_from() -> None:
     assert joint.to_dict()["left_out"] == ["elsewhere"]
 
 
+def test_what_is_delivered_is_no_jobs_but_its_own() -> None:
+    """Jobs train their finalists for as long as each likes: across jobs the supernets' scores count."""
+    fast, good = point(16, 3.0, 1.0), point(64, 2.0, 4.0)
+    trained = replace(fast, values={**fast.values, ("quality", None): Value(1.5, 0.1, 1.4)})
+    joint = joint_front([front("one", trained), front("other", good)], TARGET)
+    assert [p.quality for p in joint.front.members()] == [2.0, 3.0]
+
+
 def test_of_one_architecture_the_better_quality_is_taken_with_what_any_job_measured() -> None:
     poor, better = point(16, 3.0, 1.0), replace(point(16, 2.5, 1.0, measured=False), on_front=False)
     other = point(32, 2.0, 2.0)

@@ -18,6 +18,7 @@ from nas.report.describe import (
     describe_comparison,
     describe_delivered,
     describe_point,
+    describe_verdict,
     drawn_over,
     staircase,
 )
@@ -263,6 +264,14 @@ def test_a_claim_is_made_only_beyond_two_standard_errors(mean, direction, sign, 
     described = describe_comparison(compared(mean, 0.01), "bits_per_byte", direction)
     faster = "found aaaaaaaa: 2.5 times faster than softmax-L2 (4.00 against 10.00 ms)"
     assert described == f"{sign} {faster} {verdict}"
+
+
+def test_a_found_model_wins_where_it_wins_on_every_target():
+    won, other = compared(-0.03, 0.01), replace(compared(-0.03, 0.01), found="c" * 16)
+    even = replace(other, target=Target("phone"), difference=Difference(-0.01, 0.01, 92))
+    assert describe_verdict([won, other], Direction.MIN).startswith("2 of 2 found models: better than every")
+    assert describe_verdict([won, other, even], Direction.MIN).startswith("1 of 2 found models")
+    assert describe_verdict([won, other], Direction.MAX).startswith("none of 2 found models")
 
 
 def test_a_point_in_words(front):
