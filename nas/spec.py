@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -19,10 +19,13 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from nas.errors import InvalidSpec
+from searchspaces.documents import MOST_NESTED, MOST_VALUES, DocumentError, described, read_document
 from searchspaces.errors import Problem
+from searchspaces.numbers import NO_TRUTH
 from searchspaces.space import problems_of
 from workers.target import Phase, Target, Workload
 
@@ -40,17 +43,16 @@ __all__ = [
     "load_job_spec",
 ]
 
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, NO_TRUTH, Field(ge=0, lt=2**63)]
 """What a database keeps and every generator takes."""
 
-PositiveInt = Annotated[int, Field(gt=0, lt=2**31)]
-Size = Annotated[int, Field(gt=0, le=2**20)]
+Count = Annotated[int, NO_TRUTH, Field(ge=0, lt=2**31)]
+PositiveInt = Annotated[int, NO_TRUTH, Field(gt=0, lt=2**31)]
+Size = Annotated[int, NO_TRUTH, Field(gt=0, le=2**20)]
 """Of a workload. What is counted over it is a product of several such, kept as 64 bits."""
 
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-MOST_VALUES = 100_000
-"""Names, numbers and texts in one spec."""
+Share = Annotated[float, NO_TRUTH, Field(ge=0.001, le=1)]
+PositiveFloat = Annotated[float, NO_TRUTH, Field(gt=0, allow_inf_nan=False)]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -100,6 +102,9 @@ class TargetSpec(_Spec):
             raise InvalidSpec(problems_of(error, "target")) from error
 
 
+FEWEST_MEASURED = 16
+
+
 class ProfileBudget(_Spec):
     """How much to measure before searching.
 
@@ -113,10 +118,27 @@ class ProfileBudget(_Spec):
     """
 
     measurements: PositiveInt = 48
-    minimum: PositiveInt = 16
+    minimum: PositiveInt = FEWEST_MEASURED
     holdout: PositiveInt = 16
     tolerance: PositiveFloat = 0.04
     predictor: str = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _minimum_follows(cls, data: Any) -> Any:
+        """Where only the most is said, the least is no more than that."""
+        most = data.get("measurements") if isinstance(data, Mapping) else None
+        if isinstance(most, int) and "minimum" not in data:
+            return {**data, "minimum": min(FEWEST_MEASURED, most)}
+        return data
+
+    @model_validator(mode="after")
+    def _minimum_is_below(self) -> ProfileBudget:
+        if self.minimum > self.measurements:
+            raise ValueError(
+                f"minimum {self.minimum} is above measurements {self.measurements}; accepted: at most that"
+            )
+        return self
 
 
 RECIPE = 2
@@ -146,7 +168,7 @@ class TrainBudget(_Spec):
     sandwich: bool = False
     seed: Seed | None = None
     processes: PositiveInt = Field(default=1, validation_alias=AliasChoices("processes", "workers"))
-    recipe: int = Field(default=RECIPE, ge=1, le=RECIPE)
+    recipe: Annotated[int, NO_TRUTH] = Field(default=RECIPE, ge=1, le=RECIPE)
 
     @field_validator("processes")
     @classmethod
@@ -182,7 +204,9 @@ class SearchBudget(_Spec):
     minutes: PositiveFloat | None = None
     batch: PositiveInt = 16
     strategy: str = "default"
-    fidelities: tuple[Annotated[float, Field(ge=0.001, le=1)], ...] = Field(default=(1.0,), max_length=8)
+    fidelities: tuple[Annotated[float, NO_TRUTH, Field(ge=0.001, le=1)], ...] = Field(
+        default=(1.0,), max_length=8
+    )
 
     @field_validator("fidelities")
     @classmethod
@@ -231,10 +255,10 @@ class FinalistBudget(_Spec):
         learning_rate: peak, see `TrainBudget`.
     """
 
-    count: int = Field(default=0, ge=0, lt=2**31)
+    count: Count = 0
     start: Literal["supernet", "scratch"] = "supernet"
     choice: Literal["improvement", "spread"] = "improvement"
-    presets: int = Field(default=0, ge=0, lt=2**31)
+    presets: Count = 0
     together: PositiveInt = 4
     minutes: PositiveFloat | None = None
     seeds: int = Field(default=1, ge=1, le=16)
@@ -327,9 +351,15 @@ class JobSpec(_Spec):
         return asked if trains else tuple(s for s in asked if s is not StageName.FINALISTS)
 
 
-def load_job_spec(source: str | Path | Mapping[str, Any]) -> JobSpec:
+def load_job_spec(
+    source: str | Path | Mapping[str, Any], others: Callable[[JobSpec], Iterable[Problem]] | None = None
+) -> JobSpec:
     """A spec from a YAML or JSON file, or from plain data. A relative space path or task `path` is
     left as written.
+
+    Args:
+        others: where something is wrong with the form, asked what else is wrong with what is left of the spec
+            without that: so all mistakes come in one answer.
 
     Raises:
         InvalidSpec: every problem of the document's form, each with its path. Names of tasks,
@@ -339,42 +369,72 @@ def load_job_spec(source: str | Path | Mapping[str, Any]) -> JobSpec:
     problems = list(_json_problems(data))
     if problems:
         raise InvalidSpec(problems)
-    if isinstance(data, dict) and isinstance(data.get("task"), str):
+    if isinstance(data.get("task"), str):
         data = {**data, "task": {"name": data["task"]}}
     try:
         return JobSpec.model_validate(data)
     except ValidationError as error:
-        raise InvalidSpec(problems_of(error)) from error
+        problems = problems_of(error)
+        left = _without(data, [item["loc"] for item in error.errors()]) if others is not None else None
+        if left is not None and others is not None:
+            told = {problem.path for problem in problems}
+            problems += [p for p in others(left) if not any(_within(p.path, path) for path in told)]
+        raise InvalidSpec(problems) from error
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSpec([Problem("", f"cannot read {path}: {error}")]) from error
-    except (yaml.YAMLError, ValueError) as error:  # YAML's dates and numbers raise ValueError
-        raise InvalidSpec([Problem("", f"{path} is not YAML: {error}")]) from error
-    except RecursionError as error:
-        raise InvalidSpec([Problem("", f"{path} is nested too deeply")]) from error
+        data = read_document(path)
+    except DocumentError as error:
+        raise InvalidSpec([Problem("", str(error))]) from error
+    if not isinstance(data, dict):
+        accepted = "accepted: a job, that is a mapping with space, task and targets"
+        raise InvalidSpec([Problem("", f"{str(path)!r:.200} holds {described(data)}; {accepted}")])
+    return data
+
+
+def _without(data: Mapping[str, Any], places: Iterable[tuple[int | str, ...]]) -> JobSpec | None:
+    """The spec without what stands in these places; None where that is none either."""
+    left = copy.deepcopy(dict(data))
+    for place in places:
+        within: Any = left
+        for step in place[:-1]:
+            within = within.get(step) if isinstance(within, dict) else None
+        if isinstance(within, dict) and place:
+            within.pop(place[-1], None)
+    try:
+        return JobSpec.model_validate(left)
+    except ValidationError:
+        return None
+
+
+def _within(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}.") or place.startswith(f"{path}.")
 
 
 def _json_problems(document: Any) -> Iterator[Problem]:
     """Whatever JSON, in which specs are stored and sent, cannot hold."""
-    waiting, seen = [(document, "")], 0
+    waiting: list[tuple[Any, str, int]] = [(document, "", 0)]
+    seen = 0
     while waiting:
-        value, path = waiting.pop()
+        value, path, depth = waiting.pop()
         seen += 1
-        if seen > MOST_VALUES:  # a few YAML aliases of aliases are as many as one likes
+        if seen > MOST_VALUES:
             yield Problem("", f"more than {MOST_VALUES} values")
             return
+        if depth > MOST_NESTED:  # of Python's mappings one may hold itself
+            yield Problem("", f"more than {MOST_NESTED} levels of nesting")
+            return
         if isinstance(value, Mapping):
-            waiting += [(inner, f"{path}.{key}" if path else str(key)) for key, inner in value.items()]
+            named = [(inner, f"{path}.{key}" if path else str(key)) for key, inner in value.items()]
+            waiting += [(inner, name, depth + 1) for inner, name in named]
             for key in value:
                 if not isinstance(key, str) or _SURROGATE.search(key):
                     yield Problem(path, f"{key!r} is not a name; accepted: text")
         elif isinstance(value, list | tuple):
             waiting += [
-                (inner, f"{path}.{number}" if path else str(number)) for number, inner in enumerate(value)
+                (inner, f"{path}.{number}" if path else str(number), depth + 1)
+                for number, inner in enumerate(value)
             ]
         elif isinstance(value, str):
             if _SURROGATE.search(value):

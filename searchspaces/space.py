@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
@@ -39,11 +38,13 @@ from pydantic import (
 
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.channels import parse_channel
+from searchspaces.documents import DocumentError, described, read_document
 from searchspaces.encoding import Encoding, Population
 from searchspaces.errors import Problem, SpaceError
 from searchspaces.mixers import obeyed_genes, parse_mixer
 from searchspaces.mixers.convolution import MOST_TAPS
 from searchspaces.mixers.mixer import GENES
+from searchspaces.numbers import NO_TRUTH
 from searchspaces.projection import PLAIN, Projection
 
 __all__ = ["LAYER_GENES", "LIBRARY", "SearchSpace", "SpaceSpec", "load_space", "problems_of", "space_names"]
@@ -57,8 +58,15 @@ LAYER_GENES = ("mixer", "heads", "channel", "ratio", "conv", "kv_heads")
 LATER_GENES = ("conv", "kv_heads")
 """Columns only where a space declares several options, so that older spaces keep their codes."""
 
-PositiveInt = Annotated[int, Field(gt=0)]
-Ratio = Annotated[float, Field(ge=0)]
+MOST_BLOCKS = 100_000
+"""Combinations of what a layer's token mixer may be, each of which is counted."""
+MOST_LAYERS = 4096
+SHOWN = 8
+"""Contradictions of sizes that one message names at most."""
+
+Size = Annotated[int, NO_TRUTH, Field(gt=0, le=2**24)]
+PositiveInt = Annotated[int, NO_TRUTH, Field(gt=0, le=2**20)]
+Ratio = Annotated[float, NO_TRUTH, Field(ge=0, le=1024)]
 
 
 def problems_of(error: ValidationError, prefix: str = "") -> list[Problem]:
@@ -95,8 +103,8 @@ class LayerSpec(_Frozen):
     heads: tuple[PositiveInt, ...] = Field(min_length=1)
     channel: tuple[str, ...] = Field(default=("mlp",), min_length=1)
     ratio: tuple[Ratio, ...] = Field(min_length=1)
-    conv: tuple[Annotated[int, Field(ge=0, le=MOST_TAPS)], ...] = Field(default=(0,), min_length=1)
-    kv_heads: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    conv: tuple[Annotated[int, NO_TRUTH, Field(ge=0, le=MOST_TAPS)], ...] = Field(default=(0,), min_length=1)
+    kv_heads: tuple[Annotated[int, NO_TRUTH, Field(ge=0, le=2**20)], ...] = Field(default=(0,), min_length=1)
     projection: Projection = PLAIN
 
     @field_validator("mixer")
@@ -161,8 +169,8 @@ class SpaceSpec(_Frozen):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
-    vocabulary: PositiveInt = 256
-    context: PositiveInt = 512
+    vocabulary: Size = 256
+    context: Size = 512
     width: tuple[PositiveInt, ...] = Field(min_length=1)
     depth: tuple[PositiveInt, ...] = Field(min_length=1)
     layer: LayerSpec
@@ -177,6 +185,16 @@ class SpaceSpec(_Frozen):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> SpaceSpec:
+        layer = self.layer
+        options = (self.width, layer.mixer, layer.heads, layer.conv, layer.kv_heads)
+        blocks = math.prod(map(len, options))
+        if blocks > MOST_BLOCKS:
+            raise ValueError(
+                f"widths × mixers × heads × conv × kv_heads are {blocks} combinations; accepted: at most "
+                f"{MOST_BLOCKS}"
+            )
+        if max(self.depth) > MOST_LAYERS:
+            raise ValueError(f"depth {max(self.depth)}; accepted: at most {MOST_LAYERS}")
         wrong = [
             f"width {d} cannot be split into {h} heads of an even size (rotary positions turn pairs)"
             for d in self.width
@@ -201,7 +219,8 @@ class SpaceSpec(_Frozen):
             if taps > self.context
         ]
         if wrong:
-            raise ValueError("; ".join(wrong))
+            more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
+            raise ValueError("; ".join([*wrong[:SHOWN], *more]))
         return self
 
 
@@ -396,17 +415,22 @@ def load_space(source: str | Path | Mapping[str, Any]) -> SearchSpace:
     if isinstance(source, Mapping):
         data: Any = source
     else:
-        path = LIBRARY / f"{source}.yaml" if str(source) in space_names() else Path(source)
+        shipped = str(source) in space_names()
+        path = LIBRARY / f"{source}.yaml" if shipped else Path(source)
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            accepted = f"accepted: one of {space_names()}, a path to a YAML file, or the declaration itself"
-            raise SpaceError([Problem("space", f"no space {str(source)!r:.80}; {accepted}")]) from error
-        # Dates and numbers that cannot be raise ValueError, as does what is not text.
-        except (yaml.YAMLError, ValueError) as error:
-            raise SpaceError([Problem("space", f"{str(path)!r:.80} is not YAML: {error}")]) from error
-        except RecursionError as error:
-            raise SpaceError([Problem("space", f"{str(path)!r:.80} is nested too deeply")]) from error
+            if not (shipped or path.is_file()):
+                accepted = (
+                    f"accepted: one of {space_names()}, a path to a YAML file, or the declaration itself"
+                )
+                raise SpaceError([Problem("space", f"no space {str(source)!r:.80}; {accepted}")])
+            data = read_document(path)
+        except (DocumentError, OSError, ValueError) as error:  # a name too long, or with a NUL
+            raise SpaceError([Problem("space", str(error))]) from error
+        if not isinstance(data, Mapping):
+            message = (
+                f"{str(path)!r:.200} holds {described(data)}; accepted: a mapping, as docs/job-file.md says"
+            )
+            raise SpaceError([Problem("space", message)])
     try:
         return SearchSpace(SpaceSpec.model_validate(data))
     except ValidationError as error:

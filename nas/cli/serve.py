@@ -61,6 +61,13 @@ def serve(
         ),
     ] = None,
     parallel: Annotated[int, typer.Option(min=0, help="Jobs to run at once in this process.")] = 1,
+    most_memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, metavar="GIB", help="Memory that one job may take.", show_default="this machine's"
+        ),
+    ] = None,
+    most_tokens: Annotated[float, typer.Option(min=1, help="Tokens that one job may read.")] = 1e12,
     ray_address: RayAddress = None,
     level: Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
@@ -70,10 +77,13 @@ def serve(
     [dim]nas serve --bind 0.0.0.0:7070 --workers 0.0.0.0:7071 --tokens tokens.json \\
       --certificate certs/server.pem --key certs/server.key[/dim]
     """
+    from nas.planning.sizes import Limits
     from nas.service.server.host import ServiceHost
     from nas.service.server.logs import log_as_json
 
     log_as_json(level.upper())
+    here = None if ray_address else Limits.of_this_machine().memory_bytes
+    memory = here if most_memory is None else round(most_memory * 2**30)
     stopped = threading.Event()
     with ServiceHost(
         settings_of(context).home or Path(".nas"),
@@ -86,6 +96,7 @@ def serve(
         data_root=data,
         parallel=parallel,
         ray_address=ray_address,
+        limits=Limits(memory, round(most_tokens)),
     ) as serving:
 
         def stop(number: int, frame: FrameType | None) -> None:

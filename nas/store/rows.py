@@ -74,9 +74,12 @@ def job_from(row: Row[Any], now: float | None = None) -> Job:
 
 
 def _spec_from(text: str) -> JobSpec:
-    """A spec as it was stored. Those without a recipe are from before there was a second one."""
+    """A spec as it was stored. Those without a recipe are from before there was a second one; a minimum might
+    once be above the maximum."""
     data = json.loads(text)
     data["budget"]["train"].setdefault("recipe", 1)
+    profile = data["budget"]["profile"]
+    profile["minimum"] = min(profile["minimum"], profile["measurements"])
     return JobSpec.model_validate(data)
 
 

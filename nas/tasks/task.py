@@ -17,6 +17,7 @@ from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.objectives import Direction
 from searchspaces.errors import Problem
+from searchspaces.numbers import NO_TRUTH
 from searchspaces.registry import Registry
 from searchspaces.space import problems_of
 
@@ -35,7 +36,7 @@ __all__ = [
     "tasks",
 ]
 
-PositiveInt = Annotated[int, Field(gt=0)]
+PositiveInt = Annotated[int, NO_TRUTH, Field(gt=0, lt=2**40)]
 
 
 @dataclass(frozen=True)

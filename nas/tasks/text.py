@@ -19,13 +19,14 @@ from nas.evaluation import Split
 from nas.objectives import Direction
 from nas.tasks.task import DataFiles, Task, TaskOptions, register_task
 from searchspaces.errors import Problem
+from searchspaces.numbers import NO_TRUTH
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Text", "TextOptions"]
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, NO_TRUTH, Field(gt=0, lt=1)]
 Bytes = NDArray[np.uint8]
 
 EVALUATION_BATCH = 4
@@ -43,7 +44,7 @@ class TextOptions(TaskOptions):
             before them the validation split, the rest is trained on.
     """
 
-    path: Annotated[tuple[str, ...] | None, DataFiles()] = None
+    path: Annotated[Annotated[tuple[str, ...], Field(min_length=1)] | None, DataFiles()] = None
     validation_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.1
 
@@ -153,17 +154,20 @@ def _read(patterns: tuple[str, ...]) -> Bytes:
     parts: list[Bytes] = []
     problems = []
     for number, pattern in enumerate(patterns):
-        expanded = Path(pattern).expanduser()
-        files = (
-            [expanded]
-            if expanded.exists()
-            else [Path(name) for name in sorted(glob(str(expanded), recursive=True))]
-        )
         path = f"task.path.{number}"
+        try:
+            files = _files(pattern)
+        except (OSError, ValueError) as error:  # a name too long, links in a circle, a NUL
+            said = getattr(error, "strerror", None) or error
+            problems.append(Problem(path, f"{pattern!r:.200}: {said}; accepted: a file or a pattern"))
+            continue
         if not files:
-            problems.append(Problem(path, f"no file matches {pattern!r}; accepted: a file or a pattern"))
+            problems.append(Problem(path, f"no file matches {pattern!r:.200}; accepted: a file or a pattern"))
         for file in files:
             try:
+                if not file.is_file():  # a device or a FIFO never ends
+                    problems.append(Problem(path, f"{file} is no regular file; accepted: a file of text"))
+                    continue
                 content = np.frombuffer(file.read_bytes(), dtype=np.uint8)
             except OSError as error:
                 problems.append(
@@ -176,3 +180,10 @@ def _read(patterns: tuple[str, ...]) -> Bytes:
     if problems:
         raise InvalidSpec(problems)
     return np.concatenate(parts)
+
+
+def _files(pattern: str) -> list[Path]:
+    expanded = Path(pattern).expanduser()
+    if expanded.exists():
+        return [expanded]
+    return [Path(name) for name in sorted(glob(str(expanded), recursive=True))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -23,6 +23,7 @@ from nas.objectives.latency_ms import Latency
 from nas.optimum import Optimum
 from nas.planning.objectives import compared_by, with_target
 from nas.planning.plan import resolve
+from nas.planning.sizes import Limits, check_sizes
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.service.running.worker_endpoint import WorkerEndpoint
@@ -58,6 +59,7 @@ class EmbeddedService(Service):
             `$NAS_TOKEN` where there is one, as workers do, and as they must where others can reach it.
         store: URL of a database elsewhere; None for one in `home`.
         ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
+        limits: of one job; where None this machine's memory, unless a cluster elsewhere has the job.
     """
 
     _restarts: ClassVar[RestartPolicy] = ON_REQUEST
@@ -68,7 +70,9 @@ class EmbeddedService(Service):
         endpoint: WorkerEndpoint | None = None,
         store: str | None = None,
         ray_address: str | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits or (Limits() if ray_address else Limits.of_this_machine())
         self.home = home.resolve()
         self._store = open_store(store or self.home)
         self._endpoint = endpoint or WorkerEndpoint(
@@ -98,11 +102,11 @@ class EmbeddedService(Service):
         """See `Service.submit`."""
         from nas.analysis.attainability import check_budget, check_counted_bounds
 
-        relative_to = Path.cwd()
+        relative_to = Path(spec).parent.absolute() if isinstance(spec, str | Path) else Path.cwd()
         if not isinstance(spec, JobSpec):
-            relative_to = Path(spec).resolve().parent if isinstance(spec, str | Path) else relative_to
-            spec = load_job_spec(spec)
+            spec = load_job_spec(spec, lambda left: _problems_of_names(left, relative_to))
         plan = resolve(spec, relative_to)
+        check_sizes(plan, self._limits)
         check_budget(plan)
         check_counted_bounds(plan)
         spec = plan.spec
@@ -127,7 +131,9 @@ class EmbeddedService(Service):
         job = self.job(job_id)
         if any(item.target() == target for item in job.spec.targets):
             return job
-        spec = resolve(with_target(job.spec, target)).spec
+        plan = resolve(with_target(job.spec, target))
+        check_sizes(plan, self._limits)
+        spec = plan.spec
         if not self._store.reopen(job.id, spec):
             status = self._store.job(job.id).status
             accepted = f"accepted: a job that has succeeded; go on with: nas resume {job.id}"
@@ -381,3 +387,12 @@ def _searched_task(job: Job) -> TaskSpec:
     if job.spec.task is None:
         raise NoSuchPoint(f"job {job.id} only profiles; what that left: nas show {job.id}")
     return job.spec.task
+
+
+def _problems_of_names(spec: JobSpec, relative_to: Path) -> Sequence[Problem]:
+    """What else is wrong with a spec whose form was mended."""
+    try:
+        resolve(spec, relative_to)
+    except InvalidSpec as error:
+        return error.problems
+    return ()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from nas.controller.restarts import AUTOMATIC, RestartPolicy
 from nas.controller.stopping import forget_stop
 from nas.job import Event, EventKind, Job, JobStatus
+from nas.planning.sizes import Limits
 from nas.service.api import EventBatch
 from nas.service.identity import Identity
 from nas.service.running.dispatcher import Dispatcher
@@ -35,6 +36,7 @@ class SharedService(EmbeddedService):
         store: URL of a database that several services share; None for one in `home`.
         parallel: jobs that this process runs at once; 0 for none.
         ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
+        limits: of one job, see `EmbeddedService`.
     """
 
     _restarts: ClassVar[RestartPolicy] = AUTOMATIC
@@ -46,8 +48,9 @@ class SharedService(EmbeddedService):
         store: str | None = None,
         parallel: int = 1,
         ray_address: str | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        super().__init__(home, endpoint, store, ray_address)
+        super().__init__(home, endpoint, store, ray_address, limits)
         self._parallel = parallel
         self._dispatcher: Dispatcher | None = None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from nas.planning.sizes import Limits
 from nas.service.running.shared import SharedService
 from nas.service.running.worker_endpoint import WorkerEndpoint, require_loopback
 from nas.service.server.grpc_server import GrpcServer
@@ -33,6 +34,7 @@ class ServiceHost:
         data_root: the only folder that jobs may read data from; None for none.
         parallel: jobs that run here at once.
         ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
+        limits: of one job; this machine's memory where None.
 
     Attributes:
         service: what answers.
@@ -52,6 +54,7 @@ class ServiceHost:
         data_root: Path | None = None,
         parallel: int = 1,
         ray_address: str | None = None,
+        limits: Limits | None = None,
     ) -> None:
         known = Tokens(tokens) if tokens is not None else None
         if known is None:
@@ -61,7 +64,7 @@ class ServiceHost:
         # This machine's own worker shows a secret made afresh: tokens are known by their hashes only.
         secret = None if known is None else secrets.token_urlsafe(32)
         endpoint = WorkerEndpoint(workers, secret, known.admits_worker if known else None, tls)
-        self.service = SharedService(home, endpoint, store, parallel, ray_address)
+        self.service = SharedService(home, endpoint, store, parallel, ray_address, limits)
         self._server = GrpcServer(
             self.service,
             bind,
