@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import access, bench, catalogue, demo, fronts, jobs, measurements, profile, serve, worker
+from nas.cli import access, bench, catalogue, demo, fronts, jobs, measurements, profile, serve, web, worker
 from nas.cli.ending import Commands, heed_interrupts
 from nas.cli.output import print_error, replace_unknown_characters
 from nas.cli.settings import Settings, settings_of
@@ -88,6 +88,7 @@ app.command(rich_help_panel=RESULTS)(fronts.front)
 app.command(rich_help_panel=RESULTS)(fronts.best)
 app.command(rich_help_panel=RESULTS)(fronts.extract)
 app.command(rich_help_panel=RESULTS)(jobs.show)
+app.command(rich_help_panel=RESULTS)(web.web)
 app.add_typer(measurements.app, rich_help_panel=DEVICES)
 app.command(rich_help_panel=DEVICES)(worker.worker)
 app.add_typer(bench.app, rich_help_panel=DEVICES)

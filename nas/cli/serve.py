@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +15,13 @@ import typer
 from nas.cli.options import Job, Json, RayAddress, Shared
 from nas.cli.output import error_console, print_json, result_console
 from nas.cli.settings import open_client, settings_of
+from nas.cli.web import PAGE_ADDRESS
 from nas.errors import InvalidSpec
 from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
+    from nas.service.server.host import ServiceHost
+    from nas.web.server import WebServer
     from workers.tls import ServerTls
 
 __all__ = ["health", "serve", "submit", "watch"]
@@ -35,6 +39,15 @@ def serve(
         str | None,
         typer.Option(
             metavar="HOST:PORT", envvar="NAS_BIND_METRICS", help="Address of /metrics, for Prometheus."
+        ),
+    ] = None,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--web",
+            metavar="HOST:PORT",
+            envvar="NAS_BIND_WEB",
+            help=f"Address of the live page, [bold]{PAGE_ADDRESS}[/] for one; none where it is not given.",
         ),
     ] = None,
     store: Annotated[
@@ -85,7 +98,7 @@ def serve(
     here = None if ray_address else Limits.of_this_machine().memory_bytes
     memory = here if most_memory is None else round(most_memory * 2**30)
     stopped = threading.Event()
-    with ServiceHost(
+    host = ServiceHost(
         settings_of(context).home or Path(".nas"),
         bind=bind,
         workers=workers,
@@ -97,7 +110,13 @@ def serve(
         parallel=parallel,
         ray_address=ray_address,
         limits=Limits(memory, round(most_tokens)),
-    ) as serving:
+        inside=page is not None,
+    )
+    with ExitStack() as opened:
+        serving = opened.enter_context(host)
+        shown = None
+        if page is not None:
+            shown = opened.enter_context(_page_of(serving, page, tokens is not None, certificate, key)).url
 
         def stop(number: int, frame: FrameType | None) -> None:
             signal.signal(number, signal.SIG_DFL)  # a second one ends this at once
@@ -110,6 +129,8 @@ def serve(
         console.print(
             f"users connect to [bold]{serving.address}[/], workers to [bold]{serving.workers_address}[/]"
         )
+        if shown is not None:
+            console.print(f"the page is at [bold]{shown}[/]")
         if tokens is None:
             console.print("without --tokens anyone on this machine can use it, and nobody else")
         # What is loaded by now stays: the collector need not go through it again while somebody waits.
@@ -117,6 +138,20 @@ def serve(
         gc.freeze()
         stopped.wait()
         console.print("stopping: jobs stop at their last completed unit of work…")
+
+
+def _page_of(
+    serving: ServiceHost, bind: str, login: bool, certificate: Path | None, key: Path | None
+) -> WebServer:
+    """The page of a service, which passes on each call with the token of whoever made it: what tokens may
+    do is said in one place."""
+    from nas.service.client.remote import RemoteService
+    from nas.web.server import WebServer
+
+    def connect(token: str | None) -> RemoteService:
+        return RemoteService(serving.inside_address, token)
+
+    return WebServer(connect, bind, login=login, certificate=certificate, key=key)
 
 
 def _tls(certificate: Path | None, key: Path | None, client_authority: Path | None) -> ServerTls | None:

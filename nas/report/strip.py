@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from searchspaces.mixers import MIXERS, parse_mixer
 
-__all__ = ["Cell", "Strips"]
+__all__ = ["Cell", "Strips", "family_hues"]
 
 BARS = "▁▂▃▄▅▆▇█"
 HUES = (
@@ -56,7 +56,7 @@ class Strips:
         self._colours = dict(self._colour_options())
 
     def _colour_options(self) -> Iterator[tuple[str, str]]:
-        names = [name for name in MIXERS.names() if name != NO_MIXER]
+        hues = family_hues()
         for option in self.options:
             if option == NO_MIXER:
                 yield option, NO_MIXER_HUE
@@ -64,7 +64,7 @@ class Strips:
             name = _name(option)
             family = [other for other in self.options if _name(other) == name]
             tint = LIGHTEST * (1 - (family.index(option) + 1) / len(family))
-            yield option, _towards_white(HUES[names.index(name) % len(HUES)], tint)
+            yield option, _towards_white(hues[name], tint)
 
     def colour(self, option: str) -> str:
         """Of a mixer option, ``"#rrggbb"``."""
@@ -104,6 +104,12 @@ class Strips:
     def _bar(self, ratio: float) -> str:
         steps = len(self.ratios) - 1
         return BARS[self.ratios.index(ratio) * (len(BARS) - 1) // steps] if steps else BARS[-1]
+
+
+def family_hues() -> dict[str, str]:
+    """The colour of each mixer, ``"#rrggbb"`` by its name; that of no mixer left out."""
+    names = [name for name in MIXERS.names() if name != NO_MIXER]
+    return {name: HUES[number % len(HUES)] for number, name in enumerate(names)}
 
 
 def _name(option: str) -> str:

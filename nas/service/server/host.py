@@ -35,10 +35,11 @@ class ServiceHost:
         parallel: jobs that run here at once.
         ray_address: of a Ray cluster that trains and evaluates; None for a local Ray.
         limits: of one job; this machine's memory where None.
+        inside: listen once more, on loopback without TLS, for what passes on calls on this machine.
 
     Attributes:
         service: what answers.
-        address, workers_address, metrics_address: ``HOST:PORT`` each, once started.
+        address, workers_address, metrics_address, inside_address: ``HOST:PORT`` each, once started.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class ServiceHost:
         parallel: int = 1,
         ray_address: str | None = None,
         limits: Limits | None = None,
+        inside: bool = False,
     ) -> None:
         known = Tokens(tokens) if tokens is not None else None
         if known is None:
@@ -65,16 +67,16 @@ class ServiceHost:
         secret = None if known is None else secrets.token_urlsafe(32)
         endpoint = WorkerEndpoint(workers, secret, known.admits_worker if known else None, tls)
         self.service = SharedService(home, endpoint, store, parallel, ray_address, limits)
-        self._server = GrpcServer(
-            self.service,
-            bind,
-            home / "outgoing",
-            tokens=known,
-            tls=tls,
-            data_root=data_root,
-            metrics=self._metrics,
-        )
-        self.address = self.workers_address = self.metrics_address = ""
+
+        def server(bind: str, tls: ServerTls | None) -> GrpcServer:
+            scratch, metrics = home / "outgoing", self._metrics
+            return GrpcServer(
+                self.service, bind, scratch, tokens=known, tls=tls, data_root=data_root, metrics=metrics
+            )
+
+        self._server = server(bind, tls)
+        self._inside = server("127.0.0.1:0", None) if inside else None
+        self.address = self.workers_address = self.metrics_address = self.inside_address = ""
 
     def start(self) -> None:
         """Listen for workers and users, then begin to run jobs.
@@ -91,6 +93,8 @@ class ServiceHost:
                 self.metrics_address = opened.enter_context(
                     MetricsServer(self._metrics, self._metrics_bind)
                 ).address
+            if self._inside is not None:
+                self.inside_address = opened.enter_context(self._inside).address
             self.address = opened.enter_context(self._server).address
             self._opened = opened.pop_all()
 

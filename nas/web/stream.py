@@ -1,0 +1,201 @@
+"""Events as they happen, to any number of tabs: one poller a watched job, however many watch it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from nas.errors import LimitExceeded, NasError, ServiceUnavailable, StoreUnavailable
+from nas.job import Event, Job
+from nas.service.api import EventBatch, Service
+from nas.web.documents import event_document, job_document
+
+__all__ = ["Hub"]
+
+POLL_SECONDS = 0.15
+"""Between two looks for a job's events; one costs some 2 ms."""
+
+IDLE_SECONDS = 1.0
+"""The same once the job has stopped: it may be resumed."""
+
+LIST_SECONDS = 1.0
+LISTED = 50
+"""Jobs whose changes the list of jobs tells, the newest."""
+
+ALIVE_SECONDS = 15.0
+"""A silent stream says so this often, so that nobody between takes it for dead."""
+
+MOST_WAITING = 256
+"""Messages to a tab that reads too slowly; then its stream ends, and it asks again from where it was."""
+
+MOST_STREAMS = 1000
+
+Ask = Callable[..., Awaitable[Any]]
+"""A blocking call in a thread."""
+
+
+class Hub:
+    """Streams of events in the form that browsers' `EventSource` reads; a message's id is its event's
+    sequence number, so that a stream that broke goes on without loss.
+
+    Args:
+        ask: runs a blocking call in a thread.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._watches: dict[str, _Watch] = {}
+        self._streams = 0
+
+    async def follow(self, service: Service, job_id: str, after: int) -> AsyncIterator[bytes]:
+        """A job's events with a sequence number above `after`: those already stored, then each as it comes.
+
+        Raises:
+            NoSuchJob: whoever asks can see no such job.
+        """
+        job: Job = await self._ask(service.job, job_id)
+        async with _Counted(self):
+            watch = self._watches.get(job.id)
+            if watch is None:
+                watch = self._watches[job.id] = _Watch(self._ask, service, job)
+            queue = watch.join()
+            try:
+                while after < watch.position:
+                    batch: EventBatch = await self._ask(service.events, job.id, after)
+                    if not batch.events:
+                        break
+                    for event in batch.events:
+                        after = event.sequence
+                        yield event_message(event)
+                async for message in _live(queue, after):
+                    yield message
+            finally:
+                if watch.part(queue) and self._watches.get(job.id) is watch:
+                    del self._watches[job.id]
+
+    async def list_jobs(self, service: Service) -> AsyncIterator[bytes]:
+        """The newest jobs whenever one of them changes, each time those that did."""
+        async with _Counted(self):
+            told: dict[str, tuple[Any, ...]] = {}
+            silent = 0.0
+            while True:
+                try:
+                    jobs: list[Job] = await self._ask(service.jobs, LISTED)
+                except (ServiceUnavailable, StoreUnavailable):
+                    jobs = []
+                stamps = {job.id: (job.status, job.stage, job.updated_at, job.last_event) for job in jobs}
+                changed = [job for job in jobs if told.get(job.id) != stamps[job.id]]
+                told |= stamps
+                silent += LIST_SECONDS
+                if changed or silent >= ALIVE_SECONDS:
+                    silent = 0.0
+                    yield message("jobs", [job_document(job) for job in changed])
+                await asyncio.sleep(LIST_SECONDS)
+
+    def close(self) -> None:
+        """End every stream."""
+        for watch in self._watches.values():
+            watch.close()
+
+
+class _Counted:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def __aenter__(self) -> None:
+        if self._hub._streams >= MOST_STREAMS:
+            raise LimitExceeded(f"{MOST_STREAMS} tabs are watching already; accepted: no more")
+        self._hub._streams += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._hub._streams -= 1
+
+
+class _Watch:
+    """The poller of one job.
+
+    Attributes:
+        position: sequence number of the newest event that it has seen.
+    """
+
+    def __init__(self, ask: Ask, service: Service, job: Job) -> None:
+        self._ask, self._service, self._job_id = ask, service, job.id
+        self.position = job.last_event
+        self._queues: set[asyncio.Queue[tuple[int, bytes] | None]] = set()
+        self._task = asyncio.create_task(self._run())
+
+    def join(self) -> asyncio.Queue[tuple[int, bytes] | None]:
+        queue: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue(MOST_WAITING)
+        self._queues.add(queue)
+        return queue
+
+    def part(self, queue: asyncio.Queue[tuple[int, bytes] | None]) -> bool:
+        """Whether that was the last; the poller has ended then."""
+        self._queues.discard(queue)
+        if not self._queues:
+            self._task.cancel()
+        return not self._queues
+
+    def close(self) -> None:
+        self._task.cancel()
+        for queue in list(self._queues):
+            self._end(queue)
+
+    async def _run(self) -> None:
+        was_over = False
+        while True:
+            try:
+                batch: EventBatch = await self._ask(self._service.events, self._job_id, self.position)
+            except (ServiceUnavailable, StoreUnavailable):
+                await asyncio.sleep(IDLE_SECONDS)
+                continue
+            except NasError:  # the job's own, which its document tells
+                batch = EventBatch((), over=True)
+            for event in batch.events:
+                self.position = event.sequence
+                self._tell(event_message(event))
+            over = batch.over and not batch.events
+            if over and not was_over:
+                self._tell(message("over", {"job": self._job_id}))
+            was_over = over
+            await asyncio.sleep(IDLE_SECONDS if over else POLL_SECONDS)
+
+    def _tell(self, text: bytes) -> None:
+        for queue in list(self._queues):
+            try:
+                queue.put_nowait((self.position, text))
+            except asyncio.QueueFull:
+                self._end(queue)
+
+    def _end(self, queue: asyncio.Queue[tuple[int, bytes] | None]) -> None:
+        self._queues.discard(queue)
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)
+
+
+async def _live(queue: asyncio.Queue[tuple[int, bytes] | None], after: int) -> AsyncIterator[bytes]:
+    """What is told from now on; events up to `after` were given already."""
+    while True:
+        try:
+            item = await asyncio.wait_for(queue.get(), ALIVE_SECONDS)
+        except TimeoutError:
+            yield b": alive\n\n"
+            continue
+        if item is None:
+            return
+        sequence, text = item
+        if sequence > after or not text.startswith(b"id:"):
+            yield text
+
+
+def event_message(event: Event) -> bytes:
+    """As browsers read it, its sequence number as the id."""
+    return b"id: %d\n" % event.sequence + message("event", event_document(event))
+
+
+def message(name: str, document: Any) -> bytes:
+    """As browsers read it; JSON has no line breaks, and so neither has the data."""
+    return f"event: {name}\ndata: {json.dumps(document, separators=(',', ':'))}\n\n".encode()
