@@ -16,7 +16,6 @@ from nas.report.columns import label_of, unit_of
 from nas.report.strip import family_hues
 from nas.views import JointFront, RobustFront
 from searchspaces.architecture import NO_MIXER, Architecture
-from searchspaces.costs import Block, BlockRole, block_parameters
 from searchspaces.mixers import MIXERS, parse_mixer
 from workers.target import Target
 
@@ -101,22 +100,10 @@ def layer_documents(point: Point, target: Target | None) -> list[dict[str, Any]]
 
 
 def _layer(architecture: Architecture, number: int, tokens: int) -> dict[str, Any]:
-    layer, width, vocabulary = architecture.layers[number], architecture.width, architecture.vocabulary
-    channel = Block(BlockRole.CHANNEL, width, layer.channel, ratio=layer.ratio)
-    state = parameters = 0
-    if layer.mixer != NO_MIXER:
-        genes = {"heads": layer.heads, "conv": layer.conv, "kv_heads": layer.kv_heads}
-        mixer = Block(BlockRole.MIXER, width, layer.mixer, **genes)
-        state = parse_mixer(layer.mixer).state_bytes(mixer.sizes, tokens)
-        parameters = block_parameters(mixer, vocabulary)
-    return {
-        **layer.to_dict(),
-        "width": width,
-        "hidden": channel.sizes.hidden,
-        "state_bytes": state,
-        "mixer_parameters": parameters,
-        "channel_parameters": block_parameters(channel, vocabulary),
-    }
+    layer = architecture.layers[number]
+    sizes = layer.sizes(architecture.width)
+    state = 0 if layer.mixer == NO_MIXER else parse_mixer(layer.mixer).state_bytes(sizes, tokens)
+    return {**layer.to_dict(), "width": architecture.width, "hidden": sizes.hidden, "state_bytes": state}
 
 
 def look_document() -> dict[str, Any]:

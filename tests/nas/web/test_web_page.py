@@ -69,6 +69,7 @@ def test_a_point_is_drawn_layer_by_layer_beside_another(site, tab) -> None:
     assert page.locator(".layers li.differs").count() > 0
 
 
+@pytest.mark.slow
 def test_numbers_leave_the_page_as_csv_json_and_svg(site, tab, tmp_path) -> None:
     page = tab(f"jobs/{site.ids['shown']}", accept_downloads=True)
     drawn(page)
@@ -171,6 +172,7 @@ def test_a_narrow_screen_shows_all_without_scrolling_sideways(site, tab) -> None
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
 
 
+@pytest.mark.slow
 def test_keys_alone_reach_and_move_the_budget(site, tab) -> None:
     page = tab(f"jobs/{site.ids['shown']}")
     drawn(page)

@@ -73,6 +73,6 @@ function numbers(shown, front, target) {
     ["parameters", (point) => count(point.parameters)], ["MACs", (point) => count(point.macs)], ["state", (point) => bytes(point.state_bytes)],
   ];
   return h("div", { class: "wide", role: "region", tabindex: "0", "aria-label": "Numbers" }, h("table", {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), shown.map((point) => h("th", { scope: "col", class: "number" }, point.preset ?? point.digest.slice(0, 8))))),
+    h("thead", {}, h("tr", {}, h("td"), shown.map((point) => h("th", { scope: "col", class: "number" }, point.preset ?? point.digest.slice(0, 8))))),
     h("tbody", {}, rows.map(([name, cell]) => h("tr", {}, h("th", { scope: "row" }, name), shown.map((point) => h("td", { class: "number" }, cell(point))))))));
 }
