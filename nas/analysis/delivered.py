@@ -32,6 +32,9 @@ ENOUGH = 6
 LARGEST = 400
 """Candidates from which it is learned how structure explains the supernet's scores."""
 
+PART = 5_000
+"""Candidates that are described at once."""
+
 SHRINKAGE = 4
 """Weight of the assumption that deviations are right, in trainings."""
 
@@ -116,10 +119,17 @@ def _explained(
     plan: Plan, population: Population, size: NDArray[np.float64], score: Vector
 ) -> NDArray[np.float64]:
     """(n,) what structure tells of the supernet's scores: their noise averages out over many candidates."""
-    blocks = {**StructureFeatures(plan.space).blocks(population), "size": size}
+    features = StructureFeatures(plan.space)
+
+    def blocks(rows: Rows) -> Blocks:
+        return {**features.blocks(population[rows]), "size": size[rows]}
+
+    everything = np.arange(len(score))
     taught = np.linspace(0, len(score) - 1, min(len(score), LARGEST)).round().astype(int)
-    process = GaussianProcess(smooth=())
-    return process.fit({name: x[taught] for name, x in blocks.items()}, score[taught]).mean(blocks)
+    process = GaussianProcess(smooth=()).fit(blocks(taught), score[taught])
+    # In parts: the features of a large job's candidates take more memory than all that is kept of them.
+    parts = [everything[at : at + PART] for at in range(0, len(everything), PART)]
+    return np.concatenate([process.mean(blocks(part)) for part in parts])
 
 
 def alone_scores(job: Known, split: Split, points: Iterable[Point]) -> dict[str, list[Evaluation]]:

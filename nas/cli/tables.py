@@ -278,3 +278,11 @@ def print_manifest(console: Console, manifest: Mapping[str, Any], out: Path) -> 
     console.print(f"model written to [bold]{escape(str(out))}[/]")
     for file in sorted(out.iterdir()):
         console.print(f"  {file.name}  [dim]{readable_bytes(file.stat().st_size)}[/]")
+    predicted = manifest["quality"].get("delivered")
+    if manifest["tuned"] is None and predicted is not None:
+        score = describe_quality(manifest["quality"]["validation"])
+        console.print(
+            f"[dim]its weights are the supernet's, which score {score}; trained alone it would score about "
+            f"{predicted['predicted']:.3f}[/]",
+            soft_wrap=True,
+        )

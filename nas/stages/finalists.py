@@ -93,6 +93,7 @@ class Finalists(Stage):
             batch = self._next(context, min(budget.together, left), state.chosen)
         if batch:
             chosen = tuple(point.digest for point in batch)
+            context.note(self.name, f"trained next: {', '.join(map(_expected, batch))}", chosen=list(chosen))
             _keep(context, replace(state, chosen=(*state.chosen, *chosen), open=chosen))
         return batch
 
@@ -219,6 +220,12 @@ def _known(point: Point) -> float:
     """Its quality with the supernet's weights; a point without one is never chosen."""
     assert point.validation is not None
     return point.validation
+
+
+def _expected(point: Point) -> str:
+    """A point by its name, and what it is expected to score where that is known."""
+    name, value = point.preset or point.digest[:8], point.delivered
+    return name if value is None else f"{name} ({value.predicted:.3f}±{value.predicted_std or 0.0:.3f})"
 
 
 def _mark(context: StageContext) -> None:

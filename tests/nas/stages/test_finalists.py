@@ -142,7 +142,7 @@ def test_what_got_better_keeps_its_own_weights_and_the_rest_the_supernets(
         (stored,) = store.evaluations(worst.tuned.weights, split)
         assert (stored.digest, stored.value) == (worst.digest, value)
     (job,) = store.jobs()
-    notes = [event.message for event in store.events(job.id) if event.kind is EventKind.NOTE]
+    notes = [e.message for e in store.events(job.id) if e.kind is EventKind.NOTE and "→" in e.message]
     assert [("no better" in note) for note in notes] == [True, False]
 
     manifest = extract_point(store, home, job, worst.digest, tmp_path / "model")
