@@ -1,11 +1,12 @@
 """How well each token mixer learns, trained alone: equal steps, equal batches, one thread.
 
 On `text` every layer has the same mixer. On `recall` one layer of four is softmax, and every layer has short
-convolutions. Weights start fresh; the metric of both splits is appended to `answers.jsonl` in the folder as
-models end, and a run that was stopped goes on, in the middle of a training too.
+convolutions; sequences of 128 tokens are learned, and of 512 scored. Weights start fresh; the metric of both
+splits is appended to `answers.jsonl` in the folder as models end, and a run that was stopped goes on, in the
+middle of a training too.
 
-    python benchmarks/learning.py text              # 18 models, 1 to 3 minutes each on one core
-    python benchmarks/learning.py recall            # 9 models, some 5 minutes each
+    python benchmarks/learning.py text              # 16 models, about a minute each on one core
+    python benchmarks/learning.py recall            # 9 models, about a minute each
     python benchmarks/learning.py text --quick      # a minute, and tells nothing
 
 Exits with 1 where a goal is missed, with 2 where `--models` leaves out some that goals ask for. On `text`
@@ -70,7 +71,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Plan:
-    """What all trainings of a task share."""
+    """What all trainings of a task share.
+
+    Attributes:
+        tokens: N, of a sequence that is scored.
+        context: of one that is learned.
+    """
 
     task: str
     options: Mapping[str, int]
@@ -79,6 +85,7 @@ class Plan:
     heads: int
     ratio: float
     tokens: int
+    context: int
     steps: int
     batch: int
 
@@ -86,7 +93,7 @@ class Plan:
         return make_task(self.task, {"evaluation_context": self.tokens, **self.options})
 
     def quick(self) -> Plan:
-        return replace(self, width=32, heads=2, tokens=160, steps=2, batch=1)
+        return replace(self, width=32, heads=2, tokens=160, context=96, steps=2, batch=1)
 
     def models(self) -> list[Model]:
         """The most telling first."""
@@ -108,9 +115,11 @@ class Plan:
 
 
 PLANS = {
-    "text": Plan("text", {}, 128, 4, 4, 4.0, 512, 600, 1),
-    "recall": Plan("recall", {"pairs": 32}, 64, 4, 4, 2.0, 512, 800, 8),
+    "text": Plan("text", {}, 128, 4, 4, 4.0, 512, 512, 300, 1),
+    "recall": Plan("recall", {"pairs": 16}, 64, 4, 4, 2.0, 512, 128, 300, 8),
 }
+"""Of recall many short sequences are learned: how many different ones there are decides when a model begins
+to look up, not how long they are."""
 
 
 def train(plan: Plan, model: Model, seed: int, folder: Path) -> dict[str, float]:
@@ -122,7 +131,7 @@ def train(plan: Plan, model: Model, seed: int, folder: Path) -> dict[str, float]
     folder.mkdir(parents=True, exist_ok=True)
     submodel, task, found = Submodel(plan.architecture(model)), plan.make_task(), {}
     budget = FinalistBudget(start="scratch", steps=plan.steps, batch=plan.batch, learning_rate=LEARNING_RATE)
-    job = FineTuning(task, budget, 0, plan.tokens, seed, folder)
+    job = FineTuning(task, budget, 0, plan.context, seed, folder)
 
     def report(_: int, value: float) -> None:
         found["validation"] = value

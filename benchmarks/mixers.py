@@ -1,8 +1,10 @@
 """How the latency of one layer grows with the sequence, for each token mixer of a space.
 
 A layer is what a model runs: norm, projections, rotary positions, mixer, residual. It is exported to
-ONNX and run by onnxruntime on one thread. Times are processor time relative to a reference model that is run
-in between, which holds on a busy machine where wall time does not.
+ONNX and run by onnxruntime on one thread. Times are processor time relative to a reference model; it and
+every length are called in turns, so that ratios hold on a busy machine: timed one length after another, a
+mixer once seemed to grow 6.5× that grows 4.0×. Softmax is masked whole here; `benchmarks/kernels.py` has it
+at its best.
 
     python benchmarks/mixers.py                     # about 3 minutes
     python benchmarks/mixers.py --widths 256 --mixers softmax linear --lengths 1024 4096
@@ -17,7 +19,9 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import time
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -36,18 +40,19 @@ from searchspaces.blocks import mix_tokens, positioned
 from searchspaces.rotary import rotary
 from searchspaces.submodel import Submodel
 from workers.clocks import ProcessorClocks
-from workers.timing import TimingProtocol, calibrate, time_interleaved
+from workers.timing import calibrate
 
 LARGEST_GROWTH = 5.0
-PROTOCOL = TimingProtocol(warm_up=1, min_repeats=5, max_repeats=40, goal_error=0.01, max_seconds=2.0)
+SECONDS, FEWEST = 4.0, 5
+"""Of turns a mixer, and how many there are at least."""
 
 
 class OneLayer(nn.Module):
     """x (B, N, D) → x plus what the token mixer adds."""
 
-    def __init__(self, mixer: str, width: int, heads: int) -> None:
+    def __init__(self, mixer: str, width: int, heads: int, conv: int) -> None:
         super().__init__()
-        self.layer, self.head_size = Layer(mixer, heads), width // heads
+        self.layer, self.head_size = Layer(mixer, heads, conv=conv), width // heads
         torch.manual_seed(0)
         self.weights = Submodel(Architecture(2, width, (self.layer,))).layers[0]
 
@@ -89,24 +94,31 @@ def session_of(file: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def latencies(model: OneLayer, width: int, lengths: list[int], dynamo: bool) -> list[float]:
-    """Each length's time over the reference's, which is of 1024 tokens; the export's outputs are checked."""
+def latencies(model: OneLayer, width: int, lengths: list[int], dynamo: bool) -> tuple[list[float], float]:
+    """Each length's time over the reference's, which is of 1024 tokens, and the last one's over that of the
+    length before; the export's outputs are checked."""
     session, reference = session_of(exported(model, width, dynamo)), session_of(reference_model())
     tokens = {"tokens": np.zeros((1, 1024), dtype=np.int64)}
-    found = []
+    calls: list[Callable[[], object]] = [lambda: reference.run(None, tokens)]
     for length in lengths:
         x = np.random.default_rng(length).standard_normal((1, length, width)).astype(np.float32)
         with torch.inference_mode():
             wanted = model(torch.from_numpy(x)).numpy()
         np.testing.assert_allclose(session.run(None, {"x": x})[0], wanted, atol=1e-4)
-        timing = time_interleaved(
-            lambda x=x: session.run(None, {"x": x}),
-            lambda: reference.run(None, tokens),
-            PROTOCOL,
-            ProcessorClocks.for_threads(1),
-        )
-        found.append(timing.ratio)
-    return found
+        calls.append(lambda x=x: session.run(None, {"x": x}))
+    turns, end = [], time.monotonic() + SECONDS
+    while len(turns) < FEWEST or time.monotonic() < end:
+        turns.append([_timed(call) for call in calls])
+    taken = np.array(turns)
+    ratios = np.median(taken[:, 1:] / taken[:, :1], axis=0)
+    growth = float(np.median(taken[:, -1] / taken[:, -2])) if len(lengths) > 1 else float("nan")
+    return ratios.tolist(), growth
+
+
+def _timed(call: Callable[[], object]) -> float:
+    begun = time.thread_time()
+    call()
+    return time.thread_time() - begun
 
 
 def main() -> int:
@@ -115,6 +127,7 @@ def main() -> int:
     parser.add_argument("--mixers", nargs="+", help="options instead of the space's")
     parser.add_argument("--widths", nargs="+", type=int, default=[128, 256], help="D; default %(default)s")
     parser.add_argument("--heads", type=int, default=4, help="H; default %(default)s")
+    parser.add_argument("--conv", type=int, default=0, help="taps of short convolutions; default %(default)s")
     parser.add_argument(
         "--lengths", nargs="+", type=int, default=[256, 1024, 4096], help="N; default %(default)s"
     )
@@ -132,8 +145,8 @@ def main() -> int:
         table = Table("mixer", *(f"N {n}" for n in asked.lengths), "growth", "softmax takes", title=title)
         softmax: float | None = None
         for mixer in mixers:
-            ratios = latencies(OneLayer(mixer, width, asked.heads), width, asked.lengths, asked.dynamo)
-            growth = ratios[-1] / ratios[-2] if len(ratios) > 1 else float("nan")
+            layer = OneLayer(mixer, width, asked.heads, asked.conv)
+            ratios, growth = latencies(layer, width, asked.lengths, asked.dynamo)
             if mixer == "softmax":
                 softmax = ratios[-1]
             elif asked.lengths[-2:] == [1024, 4096]:

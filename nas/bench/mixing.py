@@ -227,7 +227,8 @@ def train_alone(bench: MixingBench, architecture: Architecture, seed: int) -> fl
     torch.manual_seed(seed)
     task = bench.make_task()
     submodel = Submodel(architecture)
-    budget = FinalistBudget(start="scratch", steps=bench.steps, batch=bench.batch)
+    rate = TrainBudget().learning_rate  # as supernets; finalists' is meant for going on from one
+    budget = FinalistBudget(start="scratch", steps=bench.steps, batch=bench.batch, learning_rate=rate)
     with TemporaryDirectory() as folder:
         job = FineTuning(task, budget, 0, bench.tokens, seed, Path(folder))
         finetune(submodel, job, bench.steps, lambda *_: None, lambda _: None, lambda: False)
