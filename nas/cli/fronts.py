@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -271,6 +272,13 @@ def extract(
     ] = None,
     maximum: Maximum = None,
     minimum: Minimum = None,
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="onnx: a graph and safetensors; hf: what Hugging Face's transformers loads.",
+        ),
+    ] = "onnx",
     json: Json = False,
 ) -> None:
     """Cut a point out of the supernet as a standalone model: ONNX, safetensors, manifest.
@@ -278,7 +286,7 @@ def extract(
     The point is named by its digest, or is the best within bounds.
 
     [dim]nas extract latest --max latency_ms=8 --out model[/dim]
-    [dim]nas extract latest --digest 3b1f0c9a7d2e4f58 --out model[/dim]
+    [dim]nas extract latest --digest 3b1f0c9a7d2e4f58 --out model --format hf[/dim]
     """
     bounds = parse_bounds(maximum, minimum)
     if digest == "":
@@ -289,10 +297,23 @@ def extract(
     with open_client(context) as client:
         _check(bounds, client, job)
         chosen = digest or client.best(job, bounds.values).digest
-        manifest = client.extract(job, chosen, out)
+        manifest = _extract(client, job, chosen, out, format)
     if json:
         print_json(manifest)
         return
     from nas.cli.tables import print_manifest
 
     print_manifest(result_console(), manifest, out)
+
+
+def _extract(client: Client, job: str, digest: str, out: Path, format: str) -> dict[str, Any]:
+    """The manifest of the folder `out`, which is converted here where another format is asked for."""
+    if format == "onnx":
+        return client.extract(job, digest, out)
+    from nas.export.convert import convert_model_folder
+    from nas.export.formats import get_format
+
+    get_format(format)
+    with TemporaryDirectory(prefix="nas-extract-") as folder:
+        client.extract(job, digest, Path(folder) / "model")
+        return convert_model_folder(Path(folder) / "model", out, format)

@@ -21,7 +21,18 @@ from searchspaces.architecture import Architecture
 if TYPE_CHECKING:
     from searchspaces.submodel import Submodel
 
-__all__ = ["LARGEST_DIFFERENCE", "load_model_folder", "write_model_folder"]
+__all__ = [
+    "CHECKED",
+    "LARGEST_DIFFERENCE",
+    "changed_files",
+    "layer_table",
+    "load_model_folder",
+    "onnx_difference",
+    "read_manifest",
+    "sha256",
+    "write_json",
+    "write_model_folder",
+]
 
 LARGEST_DIFFERENCE = 1e-3
 """Between the logits of torch and of onnxruntime, on the shapes of `CHECKED`."""
@@ -77,8 +88,7 @@ def load_model_folder(path: Path) -> Submodel:
     from searchspaces.submodel import Submodel
 
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
-        changed = [name for name, digest in manifest["files"].items() if _sha256(path / name) != digest]
+        changed = changed_files(path, read_manifest(path))
         if changed:
             raise ModelRejected(f"{path}: {', '.join(changed)} changed since the manifest was written")
         config = json.loads((path / "config.json").read_text())
@@ -87,6 +97,29 @@ def load_model_folder(path: Path) -> Submodel:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ModelRejected(f"{path} is not a model folder: {error}") from error
     return submodel.eval()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a model folder.
+
+    Raises:
+        ModelRejected: there is none.
+    """
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        if not isinstance(manifest["files"], dict):
+            raise TypeError("its files are no table")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelRejected(f"{path} is not a model folder: {error}") from error
+    return dict(manifest)
+
+
+def changed_files(path: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Files of a folder that are not what its manifest says, those that are gone among them."""
+    files: Mapping[str, str] = manifest["files"]
+    return [
+        name for name, digest in files.items() if not (path / name).is_file() or sha256(path / name) != digest
+    ]
 
 
 def _write_files(
@@ -107,7 +140,7 @@ def _write_files(
     difference = 0.0
     for name, form in forms.items():
         content = library.compose(architecture, arrays, attention=form).SerializeToString()
-        difference = max(difference, _largest_difference(submodel, content))
+        difference = max(difference, onnx_difference(submodel, content))
         (folder / name).write_bytes(content)
     save_file(weights, folder / "model.safetensors")
     config = {
@@ -115,13 +148,13 @@ def _write_files(
         "model": "searchspaces.submodel.Submodel",
         "architecture": architecture.to_dict(),
     }
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     manifest = {
         **facts,
         "format": FORMAT,
         "digest": architecture.digest,
         "architecture": architecture.to_dict(),
-        "layers": _layer_table(architecture, arrays),
+        "layers": layer_table(architecture, arrays),
         "onnx": {
             "opset": OPSET,
             "inputs": {"tokens": ["int64", "batch", "length"]},
@@ -131,13 +164,18 @@ def _write_files(
             "largest_difference_accepted": LARGEST_DIFFERENCE,
         },
         "versions": {package: version(package) for package in ("torch", "onnx", "onnxruntime")},
-        "files": {file.name: _sha256(file) for file in sorted(folder.iterdir())},
+        "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
     }
-    _write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", manifest)
     return manifest
 
 
-def _largest_difference(submodel: Submodel, content: bytes) -> float:
+def onnx_difference(submodel: Submodel, content: bytes) -> float:
+    """Between the logits of onnxruntime and torch, the largest on the shapes of `CHECKED`.
+
+    Raises:
+        ModelRejected: it does not load, or is beyond `LARGEST_DIFFERENCE`.
+    """
     import onnxruntime
     import torch
 
@@ -162,15 +200,17 @@ def _largest_difference(submodel: Submodel, content: bytes) -> float:
     return largest
 
 
-def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Plain data as a file for people and programs."""
     path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n")
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _layer_table(
+def layer_table(
     architecture: Architecture, arrays: Mapping[str, np.ndarray[Any, Any]]
 ) -> list[dict[str, Any]]:
     """One row a layer: its genes and the number of its own weights."""

@@ -1,0 +1,191 @@
+"""Folders that Hugging Face's `transformers` loads, offline and where this project is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import ModelRejected
+from nas.export.bundle import bundle
+from nas.export.folder import CHECKED, write_json
+from nas.export.formats.format import ExportFormat, register_format
+from searchspaces.architecture import NO_MIXER, Architecture
+from searchspaces.channels import parse_channel
+from searchspaces.mixers import parse_mixer
+
+if TYPE_CHECKING:
+    from searchspaces.submodel import Submodel
+
+__all__ = ["HuggingFace", "modelling_source"]
+
+MODEL_TYPE = "nas_submodel"
+
+MODULE = "modeling_nas"
+"""Of the modelling file; the name is as `transformers` has it."""
+
+COUNTED = frozenset(
+    {
+        *("operations", "step_operations", "mix_operations", "mix_step_operations", "decay_operations"),
+        *("_shared_operations", "_across", "reference", "mix_reference", "_mixed_one_by_one", "_distant"),
+        *("shapes", "own_shapes", "init_state", "state_bytes"),
+        *("to_dict", "from_dict", "canonical_json", "digest", "__str__"),
+    }
+)
+"""Methods that say what a model costs and how it starts, or how it is tested: of no use where one runs."""
+
+INSTEAD = {
+    "parse_mixer": '''def parse_mixer(option):
+    """The token mixer that an option names."""
+    return _made(MIXERS, option)''',
+    "parse_channel": '''def parse_channel(option):
+    """The channel mixer that an option names."""
+    return _made(CHANNELS, option)''',
+    "obeyed_genes": '''def obeyed_genes(option):
+    """Genes that an option's token mixer obeys."""
+    return parse_mixer(option).genes''',
+    "_made": """def _made(classes, option):
+    name, _, parameters = option.partition(":")
+    return classes[name](*map(int, parameters.split(",") if parameters else ()))""",
+}
+
+HEADER = '''"""A model found by architecture search, for `transformers`: needs torch and transformers alone.
+
+Generated from the sources that trained and measured it; token mixers: {mixers}.
+"""'''
+
+
+def modelling_source(architecture: Architecture) -> str:
+    """The one modelling file: configuration, model, and the mixers that the architecture uses."""
+    mixers = sorted({layer.mixer.partition(":")[0] for layer in architecture.layers} | {NO_MIXER})
+    channels = sorted({layer.channel.partition(":")[0] for layer in architecture.layers if layer.ratio})
+    tables = {
+        "MIXERS": {name: type(_first(architecture, name)) for name in mixers},
+        "CHANNELS": {name: type(parse_channel(name)) for name in channels},
+    }
+    text = bundle("nas.export.modelling", tables, COUNTED, INSTEAD)
+    return f"{HEADER.format(mixers=', '.join(mixers))}\n\n{text}"
+
+
+def _first(architecture: Architecture, name: str) -> Any:
+    options = [layer.mixer for layer in architecture.layers if layer.mixer.partition(":")[0] == name]
+    return parse_mixer([*options, name][0])
+
+
+@register_format("hf")
+class HuggingFace(ExportFormat):
+    """``config.json``, ``model.safetensors``, one modelling file and a model card."""
+
+    packages = ("transformers",)
+
+    def write(self, submodel: Submodel, folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """See `ExportFormat.write`."""
+        from safetensors.torch import save_file
+
+        architecture = submodel.architecture
+        weights = {name: value.detach().contiguous() for name, value in submodel.state_dict().items()}
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+        (folder / f"{MODULE}.py").write_text(modelling_source(architecture))
+        config = {
+            "model_type": MODEL_TYPE,
+            "architectures": ["NasForCausalLM"],
+            "auto_map": {
+                "AutoConfig": f"{MODULE}.NasConfig",
+                "AutoModelForCausalLM": f"{MODULE}.NasForCausalLM",
+            },
+            "architecture": architecture.to_dict(),
+            "shapes": {name: list(value.shape) for name, value in weights.items()},
+            "vocab_size": architecture.vocabulary,
+            "hidden_size": architecture.width,
+            "num_hidden_layers": architecture.depth,
+            "tie_word_embeddings": False,  # where they are tied there is no second weight
+            "dtype": "float32",
+        }
+        write_json(folder / "config.json", config)
+        (folder / "README.md").write_text(_card(submodel, manifest))
+        return {"module": f"{MODULE}.py", "trust_remote_code": True}
+
+    def difference(self, submodel: Submodel, folder: Path) -> float:
+        """See `ExportFormat.difference`: of whole sequences, and of pieces that go on from a cache."""
+        import torch
+
+        largest = 0.0
+        try:
+            model = _loaded(folder)
+            for batch, tokens in CHECKED:
+                ids = torch.randint(submodel.architecture.vocabulary, (batch, tokens))
+                with torch.inference_mode():
+                    expected, half = submodel(ids), (tokens + 1) // 2
+                    first = model(ids[:, :half], use_cache=True)
+                    rest = [first.logits]
+                    if half < tokens:
+                        rest.append(model(ids[:, half:], cache=first.cache).logits)
+                    for got in (model(ids).logits, torch.cat(rest, dim=1)):
+                        largest = max(largest, float((got - expected).abs().max().nan_to_num(torch.inf)))
+        except Exception as error:
+            raise ModelRejected(f"transformers does not load or run the model: {error}") from error
+        return largest
+
+
+def _loaded(folder: Path) -> Any:
+    """The model of a folder, its modelling file run from there."""
+    name = f"{MODULE}_{abs(hash(folder))}"
+    spec = importlib.util.spec_from_file_location(name, folder / f"{MODULE}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+        return module.NasForCausalLM.from_pretrained(folder).eval()
+    finally:
+        del sys.modules[name]
+
+
+def _card(submodel: Submodel, facts: Mapping[str, Any]) -> str:
+    """The model card: facts, and how to load it."""
+    architecture = submodel.architecture
+    parameters = sum(value.numel() for value in submodel.parameters())
+    rows = "\n".join(
+        f"| {number} | {layer.mixer} | {layer.heads} | {layer.channel} | {layer.ratio:g} |"
+        for number, layer in enumerate(architecture.layers)
+    )
+    quality = facts.get("quality", {})
+    said = [
+        f"- {split} {quality['metric']}: {quality[split]:.4f}"
+        for split in ("validation", "test")
+        if quality.get(split) is not None
+    ]
+    if (task := facts.get("task")) is not None:
+        said.insert(0, f"- trained on the task `{task['name']}`")
+    facts_said = "\n".join(said)
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+license: other
+tags: [neural-architecture-search, efficient-transformer]
+---
+
+# {architecture.digest}
+
+A causal language model of {parameters:,} parameters: {architecture.vocabulary} token ids, width
+{architecture.width}, {architecture.depth} layers. It was cut out of a supernet; `license` above is whoever
+publishes it to fill in, as the data's is not known here.
+
+{facts_said}
+
+| layer | token mixer | heads | channel mixer | ratio |
+|---|---|---|---|---|
+{rows}
+
+```python
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("PATH", trust_remote_code=True)
+```
+
+`trust_remote_code` runs `{MODULE}.py` of this folder, which needs torch and transformers alone. Batches are
+of sequences of one length: there is no padding.
+"""

@@ -1,0 +1,178 @@
+"""Folders in other formats: each engine loads what is written for it and computes what torch does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nas.errors import InvalidSpec, ModelRejected
+from nas.export import BlockLibrary, load_model_folder, write_model_folder
+from nas.export.convert import convert_model_folder
+from nas.export.formats import FORMATS, get_format
+from nas.export.formats.huggingface import modelling_source
+from searchspaces.architecture import Architecture, Layer
+from searchspaces.mixers import mixers
+from searchspaces.submodel import Submodel
+
+FACTS = {"quality": {"metric": "bits_per_byte", "validation": 2.25, "test": 2.5}, "task": {"name": "text"}}
+
+ALONE = """
+import sys
+
+class NotHere:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"nas", "searchspaces", "workers", "predictors"}:
+            raise ImportError(f"{name} is not installed here")
+
+sys.meta_path.insert(0, NotHere())
+folder, tokens, again = sys.argv[1:]
+"""
+"""Begins a script that cannot import this project."""
+
+TRANSFORMERS = """
+import json
+import torch
+from transformers import AutoModelForCausalLM
+
+ids = torch.tensor(json.loads(tokens))
+model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+with torch.no_grad():
+    whole = model(ids).logits
+    given, parts = None, []
+    for part in ids.split([9, 1, 1, 13], dim=1):
+        given = model(part, cache=None if given is None else given.cache, use_cache=True)
+        parts.append(given.logits)
+    cached = torch.cat(parts, dim=1)
+    prompt = greedy = ids[:, :5]
+    for _ in range(8):
+        greedy = torch.cat([greedy, model(greedy).logits[:, -1:].argmax(-1)], dim=1)
+    said = {"max_new_tokens": 8, "do_sample": False}
+    beams = [model.generate(prompt, num_beams=3, use_cache=use, **said).tolist() for use in (True, False)]
+    generated = model.generate(prompt, **said)
+    loss = model(ids, labels=ids).loss.item()
+    try:
+        model(ids, attention_mask=torch.zeros_like(ids))
+        padded = ""
+    except ValueError as error:
+        padded = str(error)
+    model.save_pretrained(again)
+    twice = type(model).from_pretrained(again)
+    print(json.dumps({
+        "logits": whole.tolist(), "cached": (cached - whole).abs().max().item(),
+        "beams": beams[0] == beams[1],
+        "greedy": greedy.tolist(), "generated": generated.tolist(),
+        "again": torch.equal(twice(ids).logits, whole), "loss": loss, "padded": padded,
+    }))
+"""
+
+
+def folder_of(submodel: Submodel, path: Path) -> Path:
+    write_model_folder(submodel, path, FACTS, BlockLibrary())
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Submodel, Path]:
+    torch.manual_seed(0)
+    layers = (Layer("window:8", 2, ratio=1), Layer("none", 0, ratio=1))
+    submodel = Submodel(Architecture(50, 16, layers)).eval()
+    return submodel, folder_of(submodel, tmp_path_factory.mktemp("small") / "model")
+
+
+def test_transformers_runs_every_mixer_where_this_project_is_not_installed(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    layers = [
+        Layer(cls.example, 2, ratio=1, conv=3 * (i % 2), kv_heads=1)
+        for i, cls in enumerate(mixers().values())
+    ]
+    submodel = Submodel(Architecture(50, 16, (*layers, Layer("softmax", 4, "swiglu", 1)))).eval()
+    out, hf = tmp_path / "hf", get_format("hf")
+    out.mkdir()
+    assert hf.write(submodel, out, FACTS) == {"module": "modeling_nas.py", "trust_remote_code": True}
+    assert "bits_per_byte: 2.5000" in (out / "README.md").read_text()
+
+    tokens = torch.randint(50, (2, 24))
+    arguments = [str(out), json.dumps(tokens.tolist()), str(tmp_path / "again")]
+    found = subprocess.run(
+        [sys.executable, "-c", ALONE + TRANSFORMERS, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "PATH": ""},
+    )
+    assert found.returncode == 0, found.stderr
+    said: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
+    with torch.inference_mode():
+        expected = submodel(tokens)
+    torch.testing.assert_close(torch.tensor(said["logits"]), expected, rtol=0, atol=1e-6)
+    assert said["cached"] < 1e-5
+    assert said["generated"] == said["greedy"]
+    assert said["beams"]
+    assert said["again"]
+    wanted = torch.nn.functional.cross_entropy(expected[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+    assert said["loss"] == pytest.approx(wanted.item(), rel=1e-5)
+    assert "padded batches" in said["padded"]
+
+
+def test_a_converted_folder_says_what_it_is(small: tuple[Submodel, Path], tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    out = tmp_path / "hf"
+    manifest = convert_model_folder(small[1], out, "hf")
+    assert manifest == json.loads((out / "manifest.json").read_text())
+    assert manifest["export"]["format"] == "hf"
+    assert manifest["export"]["largest_difference"] < 1e-5
+    assert manifest["quality"] == FACTS["quality"]
+    assert set(manifest["files"]) == {"README.md", "config.json", "model.safetensors", "modeling_nas.py"}
+    assert torch.equal(load_model_folder(out).embedding, small[0].embedding)
+
+
+def test_a_modelling_file_has_the_mixers_that_are_used_and_no_others() -> None:
+    text = modelling_source(Architecture(50, 16, (Layer("decay", 2, ratio=1), Layer("softmax", 2, ratio=1))))
+    compile(text, "modeling_nas.py", "exec")
+    for name in ("class Decay(", "class Softmax(", "class Mlp("):
+        assert name in text
+    for name in (
+        "class Window",
+        "class Sparse",
+        "class Delta",
+        "class SwiGlu",
+        "OperationKind",
+        "nas.",
+        "import numpy",
+    ):
+        assert name not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("gguf", "llama.cpp runs only"), ("tflite", "'tflite'"), ("", "''")]
+)
+def test_no_such_format(name: str, said: str, small: tuple[Submodel, Path], tmp_path: Path) -> None:
+    with pytest.raises(InvalidSpec, match=rf"--format: no .*{said}.*accepted: onnx, .*hf"):
+        convert_model_folder(small[1], tmp_path / "out", name)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", FORMATS.names())
+def test_a_folder_appears_whole_or_not_at_all(
+    name: str, small: tuple[Submodel, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = get_format(name)
+    if None in written.versions().values():
+        pytest.skip(f"{name} is not installed: {written.versions()}")
+    monkeypatch.setattr(type(written), "difference", lambda *_: float("nan"))
+    with pytest.raises(ModelRejected, match=f"logits of {name} and torch differ by nan"):
+        convert_model_folder(small[1], tmp_path / "out", name)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_changed_is_not_converted(small: tuple[Submodel, Path], tmp_path: Path) -> None:
+    folder = folder_of(small[0], tmp_path / "model")
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(ModelRejected, match=r"config\.json changed"):
+        convert_model_folder(folder, tmp_path / "out", "hf")
+    assert not (tmp_path / "out").exists()
