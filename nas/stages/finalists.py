@@ -68,10 +68,10 @@ class Finalists(Stage):
                 self._conclude(context, weights, training)
                 context.progress(self.name, done, len(trainings), "test split")
                 context.check_stop()
+            _mark(context)
             state = _state(context)
             spent = state.seconds + time.monotonic() - begun
             _keep(context, replace(state, open=(), seconds=spent, batches=state.batches + 1))
-            _mark(context)
 
     # What to train
     def _batch(self, context: StageContext) -> list[Point]:
@@ -79,8 +79,10 @@ class Finalists(Stage):
         state, budget = _state(context), context.plan.spec.budget.finalists
         points = context.store.points(context.job_id)
         if state.ended and not state.chosen:  # an earlier version chose all of them at once
-            state = replace(state, chosen=tuple(p.digest for p in points if p.tuned is not None))
+            trained = tuple(point.digest for point in points if point.tuned is not None)
+            state = replace(state, chosen=trained, over=True)
             _keep(context, state)
+        if state.over:
             return []
         by_digest = {point.digest: point for point in points}
         if state.open:
@@ -91,10 +93,10 @@ class Finalists(Stage):
         elif budget.start == "scratch" and budget.choice == "improvement" and _has_time(context, state):
             left = budget.count - sum(by_digest[digest].preset is None for digest in state.chosen)
             batch = self._next(context, min(budget.together, left), state.chosen)
-        if batch:
-            chosen = tuple(point.digest for point in batch)
+        chosen = tuple(point.digest for point in batch)
+        _keep(context, replace(state, chosen=(*state.chosen, *chosen), open=chosen, over=not chosen))
+        if chosen:
             context.note(self.name, f"trained next: {', '.join(map(_expected, batch))}", chosen=list(chosen))
-            _keep(context, replace(state, chosen=(*state.chosen, *chosen), open=chosen))
         return batch
 
     def _next(self, context: StageContext, count: int, chosen: Sequence[str]) -> list[Point]:

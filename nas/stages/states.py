@@ -145,6 +145,7 @@ class FinalistsState(StageState):
     """Of `finalists`.
 
     Attributes:
+        over: no others are to be trained.
         ended: steps taken by the trainings that have ended, by digest of their weights.
         chosen: digests of the architectures that were chosen so far, in order.
         open: those of them that are being trained.
@@ -156,6 +157,7 @@ class FinalistsState(StageState):
     open: tuple[str, ...] = ()
     batches: int = 0
     seconds: float = 0.0
+    over: bool = False
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from nas.controller.tuning import starting_point
 from nas.errors import JobInterrupted
 from nas.evaluation import Split
 from nas.export import load_model_folder
-from nas.front import Point, Scope
+from nas.front import FineTuned, Point, Scope
 from nas.job import EventKind
 from nas.objectives.value import Value
 from nas.planning.plan import Plan, resolve
@@ -288,6 +289,20 @@ def test_published_designs_first_then_a_few_at_a_time_each_seed_of_each(
     again = Pretending(home, quality)
     go_on(again)
     assert again.trained == []
+
+
+def test_a_job_whose_finalists_an_earlier_version_trained_trains_no_others(
+    store: Store, trained: tuple[Path, Plan]
+) -> None:
+    plan = from_scratch(trained[1])
+    (job,) = store.jobs()
+    best, *_ = store.points(job.id)
+    weights = plan.finalist_digest(best.digest)
+    store.put_points(job.id, [replace(best, tuned=FineTuned(weights, 30, 1.0))])
+    store.put_state(job.id, "finalists", {"ended": {weights: 30}})
+    assert run(store, (trained[0], plan))[0].asked == []
+    assert store.state(job.id, "finalists")["chosen"] == [best.digest]
+    assert run(store, (trained[0], plan))[0].asked == []
 
 
 def test_what_diverges_is_a_failed_evaluation_and_not_trained_again(
