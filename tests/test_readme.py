@@ -89,7 +89,7 @@ def test_the_tour_runs(tmp_path, monkeypatch, capsys):
     ]
     assert first == ["nas", "demo", "--fast"]
     demo = [str(Path(sys.executable).parent / "nas"), *first[1:]]
-    ended = subprocess.run(demo, capture_output=True, text=True, timeout=240)
+    ended = subprocess.run(demo, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.strip()
     assert "Traceback" not in ended.stderr

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from nas.analysis.candidates import Candidates
+from nas.analysis.feasibility import Nearest, nearest_to_bounds
 from nas.analysis.known import Known, stored_predictors
 from nas.bounds import describe_miss
 from nas.errors import InvalidSpec, NothingMeetsBounds
@@ -15,7 +16,6 @@ from nas.exact.decomposition import Decomposition
 from nas.objectives import Source
 from nas.planning.plan import Plan
 from nas.problem import SearchProblem
-from nas.strategies.feasibility import Nearest, nearest_to_bounds
 from searchspaces.encoding import Population
 from searchspaces.errors import Problem
 

@@ -9,11 +9,11 @@ import moocore
 import numpy as np
 
 from nas.analysis.candidates import Candidates
+from nas.analysis.importance import explain
 from nas.analysis.known import Known, scored, stored_predictors, unlearned
 from nas.errors import NoSuchPoint
 from nas.front import Point, Scope
 from nas.objectives import Objective
-from nas.strategies.explanation import explain
 from searchspaces.space import SearchSpace
 
 __all__ = ["explain_front"]

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from nas.analysis.candidates import Candidates
+from nas.analysis.feasibility import nearest_to_bounds
 from nas.analysis.known import Known, scored, stored_predictors, unlearned
 from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
@@ -20,7 +21,6 @@ from nas.objectives import Objective, Source
 from nas.optimum import Optimum
 from nas.problem import SearchProblem
 from nas.strategies.evolution import EvolutionStrategy
-from nas.strategies.feasibility import nearest_to_bounds
 from nas.surrogates.additive import AdditiveSurrogate
 from searchspaces.encoding import Population
 

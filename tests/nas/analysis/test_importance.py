@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from nas.analysis.importance import explain
 from nas.objectives import Objective, Source
 from nas.problem import SearchProblem
-from nas.strategies.explanation import explain
 from searchspaces.encoding import Encoding, Population
 
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from nas.analysis.feasibility import nearest_to_bounds
 from nas.objectives import Objective, Source
 from nas.problem import SearchProblem
-from nas.strategies.feasibility import nearest_to_bounds
 from searchspaces.encoding import Encoding, Population
 
 
