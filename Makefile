@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint deploy/constraints.txt
 # A file's tests share what they set up; whole jobs begin first.
 BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# Collecting takes its time: alone only what has such a test.
+ALONE  = $(shell grep -rl 'mark\.alone' tests --include='test_*.py')
 STUBS  := proto/workers/rpc/v1/worker.proto proto/nas/rpc/v1/service.proto
 
 .DEFAULT_GOAL := help
@@ -28,11 +30,11 @@ demo: install  ## Run the whole job end to end on this machine (5 to 9 minutes)
 
 test: install  ## Run the tests: two processes at a time, then alone what needs the machine
 	$(BIN)/pytest $(BESIDE) -m 'not slow and not alone'
-	$(BIN)/pytest -m 'not slow and alone'
+	$(BIN)/pytest -m 'not slow and alone' $(ALONE)
 
 test-slow: install  ## Run every test, the long forms too (nightly)
 	$(BIN)/pytest $(BESIDE) -m 'not alone'
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -m alone $(ALONE)
 
 lint: install  ## Check style
 	$(BIN)/ruff check .
