@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import access, bench, catalogue, demo, fronts, jobs, measurements, profile, serve, web, worker
+from nas.cli import (
+    access,
+    bench,
+    catalogue,
+    demo,
+    folders,
+    fronts,
+    jobs,
+    measurements,
+    profile,
+    serve,
+    web,
+    worker,
+)
 from nas.cli.ending import Commands, heed_interrupts
 from nas.cli.output import print_error, replace_unknown_characters
 from nas.cli.settings import Settings, settings_of
@@ -87,6 +100,7 @@ app.command("jobs", rich_help_panel=JOBS)(jobs.list_jobs)
 app.command(rich_help_panel=RESULTS)(fronts.front)
 app.command(rich_help_panel=RESULTS)(fronts.best)
 app.command(rich_help_panel=RESULTS)(fronts.extract)
+app.command(rich_help_panel=RESULTS)(folders.verify)
 app.command(rich_help_panel=RESULTS)(jobs.show)
 app.command(rich_help_panel=RESULTS)(web.web)
 app.add_typer(measurements.app, rich_help_panel=DEVICES)

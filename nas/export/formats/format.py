@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.errors import InvalidSpec
+from nas.export.folder import largest_difference
 from searchspaces.errors import Problem
 from searchspaces.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from searchspaces.submodel import Submodel
 
 __all__ = ["FORMATS", "ExportFormat", "get_format", "register_format"]
@@ -48,12 +51,20 @@ class ExportFormat(ABC):
         """
 
     @abstractmethod
+    def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
+        """What `write` wrote, in its engine: token ids (B, N) → logits (B, N, V).
+
+        Raises:
+            ModelRejected: the engine does not load it; the function raises it where it does not run.
+        """
+
     def difference(self, submodel: Submodel, folder: Path) -> float:
-        """The largest difference between the logits of the engine, from what `write` wrote, and torch's.
+        """The largest difference between the logits of the engine and torch's.
 
         Raises:
             ModelRejected: the engine does not load or run it.
         """
+        return largest_difference(submodel, self.load(folder))
 
     def versions(self) -> dict[str, str | None]:
         """Of `packages`; None where one is not installed."""

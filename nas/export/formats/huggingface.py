@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import ModelRejected
 from nas.export.bundle import bundle
-from nas.export.folder import CHECKED, write_json
+from nas.export.folder import largest_difference, write_json
 from nas.export.formats.format import ExportFormat, register_format
 from searchspaces.architecture import NO_MIXER, Architecture
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from searchspaces.submodel import Submodel
 
 __all__ = ["HuggingFace", "modelling_source"]
@@ -107,30 +109,38 @@ class HuggingFace(ExportFormat):
         (folder / "README.md").write_text(_card(submodel, manifest))
         return {"module": f"{MODULE}.py", "trust_remote_code": True}
 
+    def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
+        """See `ExportFormat.load`."""
+        model = _loaded(folder)
+        return lambda ids: model(ids).logits
+
     def difference(self, submodel: Submodel, folder: Path) -> float:
-        """See `ExportFormat.difference`: of whole sequences, and of pieces that go on from a cache."""
+        """See `ExportFormat.difference`: of whole sequences, and of two parts by way of the cache."""
         import torch
 
-        largest = 0.0
-        try:
-            model = _loaded(folder)
-            for batch, tokens in CHECKED:
-                ids = torch.randint(submodel.architecture.vocabulary, (batch, tokens))
-                with torch.inference_mode():
-                    expected, half = submodel(ids), (tokens + 1) // 2
-                    first = model(ids[:, :half], use_cache=True)
-                    rest = [first.logits]
-                    if half < tokens:
-                        rest.append(model(ids[:, half:], cache=first.cache).logits)
-                    for got in (model(ids).logits, torch.cat(rest, dim=1)):
-                        largest = max(largest, float((got - expected).abs().max().nan_to_num(torch.inf)))
-        except Exception as error:
-            raise ModelRejected(f"transformers does not load or run the model: {error}") from error
-        return largest
+        model = _loaded(folder)
+
+        def in_parts(ids: Tensor) -> Tensor:
+            half = (ids.shape[1] + 1) // 2
+            first = model(ids[:, :half], use_cache=True)
+            if half == ids.shape[1]:
+                logits: Tensor = first.logits
+                return logits
+            return torch.cat([first.logits, model(ids[:, half:], cache=first.cache).logits], dim=1)
+
+        def whole(ids: Tensor) -> Tensor:
+            logits: Tensor = model(ids).logits
+            return logits
+
+        return max(largest_difference(submodel, way) for way in (whole, in_parts))
 
 
 def _loaded(folder: Path) -> Any:
-    """The model of a folder, its modelling file run from there."""
+    """The model of a folder, its modelling file run from there.
+
+    Raises:
+        ModelRejected: transformers does not load it.
+    """
     name = f"{MODULE}_{abs(hash(folder))}"
     spec = importlib.util.spec_from_file_location(name, folder / f"{MODULE}.py")
     assert spec is not None
@@ -140,6 +150,8 @@ def _loaded(folder: Path) -> Any:
     try:
         spec.loader.exec_module(module)
         return module.NasForCausalLM.from_pretrained(folder).eval()
+    except Exception as error:  # whatever the library raises
+        raise ModelRejected(f"transformers does not load the model: {error}") from error
     finally:
         del sys.modules[name]
 

@@ -44,7 +44,11 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
     facts = {
         "job": job.id,
         "space": {"name": plan.space.name, "digest": plan.space.digest},
-        "task": {"name": plan.task.name, "digest": plan.task.digest},
+        "task": {
+            "name": plan.task.name,
+            "digest": plan.task.digest,
+            "options": plan.task.options.model_dump(mode="json"),
+        },
         "supernet": {"digest": record.digest, "seed": record.seed, "steps": record.steps},
         "quality": {
             "metric": plan.task.metric,

@@ -1,0 +1,192 @@
+"""Whether a model folder is what its manifest says, found out anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import InvalidSpec, ModelRejected
+from nas.evaluation import Split
+from nas.export.folder import (
+    FORMAT,
+    LARGEST_DIFFERENCE,
+    changed_files,
+    layer_table,
+    load_model_folder,
+    onnx_difference,
+    onnx_logits,
+    read_manifest,
+)
+from nas.export.formats import get_format
+from nas.export.timed import TimedModels
+from nas.tasks import make_task
+from workers.errors import WorkerError
+from workers.measuring import describe_device, measure
+from workers.request import MeasurementRequest
+from workers.target import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from searchspaces.submodel import Submodel
+
+__all__ = ["LARGEST_CHANGE", "Check", "verify_model_folder"]
+
+LARGEST_CHANGE = 0.08
+"""Of a latency between two jobs, as a share of it."""
+
+SAME_QUALITY = 1e-4
+"""As a share: sums of float32 in another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a manifest says.
+
+    Attributes:
+        name: of what.
+        said: by the manifest; None where it says nothing of it.
+        found: now; text where it could not be found.
+        agrees: whether these are the same.
+    """
+
+    name: str
+    said: Any
+    found: Any
+    agrees: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def verify_model_folder(path: Path, latencies: bool = False) -> list[Check]:
+    """Every file's digest, the architecture's, the table of layers, the difference to torch, the quality on
+    the test split before and after conversion; and with `latencies` those that were measured.
+
+    Where a file is not what it was, nothing else is looked at.
+
+    Raises:
+        ModelRejected: it is no model folder, or of a format that is not known.
+    """
+    manifest = read_manifest(path)
+    if manifest.get("format") != FORMAT:
+        raise ModelRejected(f"{path}: a manifest of format {manifest.get('format')!r}; accepted: {FORMAT}")
+    checks = list(_files(path, manifest))
+    if all(check.agrees for check in checks):
+        submodel = load_model_folder(path)
+        checks += [*_architecture(submodel, manifest), *_parity(path, submodel, manifest)]
+        checks += _quality(path, submodel, manifest)
+        if latencies:
+            checks += _latencies(submodel, manifest)
+    return checks
+
+
+def _files(path: Path, manifest: Mapping[str, Any]) -> Iterator[Check]:
+    changed = changed_files(path, manifest)
+    for name, digest in manifest["files"].items():
+        found = "changed" if (path / name).is_file() else "missing"
+        yield Check(f"file {name}", digest, found if name in changed else digest, name not in changed)
+    there = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+    for name in sorted(there - set(manifest["files"]) - {"manifest.json"}):
+        yield Check(f"file {name}", None, "not in the manifest", False)
+
+
+def _architecture(submodel: Submodel, manifest: Mapping[str, Any]) -> Iterator[Check]:
+    architecture = submodel.architecture
+    arrays = {name: value.numpy() for name, value in submodel.state_dict().items()}
+    found = {
+        "digest": architecture.digest,
+        "architecture": architecture.to_dict(),
+        "layers": layer_table(architecture, arrays),
+    }
+    for name, value in found.items():
+        yield Check(name, manifest.get(name), value, manifest.get(name) == value)
+
+
+def _parity(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Iterator[Check]:
+    export = manifest.get("export")
+    said = (export or manifest.get("onnx", {})).get("largest_difference")
+
+    def found() -> float:
+        if export is None:
+            names = [name for name in manifest["files"] if name.endswith(".onnx")]
+            return max(onnx_difference(submodel, (path / name).read_bytes()) for name in names)
+        return get_format(export["format"]).difference(submodel, path)
+
+    name = f"difference to torch, at most {LARGEST_DIFFERENCE:g}"
+    yield _checked(name, said, lambda: _engine(export), found, lambda value: value <= LARGEST_DIFFERENCE)
+
+
+def _quality(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Iterator[Check]:
+    """On the test split, where the manifest says of what data."""
+    named, quality, export = manifest.get("task"), manifest.get("quality", {}), manifest.get("export")
+    said = quality.get(str(Split.TEST))
+    if named is None or "options" not in named or said is None:
+        return
+
+    def score(model: Callable[[Tensor], Tensor]) -> float:
+        task = make_task(named["name"], named["options"])
+        if task.digest != named["digest"]:
+            raise InvalidSpec([])
+        return task.evaluate(model, Split.TEST)
+
+    def converted() -> float:
+        if export is None:
+            return score(onnx_logits((path / "model.onnx").read_bytes()))
+        return score(get_format(export["format"]).load(path))
+
+    def agrees(value: float) -> bool:
+        return abs(value - said) <= SAME_QUALITY * abs(said)
+
+    metric = f"test {quality.get('metric')}"
+    yield _checked(metric, said, lambda: None, lambda: score(submodel), agrees)
+    yield _checked(f"{metric}, converted", said, lambda: _engine(export), converted, agrees)
+
+
+def _latencies(submodel: Submodel, manifest: Mapping[str, Any]) -> Iterator[Check]:
+    models, architecture = TimedModels(), submodel.architecture
+    for text, told in manifest.get("latency_ms", {}).items():
+        said = told.get("measured")
+        if said is None:
+            continue
+        target = Target.parse(text)
+
+        def found(target: Target = target) -> float:
+            model, reference = models.model(architecture, target), models.reference(target)
+            request = MeasurementRequest(
+                architecture.digest, target, model, reference, architecture.vocabulary
+            )
+            return measure(request, describe_device(target.device)).latency_ms
+
+        def agrees(value: float, said: float = said) -> bool:
+            return abs(value - said) <= LARGEST_CHANGE * said
+
+        yield _checked(f"ms on {text}", said, lambda: None, found, agrees)
+
+
+def _engine(export: Mapping[str, Any] | None) -> str | None:
+    """Why an engine cannot be asked; None where it can."""
+    versions = {} if export is None else get_format(export["format"]).versions()
+    lacking = [package for package, version in versions.items() if version is None]
+    return f"not installed: {', '.join(lacking)}" if lacking else None
+
+
+def _checked(
+    name: str,
+    said: Any,
+    obstacle: Callable[[], str | None],
+    find: Callable[[], float],
+    agrees: Callable[[float], bool],
+) -> Check:
+    """What is found, or why nothing can be."""
+    try:
+        lacking = obstacle()
+        if lacking is not None:
+            return Check(name, said, lacking, False)
+        found = find()
+    except (InvalidSpec, ModelRejected, WorkerError) as error:
+        return Check(name, said, str(error) or "the data is not what it was", False)
+    return Check(name, said, found, agrees(found))

@@ -1,0 +1,125 @@
+"""`nas verify`: a folder that is what it says, and every way in which it is not."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import nas.export.verify
+from nas.cli.main import app
+from nas.errors import ModelRejected
+from nas.evaluation import Split
+from nas.export import BlockLibrary, write_model_folder
+from nas.export.convert import convert_model_folder
+from nas.export.formats.huggingface import HuggingFace
+from nas.export.verify import verify_model_folder
+from nas.tasks import make_task
+from searchspaces.architecture import Architecture, Layer
+from searchspaces.submodel import Submodel
+
+OPTIONS = {"evaluation_tokens": 512, "evaluation_context": 64}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    submodel = Submodel(Architecture(256, 16, (Layer("window:8", 2, ratio=1),))).eval()
+    task = make_task("text", OPTIONS)
+    options = task.options.model_dump(mode="json")
+    quality = {"metric": task.metric, "test": task.evaluate(submodel, Split.TEST)}
+    facts = {
+        "task": {"name": "text", "digest": task.digest, "options": options},
+        "quality": quality,
+        "latency_ms": {"here/onnxruntime/fp32/1t/prefill/b1/n16": {"measured": 1.0}},
+    }
+    folder = tmp_path_factory.mktemp("verify") / "model"
+    write_model_folder(submodel, folder, facts, BlockLibrary())
+    return folder
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "model"))
+
+
+def edit(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_folder_that_is_what_it_says(written: Path) -> None:
+    checks = {check.name: check for check in verify_model_folder(written)}
+    assert all(check.agrees for check in checks.values())
+    parts = {"digest", "architecture", "layers", "difference to torch, at most 0.001"}
+    parts |= {"test bits_per_byte", "test bits_per_byte, converted"}
+    assert set(checks) == parts | {f"file {n}" for n in ("config.json", "model.onnx", "model.safetensors")}
+
+
+def test_latencies_are_measured_again_where_it_is_asked(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nas.export.verify, "LARGEST_CHANGE", 1e9)
+    last = verify_model_folder(written, latencies=True)[-1]
+    assert last.name == "ms on here/onnxruntime/fp32/1t/prefill/b1/n16"
+    assert last.agrees
+    assert 0 < last.found < 100
+    monkeypatch.setattr(nas.export.verify, "LARGEST_CHANGE", 0.0)
+    assert not verify_model_folder(written, latencies=True)[-1].agrees
+
+
+def write(name: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda f: (f / "model.onnx").unlink(), r"file model\.onnx: said \w+, found missing"),
+        (lambda f: (f / "model.onnx").write_bytes((f / "model.onnx").read_bytes()[:-9]), "found changed"),
+        (write("extra.py", ""), r"file extra\.py: said None, found not in the manifest"),
+        (write("manifest.json", "{"), "is not a model folder"),
+        (lambda f: edit(f, lambda m: m.update(format=7)), "a manifest of format 7; accepted: 1"),
+        (lambda f: edit(f, lambda m: m.update(digest="0" * 16)), "digest: said 0000000000000000, found"),
+        (lambda f: edit(f, lambda m: m.update(layers=[])), "layers: said"),
+        (lambda f: edit(f, lambda m: m["quality"].update(test=1.0)), r"test bits_per_byte: said 1\.0, found"),
+        (lambda f: edit(f, lambda m: m["task"].update(digest="0")), "the data is not what it was"),
+        (lambda f: edit(f, lambda m: m["task"].update(name="chess")), "'chess'"),
+        (shutil.rmtree, "is not a model folder"),
+    ],
+)
+def test_what_differs_is_named_and_ends_with_code_9(
+    harm: Callable[[Path], object], said: str, folder: Path
+) -> None:
+    harm(folder)
+    raised = CliRunner().invoke(app, ["verify", str(folder)]).exception
+    assert isinstance(raised, ModelRejected)
+    assert re.search(said, str(raised))
+    assert raised.exit_code == 9
+
+
+def test_a_converted_folder_is_verified_in_its_engine(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    convert_model_folder(written, tmp_path / "hf", "hf")
+    names = [check.name for check in verify_model_folder(tmp_path / "hf") if check.agrees]
+    assert "test bits_per_byte, converted" in names
+    assert "difference to torch, at most 0.001" in names
+    monkeypatch.setattr(HuggingFace, "packages", ("transformers", "no-such-package"))
+    checks = {check.name: check for check in verify_model_folder(tmp_path / "hf")}
+    lacking = checks["difference to torch, at most 0.001"]
+    assert (lacking.agrees, lacking.found) == (False, "not installed: no-such-package")
+
+
+def test_the_command_prints_what_was_found(written: Path) -> None:
+    found = CliRunner().invoke(app, ["verify", str(written), "--json"])
+    assert found.exit_code == 0
+    assert {check["agrees"] for check in json.loads(found.output)} == {True}
+    assert "bits_per_byte" in CliRunner().invoke(app, ["verify", str(written)]).output
