@@ -13,6 +13,7 @@ from nas.cli import (
     bench,
     catalogue,
     demo,
+    exchange,
     folders,
     fronts,
     jobs,
@@ -101,6 +102,7 @@ app.command(rich_help_panel=RESULTS)(fronts.front)
 app.command(rich_help_panel=RESULTS)(fronts.best)
 app.command(rich_help_panel=RESULTS)(fronts.extract)
 app.command(rich_help_panel=RESULTS)(folders.verify)
+app.command(rich_help_panel=RESULTS)(exchange.export)
 app.command(rich_help_panel=RESULTS)(jobs.show)
 app.command(rich_help_panel=RESULTS)(web.web)
 app.add_typer(measurements.app, rich_help_panel=DEVICES)

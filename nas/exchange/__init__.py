@@ -1,0 +1,1 @@
+"""What jobs found, in the forms of other tools: one file each."""
