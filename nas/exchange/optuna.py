@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution
@@ -42,7 +43,7 @@ def export(front: Front, out: str) -> str:
         study.set_metric_names([objective.name for objective in front.objectives])
     study.set_user_attr("space", front.space)
     study.set_user_attr("task", front.task)
-    choices: dict[str, dict[object, None]] = {}
+    choices: dict[str, dict[Any, None]] = {}
     for point in front.points:
         for gene, option in genes(point).items():
             choices.setdefault(gene, {})[option] = None
