@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Evaluation", "Split"]
+__all__ = ["SPLITS", "Evaluation", "Split"]
 
 
 class Split(StrEnum):
@@ -15,6 +15,13 @@ class Split(StrEnum):
     """What the search sees."""
     TEST = "test"
     """What only `verify` sees."""
+    CALIBRATION = "calibration"
+    """Training data on which replacements in a pretrained model are compared with it: the value is the
+    divergence of their predictions in nats, whatever the task's metric."""
+
+
+SPLITS = (Split.VALIDATION, Split.TEST)
+"""Those by which a task scores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class SearchProblem:
             to call on 100,000 candidates a second.
         reference: (objectives,) the worst values of interest, the reference point of hypervolume; None to
             derive it from the fronts found. Not a constraint: bounds are.
+        prior: (n, genes) → (n,) what is believed of the expensive objectives before anything is evaluated, up
+            to scale: a sum over layers. Surrogates learn how values depend on it.
         seeds: (s, genes) canonical candidates to evaluate first (presets).
         fidelities: costs of evaluations relative to a full one: increasing, the last one 1. Cheaper ones
             estimate the same values with more noise and with an error common to all of that fidelity.
@@ -44,6 +46,7 @@ class SearchProblem:
     reference: tuple[float, ...] | None = None
     seeds: Population | None = field(default=None, repr=False)
     fidelities: tuple[float, ...] = (1.0,)
+    prior: Callable[[Population], NDArray[np.float64]] | None = None
 
     def __post_init__(self) -> None:
         if not self.objectives:

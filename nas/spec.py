@@ -31,11 +31,14 @@ from workers.target import Phase, Target, Workload
 
 __all__ = [
     "Budget",
+    "CalibrateBudget",
     "FinalistBudget",
     "JobSpec",
+    "LibraryBudget",
     "ProfileBudget",
     "SearchBudget",
     "StageName",
+    "StartSpec",
     "TargetSpec",
     "TaskSpec",
     "TrainBudget",
@@ -53,6 +56,9 @@ Size = Annotated[int, NO_TRUTH, Field(gt=0, le=2**20)]
 
 Share = Annotated[float, NO_TRUTH, Field(ge=0.001, le=1)]
 PositiveFloat = Annotated[float, NO_TRUTH, Field(gt=0, allow_inf_nan=False)]
+
+Percentage = Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")]
+"""Of what the parent has, e.g. ``"70%"``."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -283,14 +289,62 @@ class FinalistBudget(_Spec):
         return told
 
 
-class Budget(_Spec):
-    """The limits of each stage."""
+HEAL = {"count": 3, "steps": 200, "batch": 1, "learning_rate": 0.002}
+"""Defaults of finalists that started from a pretrained model: they are trained on against its logits."""
 
+
+class CalibrateBudget(_Spec):
+    """What a pretrained model is looked at with.
+
+    Attributes:
+        tokens: of the task's training data, by which its feed-forward units are ranked and replacements are
+            trained.
+        scored: others, on which every single replacement is compared with the model.
+    """
+
+    tokens: Size = 32768
+    scored: Size = 2048
+
+
+class LibraryBudget(_Spec):
+    """How what replaces parts of a pretrained model is trained, each part by itself.
+
+    Attributes:
+        steps: optimiser steps of each replacement with weights of its own; 0 for none.
+        learning_rate: of AdamW.
+    """
+
+    steps: int = Field(default=40, ge=0, lt=2**31)
+    learning_rate: PositiveFloat = 0.003
+
+
+class Budget(_Spec):
+    """The limits of each stage.
+
+    Attributes:
+        calibrate, library: of jobs that start from a pretrained model.
+        finalists: with a pretrained model written `heal`, see `HEAL`.
+    """
+
+    calibrate: CalibrateBudget = CalibrateBudget()
+    library: LibraryBudget = LibraryBudget()
     profile: ProfileBudget = ProfileBudget()
     train: TrainBudget = TrainBudget()
     search: SearchBudget = SearchBudget()
     verify: VerifyBudget = VerifyBudget()
     finalists: FinalistBudget = FinalistBudget()
+
+
+class StartSpec(_Spec):
+    """The pretrained model that a job starts from, in place of training a supernet.
+
+    Attributes:
+        model: a folder of Hugging Face with safetensors, or a GGUF file.
+        digest: of its config and weights as they were when the job was submitted; set then.
+    """
+
+    model: str = Field(min_length=1)
+    digest: str | None = None
 
 
 class TaskSpec(_Spec):
@@ -304,26 +358,55 @@ class JobSpec(_Spec):
     """What `nas search job.yaml` reads.
 
     Attributes:
+        start: a pretrained model to start from; with it, `space` says what may replace its parts: `mixer`,
+            options of which ``keep`` is its own, and `ratio`, shares of its feed-forward units.
         space: a name, a path to a YAML file, or the declaration itself.
         task: a name, or a mapping with `name` and the task's options; only a job that ends with profiling
             needs none.
         targets: at least one.
         objectives: names (see `nas.objectives`); quality and a latency by default.
-        bounds: objective name → no worse than this; a constraint of the search.
+        bounds: objective name → no worse than this; a constraint of the search. With `start` also a share
+            of the parent's, such as ``"70%"``, which becomes a number as soon as the parent's is known.
         budget: limits of each stage.
         until: the last stage that is run; with ``profile`` a job only teaches its targets' predictors.
         seed: of everything random.
     """
 
     name: str = Field(default="search", max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    start: StartSpec | None = None
     space: str | dict[str, Any]
     until: StageName = StageName.FINALISTS
     task: TaskSpec | None = Field(default=None, validate_default=True)
     targets: tuple[TargetSpec, ...] = Field(min_length=1)
     objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
-    bounds: dict[str, PositiveFloat] = {}
+    bounds: dict[str, PositiveFloat | Percentage] = {}
     budget: Budget = Budget()
     seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _heals(cls, data: Any) -> Any:
+        """`budget.heal` is what finalists are called with a `start`."""
+        budget = data.get("budget") if isinstance(data, Mapping) and data.get("start") else None
+        if not isinstance(budget, Mapping) or not isinstance(budget.get("heal"), Mapping):
+            return data
+        if "finalists" in budget:
+            raise ValueError("budget has both heal and finalists; accepted with a start: heal")
+        kept = {name: value for name, value in budget.items() if name != "heal"}
+        return {**data, "budget": {**kept, "finalists": {**HEAL, **budget["heal"]}}}
+
+    @field_validator("bounds")
+    @classmethod
+    def _are_shares_of_something(
+        cls, bounds: dict[str, float | str], info: ValidationInfo
+    ) -> dict[str, float | str]:
+        if info.data.get("start") is None:
+            for name, bound in bounds.items():
+                if isinstance(bound, str):
+                    raise ValueError(
+                        f"{name}: {bound} of nothing; accepted: a number, or with `start` a share"
+                    )
+        return bounds
 
     @field_validator("task")
     @classmethod
@@ -335,6 +418,8 @@ class JobSpec(_Spec):
     @property
     def space_name(self) -> str:
         """Of the space, which may be declared here."""
+        if self.start is not None:
+            return Path(self.start.model).stem
         return self.space if isinstance(self.space, str) else str(self.space["name"])
 
     @property

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -102,6 +102,12 @@ class Architecture:
     def depth(self) -> int:
         """L, the number of layers."""
         return len(self.layers)
+
+    def with_layer(self, number: int, **genes: Any) -> Architecture:
+        """The same but for these genes of one layer."""
+        layers = list(self.layers)
+        layers[number] = replace(layers[number], **genes)
+        return replace(self, layers=tuple(layers))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the form of the JSON documents and of the wire."""

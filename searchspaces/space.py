@@ -308,6 +308,11 @@ class SearchSpace(Encoding):
         member: NDArray[np.bool_] = population[:, 1] < self._members
         return member
 
+    @property
+    def first(self) -> Architecture:
+        """The member of the first option of every gene: of a pretrained model's space, the model itself."""
+        return self.decode(np.zeros((1, self.genes), np.int64))[0]
+
     def _canonicalise(self, population: Population) -> Population:
         layers, active = self.layer_view(population)
         genes = dict(zip(LAYER_GENES, np.moveaxis(layers, 2, 0), strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -23,21 +23,35 @@ class Candidates:
 
     Args:
         predictors: a fitted one for each objective that devices measure, as `stored_predictors` gives them.
+        prior: see `SearchProblem.prior`.
+        seeds: (s, genes) to evaluate first, beside the presets.
     """
 
-    def __init__(self, context: Known, predictors: Mapping[Key, Predictor]) -> None:
+    def __init__(
+        self,
+        context: Known,
+        predictors: Mapping[Key, Predictor],
+        prior: Callable[[Population], np.ndarray] | None = None,
+        seeds: Population | None = None,
+    ) -> None:
         self.context = context
         self.plan = context.plan
         self.predictors = predictors
+        self.prior = prior
+        self.seeds = seeds
 
     def problem(self) -> SearchProblem:
         """As strategies see it."""
+        seeds = self.plan.preset_population
+        if self.seeds is not None:
+            seeds = np.concatenate([seeds, self.seeds])
         return SearchProblem(
             encoding=self.plan.space,
             objectives=self.plan.objectives,
             known=self.known,
-            seeds=self.plan.preset_population,
+            seeds=seeds,
             fidelities=self.plan.spec.budget.search.fidelities,
+            prior=self.prior,
         )
 
     def known(self, population: Population, objectives: Sequence[Objective] | None = None) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from nas.analysis.candidates import Candidates
 from nas.analysis.feasibility import nearest_to_bounds
 from nas.analysis.known import Known, scored, stored_predictors, unlearned
+from nas.analysis.replacements import stored_scores
 from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.exact.additive import ModelOptimum
@@ -71,7 +72,12 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     def known(rows: Population) -> np.ndarray:
         return candidates.known(rows, free)
 
-    problem = SearchProblem(plan.space, (replace(quality, bound=None), *free), known if free else None)
+    problem = SearchProblem(
+        plan.space,
+        (replace(quality, bound=None), *free),
+        known if free else None,
+        prior=stored_scores(job),
+    )
     values = np.concatenate([scores[:, None], known(population)], axis=1)
     try:
         decomposition = Decomposition(plan.space)

@@ -15,6 +15,7 @@ from nas.planning.plan import Plan
 from nas.stages.backends import EvaluationPool, Finalist, FinalistProgress, TrainingProgress
 from nas.store.store import SupernetRecord
 from nas.training import TrainingResult, train_supernet
+from nas.training.start import start_supernet
 
 __all__ = ["RayComputeBackend"]
 
@@ -56,6 +57,11 @@ class RayComputeBackend:
         self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]
     ) -> TrainingResult:
         """See `nas.stages.backends.ComputeBackend.train`."""
+        if plan.spec.start is not None:
+            start, budgets = plan.spec.start, plan.spec.budget
+            return start_supernet(
+                plan.space, plan.task, start, budgets, plan.train_seed, folder, progress, stopped
+            )
         budget = plan.spec.budget.train
         if budget.processes > 1:
             return train_together(self.cluster, plan, folder, progress, stopped)

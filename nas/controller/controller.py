@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from nas.controller.lease import JobLease
@@ -127,6 +128,11 @@ class Controller:
             stopped,
         )
 
+    def _amended(self, context: StageContext) -> StageContext:
+        """With the plan of the job's spec as a stage may have made it more exact."""
+        spec = self._store.job(context.job_id).spec
+        return context if spec == context.plan.spec else replace(context, plan=resolve(spec))
+
     def _run_stages(self, job: Job, stopped: Callable[[], bool]) -> None:
         context = self._context(job, stopped)
         report = context.report
@@ -138,6 +144,7 @@ class Controller:
             self._store.set_job(job.id, JobStatus.RUNNING, stage.name)
             report(Event(EventKind.STAGE, stage.name, "started"))
             stage.run(context)
+            context = self._amended(context)
             report(Event(EventKind.STAGE, stage.name, "ended"))
         # The event first: who sees the status looks for no further event.
         report(Event(EventKind.STATUS, None, str(JobStatus.SUCCEEDED)))

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,6 +21,7 @@ from nas.errors import JobFailed
 from nas.evaluation import Evaluation, Split
 from nas.planning.plan import Plan
 from nas.store.store import SupernetRecord
+from nas.training.start import scored_tokens
 from searchspaces.architecture import Architecture
 
 __all__ = ["RayEvaluator"]
@@ -43,7 +45,9 @@ LOST_STARTS_ALLOWED = 16
 class _Scorer:
     """One process with the supernet: its weights are views into Ray's object store."""
 
-    def __init__(self, space: dict[str, Any], task: dict[str, Any], weights: dict[str, Any]) -> None:
+    def __init__(
+        self, space: dict[str, Any], task: dict[str, Any], weights: dict[str, Any], scored: Any = None
+    ) -> None:
         import torch
 
         from nas.tasks import make_task
@@ -56,6 +60,17 @@ class _Scorer:
         tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
         self.supernet.load_state_dict(tensors, assign=True)
         self.supernet.requires_grad_(False).eval()
+        self.scored = scored
+
+    @cached_property
+    def divergence(self) -> Any:
+        """From the parent, on the job's calibration data; made with the first replacement that is scored."""
+        from nas.pretrained.streams import Divergence
+
+        budget, seed = self.scored
+        space = self.supernet.space
+        tokens = scored_tokens(self.task, budget, space.spec.context, seed)
+        return Divergence(space.first, self.supernet.weights(space.first), tokens)
 
     def ready(self) -> bool:
         return True
@@ -63,11 +78,13 @@ class _Scorer:
     def score(
         self, architecture: dict[str, Any], split: str, share: float
     ) -> tuple[float, float, tuple[float, ...]]:
-        """The task's metric, the seconds that it took, and of the test split the metric on each sequence."""
+        """The split's value, the seconds that it took, and of the test split the metric on each sequence."""
         chosen = Architecture.from_dict(architecture)
         sequences: tuple[float, ...] = ()
         start = time.perf_counter()
-        if Split(split) is Split.TEST:
+        if Split(split) is Split.CALIBRATION:
+            value = self.divergence(chosen, self.supernet.weights(chosen))
+        elif Split(split) is Split.TEST:
             value, sequences = self.task.evaluate_sequences(
                 lambda tokens: self.supernet(tokens, chosen), Split.TEST
             )
@@ -255,10 +272,15 @@ class RayEvaluator:
         weights = self._put(supernet)
         space = plan.space.spec.model_dump(mode="json")
         task = {"name": plan.task.name, **plan.task.options.model_dump(mode="json")}
+        scored = plan.spec.budget, plan.train_seed
         scorer = ray.remote(num_cpus=1)(_Scorer)
         count = min(capacity.possible, plan.spec.budget.search.batch)
         pool = _Pool(
-            self._cluster, lambda: scorer.remote(space, task, weights), count, supernet.digest, check_stop
+            self._cluster,
+            lambda: scorer.remote(space, task, weights, scored),
+            count,
+            supernet.digest,
+            check_stop,
         )
         try:
             pool.wait_until_ready()

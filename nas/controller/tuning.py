@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,19 +130,24 @@ def starting_point(plan: Plan, supernet: Path, finalist: Finalist) -> tuple[Subm
     """The model of a finalist as its training begins, and what it is trained on."""
     import torch
 
+    from searchspaces.blocks import forward
     from searchspaces.submodel import Submodel
 
-    budget = plan.spec.budget.finalists
+    budget, teacher = plan.spec.budget.finalists, None
     if budget.start == "scratch":
         learned_from = 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(finalist.seed)
             submodel = Submodel(finalist.architecture)
     else:
-        learned_from = plan.spec.budget.train.steps
-        submodel = load_supernet(plan.space, supernet).extract(finalist.architecture)
+        learned_from = plan.spec.budget.train.steps if plan.spec.start is None else 0
+        whole = load_supernet(plan.space, supernet)
+        submodel = whole.extract(finalist.architecture)
+        if plan.spec.start is not None:
+            parent = whole.weights(plan.space.first)
+            teacher = partial(forward, architecture=plan.space.first, weights=parent)
     context = plan.space.spec.context
-    training = FineTuning(plan.task, budget, learned_from, context, finalist.seed, finalist.folder)
+    training = FineTuning(plan.task, budget, learned_from, context, finalist.seed, finalist.folder, teacher)
     return submodel.requires_grad_(True).train(), training
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nas.errors import InvalidSpec
-from nas.objectives import Direction, Objective
+from nas.objectives import Direction, Objective, Source
 from nas.objectives.kind import objective_kinds
 from nas.objectives.names import Names
 from nas.objectives.objective import Key
@@ -16,7 +16,7 @@ from nas.tasks import Task, get_task
 from searchspaces.errors import Problem
 from workers.target import Target
 
-__all__ = ["asked_objectives", "compared_by", "with_target"]
+__all__ = ["asked_objectives", "compared_by", "settle_bounds", "with_target"]
 
 
 def compared_by(spec: JobSpec) -> tuple[Objective, ...]:
@@ -67,7 +67,12 @@ def asked_objectives(
             accepted = [objective.name for objective in asked.values()]
             problems.append(Problem(f"bounds.{name}", f"not an objective of this job; accepted: {accepted}"))
             continue
-        asked |= {objective.key: replace(objective, bound=bound) for objective in covered}
+        if isinstance(bound, str) and any(o.source is Source.EVALUATED for o in covered):
+            said = f"{bound} of the parent's quality; accepted: a number (shares are of counts and latencies)"
+            problems.append(Problem(f"bounds.{name}", said))
+        # A share of the parent's is a number once that is known, see `settle_bounds`.
+        number_of = bound if isinstance(bound, float) else None
+        asked |= {objective.key: replace(objective, bound=number_of) for objective in covered}
     return tuple(asked.values())
 
 
@@ -90,6 +95,23 @@ def with_target(spec: JobSpec, target: Target) -> JobSpec:
     bounds = {after[o.key]: bound for name, bound in spec.bounds.items() for o in names.find(name)}
     targets = (*spec.targets, TargetSpec.of(target))
     return spec.model_copy(update={"targets": targets, "objectives": tuple(objectives), "bounds": bounds})
+
+
+def settle_bounds(
+    spec: JobSpec, targets: Sequence[Target], value_of: Callable[[Objective], float | None]
+) -> JobSpec:
+    """An accepted spec with numbers in place of bounds that are shares of the parent's values, as far as
+    these are known."""
+    names = Names(_quality_of(None), targets)
+    bounds: dict[str, float | str] = {}
+    for name, bound in spec.bounds.items():
+        if not isinstance(bound, str):
+            bounds[name] = bound
+            continue
+        for objective in names.find(name):
+            value = value_of(objective)
+            bounds[objective.name] = bound if value is None else value * float(bound[:-1]) / 100
+    return spec.model_copy(update={"bounds": bounds})
 
 
 def _quality_of(task: type[Task] | None) -> Objective:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from nas.objectives import Objective, Source
 from nas.objectives.kind import OBJECTIVES, Counted, counted_kinds
 from nas.objectives.latency_ms import Latency
 from nas.objectives.objective import Key
-from nas.planning.objectives import asked_objectives
+from nas.planning.objectives import asked_objectives, settle_bounds
+from nas.planning.start import Beginning, beginning
 from nas.spec import JobSpec, TargetSpec
 from nas.strategies import get_strategy, strategies
-from nas.tasks import Task, make_task
+from nas.tasks import Task, get_task, make_task
 from predictors.predictor import get_predictor
 from searchspaces.costs import CostModel
 from searchspaces.counted import Deployment
@@ -68,7 +69,9 @@ class Plan:
 
     @cached_property
     def presets(self) -> dict[str, Preset]:
-        """Published designs that the space contains, by name."""
+        """Published designs that the space contains, by name; the model that the job starts from."""
+        if self.spec.start is not None:
+            return {"parent": Preset("parent", self.spec.space_name, self.space.first)}
         return presets(self.space)
 
     @cached_property
@@ -80,14 +83,18 @@ class Plan:
     @cached_property
     def supernet_digest(self) -> str:
         """Identifies everything that the supernet's weights follow from."""
-        return _digest(
-            {
-                "space": self.space.digest,
-                "task": self.task.digest,
-                "train": self.spec.budget.train.identity(),
-                "seed": self.train_seed,
-            }
-        )
+        budget, start = self.spec.budget, self.spec.start
+        content: dict[str, Any] = {
+            "space": self.space.digest,
+            "task": self.task.digest,
+            "seed": self.train_seed,
+        }
+        if start is None:
+            content["train"] = budget.train.identity()
+        else:
+            told = budget.model_dump(mode="json", include={"calibrate", "library"})
+            content |= {"start": start.digest, **told}
+        return _digest(content)
 
     def finalist_digest(self, architecture: str, seed: int = 0) -> str:
         """Identifies everything that an architecture's weights follow from where it is trained on its own.
@@ -137,6 +144,20 @@ class Plan:
         at = Deployment(self.tokens) if target is None else Deployment(target.workload.tokens, target.dtype)
         return kind.count(self.costs, population, at)
 
+    def settled(self, of_parent: Mapping[Key, float]) -> Plan:
+        """The plan with numbers in place of bounds that are shares of the parent's values: of what is
+        counted, and of what is given here."""
+        parent = self.space.encode([self.space.first])
+
+        def value_of(objective: Objective) -> float | None:
+            if objective.source is Source.COUNTED:
+                return float(self.count(objective, parent)[0])
+            return of_parent.get(objective.key)
+
+        spec = settle_bounds(self.spec, self.targets, value_of)
+        task = type(self.given_task) if self.given_task else None
+        return replace(self, spec=spec, objectives=asked_objectives(spec, self.targets, task, []))
+
     def counts(self, population: Population) -> dict[Key, np.ndarray]:
         """(n,) values of everything that can be counted."""
         axes = [axis for kind in counted_kinds() for axis in kind.axes(self.targets)]
@@ -161,13 +182,18 @@ def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
     problems: list[Problem] = []
     space: SearchSpace | None = None
     task: Task | None = None
-    is_path = isinstance(spec.space, str) and spec.space not in space_names()
+    begun: Beginning | None = None
+    is_path = spec.start is None and isinstance(spec.space, str) and spec.space not in space_names()
     try:
-        space = load_space(relative_to / str(spec.space) if is_path else spec.space)
-    except SpaceError as error:
+        if spec.start is not None:
+            begun = beginning(spec, relative_to)
+            space = begun.space
+        else:
+            space = load_space(relative_to / str(spec.space) if is_path else spec.space)
+    except (SpaceError, InvalidSpec) as error:
         problems += error.problems
     try:
-        task = make_task(spec.task.name, dict(spec.task.model_extra or {})) if spec.task else None
+        task = _task(spec, begun) if spec.task else None
     except InvalidSpec as error:
         problems += error.problems
     if space and task and task.vocabulary > space.spec.vocabulary:
@@ -190,7 +216,24 @@ def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
         raise InvalidSpec(problems)
     if is_path:
         spec = spec.model_copy(update={"space": space.spec.model_dump(mode="json")})
-    return Plan(spec, space, task, tuple(targets), objectives)
+    plan = Plan(spec, space, task, tuple(targets), objectives)
+    return plan if spec.start is None else plan.settled({})
+
+
+def _task(spec: JobSpec, begun: Beginning | None) -> Task:
+    """The spec's task, on the tokens of the model that the job starts from."""
+    assert spec.task is not None
+    options = dict(spec.task.model_extra or {})
+    if begun is None:
+        return make_task(spec.task.name, options)
+    if "tokenizer" not in get_task(spec.task.name).options_model.model_fields:
+        accepted = "accepted with a start: a task that reads text with a tokenizer, such as text"
+        raise InvalidSpec([Problem("task.name", f"{spec.task.name} has tokens of its own; {accepted}")])
+    task = make_task(spec.task.name, {**begun.task_options, **options})
+    if task.options.evaluation_context > begun.parent.context:
+        said = f"is beyond the parent's context; accepted: 1 to {begun.parent.context}"
+        raise InvalidSpec([Problem("task.evaluation_context", said)])
+    return task
 
 
 def _strategy_problems(spec: JobSpec, space: SearchSpace | None) -> Iterator[Problem]:

@@ -103,9 +103,7 @@ class Parent:
     @cached_property
     def architecture(self) -> Architecture:
         """Of the model itself."""
-        space = self.space()
-        (architecture,) = space.decode(space.sample(1, _no_choice()))
-        return architecture
+        return self.space().first
 
     @cached_property
     def digest(self) -> str:
@@ -251,12 +249,6 @@ def _has_head(folder: Path) -> bool:
             if "lm_head.weight" in weights.keys():  # noqa: SIM118
                 return True
     return False
-
-
-def _no_choice() -> Any:
-    import numpy as np
-
-    return np.random.default_rng(0)
 
 
 def _invalid(path: str, message: str) -> InvalidSpec:

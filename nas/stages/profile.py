@@ -8,11 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.analysis.attainability import check_predicted_bounds
+from nas.analysis.known import KnownJob
+from nas.errors import JobFailed
 from nas.export import attention_for
 from nas.job import TargetProfile
+from nas.objectives.kind import measured_kinds
 from nas.objectives.latency_ms import Latency
+from nas.objectives.objective import Key
+from nas.planning.plan import Plan
 from nas.spec import StageName
-from nas.stages.controls import Controls
+from nas.stages.controls import Controls, measure_between_controls
 from nas.stages.fitting import (
     fit_predictor,
     keep_predictors,
@@ -57,10 +62,34 @@ class Profile(Stage):
         for number, target in enumerate(context.plan.targets):
             if str(target) not in profiled:
                 _Run(context, target, number).run()
-        if context.plan.given_task is not None:
-            warning = check_predicted_bounds(context)
+        plan = settle_shares(context)
+        if plan.given_task is not None:
+            warning = check_predicted_bounds(KnownJob(context.job_id, plan, context.store))
             if warning is not None:
                 context.note(self.name, warning)
+
+
+def settle_shares(context: StageContext) -> Plan:
+    """Measure the model that the job starts from, where a bound is a share of what that takes; from then on
+    the job's spec has numbers instead."""
+    plan = context.plan
+    if not any(isinstance(bound, str) for bound in plan.spec.bounds.values()):
+        return plan
+    parent, measured = plan.space.first, dict[Key, float]()
+    for target in plan.targets:
+        for _ in measure_between_controls(context, StageName.PROFILE, target, [parent]):
+            pass
+        for measurement in context.store.measurements(target, [parent.digest]):
+            for kind in measured_kinds():
+                if (observation := kind.observed(measurement)) is not None:
+                    measured[kind.name, str(target)] = observation.value
+        if not context.store.measurements(target, [parent.digest]):
+            raise JobFailed(f"{target} could not measure the parent, of which bounds are shares")
+    settled = plan.settled(measured)
+    context.store.amend(context.job_id, settled.spec)
+    said = ", ".join(f"{name} ≤ {bound:.4g}" for name, bound in settled.spec.bounds.items())
+    context.note(StageName.PROFILE, f"bounds by what the parent takes: {said}")
+    return settled
 
 
 class _Run:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from nas.analysis.candidates import Candidates
 from nas.analysis.known import stored_predictors
 from nas.analysis.points import evaluated_points
+from nas.analysis.replacements import proved_optima, single_replacements, stored_scores
 from nas.errors import JobFailed
 from nas.evaluation import Split
 from nas.spec import StageName
+from nas.stages.backends import EvaluationPool
 from nas.stages.search_loop import is_over, search
 from nas.stages.stage import Stage, StageContext
 from nas.store.store import SupernetRecord
 
-__all__ = ["Search", "trained_supernet"]
+__all__ = ["Search", "informed", "trained_supernet"]
+
+OPTIMA = 16
+"""Proved optima that a search begins with, at most."""
 
 
 class Search(Stage):
@@ -39,6 +44,9 @@ class Search(Stage):
     def _search(self, context: StageContext, candidates: Candidates) -> None:
         plan = context.plan
         with context.compute_backend.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
+            if plan.spec.start is not None:
+                score_replacements(context, pool)
+                candidates = informed(context, candidates)
             search(
                 context,
                 self.name,
@@ -48,6 +56,32 @@ class Search(Stage):
                 evaluations=plan.spec.budget.search.evaluations,
                 minutes=plan.spec.budget.search.minutes,
             )
+
+
+def score_replacements(context: StageContext, pool: EvaluationPool) -> None:
+    """Compare every single replacement with the parent, unless that is stored already."""
+    store, supernet = context.store, context.plan.supernet_digest
+    known = {evaluation.digest for evaluation in store.evaluations(supernet, Split.CALIBRATION)}
+    models = {model.digest: model for _, _, model in single_replacements(context.plan.space)}
+    missing = [digest for digest in models if digest not in known]
+    for digest in missing:
+        pool.submit(models[digest], Split.CALIBRATION)
+    for done in range(len(models) - len(missing) + 1, len(models) + 1):
+        evaluation = pool.next()
+        store.add_evaluations([evaluation], [models[evaluation.digest]])
+        context.progress(StageName.SEARCH, 0, 1, f"{done} of {len(models)} single replacements scored")
+        context.check_stop()
+
+
+def informed(context: StageContext, candidates: Candidates) -> Candidates:
+    """The candidates with what single replacements tell of assemblies, of a job that starts from a pretrained
+    model."""
+    scores = stored_scores(context)
+    if scores is None:
+        return candidates
+    count = min(OPTIMA, max(1, context.plan.spec.budget.search.evaluations // 2))
+    seeds = proved_optima(candidates, scores, count)
+    return Candidates(context, candidates.predictors, scores, seeds)
 
 
 def _screened(context: StageContext) -> set[str]:

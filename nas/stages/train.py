@@ -1,4 +1,5 @@
-"""Train: one supernet for the space and task, shared by every target and by later jobs."""
+"""Train: one supernet for the space and task, shared by every target and by later jobs; out of a pretrained
+model where the job starts from one."""
 
 from __future__ import annotations
 
@@ -18,15 +19,14 @@ class Train(Stage):
     def run(self, context: StageContext) -> None:
         """See the class."""
         plan, digest = context.plan, context.plan.supernet_digest
-        steps = plan.spec.budget.train.steps
         record = context.store.supernet(digest)
         if record is not None and (context.home / record.path).is_file():
             context.note(
                 self.name, f"supernet {digest} is trained already: {record.steps} steps", supernet=digest
             )
-            context.progress(self.name, steps, steps, "reused")
+            context.progress(self.name, record.steps, record.steps, "reused")
             return
-        if plan.spec.budget.train.recipe != RECIPE:
+        if plan.spec.start is None and plan.spec.budget.train.recipe != RECIPE:
             raise JobFailed(
                 "the supernet of this job was never trained to its end, and today's are trained otherwise: "
                 "submit the job anew"
@@ -40,7 +40,7 @@ class Train(Stage):
 
         result = context.compute_backend.train(plan, folder, progress, context.stopped)
         context.check_stop()
-        context.progress(self.name, result.steps, steps, "trained")
+        context.progress(self.name, result.steps, result.steps, "trained")
         context.store.put_supernet(
             SupernetRecord(
                 digest=digest,

@@ -9,7 +9,7 @@ from nas.analysis.candidates import Candidates
 from nas.analysis.known import stored_predictors
 from nas.analysis.points import evaluated_points, mark_verified
 from nas.errors import JobFailed
-from nas.evaluation import Split
+from nas.evaluation import SPLITS, Split
 from nas.front import Point
 from nas.objectives import Objective
 from nas.objectives.latency_ms import LATENCY, Latency
@@ -22,7 +22,7 @@ from nas.stages.fitting import (
     known_measurements,
     prior_of_other_targets,
 )
-from nas.stages.search import trained_supernet
+from nas.stages.search import informed, trained_supernet
 from nas.stages.search_loop import search
 from nas.stages.stage import Stage, StageContext
 from nas.stages.states import VerifyState
@@ -117,7 +117,7 @@ class Verify(Stage):
         search(
             context,
             self.name,
-            Candidates(context, stored_predictors(context)),
+            informed(context, Candidates(context, stored_predictors(context))),
             pool,
             name=f"{STATE}-{number}",
             evaluations=context.plan.spec.budget.verify.evaluations,
@@ -197,7 +197,7 @@ def verify_architecture(context: StageContext, architecture: Architecture) -> Po
             pass
         if not store.measurements(target, [digest]):
             raise JobFailed(f"{target} could not measure {digest}; the job's notes say why")
-    splits = [s for s in Split if not store.evaluations(plan.supernet_digest, s, [digest])]
+    splits = [s for s in SPLITS if not store.evaluations(plan.supernet_digest, s, [digest])]
     if splits:
         with context.compute_backend.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
             for split in splits:

@@ -125,6 +125,12 @@ class JobQueries(OfJob):
             succeeded = (JobRow.number == number) & (JobRow.status == str(JobStatus.SUCCEEDED))
             return connection.execute(update(JobRow).where(succeeded).values(values)).rowcount == 1
 
+    def amend(self, job_id: str, spec: JobSpec) -> None:
+        """See `Store.amend`."""
+        with self._writing(job_id) as (connection, number):
+            values = {"spec": spec.model_dump_json(), "updated_at": time.time()}
+            connection.execute(update(JobRow).where(JobRow.number == number).values(values))
+
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
         """See `Store.claim`."""
         with self._writing(job_id) as (connection, number):

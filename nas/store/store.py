@@ -143,6 +143,10 @@ class Store(ABC):
         changed, where it has not succeeded."""
 
     @abstractmethod
+    def amend(self, job_id: str, spec: JobSpec) -> None:
+        """Replace the spec of a job by one that says more exactly what was asked."""
+
+    @abstractmethod
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
         """Take or renew the job's lease for `owner`; False where another owner's lease has not expired."""
 

@@ -12,10 +12,10 @@ from nas.surrogates.features import StructureFeatures
 from nas.surrogates.surrogate import Surrogate
 from searchspaces.encoding import Encoding, Population
 
-__all__ = ["AdditiveSurrogate", "least_squares"]
+__all__ = ["AdditiveSurrogate", "least_squares", "summed"]
 
-ADDITIVE = ("globals", "counts", "layers", "blocks", "neighbours")
-"""Blocks of `StructureFeatures` whose weighted sums add up over layers and neighbouring layers."""
+ADDITIVE = ("globals", "counts", "layers", "blocks", "neighbours", "prior")
+"""Blocks of features whose weighted sums add up over layers and neighbouring layers."""
 RIDGE = 1e-6
 FEWEST = 2
 """Finite evaluations that it can be learned from."""
@@ -66,8 +66,7 @@ class AdditiveSurrogate:
             alone = AdditiveModel(decomposition, known, seed)
             self.exact = bool(alone.exact.all())
             if not self.exact:
-                probes = problem.encoding.sample(PROBES, np.random.default_rng(seed))
-                known = least_squares(problem.encoding, probes, known(probes))
+                known = summed(problem.encoding, known, seed)
 
         def predicted(rows: Population) -> Values:
             found = np.empty((len(rows), len(problem.objectives)))
@@ -91,6 +90,12 @@ class AdditiveSurrogate:
         """(n, expensive objectives) posterior standard deviations."""
         _, posteriors = self._surrogate.posterior(population)
         return np.sqrt(np.maximum(np.stack([np.diag(p.covariance) for p in posteriors], axis=1), 0.0))
+
+
+def summed(encoding: Encoding, function: Function, seed: int = 0) -> Function:
+    """The sum over layers and neighbouring layers nearest to a function, over random candidates."""
+    probes = encoding.sample(PROBES, np.random.default_rng(seed))
+    return least_squares(encoding, probes, function(probes))
 
 
 def least_squares(encoding: Encoding, population: Population, values: Values) -> Function:

@@ -14,7 +14,7 @@ from searchspaces.encoding import Population
 
 __all__ = ["Surrogate"]
 
-SMOOTH = ("globals", "counts", "returns", "zones", "free")
+SMOOTH = ("globals", "counts", "returns", "zones", "free", "prior")
 """Blocks of features whose effects need not add up."""
 
 
@@ -96,6 +96,8 @@ class Surrogate:
             free = values[:, self._problem.free]
             # Sizes and times have diminishing returns: what matters is their ratios.
             blocks["free"] = np.where(self._positive, np.log(np.maximum(free, 1e-300)), free)
+        if self._problem.prior is not None:
+            blocks["prior"] = self._problem.prior(population)[:, None]
         return blocks if self._seen is None else {n: x for n, x in blocks.items() if n in self._seen}
 
     def state(self) -> list[list[float] | None]:

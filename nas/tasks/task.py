@@ -93,7 +93,7 @@ class Task(ABC):
     description: ClassVar[str]
     metric: ClassVar[str]
     direction: ClassVar[Direction]
-    vocabulary: ClassVar[int]
+    vocabulary: int
     options_model: ClassVar[type[TaskOptions]] = TaskOptions
 
     def __init__(self, options: TaskOptions) -> None:
@@ -127,8 +127,9 @@ class Task(ABC):
         """The fixed part of a split that everything is scored on: (b, N+1) int64 tokens."""
 
     @abstractmethod
-    def score(self, logits: Tensor, batch: Tensor) -> tuple[float, int]:
-        """Summed metric of logits (b, N, V) on tokens (b, N+1), and the number of tokens it sums over."""
+    def score(self, logits: Tensor, batch: Tensor) -> tuple[float, float]:
+        """Summed metric of logits (b, N, V) on tokens (b, N+1), and the number of tokens, or of what the
+        metric counts instead, that it sums over."""
 
     def evaluate(self, model: Callable[[Tensor], Tensor], split: Split, share: float = 1.0) -> float:
         """The metric of a model, tokens (b, N) → logits (b, N, V), over `evaluation_batches(split)`.
@@ -138,7 +139,7 @@ class Task(ABC):
         """
         import torch
 
-        total, count = 0.0, 0
+        total, count = 0.0, 0.0
         with torch.inference_mode():
             for batch in _shared(self.evaluation_batches(split), share):
                 value, tokens = self.score(model(batch[:, :-1]), batch)
@@ -153,7 +154,7 @@ class Task(ABC):
         none where it is no finite number."""
         import torch
 
-        total, count, sequences = 0.0, 0, []
+        total, count, sequences = 0.0, 0.0, []
         with torch.inference_mode():
             for batch in self.evaluation_batches(split):
                 logits = model(batch[:, :-1])

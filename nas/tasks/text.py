@@ -1,4 +1,4 @@
-"""Byte-level language modelling of real text."""
+"""Language modelling of real text, byte by byte or in the tokens of a model."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ __all__ = ["Text", "TextOptions"]
 
 Fraction = Annotated[float, NO_TRUTH, Field(gt=0, lt=1)]
 Bytes = NDArray[np.uint8]
+Tokens = NDArray[np.integer[Any]]
+
+PIECE = 1 << 16
+"""Bytes that are tokenized at once, at least, up to the end of a line."""
 
 EVALUATION_BATCH = 4
 """Sequences scored at once: few enough that activations stay near the processor's caches."""
@@ -42,11 +46,13 @@ class TextOptions(TaskOptions):
             (`pydoc_data.topics`, 0.5 MB of English) where absent.
         validation_fraction, test_fraction: of the bytes: the last ones are the test split, those
             before them the validation split, the rest is trained on.
+        tokenizer: file of the library `tokenizers` whose tokens are predicted; bytes where absent.
     """
 
     path: Annotated[Annotated[tuple[str, ...], Field(min_length=1)] | None, DataFiles()] = None
     validation_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.1
+    tokenizer: str | None = None
 
     @field_validator("path", mode="before")
     @classmethod
@@ -62,8 +68,14 @@ class TextOptions(TaskOptions):
 
 @register_task("text")
 class Text(Task):
-    """Predict each byte from those before it. Metric: bits per byte, on evenly spaced sequences that
-    cover `evaluation_tokens` bytes of the split (all of it where the split is no longer than that)."""
+    """Predict each token from those before it; without a tokenizer a token is a byte. Metric: bits per byte,
+    on evenly spaced sequences that cover `evaluation_tokens` tokens of the split (all of it where the split
+    is no longer than that). A token counts as many bytes as the text has a token, so that models of
+    different tokenizers compare.
+
+    Attributes:
+        bytes_per_token: on average over the text.
+    """
 
     description = "Byte-level language modelling of English text, or of your own files (path)."
     metric = "bits_per_byte"
@@ -74,7 +86,12 @@ class Text(Task):
 
     def __init__(self, options: TextOptions) -> None:
         super().__init__(options)
-        text = _default_text() if options.path is None else _read(options.path)
+        read = _default_text() if options.path is None else _read(options.path)
+        self._sha256 = hashlib.sha256(read.tobytes()).hexdigest()
+        text: Tokens = read
+        if options.tokenizer is not None:
+            text, self.vocabulary, self._tokenizer_sha256 = _tokenized(read, Path(options.tokenizer))
+        self.bytes_per_token = len(read) / max(1, len(text))
         test = len(text) - int(len(text) * options.test_fraction)
         validation = test - int(len(text) * options.validation_fraction)
         self._train, self._splits = (
@@ -84,19 +101,20 @@ class Text(Task):
                 Split.TEST: text[test:],
             },
         )
-        self._sha256 = hashlib.sha256(text.tobytes()).hexdigest()
         needed = options.evaluation_context + 1
         short = [str(split) for split, part in self._splits.items() if len(part) < needed]
         if short:
+            kind = "bytes" if options.tokenizer is None else "tokens"
             message = (
-                f"{len(text)} bytes are too few: the {' and '.join(short)} split needs {needed}"
+                f"{len(text)} {kind} are too few: the {' and '.join(short)} split needs {needed}"
                 " (evaluation_context + 1); accepted: more text, a larger fraction or a smaller context"
             )
             raise InvalidSpec([Problem("task.path", message)])
 
     def identity(self) -> dict[str, Any]:
         """The options with the text's own digest in place of where it lies."""
-        return self.options.model_dump(mode="json", exclude={"path"}) | {"sha256": self._sha256}
+        told = self.options.model_dump(mode="json", exclude={"path", "tokenizer"}) | {"sha256": self._sha256}
+        return told if self.options.tokenizer is None else told | {"tokenizer": self._tokenizer_sha256}
 
     def batch(self, step: int, seed: int, batch: int, context: int) -> Tensor:
         """(B, N+1) windows of the training split that start anywhere."""
@@ -104,14 +122,16 @@ class Text(Task):
 
         starts = len(self._train) - context
         if starts < 1:
-            message = f"the training split's {len(self._train)} bytes cannot fill a sequence of {context} + 1"
+            message = (
+                f"the training split's {len(self._train)} tokens cannot fill a sequence of {context} + 1"
+            )
             raise InvalidSpec([Problem("task.path", message)])
         first = np.random.default_rng((seed, step)).integers(starts, size=batch)
         windows = self._train[first[:, None] + np.arange(context + 1)]
         return torch.from_numpy(windows.astype(np.int64))
 
     def loss(self, logits: Tensor, batch: Tensor) -> Tensor:
-        """Mean cross-entropy of the next byte, in nats."""
+        """Mean cross-entropy of the next token, in nats."""
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
@@ -122,12 +142,12 @@ class Text(Task):
         for first in range(0, len(windows), EVALUATION_BATCH):
             yield windows[first : first + EVALUATION_BATCH]
 
-    def score(self, logits: Tensor, batch: Tensor) -> tuple[float, int]:
-        """Summed bits, and the number of bytes."""
+    def score(self, logits: Tensor, batch: Tensor) -> tuple[float, float]:
+        """Summed bits, and the number of bytes that the tokens stand for."""
         from torch.nn.functional import cross_entropy
 
         nats = cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="sum")
-        return nats.item() / math.log(2), batch[:, 1:].numel()
+        return nats.item() / math.log(2), batch[:, 1:].numel() * self.bytes_per_token
 
     @cached_property
     def _evaluation_windows(self) -> dict[Split, Tensor]:
@@ -136,12 +156,35 @@ class Text(Task):
         context = self.options.evaluation_context
         windows = {}
         for split, part in self._splits.items():
-            # Neighbours share one byte: the last target of one is the first input of the next.
+            # Neighbours share one token: the last target of one is the first input of the next.
             possible = (len(part) - 1) // context
             chosen = min(possible, math.ceil(self.options.evaluation_tokens / context))
             first = np.arange(chosen) * possible // chosen * context
             windows[split] = torch.from_numpy(part[first[:, None] + np.arange(context + 1)].astype(np.int64))
         return windows
+
+
+def _tokenized(text: Bytes, path: Path) -> tuple[Tokens, int, str]:
+    """The text's tokens, how many there are to choose from, and the SHA-256 of the tokenizer."""
+    from tokenizers import Tokenizer
+
+    try:
+        content = path.read_bytes()
+        tokenizer = Tokenizer.from_buffer(content)
+    except Exception as error:  # noqa: BLE001: the library raises Exception itself
+        said = f"{str(path)!r:.120} is no tokenizer ({error}); accepted: a tokenizer.json"
+        raise InvalidSpec([Problem("task.tokenizer", said)]) from error
+    pieces, lines, size = [], list[bytes](), 0
+    for line in text.tobytes().splitlines(keepends=True):
+        lines.append(line)
+        size += len(line)
+        if size >= PIECE:
+            pieces.append(b"".join(lines).decode(errors="replace"))
+            lines, size = [], 0
+    pieces.append(b"".join(lines).decode(errors="replace"))
+    encoded = tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
+    ids = np.concatenate([np.array(each.ids, np.int32) for each in encoded])
+    return ids, tokenizer.get_vocab_size(), hashlib.sha256(content).hexdigest()
 
 
 def _default_text() -> Bytes:

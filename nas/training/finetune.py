@@ -51,6 +51,7 @@ class FineTuning:
         first_batch: number of the task's first training batch; those before it have been learned from.
         context: N, tokens of a training sequence.
         seed: of the batches.
+        teacher: (B, N) → (B, N, V) logits to learn from in place of the batch's own tokens; None for these.
         folder: keeps `checkpoint.safetensors` while training, and `model.safetensors`, the weights of
             the best rung so far.
     """
@@ -61,6 +62,7 @@ class FineTuning:
     context: int
     seed: int
     folder: Path
+    teacher: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass
@@ -157,10 +159,18 @@ def best_weights(folder: Path) -> BestWeights | None:
 def _step(submodel: Submodel, optimizer: SupernetOptimizer, job: FineTuning, number: int) -> None:
     import torch
 
+    from nas.pretrained.streams import divergence
+
     budget = job.budget
     batch = job.task.batch(job.first_batch + number, job.seed, budget.batch, job.context)
     submodel.zero_grad()
-    loss = job.task.loss(submodel(batch[:, :-1]), batch)
+    logits = submodel(batch[:, :-1])
+    if job.teacher is None:
+        loss = job.task.loss(logits, batch)
+    else:
+        with torch.no_grad():
+            expected = job.teacher(batch[:, :-1])
+        loss = divergence(expected, logits)
     if not math.isfinite(loss.item()):
         accepted = f"try a learning_rate below {budget.learning_rate:g}"
         raise Diverged(f"its loss is {loss.item()} at step {number}; {accepted}")

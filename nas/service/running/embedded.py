@@ -24,6 +24,7 @@ from nas.optimum import Optimum
 from nas.planning.objectives import compared_by, with_target
 from nas.planning.plan import resolve
 from nas.planning.sizes import Limits, check_sizes
+from nas.planning.start import settle_start
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.service.running.worker_endpoint import WorkerEndpoint
@@ -105,7 +106,7 @@ class EmbeddedService(Service):
         relative_to = Path(spec).parent.absolute() if isinstance(spec, str | Path) else Path.cwd()
         if not isinstance(spec, JobSpec):
             spec = load_job_spec(spec, lambda left: _problems_of_names(left, relative_to))
-        plan = resolve(spec, relative_to)
+        plan = resolve(settle_start(spec, relative_to, self.home / "models"), relative_to)
         check_sizes(plan, self._limits)
         check_budget(plan)
         check_counted_bounds(plan)

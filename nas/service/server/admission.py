@@ -54,6 +54,12 @@ def admit_spec(spec: JobSpec, data_root: Path | None) -> JobSpec:
         InvalidSpec: it names a file outside, or a size beyond the limits: every problem at once.
     """
     problems = [*_name_problems(spec.space), *_size_problems(spec.model_dump())]
+    if spec.start is not None:
+        try:
+            start = spec.start.model_copy(update={"model": _confine(spec.start.model, data_root)})
+            spec = spec.model_copy(update={"start": start})
+        except ValueError as error:
+            problems.append(Problem("start.model", str(error)))
     if spec.task is None:
         if problems:
             raise InvalidSpec(problems)

@@ -1,0 +1,106 @@
+"""What single replacements in a pretrained model cost, and what assemblies of them are expected to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.analysis.candidates import Candidates
+from nas.analysis.known import Known
+from nas.evaluation import Split
+from nas.exact.additive import AdditiveModel
+from nas.exact.decomposition import Decomposition
+from nas.objectives import Source
+from nas.surrogates.additive import summed
+from searchspaces.architecture import Architecture
+from searchspaces.encoding import Population
+from searchspaces.space import SearchSpace
+
+__all__ = ["ReplacementScores", "proved_optima", "single_replacements", "stored_scores"]
+
+CLIP = 2.0
+"""Nats above which one replacement is as bad as another: sums are of what is worth having."""
+
+
+def single_replacements(space: SearchSpace) -> Iterator[tuple[int, int, Architecture]]:
+    """Every (gene, option, model) that differs from the space's first member in one gene of one layer."""
+    first = space.encode([space.first])[0]
+    for gene in space.layer_genes.ravel().tolist():
+        for option in range(int(space.cardinalities[gene])):
+            row = first.copy()
+            row[gene] = option
+            if option and np.array_equal(space.canonical(row[None])[0], row):
+                yield gene, option, space.decode(row[None])[0]
+
+
+class ReplacementScores:
+    """Divergences of single replacements from the parent, and their sums over assemblies: these rank
+    assemblies well, and understate what many replacements cost together (`docs/results.md`).
+
+    Args:
+        table: by (gene, option), nats a token.
+    """
+
+    def __init__(self, space: SearchSpace, table: dict[tuple[int, int], float]) -> None:
+        self._table = np.zeros((space.genes, int(space.cardinalities.max())))
+        for (gene, option), score in table.items():
+            self._table[gene, option] = min(score, CLIP) if math.isfinite(score) else CLIP
+
+    def __call__(self, population: Population) -> NDArray[np.float64]:
+        """(n,) sums."""
+        total: NDArray[np.float64] = self._table[np.arange(population.shape[1]), population].sum(1)
+        return total
+
+
+def stored_scores(job: Known) -> ReplacementScores | None:
+    """Of a job that starts from a pretrained model, once all its replacements are scored."""
+    plan = job.plan
+    if plan.spec.start is None:
+        return None
+    stored = job.store.evaluations(plan.supernet_digest, Split.CALIBRATION)
+    known = {evaluation.digest: evaluation.value for evaluation in stored}
+    table = {}
+    for gene, option, architecture in single_replacements(plan.space):
+        if architecture.digest not in known:
+            return None
+        table[gene, option] = known[architecture.digest]
+    return ReplacementScores(plan.space, table)
+
+
+def proved_optima(candidates: Candidates, scores: ReplacementScores, count: int) -> Population:
+    """(≤ count, genes) the least sums of scores within bounds that are spread evenly from the least of the
+    first objective that costs no evaluation to the parent's, and within the job's own bounds.
+
+    Bounds are proved on sums: an objective that is none enters by its least-squares fit.
+    """
+    plan, space = candidates.plan, candidates.plan.space
+    free = [objective for objective in plan.objectives if objective.source is not Source.EVALUATED]
+    if not free:
+        return np.empty((0, space.genes), np.int64)
+    signs = np.array([1.0, *(objective.direction.sign for objective in free)])
+
+    def known(population: Population) -> NDArray[np.float64]:
+        return np.concatenate([scores(population)[:, None], candidates.known(population)], axis=1) * signs
+
+    decomposition = Decomposition(space)
+    model = AdditiveModel(decomposition, known)
+    if not model.exact.all():
+        model = AdditiveModel(decomposition, summed(space, known, plan.spec.seed))
+    own = [math.inf if o.bound is None else o.bound * o.direction.sign for o in free]
+    unbounded = np.full(len(signs), np.inf)
+    least = model.optimum(1, unbounded)
+    most = known(space.encode([space.first]))[0, 1]
+    rows = []
+    for share in np.linspace(0, 1, count):
+        if least is None:
+            break
+        bounds = np.array([np.inf, *own])
+        # The least itself would be the only member; the parent is a seed of its own.
+        bounds[1] = min(bounds[1], least.values[1] + (most - least.values[1]) * (0.1 + 0.88 * share))
+        found = model.optimum(0, bounds)
+        if found is not None:
+            rows.append(found.row)
+    return np.unique(np.array(rows, np.int64).reshape(-1, space.genes), axis=0)

@@ -1,0 +1,102 @@
+"""Starting from a pretrained model: its folder settled once, and the space of what may replace its parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InvalidSpec
+from nas.pretrained import KEEP, Parent, read_parent
+from nas.spec import JobSpec
+from searchspaces.errors import Problem, SpaceError
+from searchspaces.space import SearchSpace
+
+__all__ = ["Beginning", "beginning", "settle_start"]
+
+OPTIONS = {"mixer": (KEEP,), "ratio": (1,)}
+"""What `space` may say beside a `start`, and what it says where it does not."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a job starts from.
+
+    Attributes:
+        space: whose largest member is the parent.
+        task_options: of a task that reads text: the parent's tokens.
+    """
+
+    parent: Parent
+    space: SearchSpace
+    task_options: Mapping[str, Any]
+
+
+def settle_start(spec: JobSpec, relative_to: Path, models: Path) -> JobSpec:
+    """The spec with the parent's folder as an absolute path, and its digest; a GGUF file is written out as a
+    folder first.
+
+    Args:
+        relative_to: folder that the model's path starts from.
+        models: where folders made of GGUF files are kept.
+
+    Raises:
+        InvalidSpec: the parent cannot be read, or its tokenizer is not its own.
+    """
+    from nas.pretrained.reading import check_tokenizer, import_gguf
+
+    if spec.start is None or spec.start.digest is not None:
+        return spec
+    path = (relative_to / Path(spec.start.model).expanduser()).resolve()
+    if path.suffix == ".gguf" and path.is_file():
+        with path.open("rb") as file:
+            folder = models / f"{path.stem}-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+        parent = read_parent(folder) if folder.is_dir() else import_gguf(path, folder)
+    else:
+        parent = read_parent(path)
+    check_tokenizer(parent)
+    start = spec.start.model_copy(update={"model": str(parent.folder), "digest": parent.digest})
+    return spec.model_copy(update={"start": start})
+
+
+def beginning(spec: JobSpec, relative_to: Path = Path()) -> Beginning:
+    """The space and the tokens of a spec with a `start`.
+
+    Raises:
+        InvalidSpec: every problem of the parent's config, of `space` or of the targets at once.
+    """
+    assert spec.start is not None
+    parent = read_parent(relative_to / Path(spec.start.model).expanduser())
+    problems = []
+    options: dict[str, Any] = dict(OPTIONS)
+    if isinstance(spec.space, str):
+        problems.append(Problem("space", f"{spec.space!r:.80}; accepted with a start: mixer and ratio"))
+    else:
+        for name, value in spec.space.items():
+            if name not in OPTIONS:
+                problems.append(Problem(f"space.{name}", f"is the parent's; accepted: {', '.join(OPTIONS)}"))
+            elif not isinstance(value, list | tuple) or not value:
+                problems.append(Problem(f"space.{name}", f"{value!r:.80}; accepted: a list of options"))
+            else:
+                options[name] = value
+    shares = options["ratio"]
+    for number, share in enumerate(shares):
+        if isinstance(share, bool) or not isinstance(share, int | float):
+            problems.append(Problem(f"space.ratio.{number}", f"{share!r:.80}; accepted: a share of 0 to 1"))
+    for number, target in enumerate(spec.targets):
+        if target.tokens > parent.context:
+            said = (
+                f"{target.tokens} are more than the parent was trained for; accepted: 1 to {parent.context}"
+            )
+            problems.append(Problem(f"targets.{number}.tokens", said))
+    if problems:
+        raise InvalidSpec(problems)
+    context = max(target.tokens for target in spec.targets)
+    try:
+        space = parent.space(tuple(map(str, options["mixer"])), shares, context)
+    except SpaceError as error:
+        raise InvalidSpec(error.problems) from error
+    tokens = {"tokenizer": str(parent.folder / "tokenizer.json"), "evaluation_context": context}
+    return Beginning(parent, space, tokens)

@@ -1,0 +1,103 @@
+"""The residual stream of a model, layer by layer: what is calibrated, replaced and compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, log_softmax
+
+from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from searchspaces.blocks import Weights, embed, forward_layer, mix_tokens, turns_of
+from searchspaces.norms import rms_norm
+from searchspaces.rotary import Turns
+
+__all__ = ["Divergence", "Passage", "divergence", "passages"]
+
+CHUNK = 128
+"""Positions whose logits are compared at once: a vocabulary of 50,000 takes 25 MB for so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A layer that the stream passes.
+
+    Attributes:
+        weights: the layer's, by name.
+        turns: rotary, where its mixer reads them.
+        before: (B, N, D) in front of the layer.
+        between: (B, N, D) between its token mixer and its channel mixer.
+    """
+
+    layer: Layer
+    weights: Mapping[str, Tensor]
+    turns: Turns | None
+    before: Tensor
+    between: Tensor
+
+
+def passages(tokens: Tensor, architecture: Architecture, weights: Weights) -> Iterator[Passage]:
+    """The layers that (B, N) tokens pass, in order."""
+    x = embed(tokens, weights.embedding)
+    turns = turns_of(torch.arange(tokens.shape[1]), architecture)
+    for layer, own in zip(architecture.layers, weights.layers, strict=True):
+        turned = turns.get(layer)
+        between = x + mix_tokens(x, layer, own, turned) if layer.mixer != NO_MIXER else x
+        yield Passage(layer, own, turned, x, between)
+        x = forward_layer(x, layer, own, turned)
+
+
+def divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """Mean Kullback–Leibler divergence in nats of a student's distributions from a teacher's, of logits
+    (…, V)."""
+    expected, found = log_softmax(teacher, -1), log_softmax(student, -1)
+    return (expected.exp() * (expected - found)).sum(-1).mean()
+
+
+class Divergence:
+    """How far the predictions of models are from their parent's, on fixed tokens.
+
+    The parent's stream in front of every layer is kept: what differs from it in one layer alone is computed
+    from there on.
+
+    Args:
+        parent: that all others are compared with.
+        weights: of the parent.
+        tokens: (B, N).
+    """
+
+    def __init__(self, parent: Architecture, weights: Weights, tokens: Tensor) -> None:
+        self._parent, self._weights, self._tokens = parent, weights, tokens
+        with torch.inference_mode():
+            self._before = [passage.before for passage in passages(tokens, parent, weights)]
+            self._after = self._from(0, parent, weights)
+
+    def __call__(self, architecture: Architecture, weights: Weights) -> float:
+        """Mean nats a token, of a model of as many layers with the parent's embedding."""
+        pairs = zip(architecture.layers, self._parent.layers, strict=True)
+        first = next((number for number, (own, kept) in enumerate(pairs) if own != kept), None)
+        if first is None:
+            return 0.0
+        with torch.inference_mode():
+            after = self._from(first, architecture, weights)
+            total = torch.zeros((), dtype=torch.float64)
+            for expected, found in zip(self._after.split(CHUNK, 1), after.split(CHUNK, 1), strict=True):
+                teacher, student = (
+                    self._logits(x, w) for x, w in ((expected, self._weights), (found, weights))
+                )
+                total += divergence(teacher, student).double() * found.shape[1]
+        return float(total) / after.shape[1]
+
+    def _from(self, first: int, architecture: Architecture, weights: Weights) -> Tensor:
+        """The stream behind the last layer."""
+        x = self._before[first]
+        turns = turns_of(torch.arange(self._tokens.shape[1]), architecture)
+        for layer, own in zip(architecture.layers[first:], weights.layers[first:], strict=True):
+            x = forward_layer(x, layer, own, turns.get(layer))
+        return x
+
+    @staticmethod
+    def _logits(x: Tensor, weights: Weights) -> Tensor:
+        return linear(rms_norm(x, weights.norm), weights.output)

@@ -1,0 +1,223 @@
+"""A supernet out of a pretrained model: nested, with what replaces its parts, trained part by part."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.errors import InvalidSpec, JobFailed
+from nas.pretrained import Parent, read_parent
+from nas.spec import Budget, StartSpec
+from nas.tasks import Task
+from nas.training.checkpoint import load_checkpoint, save_checkpoint
+from nas.training.trainer import TrainingResult
+from searchspaces.errors import Problem
+from searchspaces.mixers import parse_mixer
+from searchspaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nas.pretrained.streams import Divergence, Passage
+    from searchspaces.supernet import Supernet
+
+__all__ = ["calibration_tokens", "scored_tokens", "start_supernet"]
+
+CALIBRATION_STEP = 1 << 30
+"""Number of the task's training batch that calibration reads: none that a training gets to."""
+
+
+def calibration_tokens(task: Task, budget: Budget, context: int, seed: int) -> Tensor:
+    """(rows, N) of the task's training data."""
+    rows = max(1, budget.calibrate.tokens // context)
+    return task.batch(CALIBRATION_STEP, seed, rows, context)[:, :-1]
+
+
+def scored_tokens(task: Task, budget: Budget, context: int, seed: int) -> Tensor:
+    """(rows, N) on which replacements are scored: others than those that they are trained on."""
+    rows = max(1, budget.calibrate.scored // context)
+    return task.batch(CALIBRATION_STEP + 1, seed, rows, context)[:, :-1]
+
+
+def start_supernet(
+    space: SearchSpace,
+    task: Task,
+    start: StartSpec,
+    budget: Budget,
+    seed: int,
+    folder: Path,
+    progress: Callable[[int, int, dict[str, float]], None],
+    stop: Callable[[], bool],
+) -> TrainingResult:
+    """Read the parent, nest it, and train whatever may replace a token mixer and has weights of its own
+    against the mixer's output, one at a time (LoLCATs; Zhang et al., 2025). One whose divergence from the
+    parent did not fall keeps the weights that it began with.
+
+    Goes on from what an earlier run left: each replacement is kept in a file of its own as soon as it is
+    trained.
+
+    Args:
+        folder: keeps `library/` while training and `supernet.safetensors` at the end.
+        progress: called after each replacement with replacements done, replacements in all, and ``before``
+            and ``after`` (nats) of the last one.
+        stop: asked before each replacement; where it answers True the call returns.
+
+    Raises:
+        InvalidSpec: the parent cannot be read, or has changed since the job was submitted.
+        StoreUnavailable: the disk cannot take a file.
+    """
+
+    final = folder / "supernet.safetensors"
+    context = space.spec.context
+    if final.is_file():
+        _, facts = load_checkpoint(final)
+        return TrainingResult(final, facts["steps"], facts["tokens_per_second"], ())
+    begun = time.monotonic()
+    parent = _unchanged(start)
+    tokens = calibration_tokens(task, budget, context, seed)
+    supernet = _nested(parent, space, tokens, seed)
+    own = list(_with_weights_of_their_own(space))
+    trained = 0
+    if budget.library.steps and own:
+        scored = _divergence(supernet, scored_tokens(task, budget, context, seed))
+        for done, (number, option, passage) in enumerate(_places(supernet, own, tokens)):
+            if stop():
+                return TrainingResult(final, trained, 0.0, ())
+            path = folder / "library" / f"{number}-{re.sub(r'[^0-9A-Za-z]+', '-', option)}.safetensors"
+            if not path.is_file():
+                _train(supernet, number, option, passage, budget, scored, path)
+            facts = _take(supernet, number, path)
+            trained += budget.library.steps
+            progress(done + 1, len(own) * space.max_depth, facts)
+    seconds = time.monotonic() - begun
+    speed = trained * context / seconds
+    save_checkpoint(final, supernet.state_dict(), {"steps": trained, "tokens_per_second": speed})
+    return TrainingResult(final, trained, speed, ())
+
+
+def _unchanged(start: StartSpec) -> Parent:
+    parent = read_parent(Path(start.model))
+    if start.digest not in (None, parent.digest):
+        said = f"{start.model} has changed since the job was submitted ({parent.digest}, not {start.digest})"
+        raise InvalidSpec([Problem("start.model", f"{said}; accepted: the same files, or a new job")])
+    return parent
+
+
+def _nested(parent: Parent, space: SearchSpace, tokens: Tensor, seed: int) -> Supernet:
+    """The supernet with the parent's weights; families of mixers begin with its queries and keys."""
+    import torch
+
+    from nas.pretrained.nesting import nest
+    from nas.pretrained.reading import read_model
+    from searchspaces.supernet import Supernet
+
+    model = read_model(parent)
+    nest(model, tokens)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        supernet = Supernet(space)
+    theirs = model.state_dict()
+    with torch.no_grad():
+        for name, parameter in supernet.named_parameters():
+            layer, _, own = name.rpartition(".")
+            shared = re.sub(r"^[a-z]+_(query|key)(?=$|_bias$|_norm$)", r"\1", own)
+            source = theirs.get(name, theirs.get(f"{layer}.{shared}"))
+            if source is not None:
+                if source.shape != parameter.shape:
+                    raise JobFailed(f"{name} is {tuple(parameter.shape)} here, {tuple(source.shape)} there")
+                parameter.copy_(source)
+    return supernet.requires_grad_(False).eval()
+
+
+def _divergence(supernet: Supernet, tokens: Tensor) -> Divergence:
+    from nas.pretrained.streams import Divergence
+
+    parent = supernet.space.first
+    return Divergence(parent, supernet.weights(parent), tokens)
+
+
+def _with_weights_of_their_own(space: SearchSpace) -> Iterator[str]:
+    """Options of the token mixer that have weights which the parent's has not."""
+    parent = space.first
+    sizes = parent.layers[0].sizes(parent.width)
+    kept = parse_mixer(parent.layers[0].mixer).shapes(sizes)
+    for option in space.spec.layer.mixer:
+        if parse_mixer(option).shapes(sizes).keys() - kept.keys():
+            yield option
+
+
+def _places(supernet: Supernet, options: list[str], tokens: Tensor) -> Iterator[tuple[int, str, Passage]]:
+    """Every layer and option, with the parent's stream there."""
+    import torch
+
+    from nas.pretrained.streams import passages
+
+    parent = supernet.space.first
+    with torch.inference_mode(False), torch.no_grad():
+        for number, passage in enumerate(passages(tokens, parent, supernet.weights(parent))):
+            for option in options:
+                yield number, option, passage
+
+
+def _train(
+    supernet: Supernet,
+    number: int,
+    option: str,
+    passage: Passage,
+    budget: Budget,
+    scored: Divergence,
+    path: Path,
+) -> None:
+    """Train one replacement's own weights, and keep the better of what they were and what they are."""
+    import torch
+    from torch.nn.functional import mse_loss
+
+    from searchspaces.blocks import mix_tokens, positioned
+
+    parent = supernet.space.first
+    architecture = parent.with_layer(number, mixer=option)
+    layer, before = architecture.layers[number], scored(architecture, supernet.weights(architecture))
+    shared = passage.weights.keys()
+    weights = dict(supernet.weights(architecture).layers[number])
+    own = {name: value.clone().requires_grad_() for name, value in weights.items() if name not in shared}
+    turns = passage.turns if positioned(layer) else None
+    optimizer = torch.optim.AdamW(own.values(), lr=budget.library.learning_rate, weight_decay=0.0)
+    rows = passage.before.split(1)
+    with torch.enable_grad():
+        for step in range(budget.library.steps):
+            row = step % len(rows)
+            with torch.no_grad():
+                wanted = (passage.between - passage.before)[row : row + 1]
+            found = mix_tokens(rows[row], layer, {**weights, **own}, turns)
+            loss = mse_loss(found, wanted) / wanted.square().mean().clamp_min(1e-12)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    began = {name: weights[name].clone() for name in own}
+    trained = {name: value.detach() for name, value in own.items()}
+    _put(supernet, number, trained)
+    after = scored(architecture, supernet.weights(architecture))
+    if not after < before:
+        _put(supernet, number, began)
+    save_checkpoint(
+        path, trained if after < before else began, {"before": before, "after": min(after, before)}
+    )
+
+
+def _take(supernet: Supernet, number: int, path: Path) -> dict[str, float]:
+    """Use what a file keeps of a replacement; its facts."""
+    weights, facts = load_checkpoint(path)
+    _put(supernet, number, weights)
+    return facts
+
+
+def _put(supernet: Supernet, number: int, weights: dict[str, Tensor]) -> None:
+    import torch
+
+    parameters = dict(supernet.layers[number].named_parameters())
+    with torch.no_grad():
+        for name, value in weights.items():
+            parameters[name].copy_(value)

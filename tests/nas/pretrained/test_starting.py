@@ -1,0 +1,137 @@
+"""A supernet out of a pretrained model: nested, with replacements, and what these cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from random_models import TEXT, write_model
+
+from nas.errors import InvalidSpec
+from nas.planning.start import beginning, settle_start
+from nas.pretrained import read_parent
+from nas.pretrained.nesting import nest
+from nas.pretrained.reading import read_model
+from nas.pretrained.streams import Divergence, divergence
+from nas.spec import load_job_spec
+from nas.tasks import Task, make_task
+from nas.training.start import start_supernet
+from nas.training.trainer import load_supernet
+
+TOKENS = torch.randint(300, (2, 64), generator=torch.Generator().manual_seed(1))
+MIXERS = ["keep", "window:8,2", "hedgehog", "none"]
+
+
+def spec_of(model: Path, text: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "start": {"model": str(model)},
+        "space": {"mixer": MIXERS, "ratio": [1, 0.5, 0]},
+        "task": {"name": "text", "path": [str(text)], "evaluation_tokens": 128},
+        "targets": [{"tokens": 64}],
+        "budget": {"calibrate": {"tokens": 256, "scored": 64}, "library": {"steps": 8}},
+    } | changes
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen3"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start") / request.param
+    write_model(request.param, folder)
+    return folder
+
+
+def test_a_nested_model_is_the_same_function_and_its_prefixes_are_better(model: Path) -> None:
+    parent = read_parent(model)
+    plain, nested = read_model(parent), read_model(parent)
+    nest(nested, TOKENS)
+    half = replace(
+        parent.architecture,
+        layers=tuple(replace(layer, ratio=layer.ratio / 2) for layer in parent.architecture.layers),
+    )
+    with torch.inference_mode():
+        expected = plain(TOKENS)
+        torch.testing.assert_close(nested(TOKENS), expected, atol=1e-4, rtol=0)
+        space = parent.space(shares=[1, 0.5])
+        far = []
+        for each in (plain, nested):
+            from searchspaces.supernet import Supernet
+
+            supernet = Supernet(space)
+            supernet.load_state_dict(each.state_dict())
+            far.append(divergence(expected, supernet(TOKENS, half)).item())
+    assert far[1] < far[0]
+
+
+def test_divergence_from_a_layer_on_is_that_of_whole_logits(model: Path) -> None:
+    parent = read_parent(model)
+    space = parent.space(MIXERS, [1, 0.5, 0])
+    from searchspaces.supernet import Supernet
+
+    torch.manual_seed(0)
+    supernet = Supernet(space).requires_grad_(False)
+    measured = Divergence(space.first, supernet.weights(space.first), TOKENS)
+    assert measured(space.first, supernet.weights(space.first)) == 0
+    for changed in ({"mixer": "window:8,2"}, {"ratio": 0.0}, {"mixer": "none"}):
+        other = space.first.with_layer(2, **changed)
+        expected = divergence(supernet(TOKENS, space.first), supernet(TOKENS, other)).item()
+        assert measured(other, supernet.weights(other)) == pytest.approx(expected, rel=1e-3)
+        assert expected > 0
+
+
+def _start(model: Path, text: Path, folder: Path, stop: Callable[[], bool]) -> Any:
+    spec = settle_start(load_job_spec(spec_of(model, text)), Path(), folder / "models")
+    begun = beginning(spec)
+    assert spec.start is not None
+    assert spec.task is not None
+    task: Task = make_task("text", {**begun.task_options, **(spec.task.model_extra or {})})
+    told: list[dict[str, float]] = []
+    result = start_supernet(
+        begun.space, task, spec.start, spec.budget, 0, folder, lambda *facts: told.append(facts[2]), stop
+    )
+    return begun, result, told
+
+
+def test_replacements_are_trained_once_and_kept_where_they_got_better(
+    model: Path, text: Path, tmp_path: Path
+) -> None:
+    asked = iter([False, False, True])
+    _, stopped, told = _start(model, text, tmp_path, lambda: next(asked))
+    assert not stopped.path.is_file()
+    kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "library").iterdir()}
+    assert len(kept) == len(told) == 2
+    begun, result, told = _start(model, text, tmp_path, lambda: False)
+    assert len(told) == 4
+    assert all(facts["after"] <= facts["before"] for facts in told)
+    assert any(facts["after"] < facts["before"] for facts in told)
+    files = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "library").iterdir()}
+    assert {name: files[name] for name in kept} == kept
+    supernet = load_supernet(begun.space, result.path)
+    with torch.inference_mode():
+        expected = read_model(begun.parent)(TOKENS)
+        torch.testing.assert_close(supernet(TOKENS, begun.space.first), expected, atol=1e-4, rtol=0)
+    _, again, told = _start(model, text, tmp_path, lambda: False)
+    assert again.steps == result.steps
+    assert not told
+
+
+def test_a_folder_that_changed_is_refused(llama: Path, text: Path, tmp_path: Path) -> None:
+    spec = settle_start(load_job_spec(spec_of(llama, text)), Path(), tmp_path)
+    assert spec.start is not None
+    begun = beginning(spec)
+    changed = spec.start.model_copy(update={"digest": "0" * 16})
+    task = make_task("text", {**begun.task_options, "path": str(text)})
+    with pytest.raises(InvalidSpec, match="has changed since"):
+        start_supernet(
+            begun.space, task, changed, spec.budget, 0, tmp_path / "out", lambda *_: None, lambda: False
+        )
+    assert not (tmp_path / "out").exists()
