@@ -18,7 +18,7 @@ from nas.objectives.kind import OBJECTIVES, Counted, counted_kinds
 from nas.objectives.latency_ms import Latency
 from nas.objectives.objective import Key
 from nas.planning.objectives import asked_objectives, settle_bounds
-from nas.planning.start import Beginning, beginning
+from nas.planning.start import Beginning, beginning, uniform
 from nas.spec import JobSpec, TargetSpec
 from nas.strategies import get_strategy, strategies
 from nas.tasks import Task, get_task, make_task
@@ -69,9 +69,10 @@ class Plan:
 
     @cached_property
     def presets(self) -> dict[str, Preset]:
-        """Published designs that the space contains, by name; the model that the job starts from."""
+        """Published designs that the space contains, by name. Of a job that starts from a pretrained model
+        that model, and what one would cut it to without a search: one option in every layer."""
         if self.spec.start is not None:
-            return {"parent": Preset("parent", self.spec.space_name, self.space.first)}
+            return {preset.name: preset for preset in uniform(self.space, self.spec.space_name)}
         return presets(self.space)
 
     @cached_property

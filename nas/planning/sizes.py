@@ -84,10 +84,12 @@ def sizes_of(plan: Plan) -> Sizes:
     batches = [
         (w.batch, 1 if w.phase is Phase.DECODE else w.tokens) for w in (t.workload for t in plan.targets)
     ]
+    begins = spec.start is not None  # with a model that is trained already
     if trains:
-        batches.append((spec.budget.train.batch, space.context))
+        of_training = spec.budget.finalists.batch if begins else spec.budget.train.batch
+        batches.append((of_training, space.context))
     if options is not None:
-        batches.append((SCORED_AT_ONCE, options.evaluation_context))
+        batches.append((1 if begins else SCORED_AT_ONCE, options.evaluation_context))
     a_token = FLOAT * (
         2 * space.vocabulary
         + (depth if trains else 1) * round(KEPT * widest + GATED * max(space.layer.ratio) * widest)
@@ -97,7 +99,7 @@ def sizes_of(plan: Plan) -> Sizes:
     budget = spec.budget
     read = 0
     if trains:
-        read += budget.train.steps * budget.train.batch * space.context
+        read += budget.calibrate.tokens if begins else budget.train.steps * budget.train.batch * space.context
         read += (budget.search.evaluations + budget.verify.rounds * budget.verify.evaluations) * scored
         finalists = budget.finalists
         members = min(finalists.count + finalists.presets, budget.search.evaluations)

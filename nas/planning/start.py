@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidSpec
 from nas.pretrained import KEEP, Parent, read_parent
 from nas.spec import JobSpec
+from searchspaces.architecture import NO_MIXER, Layer
 from searchspaces.errors import Problem, SpaceError
+from searchspaces.presets import Preset
 from searchspaces.space import SearchSpace
 
-__all__ = ["Beginning", "beginning", "settle_start"]
+__all__ = ["Beginning", "beginning", "settle_start", "uniform"]
 
 OPTIONS = {"mixer": (KEEP,), "ratio": (1,)}
 """What `space` may say beside a `start`, and what it says where it does not."""
@@ -59,6 +62,21 @@ def settle_start(spec: JobSpec, relative_to: Path, models: Path) -> JobSpec:
     check_tokenizer(parent)
     start = spec.start.model_copy(update={"model": str(parent.folder), "digest": parent.digest})
     return spec.model_copy(update={"start": start})
+
+
+def uniform(space: SearchSpace, parent: str) -> Iterator[Preset]:
+    """The parent, and every replacement in all of its layers at once, but those that leave nothing."""
+    first = space.first
+    yield Preset("parent", parent, first)
+    mixers = [mixer for mixer in space.spec.layer.mixer[1:] if mixer != NO_MIXER]
+    ratios = [ratio for ratio in space.spec.layer.ratio[1:] if ratio]
+    cuts: dict[str, Callable[[Layer], Layer]] = {
+        **{mixer: partial(replace, mixer=mixer) for mixer in mixers},
+        **{f"x{ratio / space.spec.layer.ratio[0]:.3g}": partial(replace, ratio=ratio) for ratio in ratios},
+    }
+    for said, cut in cuts.items():
+        architecture = replace(first, layers=tuple(map(cut, first.layers)))
+        yield Preset(f"all-{said}", f"{said} in every layer of {parent}", architecture)
 
 
 def beginning(spec: JobSpec, relative_to: Path = Path()) -> Beginning:

@@ -91,6 +91,8 @@ class Text(Task):
         text: Tokens = read
         if options.tokenizer is not None:
             text, self.vocabulary, self._tokenizer_sha256 = _tokenized(read, Path(options.tokenizer))
+        # Logits of one sequence over a model's vocabulary are as large as those of hundreds over bytes.
+        self._at_once = EVALUATION_BATCH if options.tokenizer is None else 1
         self.bytes_per_token = len(read) / max(1, len(text))
         test = len(text) - int(len(text) * options.test_fraction)
         validation = test - int(len(text) * options.validation_fraction)
@@ -138,9 +140,7 @@ class Text(Task):
 
     def evaluation_batches(self, split: Split) -> Iterator[Tensor]:
         """The split's evenly spaced sequences, a few at a time."""
-        windows = self._evaluation_windows[split]
-        for first in range(0, len(windows), EVALUATION_BATCH):
-            yield windows[first : first + EVALUATION_BATCH]
+        yield from self._evaluation_windows[split].split(self._at_once)
 
     def score(self, logits: Tensor, batch: Tensor) -> tuple[float, float]:
         """Summed bits, and the number of bytes that the tokens stand for."""

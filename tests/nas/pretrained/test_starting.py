@@ -11,14 +11,18 @@ import pytest
 import torch
 from random_models import TEXT, write_model
 
+from nas.controller.tuning import starting_point
 from nas.errors import InvalidSpec
+from nas.planning.plan import resolve
 from nas.planning.start import beginning, settle_start
 from nas.pretrained import read_parent
 from nas.pretrained.nesting import nest
 from nas.pretrained.reading import read_model
 from nas.pretrained.streams import Divergence, divergence
 from nas.spec import load_job_spec
+from nas.stages.backends import Finalist
 from nas.tasks import Task, make_task
+from nas.training.finetune import finetune
 from nas.training.start import start_supernet
 from nas.training.trainer import load_supernet
 
@@ -135,3 +139,25 @@ def test_a_folder_that_changed_is_refused(llama: Path, text: Path, tmp_path: Pat
             begun.space, task, changed, spec.budget, 0, tmp_path / "out", lambda *_: None, lambda: False
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_healing_learns_the_parents_predictions(model: Path, text: Path, tmp_path: Path) -> None:
+    heal = {"calibrate": {"tokens": 256}, "library": {"steps": 0}, "heal": {"steps": 40, "batch": 4}}
+    spec = settle_start(load_job_spec(spec_of(model, text, budget=heal)), Path(), tmp_path)
+    plan = resolve(spec)
+    backend = start_supernet(
+        plan.space, plan.task, spec.start, spec.budget, 0, tmp_path, lambda *_: None, lambda: False
+    )
+    cut = plan.space.first.with_layer(1, mixer="none").with_layer(2, ratio=0.0)
+    finalist = Finalist(cut, 0.0, "0" * 16, tmp_path / "finalist", 40, seed=0)
+    submodel, training = starting_point(plan, backend.path, finalist)
+    tokens = plan.task.batch(7, 0, 4, 64)[:, :-1]
+    assert training.teacher is not None
+    with torch.no_grad():
+        expected = training.teacher(tokens)
+        torch.testing.assert_close(expected, read_model(read_parent(model))(tokens), atol=1e-4, rtol=0)
+        before = divergence(expected, submodel(tokens)).item()
+    finetune(submodel, training, 40, lambda *_: None, lambda _: None, lambda: False)
+    with torch.no_grad():
+        after = divergence(expected, submodel(tokens)).item()
+    assert after < 0.9 * before
