@@ -15,6 +15,7 @@ from pathlib import Path
 
 from workers.agent import run_worker
 from workers.errors import WorkerError
+from workers.isolated import SECONDS, limits_of
 from workers.tls import ClientTls
 
 __all__ = ["main"]
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--authority", type=Path, metavar="FILE", help="who signed the service's certificate")
     parser.add_argument("--certificate", type=Path, metavar="FILE", help="this device's own, for mutual TLS")
     parser.add_argument("--key", type=Path, metavar="FILE", help="of the certificate")
+    parser.add_argument("--model-memory", type=float, metavar="GIB", help="that one model may take")
+    parser.add_argument("--model-seconds", type=float, default=SECONDS, metavar="S", help="that one may take")
     options = parser.parse_args(arguments)
     files = (options.authority, options.certificate, options.key)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -44,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.environ.get("NAS_TOKEN"),
             options.once,
             ClientTls(*files) if any(files) else None,
+            limits_of(options.model_memory, options.model_seconds),
         )
     except (WorkerError, ValueError) as error:
         print(f"worker: {error}", file=sys.stderr)

@@ -8,14 +8,16 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from queue import Empty, SimpleQueue
 from types import FrameType
 
 import grpc
 
-from workers.connection import Connection, Disconnected
+from workers.capabilities import Capabilities
+from workers.connection import Connection, Disconnected, check_address
 from workers.errors import MeasurementCancelled, SessionRefused, WorkerError
-from workers.measuring import describe_device, measure
+from workers.isolated import IsolatedMeasuring, ModelLimits
 from workers.messages import Drain, Failure, Lease, Leave, Result
 from workers.models import ModelCache
 from workers.request import MeasurementRequest
@@ -43,6 +45,7 @@ def run_worker(
     token: str | None = None,
     once: bool = False,
     tls: ClientTls | None = None,
+    limits: ModelLimits | None = None,
 ) -> None:
     """Measure for a service until stopped by SIGTERM or SIGINT (handled where this is the main thread).
 
@@ -54,25 +57,36 @@ def run_worker(
         token: the service's secret, where it wants one; never logged.
         once: return when the first session ends rather than reconnect.
         tls: None for plain text.
+        limits: of every model that is measured.
 
     Raises:
-        ValueError: `device` is not a name, or a file of `tls` cannot be read.
+        ValueError: `device` is not a name, `address` is none, or a file of `tls` cannot be read.
         SessionRefused: the service will not have this worker; says why.
         WorkerError: with `once`, the service was not reached.
     """
-    agent = _Agent(address, device, token, tls)
-    with agent.stopped_by_signals():
-        agent.run(once)
+    check_address(address)
+    with closing(IsolatedMeasuring(limits)) as measuring:
+        agent = _Agent(address, measuring.describe(device), token, tls, measuring)
+        with agent.stopped_by_signals():
+            agent.run(once)
 
 
 class _Agent:
-    """Measures in the thread that calls `run`, so that processor time of that thread is the model's."""
+    """Has models measured in a process beside, so that it answers whatever a model does."""
 
-    def __init__(self, address: str, device: str, token: str | None, tls: ClientTls | None) -> None:
+    def __init__(
+        self,
+        address: str,
+        here: Capabilities,
+        token: str | None,
+        tls: ClientTls | None,
+        measuring: IsolatedMeasuring,
+    ) -> None:
         self._address = address
         self._token = token
         self._tls = tls
-        self._here = describe_device(device)
+        self._here = here
+        self._measuring = measuring
         self._cache = ModelCache()
         self._stopping = False
         # SimpleQueue: its put may run in a signal handler.
@@ -154,7 +168,7 @@ class _Agent:
                 reference_ms=lease.reference_ms,
                 protocol=lease.protocol,
             )
-            measurement = measure(request, self._here, cancelled)
+            measurement = self._measuring.measure(request, self._here, cancelled)
         except MeasurementCancelled:
             log.info("%s: cancelled", lease.digest)
         except WorkerError as error:

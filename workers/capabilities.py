@@ -108,12 +108,29 @@ class Device:
         capabilities: what it said it can measure.
         connected_since: seconds since the epoch.
         busy: it holds a lease.
+        measured, failed: measurements that it took since the service started, and that it failed to take by
+            its own fault.
+        quarantined_seconds: for which it is given no work, since it failed again and again; 0 where it is.
+        last_failure: why, in its words or the service's; empty where it never failed.
     """
 
     name: str
     capabilities: Capabilities
     connected_since: float
     busy: bool
+    measured: int = 0
+    failed: int = 0
+    quarantined_seconds: float = 0.0
+    last_failure: str = ""
+
+    def obstacle(self, target: Target) -> str | None:
+        """Why it measures nothing for the target now, for people; None where it does."""
+        if self.quarantined_seconds and self.capabilities.obstacle(target) is None:
+            return (
+                f"is quarantined for {self.quarantined_seconds:.0f} s more, the last of its {self.failed} "
+                f"failures: {self.last_failure}"
+            )
+        return self.capabilities.obstacle(target)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ from workers.rpc.v1 import worker_pb2 as wire
 from workers.rpc.v1 import worker_pb2_grpc
 from workers.tls import ClientTls
 
-__all__ = ["Connection", "Disconnected"]
+__all__ = ["Connection", "Disconnected", "check_address"]
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,18 @@ class Disconnected:
 
     reason: str
     status: grpc.StatusCode | None = None
+
+
+def check_address(address: str) -> None:
+    """Refuse what can never be reached, rather than try it for ever.
+
+    Raises:
+        ValueError: it is not ``HOST:PORT``.
+    """
+    host, _, port = address.rpartition(":")
+    named = host and not any(character.isspace() or character == "/" for character in host)
+    if not (named and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise ValueError(f"{address!r:.80} is no address; accepted: HOST:PORT, with a port from 1 to 65535")
 
 
 class Connection:

@@ -1,8 +1,10 @@
 """Who measures what: connected workers, waiting requests and the leases that join them. Knows no gRPC.
 
 A request is leased to one worker at a time. It comes back, and goes to another worker where there is one,
-when its worker vanishes, falls silent, takes too long or answers what cannot be; a request that comes back
-too often ends as a failure, so one model that kills workers cannot do so for ever.
+when its worker vanishes, falls silent, takes too long, refuses it or answers what cannot be; a request that
+comes back too often, and that nobody is left to try, ends as a failure, so one model that kills workers
+cannot do so for ever. A worker that fails again and again by its own fault is quarantined
+(`workers.standing`).
 """
 
 from __future__ import annotations
@@ -18,31 +20,24 @@ from queue import SimpleQueue
 
 from workers.capabilities import Capabilities
 from workers.errors import ProtocolViolation, WorkerError
-from workers.measurement import Measurement
 from workers.messages import Cancel, Drain, Failure, Lease, ModelFile, Result, ServiceMessage, Welcome
 from workers.models import MAX_MODEL_BYTES, model_file
-from workers.request import MeasurementFailure, MeasurementRequest, Outcome
+from workers.plausible import check_lease, check_times
+from workers.request import DeviceNote, MeasurementFailure, MeasurementRequest, Outcome
+from workers.standing import Standing, Standings
 from workers.target import Target
 
 __all__ = ["Batch", "Board", "End", "WorkerSession"]
 
 MAX_ATTEMPTS = 3
-"""Leases of one request before it is given up."""
+"""Leases of one request before it is given up, unless there is a worker that never had it; and workers that
+refuse a model before it is taken to be at fault."""
 
 MAX_OFFENCES = 3
 """Messages that cannot be, before a worker is dropped."""
 
 REASON_CHARACTERS = 1000
 """What is kept of a worker's own words."""
-
-RESOLUTION_MS = 1e-4
-"""No sample of any device is shorter than what its clock tells apart: 100 ns."""
-
-MOST_APART = 4.0
-"""Times what passed by the wall that a device may have worked, and times a median that samples may spread."""
-
-REFERENCE_TOLERANCE = 1e-6
-"""Relative difference allowed between the reference time that was asked for and the one reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +65,8 @@ class _Work:
     reference: ModelFile
     attempts: int = 0
     failed_on: set[str] = field(default_factory=set)
+    lost_by: set[tuple[str, str]] = field(default_factory=set)
+    refused_by: dict[tuple[str, str], str] = field(default_factory=dict)
     unserved_since: float | None = None
 
 
@@ -77,14 +74,17 @@ class _Work:
 class _Grant:
     lease: Lease
     work: _Work
+    since: float
     deadline: float
 
 
 @dataclass(eq=False, slots=True)
 class WorkerSession:
-    """One connected worker. `outbox` is read by whoever holds its stream, until an End."""
+    """One connected worker, which called from `host`. `outbox` is read by whoever holds its stream, until an
+    End."""
 
     capabilities: Capabilities
+    host: str = ""
     outbox: SimpleQueue[ServiceMessage | End] = field(default_factory=SimpleQueue)
     session_id: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     connected_since: float = field(default_factory=time.time)
@@ -94,6 +94,11 @@ class WorkerSession:
     ended: deque[str] = field(default_factory=lambda: deque(maxlen=64))
     """Leases that it holds no more: settled ones, whose results it may repeat, and those taken back, whose
     results may still arrive. Neither is its fault, nor changes anything."""
+
+    @property
+    def worker(self) -> tuple[str, str]:
+        """Whose session it is: the next one of the same worker has the same."""
+        return self.capabilities.device, self.host
 
 
 class Board:
@@ -118,6 +123,7 @@ class Board:
         self._sessions: dict[str, WorkerSession] = {}
         self._waiting: deque[_Work] = deque()
         self._closed: str | None = None
+        self._standings = Standings(clock)
 
     # Workers
 
@@ -155,16 +161,19 @@ class Board:
                     return
                 raise ProtocolViolation(f"the worker does not hold lease {message.lease_id[:40]!r}")
             if isinstance(message, Result):
-                _check(message, grant.lease)
-                _check_times(message.measurement, self._measurement_seconds)
+                check_lease(message, grant.lease)
+                check_times(message.measurement, self._clock() - grant.since)
                 outcome = replace(message.measurement, measured_at=time.time())
                 self._end_grant(session)
+                self._standings.measured(session.worker)
+                for other, reason in grant.work.refused_by.items():
+                    said = f"it refused {grant.lease.digest}, which {session.worker[0]} measured: {reason}"
+                    self._blame(other, said, grant.work)
                 self._finish(grant.work, outcome)
             elif message.retryable:
                 self._take_back(session, message.reason)
             else:
-                self._end_grant(session)
-                self._fail(grant.work, message.reason, retryable=False)
+                self._refuse(session, message.reason)
             self._assign()
 
     def offend(self, session: WorkerSession, reason: str, lease_id: str | None) -> None:
@@ -177,6 +186,11 @@ class Board:
             if session.offences >= MAX_OFFENCES:
                 self._drop(session, End(f"dropped after {session.offences} offences: {reason}", True))
             self._assign()
+
+    def standing(self, session: WorkerSession) -> tuple[Standing, float]:
+        """How a worker has done, and for how many seconds it is given no work."""
+        with self._changed:
+            return self._standings.of(session.worker), self._standings.quarantine(session.worker)
 
     def sessions(self) -> list[WorkerSession]:
         """Connected workers, longest connected first."""
@@ -261,7 +275,7 @@ class Board:
             for work in self._waiting:
                 if work.batch is not batch:
                     continue
-                if any(_serves(session, work) for session in self._sessions.values()):
+                if any(self._would_take(session, work) for session in self._sessions.values()):
                     work.unserved_since = None
                 elif work.unserved_since is None:
                     work.unserved_since = self._clock()
@@ -273,7 +287,10 @@ class Board:
         """Whether a worker that serves the target is connected, or connects within `timeout` seconds."""
 
         def served() -> bool:
-            return any(s.capabilities.obstacle(target) is None for s in self._sessions.values())
+            return any(
+                s.capabilities.obstacle(target) is None and not self._standings.quarantine(s.worker)
+                for s in self._sessions.values()
+            )
 
         with self._changed:
             self._expire()
@@ -295,10 +312,21 @@ class Board:
 
     def _may_take(self, session: WorkerSession, work: _Work) -> bool:
         """Where a request failed before, another worker's turn comes first."""
-        if not _serves(session, work):
+        if not self._would_take(session, work):
             return False
-        others = [s for s in self._sessions.values() if s.session_id not in work.failed_on]
-        return session.session_id not in work.failed_on or not any(_serves(s, work) for s in others)
+        return session.session_id not in work.failed_on or not self._untried(work)
+
+    def _would_take(self, session: WorkerSession, work: _Work) -> bool:
+        """Whether a worker serves the target and may be given work."""
+        return _serves(session, work) and not self._standings.quarantine(session.worker)
+
+    def _untried(self, work: _Work) -> list[WorkerSession]:
+        """Who serves the target, may be given work, and has not failed at this."""
+        return [
+            s
+            for s in self._sessions.values()
+            if s.session_id not in work.failed_on and self._would_take(s, work)
+        ]
 
     def _lease(self, session: WorkerSession, work: _Work) -> None:
         request = work.request
@@ -313,7 +341,8 @@ class Board:
             protocol=request.protocol,
         )
         work.unserved_since = None
-        session.grant = _Grant(lease, work, self._clock() + self._measurement_seconds)
+        now = self._clock()
+        session.grant = _Grant(lease, work, now, now + self._measurement_seconds)
         session.outbox.put(lease)
 
     def _expire(self) -> None:
@@ -340,10 +369,32 @@ class Board:
         if blamed:
             work.attempts += 1
             work.failed_on.add(session.session_id)
-        if work.attempts >= MAX_ATTEMPTS:
+            work.lost_by.add(session.worker)
+            self._blame(session.worker, reason, work)
+        # Whoever comes back under a new session is no other worker.
+        others = [s for s in self._untried(work) if s.worker not in work.lost_by]
+        if work.attempts >= MAX_ATTEMPTS and not others:
             self._fail(work, f"given up after {work.attempts} attempts; the last: {reason}", retryable=True)
         else:
             self._waiting.appendleft(work)
+
+    def _refuse(self, session: WorkerSession, reason: str) -> None:
+        """A worker says that the model is at fault: so it is once everybody who is asked says so."""
+        assert session.grant is not None
+        work = session.grant.work
+        self._end_grant(session)
+        work.failed_on.add(session.session_id)
+        work.refused_by[session.worker] = reason[:REASON_CHARACTERS]
+        if self._untried(work) and len(work.failed_on) < MAX_ATTEMPTS:
+            self._waiting.appendleft(work)
+        else:
+            self._fail(work, reason, retryable=False)
+
+    def _blame(self, worker: tuple[str, str], reason: str, work: _Work) -> None:
+        """A failure was a worker's own; whoever waits for the work is told where it is quarantined for it."""
+        told = self._standings.failed(worker, reason[:REASON_CHARACTERS])
+        if told is not None:
+            work.batch.outcomes.append(DeviceNote(worker[0], told))
 
     def _end_grant(self, session: WorkerSession) -> None:
         assert session.grant is not None
@@ -368,43 +419,3 @@ class Board:
 
 def _serves(session: WorkerSession, work: _Work) -> bool:
     return session.capabilities.obstacle(work.request.target) is None
-
-
-def _check(result: Result, lease: Lease) -> None:
-    """A result must be of what was leased."""
-    measurement = result.measurement
-    if (measurement.digest, measurement.target) != (lease.digest, lease.target):
-        raise ProtocolViolation(
-            f"a measurement of {measurement.digest[:40]!r} on {measurement.target} answers the lease of "
-            f"{lease.digest} on {lease.target}"
-        )
-    asked = lease.reference_ms
-    if asked is not None and abs(measurement.reference_ms - asked) > REFERENCE_TOLERANCE * asked:
-        raise ProtocolViolation(
-            f"the measurement is against a reference of {measurement.reference_ms} ms, not {asked} ms"
-        )
-
-
-def _check_times(measurement: Measurement, limit_seconds: float) -> None:
-    """What a measurement says of its times must not contradict itself, nor its lease's limit."""
-    samples_ms = measurement.wall_ms * measurement.calls
-    worked_ms = measurement.latency_ms * measurement.drift
-    shortest_ms = min(samples_ms, worked_ms * measurement.calls)
-    if shortest_ms < RESOLUTION_MS:
-        raise ProtocolViolation(
-            f"a sample took {shortest_ms:.3g} ms; no clock tells less than {RESOLUTION_MS:g} ms"
-        )
-    if samples_ms * measurement.repeats > 1e3 * limit_seconds:
-        raise ProtocolViolation(
-            f"{measurement.repeats} samples of {samples_ms:.3g} ms do not fit in the "
-            f"{limit_seconds:.0f} s of a lease"
-        )
-    if worked_ms > MOST_APART * measurement.wall_ms:
-        raise ProtocolViolation(
-            f"a call that the device worked on for {worked_ms:.3g} ms took {measurement.wall_ms:.3g} ms"
-        )
-    spread = max(measurement.spread_ms, measurement.error_ms)
-    if spread > MOST_APART * measurement.latency_ms * measurement.repeats:
-        raise ProtocolViolation(
-            f"a spread or error of {spread:.3g} ms about {measurement.latency_ms:.3g} ms cannot be"
-        )

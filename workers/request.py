@@ -9,7 +9,7 @@ from workers.measurement import Measurement
 from workers.target import Target
 from workers.timing import TimingProtocol
 
-__all__ = ["MeasurementFailure", "MeasurementRequest", "Outcome"]
+__all__ = ["DeviceNote", "MeasurementFailure", "MeasurementRequest", "Outcome"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +54,17 @@ class MeasurementFailure:
     retryable: bool
 
 
-Outcome: TypeAlias = Measurement | MeasurementFailure
+@dataclass(frozen=True, slots=True)
+class DeviceNote:
+    """What whoever waits for measurements should know of a device: no request's outcome.
+
+    Attributes:
+        device: its name.
+        message: for people.
+    """
+
+    device: str
+    message: str
+
+
+Outcome: TypeAlias = Measurement | MeasurementFailure | DeviceNote

@@ -121,10 +121,22 @@ class WorkerServer:
 
     def devices(self) -> list[Device]:
         """Who is connected now."""
-        return [
-            Device(s.capabilities.device, s.capabilities, s.connected_since, s.grant is not None)
-            for s in self._board.sessions()
-        ]
+        found = []
+        for session in self._board.sessions():
+            standing, seconds = self._board.standing(session)
+            found.append(
+                Device(
+                    name=session.capabilities.device,
+                    capabilities=session.capabilities,
+                    connected_since=session.connected_since,
+                    busy=session.grant is not None,
+                    measured=standing.measured,
+                    failed=standing.failed,
+                    quarantined_seconds=seconds,
+                    last_failure=standing.reason,
+                )
+            )
+        return found
 
     def serves(self, target: Target) -> bool:
         """Whether a connected worker can measure the target."""
@@ -174,7 +186,7 @@ class WorkerServer:
 
     def _nobody(self, target: Target, seconds: float) -> NoWorkerServes:
         devices = self.devices()
-        reasons = "; ".join(f"{d.name} {d.capabilities.obstacle(target)}" for d in devices)
+        reasons = "; ".join(f"{d.name} {d.obstacle(target)}" for d in devices)
         return NoWorkerServes(
             f"no worker served {target} within {seconds:.0f} s; connected: {reasons or 'none'}; start one "
             f"on the device with: nas worker --connect {self._address} --device {target.device}"

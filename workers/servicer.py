@@ -64,7 +64,10 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         self._authenticate(context)
         registered: SimpleQueue[WorkerSession | _Refusal] = SimpleQueue()
         threading.Thread(
-            target=self._read, args=(request_iterator, registered), name="worker-stream", daemon=True
+            target=self._read,
+            args=(request_iterator, registered, context.peer().rpartition(":")[0]),
+            name="worker-stream",
+            daemon=True,
         ).start()
         try:
             session = registered.get(timeout=REGISTER_SECONDS)
@@ -100,16 +103,22 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     def _authenticate(self, context: grpc.ServicerContext) -> None:
         shown = dict(context.invocation_metadata()).get("authorization", "")
         if self._admits is not None and not self._admits(str(shown)):
-            _abort(context, grpc.StatusCode.UNAUTHENTICATED, "the token is missing or is not the service's")
+            _abort(
+                context,
+                grpc.StatusCode.UNAUTHENTICATED,
+                "the token is missing or is not the service's, has expired, or is for a user; "
+                "accepted: one for a worker (nas token add NAME --role worker)",
+            )
 
     def _read(
         self,
         messages: Iterator[wire.WorkerMessage],
         registered: SimpleQueue[WorkerSession | _Refusal],
+        host: str,
     ) -> None:
         """Body of the thread that listens to one worker, until its stream ends."""
         try:
-            session = self._register(next(messages, None))
+            session = self._register(next(messages, None), host)
             if isinstance(session, WorkerSession):
                 self._board.join(session, self._heartbeat_seconds)
             registered.put(session)
@@ -124,7 +133,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         if isinstance(session, WorkerSession):
             self._board.leave(session, "it closed its stream")
 
-    def _register(self, first: wire.WorkerMessage | None) -> WorkerSession | _Refusal:
+    def _register(self, first: wire.WorkerMessage | None, host: str) -> WorkerSession | _Refusal:
         invalid = grpc.StatusCode.INVALID_ARGUMENT
         if first is None or first.WhichOneof("message") != "register":
             return _Refusal(invalid, "the first message of a worker must be Register")
@@ -154,7 +163,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
                     f"device {other.device} is a {other.hardware}, this is a {capabilities.hardware}; "
                     "choose another --device name",
                 )
-        return WorkerSession(capabilities)
+        return WorkerSession(capabilities, host)
 
     def _hear(self, session: WorkerSession, message: wire.WorkerMessage) -> None:
         self._board.hear(session)

@@ -22,6 +22,7 @@ from searchspaces.architecture import Architecture
 
 __all__ = [
     "CATALOGUE_TABLES",
+    "devices_table",
     "forgotten_table",
     "jobs_table",
     "measurements_table",
@@ -215,6 +216,30 @@ def measurements_table(rows: Sequence[dict[str, Any]]) -> PlainTable:
             f"{row['peak_memory_bytes'] / 1e6:.0f}",
             "noisy" if row["noisy"] else "",
             _local_time(row["measured_at"]),
+        )
+    return table
+
+
+def devices_table(devices: Sequence[dict[str, Any]]) -> PlainTable:
+    """One row a device that is connected: what it does, and how it has done."""
+    table = PlainTable(
+        "device",
+        "state",
+        "measured",
+        "failed",
+        "last failure",
+        right=("measured", "failed"),
+        prose=("last failure",),
+    )
+    for device in devices:
+        seconds = device.get("quarantined_seconds", 0.0)
+        state = f"quarantined for {seconds:.0f} s" if seconds else "busy" if device.get("busy") else "idle"
+        table.add_row(
+            str(device["name"]),
+            state,
+            str(device.get("measured", 0)),
+            str(device.get("failed", 0)),
+            str(device.get("last_failure", "")),
         )
     return table
 

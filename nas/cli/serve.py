@@ -16,7 +16,7 @@ from nas.cli.options import Job, Json, RayAddress, Shared
 from nas.cli.output import error_console, print_json, result_console
 from nas.cli.settings import open_client, settings_of
 from nas.cli.web import PAGE_ADDRESS
-from nas.errors import InvalidSpec
+from nas.errors import Forbidden, InvalidSpec, Unauthenticated
 from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ def _tls(certificate: Path | None, key: Path | None, client_authority: Path | No
 
 
 def health(context: typer.Context, json: Json = False) -> None:
-    """Check that a service and its store can answer; exits with 0 if so. Needs no token.
+    """Check that a service and its store can answer; exits with 0 if so. Needs no token; with one, devices
+    are listed too, and how they have done.
 
     [dim]nas --server 127.0.0.1:7070 health[/dim]
     """
@@ -176,12 +177,20 @@ def health(context: typer.Context, json: Json = False) -> None:
         raise InvalidSpec(
             [Problem("--server", "which service? accepted: nas --server HOST:PORT health, or $NAS_SERVER")]
         )
-    with RemoteService(settings.server, tls=settings.tls) as service:
+    with RemoteService(settings.server, settings.token, settings.tls) as service:
         service.check_health()
+        try:
+            devices = service.devices()
+        except (Unauthenticated, Forbidden):
+            devices = []
     if json:
-        print_json({"server": settings.server, "status": "serving"})
+        print_json({"server": settings.server, "status": "serving", "devices": devices})
         return
     result_console().print(f"{settings.server} is serving", markup=False)
+    if devices:
+        from nas.cli.listings import devices_table
+
+        result_console().print(devices_table(devices))
 
 
 def submit(

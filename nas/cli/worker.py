@@ -23,6 +23,15 @@ def worker(
     device: Annotated[
         str, typer.Option(help="Name by which jobs refer to this machine.", show_default="the host's name")
     ] = platform.node(),
+    model_memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, metavar="GIB", help="Memory that one model may take.", show_default="this machine's"
+        ),
+    ] = None,
+    model_seconds: Annotated[
+        float, typer.Option(min=1, help="Seconds that the measuring of one model may take.")
+    ] = 110.0,
 ) -> None:
     """Measure models on this machine for a service, until stopped.
 
@@ -32,6 +41,8 @@ def worker(
     [dim]nas worker --connect 192.168.0.10:7071 --device kitchen-laptop[/dim]
     """
     from workers.agent import run_worker
+    from workers.connection import check_address
+    from workers.isolated import limits_of
     from workers.target import Target
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -42,4 +53,9 @@ def worker(
         Target(device)
     except ValueError as error:
         raise InvalidSpec([Problem("--device", str(error))]) from error
-    run_worker(connect, device, token=settings.token, tls=settings.tls)
+    try:
+        check_address(connect)
+    except ValueError as error:
+        raise InvalidSpec([Problem("--connect", str(error))]) from error
+    limits = limits_of(model_memory, model_seconds)
+    run_worker(connect, device, token=settings.token, tls=settings.tls, limits=limits)

@@ -11,7 +11,7 @@ from nas.spec import StageName
 from nas.stages.stage import StageContext
 from searchspaces.architecture import Architecture
 from workers.measurement import Measurement
-from workers.request import MeasurementFailure, MeasurementRequest
+from workers.request import DeviceNote, MeasurementFailure, MeasurementRequest
 from workers.target import Target
 
 __all__ = ["measure_again", "measure_missing"]
@@ -62,6 +62,9 @@ def measure_again(
     for group in groups:
         requests = _requests(context, target, group, reference_ms)
         for outcome in context.measurement_backend.measure(requests, context.stopped):
+            if isinstance(outcome, DeviceNote):
+                context.note(stage, outcome.message)
+                continue
             if isinstance(outcome, MeasurementFailure):
                 refused += 1
                 context.note(stage, f"{target.device} could not measure {outcome.digest}: {outcome.reason}")

@@ -15,6 +15,7 @@ from workers.errors import ProtocolViolation, WorkerError
 from workers.leases import MAX_ATTEMPTS, MAX_OFFENCES, Batch, Board, End, WorkerSession
 from workers.measurement import Measurement
 from workers.messages import Cancel, Drain, Failure, Lease, Result, Welcome
+from workers.plausible import check_times
 from workers.request import MeasurementFailure, MeasurementRequest, Outcome
 from workers.target import Phase, Target
 
@@ -445,6 +446,6 @@ def test_times_that_contradict_each_other_or_their_lease_are_refused(
     fields: dict[str, float], complaint: str
 ) -> None:
     good = Measurement("a", Target("bench"), 5.0, 0.1, 0.01, 5.1, 0.5, 1.0, 0, 10, 0, False)
-    leases_module._check_times(good, 120.0)
+    check_times(good, 0.5)
     with pytest.raises(ProtocolViolation, match=complaint):
-        leases_module._check_times(replace(good, **fields), 120.0)  # type: ignore[arg-type]
+        check_times(replace(good, **fields), 0.5)  # type: ignore[arg-type]

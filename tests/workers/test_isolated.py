@@ -1,0 +1,168 @@
+"""What a model may take: it is ended at its limits, and the worker lives on."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from workers.capabilities import Capabilities
+from workers.errors import MeasurementCancelled, ModelUnusable, TargetNotServed
+from workers.isolated import IsolatedMeasuring, ModelLimits
+from workers.request import MeasurementRequest
+
+MakeRequest = Callable[..., MeasurementRequest]
+
+
+def endless() -> bytes:
+    """An ONNX Loop whose condition stays true."""
+    from onnx import TensorProto, helper
+
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["still_going"]),
+            helper.make_node("Add", ["value", "value"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("step", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("value", TensorProto.INT64, None),
+        ],
+        [
+            helper.make_tensor_value_info("still_going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.INT64, None),
+        ],
+    )
+    nodes = [
+        helper.make_node(
+            "Constant", [], ["true"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True])
+        ),
+        helper.make_node("Loop", ["", "true", "tokens"], ["last"], body=body),
+        helper.make_node("Cast", ["last"], ["logits"], to=TensorProto.FLOAT),
+    ]
+    return model(nodes)
+
+
+def greedy(gigabytes: int) -> bytes:
+    """Asks for so much memory at once."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape = numpy_helper.from_array(np.array([gigabytes, 1 << 28], np.int64), "shape")
+    nodes = [
+        helper.make_node("Constant", [], ["shape"], value=shape),
+        helper.make_node("ReduceSum", ["tokens"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Expand", ["number", "shape"], ["much"]),
+        helper.make_node("Exp", ["much"], ["logits"]),
+    ]
+    return model(nodes)
+
+
+def model(nodes: list) -> bytes:
+    from onnx import TensorProto, helper
+
+    tokens = helper.make_tensor_value_info("tokens", TensorProto.INT64, ["batch", "length"])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "stranger", [tokens], [logits])
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9
+    ).SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def measuring() -> Iterator[IsolatedMeasuring]:
+    measuring = IsolatedMeasuring(ModelLimits(memory_bytes=2 << 30, processor_seconds=8.0, seconds=60.0))
+    yield measuring
+    measuring.close()
+
+
+@pytest.fixture(scope="module")
+def here(measuring: IsolatedMeasuring) -> Capabilities:
+    return measuring.describe("bench")
+
+
+def test_a_device_is_described_as_it_describes_itself(here: Capabilities) -> None:
+    from workers.measuring import describe_device
+
+    assert here == describe_device("bench")
+
+
+def test_a_good_model_is_measured(
+    measuring: IsolatedMeasuring, here: Capabilities, make_request: MakeRequest
+) -> None:
+    request = make_request()
+    measurement = measuring.measure(request, here)
+    assert (measurement.digest, measurement.target) == (request.digest, request.target)
+    assert measurement.latency_ms > 0
+
+
+def test_what_goes_wrong_is_what_it_is_in_one_process(
+    measuring: IsolatedMeasuring, here: Capabilities, make_request: MakeRequest
+) -> None:
+    with pytest.raises(ModelUnusable) as unusable:
+        measuring.measure(make_request(model=b"no model"), here)
+    assert not unusable.value.retryable
+    with pytest.raises(TargetNotServed):
+        measuring.measure(make_request(target=replace(make_request().target, device="phone")), here)
+
+
+@pytest.mark.parametrize(
+    ("stranger", "message"),
+    [(endless, "used up its processor time"), (lambda: greedy(64), "memory|alloc|ended")],
+    ids=["a call that never returns", "64 GB"],
+)
+def test_a_model_is_ended_at_its_limits_and_the_next_is_measured(
+    measuring: IsolatedMeasuring,
+    here: Capabilities,
+    make_request: MakeRequest,
+    stranger: Callable[[], bytes],
+    message: str,
+) -> None:
+    with pytest.raises(ModelUnusable, match=message):
+        measuring.measure(make_request(model=stranger()), here)
+    assert measuring.measure(make_request(), here).latency_ms > 0
+
+
+def test_a_call_that_never_returns_is_ended_by_time(here: Capabilities, make_request: MakeRequest) -> None:
+    short = IsolatedMeasuring(ModelLimits(seconds=4.0))
+    try:
+        with pytest.raises(ModelUnusable, match="took over 4 s and was ended"):
+            short.measure(make_request(model=endless()), here)
+    finally:
+        short.close()
+
+
+def test_what_is_no_longer_wanted_ends_at_once(here: Capabilities, make_request: MakeRequest) -> None:
+    began, wanted = time.monotonic(), threading.Event()
+    threading.Timer(0.5, wanted.set).start()
+    measuring = IsolatedMeasuring()
+    try:
+        with pytest.raises(MeasurementCancelled):
+            measuring.measure(make_request(model=endless()), here, wanted.is_set)
+    finally:
+        measuring.close()
+    assert time.monotonic() - began < 30
+
+
+def test_an_ended_process_is_replaced(
+    measuring: IsolatedMeasuring, here: Capabilities, make_request: MakeRequest
+) -> None:
+    assert measuring._process is not None
+    os.kill(measuring._process.pid, 9)
+    measuring._process.wait()
+    assert measuring.measure(make_request(), here).latency_ms > 0
+
+
+WRONG = [{"seconds": 0.0}, {"processor_seconds": float("nan")}, {"memory_bytes": -1}]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_limits_are_numbers_above_nothing(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="a finite number above 0 is accepted"):
+        ModelLimits(**wrong)
