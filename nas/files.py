@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nas.errors import InvalidSpec, StoreUnavailable
+from nas.errors import Busy, InvalidSpec, StoreUnavailable
 from searchspaces.errors import Problem
 
-__all__ = ["alone_in", "own_folder", "sync_folder", "write_folder_whole", "write_whole"]
+__all__ = ["alone_in", "only_one", "own_folder", "sync_folder", "write_folder_whole", "write_whole"]
 
 
 def sync_folder(folder: Path) -> None:
@@ -41,6 +41,34 @@ def alone_in(folder: Path) -> Iterator[None]:
         raise StoreUnavailable(f"cannot use the folder {folder}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def only_one(path: Path, said: str) -> Iterator[None]:
+    """Hold a lock that one process at a time holds, and that ends with it; not waited for.
+
+    Args:
+        path: of the lock's file, in which `said` is written for whoever else comes.
+
+    Raises:
+        Busy: another process holds it; what that said is told.
+        StoreUnavailable: there can be no such file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write {path}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(os.pread(descriptor, 4096, 0).decode(errors="replace")) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, said.encode(), 0)
         yield
     finally:
         os.close(descriptor)

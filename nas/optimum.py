@@ -26,6 +26,8 @@ class Optimum:
             they stand for.
         evaluations: that the model of quality was learned from.
         seconds: that the answer took, learning included.
+        measured: whether it meets the bounds by what was measured of it, not by prediction alone.
+        refuted: points that would be better by the models, and that measurement has shown outside the bounds.
     """
 
     point: Point
@@ -35,6 +37,8 @@ class Optimum:
     exact: bool
     evaluations: int
     seconds: float
+    measured: bool = False
+    refuted: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -46,6 +50,8 @@ class Optimum:
             "exact": self.exact,
             "evaluations": self.evaluations,
             "seconds": self.seconds,
+            "bounds_met_by": "measured" if self.measured else "predicted",
+            "refuted": self.refuted,
         }
 
     @classmethod
@@ -59,4 +65,6 @@ class Optimum:
             exact=data["exact"],
             evaluations=data["evaluations"],
             seconds=data["seconds"],
+            measured=data.get("bounds_met_by") == "measured",
+            refuted=data.get("refuted", 0),
         )

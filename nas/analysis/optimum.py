@@ -20,6 +20,7 @@ from nas.exact.decomposition import Decomposition
 from nas.front import Point
 from nas.objectives import Objective, Source
 from nas.optimum import Optimum
+from nas.planning.plan import Plan
 from nas.problem import SearchProblem
 from nas.strategies.evolution import EvolutionStrategy
 from nas.surrogates.additive import AdditiveSurrogate
@@ -29,12 +30,18 @@ __all__ = ["find_optimum"]
 
 FEWEST = 8
 """Evaluations below which quality is not modelled."""
+TOLERANCE = 1e-9
+"""Relative, by which a bound may be missed."""
+MOST_CUTS = 32
+"""Architectures that measurement has refuted before the models are given up."""
 GENERATIONS, CHILDREN = 40, 500
 """Of the evolution where a predictor that is no sum says other than its nearest sum."""
 
 
 def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
-    """The architecture of best modelled quality within the bounds and the job's own.
+    """The architecture of best modelled quality within the bounds and the job's own. What was measured
+    overrules what is predicted: a point that measurement has shown outside a bound is not offered, and one
+    that it has shown within them all is, whatever the models say.
 
     Quality is a Gaussian process, linear in what adds up over layers and neighbouring layers, of every
     evaluation that the job's supernet has had. What devices measure is predicted, what is counted is exact.
@@ -84,7 +91,23 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     except ValueError as error:
         raise NoSuchPoint(f"{plan.space.name} is too large for a proof: {error}") from error
     surrogate = AdditiveSurrogate(problem, decomposition, population, values, plan.spec.seed)
-    found = _within(surrogate, problem, population, plan.space.name)
+    points = job.store.points(job.job_id)
+    refuted = _rows(plan, [point for point in points if not _keeps(point, free)])
+    meeting = [point for point in points if point.validation is not None and _has_met(point, free)]
+    found, cuts = None, 0
+    try:
+        found, cuts = _not_refuted(surrogate, problem, population, plan.space.name, refuted)
+    except NothingMeetsBounds:
+        if not meeting:
+            raise
+    best = _best_of(surrogate, _rows(plan, meeting))
+    if best is not None and (found is None or best.values[0] < found.values[0]):
+        found = best if found is None else replace(best, gap=found.gap)
+    if found is None:
+        raise NothingMeetsBounds(
+            f"the {cuts} best architectures by the models were all measured outside the bounds; accepted: "
+            "looser ones"
+        )
     predicted = quality.direction.sign * found.values[0]
     for objective in asked:
         if (
@@ -95,15 +118,73 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
                 f"according to its models nothing in {plan.space.name} meets the bounds; the nearest has "
                 f"{describe_miss(objective, predicted)}"
             )
+    point = _point(job, candidates, found.row[None])
     return Optimum(
-        point=_point(job, candidates, found.row[None]),
+        point=point,
         quality=float(predicted),
         quality_std=float(surrogate.deviations(found.row[None])[0, 0]),
         gap=found.gap,
         exact=surrogate.exact,
         evaluations=len(scores),
         seconds=time.perf_counter() - started,
+        measured=bool(free) and _has_met(point, free),
+        refuted=cuts,
     )
+
+
+def _not_refuted(
+    surrogate: AdditiveSurrogate,
+    problem: SearchProblem,
+    evaluated: Population,
+    space: str,
+    refuted: Population,
+) -> tuple[ModelOptimum | None, int]:
+    """The model's optimum within the bounds that is none of the refuted rows, found by cutting those off one
+    by one and solving again; and how many were cut off. None where `MOST_CUTS` were."""
+    known = problem.encoding.keys(refuted)
+    cut = refuted[:0]
+    while len(cut) < MOST_CUTS:
+        found = _within(surrogate, problem, evaluated, space, cut)
+        if not np.isin(problem.encoding.keys(found.row[None]), known).any():
+            return found, len(cut)
+        cut = np.concatenate([cut, found.row[None]])
+    return None, len(cut)
+
+
+def _keeps(point: Point, bounded: Sequence[Objective]) -> bool:
+    """Whether no measurement shows the point outside a bound."""
+    return all(
+        o.direction.sign * (measured - (o.bound or 0.0)) <= TOLERANCE * abs(measured)
+        for o in bounded
+        if o.source is Source.PREDICTED
+        and (value := point.values.get(o.key)) is not None
+        and (measured := value.measured) is not None
+    )
+
+
+def _has_met(point: Point, bounded: Sequence[Objective]) -> bool:
+    """Whether the point is within all bounds by what was measured of it, and counted."""
+    for o in bounded:
+        value = point.values.get(o.key)
+        if value is None or (o.source is Source.PREDICTED and value.measured is None):
+            return False
+        if o.direction.sign * (value.best_known - (o.bound or 0.0)) > TOLERANCE * abs(value.best_known):
+            return False
+    return True
+
+
+def _rows(plan: Plan, points: Sequence[Point]) -> Population:
+    """(n, genes) of those points that are of the space."""
+    return plan.space.encode(p.architecture for p in points if plan.space.contains(p.architecture))
+
+
+def _best_of(surrogate: AdditiveSurrogate, rows: Population) -> ModelOptimum | None:
+    """The row of best modelled quality; None where there is none."""
+    if not len(rows):
+        return None
+    values = surrogate.model.predict(rows)
+    first = int(values[:, 0].argmin())
+    return ModelOptimum(rows[first], values[first], 0.0)
 
 
 def _tightest(bounded: Sequence[Objective]) -> list[Objective]:
@@ -117,14 +198,19 @@ def _tightest(bounded: Sequence[Objective]) -> list[Objective]:
 
 
 def _within(
-    surrogate: AdditiveSurrogate, problem: SearchProblem, evaluated: Population, space: str
+    surrogate: AdditiveSurrogate,
+    problem: SearchProblem,
+    evaluated: Population,
+    space: str,
+    cut: Population,
 ) -> ModelOptimum:
-    """The model's optimum that meets the bounds by what the model stands for, too: where the model is but the
-    nearest sum, and its optimum does not, the best of what an evolution finds."""
-    found = surrogate.model.optimum(0, problem.bounds)
+    """The model's optimum, among all but the rows that are cut, that meets the bounds by what the model
+    stands for, too: where the model is but the nearest sum, and its optimum does not, the best of what an
+    evolution finds."""
+    found = surrogate.model.optimum(0, problem.bounds, excluded=cut)
     if found is not None and (surrogate.exact or _meets(problem, found.row)):
         return found
-    row = None if surrogate.exact else _evolved(surrogate, problem, evaluated)
+    row = None if surrogate.exact else _evolved(surrogate, problem, evaluated, cut)
     if row is None:
         nearest = nearest_to_bounds(problem)
         said = ", ".join(
@@ -134,13 +220,15 @@ def _within(
         raise NothingMeetsBounds(
             f"according to its models nothing in {space} meets the bounds; the nearest has {said}"
         )
-    best = found or surrogate.model.optimum(0, np.full(len(problem.bounds), np.inf))
+    best = found or surrogate.model.optimum(0, np.full(len(problem.bounds), np.inf), excluded=cut)
     values = surrogate.model.predict(row[None])[0]
     least = -math.inf if best is None else best.values[0] - best.gap * abs(best.values[0])
     return ModelOptimum(row, values, max(0.0, float(values[0] - least)) / max(abs(values[0]), 1e-300))
 
 
-def _evolved(surrogate: AdditiveSurrogate, problem: SearchProblem, seeds: Population) -> Population | None:
+def _evolved(
+    surrogate: AdditiveSurrogate, problem: SearchProblem, seeds: Population, cut: Population
+) -> Population | None:
     """(genes,) the best by predicted quality within the bounds; None if nothing within them was found."""
     strategy = EvolutionStrategy(replace(problem, known=None, seeds=seeds), seed=0)
     best, row = math.inf, None
@@ -153,6 +241,7 @@ def _evolved(surrogate: AdditiveSurrogate, problem: SearchProblem, seeds: Popula
         minimised[:, problem.expensive] = surrogate.means(rows)
         strategy.tell(rows, problem.minimised(minimised))
         minimised[problem.violation(minimised) > 0] = math.inf
+        minimised[np.isin(problem.encoding.keys(rows), problem.encoding.keys(cut))] = math.inf
         first = int(minimised[:, 0].argmin())
         if minimised[first, 0] < best:
             best, row = minimised[first, 0], rows[first]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -18,6 +19,8 @@ __all__ = ["Commands", "heed_interrupts"]
 
 READER_WENT_AWAY, INTERRUPTED = 128 + signal.SIGPIPE, JobInterrupted.exit_code
 """Exit codes, as shells know them."""
+
+HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Commands(TyperGroup):
@@ -35,18 +38,22 @@ class Commands(TyperGroup):
                 os.dup2(nowhere, stream.fileno())
             raise typer.Exit(READER_WENT_AWAY) from error
         except KeyboardInterrupt as error:
-            error_console().print("interrupted")
+            with suppress(OSError):  # of a terminal that has gone
+                error_console().print("interrupted")
             raise typer.Exit(INTERRUPTED) from error
         return answer
 
 
 def heed_interrupts() -> None:
-    """From now on Ctrl-C raises KeyboardInterrupt, so that all ends in good order, and a second one ends this
-    process at once: its children see that and end too, and its jobs go on from their last completed unit of
-    work."""
-    signal.signal(signal.SIGINT, _interrupt)
+    """From now on Ctrl-C, SIGTERM and a terminal that goes raise KeyboardInterrupt, so that all ends in good
+    order, and a second one ends this process at once: its children see that and end too, and its jobs go on
+    from their last completed unit of work. A signal that whoever started this process ignores, as nohup does,
+    is left ignored."""
+    for number in HEEDED:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(number, signal.SIG_DFL)
     raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nas.cli.output import error_console, print_json, result_console
@@ -32,11 +33,12 @@ def run_to_end(client: Client, job_id: str) -> Job:
             for event in client.watch(job.id):
                 view.show(event)
     except KeyboardInterrupt:
-        error_console().print(
-            f"stopping {job.id} at its last completed unit of work… Ctrl-C again ends this at once; "
-            f"go on with: nas resume {job.id}",
-            soft_wrap=True,
-        )
+        with suppress(OSError):  # of a terminal that has gone
+            error_console().print(
+                f"stopping {job.id} at its last completed unit of work… Ctrl-C again ends this at once; "
+                f"go on with: nas resume {job.id}",
+                soft_wrap=True,
+            )
         client.interrupt(job.id)
     job = client.job(job.id)
     if job.status is JobStatus.SUCCEEDED:

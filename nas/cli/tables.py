@@ -238,6 +238,9 @@ def print_optimum(console: Console, front: Front, best: Point, optimum: Optimum 
         f"{nearest}; {optimum.seconds:.1f} s)",
         soft_wrap=True,
     )
+    if optimum.refuted:
+        points = "1 point is" if optimum.refuted == 1 else f"{optimum.refuted} points are"
+        console.print(f"[dim]{points} left out, which measurement has shown outside the bounds[/]")
     if optimum.point.digest == best.digest:
         console.print("it is the point above")
         return
@@ -252,9 +255,12 @@ def print_optimum(console: Console, front: Front, best: Point, optimum: Optimum 
     console.print(facts)
     if not optimum.point.verified:
         console.print(
-            "[dim]not verified: the most promising of many, so expect a little less; add --verify[/]",
+            "[dim]not verified: the bounds are met by prediction alone, and the most promising of many is a "
+            "little less good than it looks; add --verify[/]",
             soft_wrap=True,
         )
+    elif optimum.measured:
+        console.print("[dim]verified: the bounds are met by what was measured[/]", soft_wrap=True)
 
 
 def _layers_table(architecture: Architecture) -> PlainTable:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +33,9 @@ ANSWER_SECONDS = 60.0
 
 WATCH_SECONDS = 0.2
 """How often what a function in the cluster posts is looked at."""
+
+SIGACTION_BYTES = 1024
+"""More than a `struct sigaction` takes anywhere."""
 
 ASK_SECONDS = 0.5
 """How often such a function asks whether it should stop."""
@@ -71,8 +77,7 @@ class RayCluster:
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray")
 
     def start(self) -> None:
-        """Start Ray, unless it has. It takes over SIGTERM: whoever handles that must do so afterwards, or
-        be aborted three seconds into its handling.
+        """Start Ray, unless it has. This process goes on handling SIGTERM as it did.
 
         Raises:
             JobFailed: Ray does not start, or nobody answers at the address.
@@ -86,14 +91,15 @@ class RayCluster:
             if self._started or ray.is_initialized():
                 return
             try:
-                ray.init(
-                    # Left to itself Ray joins whatever cluster runs on this machine.
-                    address=self._address or "local",
-                    num_cpus=None if self._address else self._processors,
-                    include_dashboard=None if self._address else False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
+                with _own_signals():
+                    ray.init(
+                        # Left to itself Ray joins whatever cluster runs on this machine.
+                        address=self._address or "local",
+                        num_cpus=None if self._address else self._processors,
+                        include_dashboard=None if self._address else False,
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                    )
             except Exception as error:
                 ray.shutdown()
                 if attempt + 1 == START_ATTEMPTS:
@@ -230,6 +236,20 @@ class _MailboxActor:
 
     def stopped(self) -> bool:
         return self._stopped
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """This process's own handling of SIGTERM is what it was: Ray puts one in its place that aborts with a
+    stack of its own. The C library is asked, since Python lets only the main thread change handlers."""
+    library = ctypes.CDLL(None, use_errno=True)
+    kept = ctypes.create_string_buffer(SIGACTION_BYTES)
+    known = library.sigaction(int(signal.SIGTERM), None, kept) == 0
+    try:
+        yield
+    finally:
+        if known:
+            library.sigaction(int(signal.SIGTERM), kept, None)
 
 
 def _require_listener(address: str) -> None:

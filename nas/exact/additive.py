@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.exact.chains import Chain, Part, without
 from nas.exact.decomposition import Decomposition, Function
 from nas.exact.solver import WORK, minimise
 from searchspaces.encoding import Population
@@ -65,14 +66,29 @@ class AdditiveModel:
         choices = self._decomposition.choices(population)
         return np.array([self._chains[setting].values(options) for setting, options in choices])
 
-    def optimum(self, objective: int, bounds: Array, work: int = WORK) -> ModelOptimum | None:
+    def optimum(
+        self, objective: int, bounds: Array, work: int = WORK, excluded: Population | None = None
+    ) -> ModelOptimum | None:
         """The row with the least value of one objective by the model, no objective above its bound (m,),
         infinite for none. None if no row meets the bounds by the model, or none was found.
 
         Args:
             work: see `nas.exact.solver.minimise`.
+            excluded: (e, genes) canonical rows that are not wanted, whatever the model says of them.
         """
-        found, _ = minimise(self._chains, objective, bounds, work)
+        cut: dict[int, list[list[int]]] = {}
+        if excluded is not None:
+            for setting, choice in self._decomposition.choices(excluded):
+                cut.setdefault(setting, []).append(choice)
+        chains: list[Chain] = []
+        parts: list[tuple[int, Part | None]] = []
+        for setting, chain in enumerate(self._chains):
+            left: list[Part | None] = [*without(chain, cut[setting])] if setting in cut else [None]
+            chains += [chain if part is None else part.chain for part in left]
+            parts += [(setting, part) for part in left]
+        found, _ = minimise(chains, objective, bounds, work)
         if found is None:
             return None
-        return ModelOptimum(self._decomposition.row(found.chain, found.options), found.values, found.gap)
+        setting, of = parts[found.chain]
+        options = found.options if of is None else of.whole(found.options)
+        return ModelOptimum(self._decomposition.row(setting, options), found.values, found.gap)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TOLERANCE", "Chain", "Completions"]
+__all__ = ["TOLERANCE", "Chain", "Completions", "Part", "without"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -58,6 +58,54 @@ class Chain:
             tuple(table[:, chosen] for table in self.unary),
             tuple(None if pair is None else pair[:, :, chosen] for pair in self.pairs),
         )
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some choices of a chain, as a chain of their own.
+
+    Attributes:
+        chain: with the options that are left.
+        options: for each position, which these are of the whole chain's.
+    """
+
+    chain: Chain
+    options: tuple[Index, ...]
+
+    def whole(self, choice: Sequence[int]) -> tuple[int, ...]:
+        """A choice of the part as one of the whole chain."""
+        return tuple(int(left[option]) for left, option in zip(self.options, choice, strict=True))
+
+
+def without(chain: Chain, excluded: Sequence[Sequence[int]]) -> list[Part]:
+    """All choices of a chain but these, as parts without a choice in common (Lawler, 1972): those that differ
+    from an excluded one first at some position."""
+    whole = tuple(np.arange(len(table)) for table in chain.unary)
+    parts = [whole]
+    for choice in excluded:
+        parts = [left for part in parts for left in _split(part, choice)]
+    return [_restricted(chain, part) for part in parts]
+
+
+def _split(part: tuple[Index, ...], choice: Sequence[int]) -> list[tuple[Index, ...]]:
+    if any(option not in options for options, option in zip(part, choice, strict=True)):
+        return [part]
+    found = []
+    for position, option in enumerate(choice):
+        others = part[position][part[position] != option]
+        if len(others):
+            before = tuple(np.array([earlier]) for earlier in choice[:position])
+            found.append((*before, others, *part[position + 1 :]))
+    return found
+
+
+def _restricted(chain: Chain, options: tuple[Index, ...]) -> Part:
+    pairs = tuple(
+        None if pair is None else pair[np.ix_(here, there)]
+        for pair, here, there in zip(chain.pairs, options[:-1], options[1:], strict=True)
+    )
+    unary = tuple(table[left] for table, left in zip(chain.unary, options, strict=True))
+    return Part(Chain(chain.constant, unary, pairs), options)
 
 
 class Completions:

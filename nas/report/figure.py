@@ -203,22 +203,25 @@ def _prediction_traces(dots: Sequence[Dot], hover: Hover) -> Iterator[Any]:
         hoverinfo="skip",
         showlegend=False,
     )
-    yield Scatter(
-        x=[dot.value.predicted for dot in dots],
-        y=[dot.value.measured for dot in dots],
-        error_x={"array": [dot.value.predicted_std or 0.0 for dot in dots], "thickness": 1, "width": 0},
-        error_y={"array": [dot.value.measured_std or 0.0 for dot in dots], "thickness": 1, "width": 0},
-        mode="markers",
-        marker={
-            "size": 9,
-            "color": [PRESET if dot.point.preset else FRONT for dot in dots],
-            "symbol": ["star" if dot.point.preset else "circle" for dot in dots],
-            "line": {"color": "white", "width": 1},
-        },
-        customdata=[hover[dot.point.digest] for dot in dots],
-        hovertemplate="%{customdata}<extra></extra>",
-        showlegend=False,
+    # A trace a colour: error bars take one, never a list as marks do.
+    groups = (
+        (MUTED, "circle", [dot for dot in dots if not dot.point.on_front and not dot.point.preset]),
+        (FRONT, "circle", [dot for dot in dots if dot.point.on_front and not dot.point.preset]),
+        (PRESET, "star", [dot for dot in dots if dot.point.preset]),
     )
+    for colour, symbol, some in groups:
+        bars = {"color": colour, "thickness": 1, "width": 0}
+        yield Scatter(
+            x=[dot.value.predicted for dot in some],
+            y=[dot.value.measured for dot in some],
+            error_x={"array": [dot.value.predicted_std or 0.0 for dot in some], **bars},
+            error_y={"array": [dot.value.measured_std or 0.0 for dot in some], **bars},
+            mode="markers",
+            marker={"size": 9, "color": colour, "symbol": symbol, "line": {"color": "white", "width": 1}},
+            customdata=[hover[dot.point.digest] for dot in some],
+            hovertemplate="%{customdata}<extra></extra>",
+            showlegend=False,
+        )
 
 
 def _hover(point: Point, front: Front, target: Target, strips: Strips) -> str:

@@ -32,16 +32,21 @@ from workers.target import Target
 __all__ = ["page"]
 
 STYLE = f"""
-:root {{ color-scheme: light; --ink: {INK}; --muted: {MUTED}; --faint: {FAINT}; --grid: {GRID};
-  --preset: {PRESET}; }}
-body {{ margin: 0 auto; max-width: 1180px; padding: 32px 24px 64px; color: var(--ink); background: #fff;
+:root {{ color-scheme: light dark; --ink: {INK}; --muted: {MUTED}; --faint: {FAINT}; --grid: {GRID};
+  --preset: {PRESET}; --paper: #fff; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #e8e8ec; --muted: #a3a6b1; --faint: #565a66; --grid: #33363f; --paper: #16181d; }}
+  .wide {{ background: #fff; border-radius: 10px; }}  /* figures are drawn on paper */
+}}
+body {{ margin: 0 auto; max-width: 1180px; padding: 32px 24px 64px; color: var(--ink);
+  background: var(--paper);
   font: 15px/1.5 {FONT}; }}
 h1 {{ font-size: 26px; margin: 0; }} h2 {{ font-size: 17px; margin: 40px 0 8px; font-weight: 600; }}
 h1, h2, .subtitle {{ overflow-wrap: anywhere; }}
 .wide {{ overflow-x: auto; }} .wide > div {{ min-width: 860px; }}
 .subtitle {{ color: var(--muted); margin: 4px 0 24px; }}
-.tiles {{ display: flex; flex-wrap: wrap; gap: 12px; }}
-.tile {{ border: 1px solid var(--grid); border-radius: 10px; padding: 10px 18px; min-width: 120px; }}
+.tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(136px, 1fr)); gap: 12px; }}
+.tile {{ border: 1px solid var(--grid); border-radius: 10px; padding: 10px 18px; overflow-wrap: anywhere; }}
 .tile b {{ display: block; font-size: 22px; font-weight: 600; }}
 .tile span {{ color: var(--muted); font-size: 13px; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 13.5px; }}
@@ -55,7 +60,7 @@ tr.off td {{ color: var(--muted); }} .star {{ color: var(--preset); }}
 .layer {{ position: relative; width: 20px; height: 26px; border-radius: 3px; background: {CELL};
   overflow: hidden; }}
 .layer i {{ position: absolute; left: 0; right: 0; bottom: 0; }}
-.layer b {{ position: absolute; inset: 0; text-align: center; color: var(--ink);
+.layer b {{ position: absolute; inset: 0; text-align: center; color: {INK};
   -webkit-text-stroke: 3px #fff; paint-order: stroke fill;
   font: 600 12px/26px ui-monospace, Menlo, monospace; }}
 .legend {{ display: flex; flex-wrap: wrap; gap: 6px 18px; align-items: center; color: var(--muted);

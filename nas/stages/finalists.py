@@ -23,7 +23,8 @@ from nas.stages.controls import measure_between_controls
 from nas.stages.search import trained_supernet
 from nas.stages.stage import Stage, StageContext
 from nas.stages.states import FinalistsState
-from nas.training.finetune import BestWeights, best_weights
+from nas.store.files import keep_checksum
+from nas.training.finetune import WEIGHTS_FILE, BestWeights, best_weights
 from searchspaces.architecture import Architecture
 
 __all__ = ["Finalists", "finalist_folder"]
@@ -178,6 +179,7 @@ class Finalists(Stage):
         known = context.store.evaluations(weights, Split.TEST, [point.digest])
         test = known[0] if known else _tested(context.plan, weights, point.architecture, best)
         validation = Evaluation(weights, point.digest, Split.VALIDATION, best.validation, best.seconds)
+        keep_checksum(context.store, context.home, folder / WEIGHTS_FILE)
         context.store.add_evaluations([validation, test])
         context.note(self.name, change, digest=point.digest, weights=weights)
         if training.seed == 0:

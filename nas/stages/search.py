@@ -12,6 +12,7 @@ from nas.spec import StageName
 from nas.stages.backends import EvaluationPool
 from nas.stages.search_loop import is_over, search
 from nas.stages.stage import Stage, StageContext
+from nas.store.files import verified
 from nas.store.store import SupernetRecord
 
 __all__ = ["Search", "informed", "trained_supernet"]
@@ -98,5 +99,8 @@ def trained_supernet(context: StageContext) -> SupernetRecord:
     """What `train` left."""
     record = context.store.supernet(context.plan.supernet_digest)
     if record is None:
-        raise JobFailed(f"supernet {context.plan.supernet_digest} is not stored; train it first")
+        raise JobFailed(
+            f"job {context.job_id} has no trained supernet yet; train it with: nas resume {context.job_id}"
+        )
+    verified(context.store, context.home, context.home / record.path)
     return record

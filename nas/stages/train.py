@@ -6,6 +6,7 @@ from __future__ import annotations
 from nas.errors import JobFailed
 from nas.spec import RECIPE, StageName
 from nas.stages.stage import Stage, StageContext
+from nas.store.files import keep_checksum
 from nas.store.store import SupernetRecord
 
 __all__ = ["Train"]
@@ -41,6 +42,7 @@ class Train(Stage):
         result = context.compute_backend.train(plan, folder, progress, context.stopped)
         context.check_stop()
         context.progress(self.name, result.steps, result.steps, "trained")
+        keep_checksum(context.store, context.home, result.path)
         context.store.put_supernet(
             SupernetRecord(
                 digest=digest,

@@ -23,12 +23,24 @@ if TYPE_CHECKING:
 
     from searchspaces.submodel import Submodel
 
-__all__ = ["REDUCTION", "BestWeights", "Diverged", "FineTuning", "best_weights", "finetune", "rungs"]
+__all__ = [
+    "REDUCTION",
+    "WEIGHTS_FILE",
+    "BestWeights",
+    "Diverged",
+    "FineTuning",
+    "best_weights",
+    "finetune",
+    "rungs",
+]
 
 REDUCTION = 3
 """Between the steps of one rung and of the next; the share that goes on, in successive halving."""
 
 RUNGS = 3
+
+WEIGHTS_FILE = "model.safetensors"
+"""In the folder of a training: the weights of its best rung."""
 
 
 class Diverged(Exception):
@@ -149,7 +161,7 @@ def best_weights(folder: Path) -> BestWeights | None:
     Raises:
         JobFailed: the file is unreadable.
     """
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS_FILE
     if not path.is_file():
         return None
     tensors, facts = load_checkpoint(path)
@@ -190,7 +202,7 @@ def _score(submodel: Submodel, job: FineTuning, log: _Log) -> None:
     sign = job.task.direction.sign
     if all(sign * value < sign * earlier for _, earlier in log.scores):
         facts = {"steps": log.steps, "validation": value, "seconds": seconds}
-        save_checkpoint(job.folder / "model.safetensors", submodel.state_dict(), facts)
+        save_checkpoint(job.folder / WEIGHTS_FILE, submodel.state_dict(), facts)
     log.scores.append((log.steps, value))
 
 

@@ -314,7 +314,7 @@ class Measurement(_message.Message):
     def __init__(self, architecture: _Optional[_Union[Architecture, _Mapping]] = ..., latency_ms: _Optional[float] = ..., spread_ms: _Optional[float] = ..., error_ms: _Optional[float] = ..., wall_ms: _Optional[float] = ..., reference_ms: _Optional[float] = ..., drift: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., repeats: _Optional[int] = ..., rejected: _Optional[int] = ..., noisy: _Optional[bool] = ..., measured_at: _Optional[float] = ..., slowdown: _Optional[float] = ..., first: _Optional[_Union[Reading, _Mapping]] = ..., calls: _Optional[int] = ..., conditions: _Optional[str] = ..., attention: _Optional[str] = ...) -> None: ...
 
 class Optimum(_message.Message):
-    __slots__ = ("point", "quality", "quality_std", "gap", "exact", "evaluations", "seconds")
+    __slots__ = ("point", "quality", "quality_std", "gap", "exact", "evaluations", "seconds", "measured", "refuted")
     POINT_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     QUALITY_STD_FIELD_NUMBER: _ClassVar[int]
@@ -322,6 +322,8 @@ class Optimum(_message.Message):
     EXACT_FIELD_NUMBER: _ClassVar[int]
     EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_FIELD_NUMBER: _ClassVar[int]
+    REFUTED_FIELD_NUMBER: _ClassVar[int]
     point: Point
     quality: float
     quality_std: float
@@ -329,7 +331,9 @@ class Optimum(_message.Message):
     exact: bool
     evaluations: int
     seconds: float
-    def __init__(self, point: _Optional[_Union[Point, _Mapping]] = ..., quality: _Optional[float] = ..., quality_std: _Optional[float] = ..., gap: _Optional[float] = ..., exact: _Optional[bool] = ..., evaluations: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+    measured: bool
+    refuted: int
+    def __init__(self, point: _Optional[_Union[Point, _Mapping]] = ..., quality: _Optional[float] = ..., quality_std: _Optional[float] = ..., gap: _Optional[float] = ..., exact: _Optional[bool] = ..., evaluations: _Optional[int] = ..., seconds: _Optional[float] = ..., measured: _Optional[bool] = ..., refuted: _Optional[int] = ...) -> None: ...
 
 class Comparison(_message.Message):
     __slots__ = ("target", "found", "baseline", "preset", "found_ms", "baseline_ms", "found_test", "baseline_test", "difference", "standard_error", "sequences", "steps")

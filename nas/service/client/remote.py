@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nas.cloud import Cloud
 from nas.comparison import Comparison
-from nas.errors import InvalidSpec, ServiceUnavailable, StoreUnavailable, as_nas_error
+from nas.errors import InvalidSpec, NasError, ServiceUnavailable, StoreUnavailable, as_nas_error
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, JobStatus, TargetProfile, Viewer
 from nas.optimum import Optimum
@@ -112,7 +112,7 @@ class RemoteService(Service):
         self.server = server
         shown = (("authorization", authorization(token)),) if token else ()
         self._metadata = ((FORM_KEY, str(FORM)), *shown)
-        self._patience = patience
+        self._patience, self._encrypted = patience, tls is not None
         self._channel = _channel(server, tls)
         self._stub = rpc.SearchServiceStub(self._channel)
 
@@ -377,7 +377,16 @@ class RemoteService(Service):
         try:
             yield
         except grpc.RpcError as error:
-            raise error_of_call(error, self.server) from error
+            raise self._told(error_of_call(error, self.server)) from error
+
+    def _told(self, error: NasError) -> NasError:
+        """Of a connection that breaks at once it is worth saying that the other side may want encryption."""
+        broken = any(
+            said in str(error) for said in ("Socket closed", "Connection reset", "GOAWAY", "RST_STREAM")
+        )
+        if isinstance(error, ServiceUnavailable) and broken and not self._encrypted:
+            return ServiceUnavailable(f"{error}; if the service uses TLS: nas --authority FILE")
+        return error
 
 
 def _channel(server: str, tls: ClientTls | None) -> grpc.Channel:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import JobFailed
+from nas.errors import JobFailed, ModelRejected
+from nas.evaluation import Evaluation, Split
 from nas.export import BlockLibrary, attention_for, write_model_folder
 from nas.job import Job
 from nas.planning.plan import resolve
 from nas.stages.finalists import finalist_folder
+from nas.store.files import verified
 from nas.store.store import Store
+from nas.tasks import Task
 from nas.training import load_supernet
-from nas.training.finetune import best_weights
+from nas.training.finetune import WEIGHTS_FILE, best_weights
 
 if TYPE_CHECKING:
     from searchspaces.submodel import Submodel
 
 __all__ = ["extract_point"]
+
+SCORES_APART = 0.02
+"""Of a sequence's score, or of 1 where that is more: what kernels make of the same weights."""
 
 
 def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) -> dict[str, Any]:
@@ -30,16 +37,23 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
     Raises:
         NoSuchPoint: none or several points of the job begin so.
         JobFailed: the job's supernet is not trained yet, or a file that the store speaks of is gone.
-        ModelRejected: the exported model's outputs differ from the supernet's.
+        ModelRejected: a file is not what it was when it was written, the submodel does not score what the
+            store has of it, or the exported model's outputs differ from the supernet's.
     """
     point = store.point(job.id, digest)
     plan = resolve(job.spec)
     record = store.supernet(plan.supernet_digest)
     if record is None:
         raise JobFailed(f"job {job.id} has no trained supernet yet; finish it with: nas resume {job.id}")
-    submodel = load_supernet(plan.space, home / record.path).extract(point.architecture)
+    supernet = verified(store, home, home / record.path)
+    submodel = load_supernet(plan.space, supernet).extract(point.architecture)
+    weights = record.digest
     if point.tuned is not None:
-        _go_over(submodel, finalist_folder(home, point.tuned.weights))
+        weights = point.tuned.weights
+        folder = finalist_folder(home, weights)
+        verified(store, home, folder / WEIGHTS_FILE)
+        _go_over(submodel, folder)
+    scored = _compare_scores(submodel, plan.task, store.evaluations(weights, Split.TEST, [point.digest]))
     told = point.to_dict()
     facts = {
         "job": job.id,
@@ -55,6 +69,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
             "direction": str(plan.task.direction),
             **told.pop("quality"),
         },
+        "scored": scored,
         "tuned": None if point.tuned is None else {**told["tuned"], "parent": record.digest},
         **{kind: told[kind] for kind, _ in point.values if kind in told},
         "preset": point.preset,
@@ -69,3 +84,31 @@ def _go_over(submodel: Submodel, folder: Path) -> None:
     if best is None:
         raise JobFailed(f"{folder} has no fine-tuned weights any more; the job's front says that it had")
     submodel.load_state_dict(best.tensors)
+
+
+def _compare_scores(submodel: Submodel, task: Task, stored: Sequence[Evaluation]) -> dict[str, Any] | None:
+    """Score the submodel on the first sequences of the test split, and compare with what was stored when it
+    was evaluated: weights that are not those of then do not pass. None where nothing was stored.
+
+    Raises:
+        ModelRejected: a sequence's score is another.
+    """
+    import torch
+
+    kept = stored[0].sequences if stored else ()
+    batch = next(iter(task.evaluation_batches(Split.TEST)), None) if kept else None
+    if batch is None:
+        return None
+    batch = batch[: len(kept)]
+    with torch.inference_mode():
+        logits = submodel(batch[:, :-1])
+        scores = [task.score(logits[i : i + 1], batch[i : i + 1]) for i in range(len(batch))]
+    found = [value / tokens for value, tokens in scores]
+    difference = max(abs(a - b) for a, b in zip(found, kept, strict=False))
+    most = SCORES_APART * max(1.0, *(abs(value) for value in kept[: len(found)]))
+    if not difference <= most:
+        raise ModelRejected(
+            f"the model scores {found[0]:.4g} {task.metric} on the first test sequence, the store has "
+            f"{kept[0]:.4g}: its weights are not those that were evaluated"
+        )
+    return {"split": str(Split.TEST), "sequences": len(found), "largest_difference": difference}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from nas.errors import Busy
+from nas.files import only_one
 from nas.planning.sizes import Limits
 from nas.service.running.shared import SharedService
 from nas.service.running.worker_endpoint import WorkerEndpoint, require_loopback
@@ -59,8 +64,12 @@ class ServiceHost:
         inside: bool = False,
     ) -> None:
         known = Tokens(tokens) if tokens is not None else None
+        if known is not None:
+            known.check()
         if known is None:
             require_loopback(bind=bind, workers=workers)
+        # A file's database is one service's: what several share is a server's.
+        self._alone_at = home if store is None else None
         self._metrics, self._metrics_bind = Metrics(), metrics
         self._opened = ExitStack()
         # This machine's own worker shows a secret made afresh: tokens are known by their hashes only.
@@ -83,9 +92,12 @@ class ServiceHost:
 
         Raises:
             ServiceUnavailable: an address cannot be listened on.
+            Busy: another service runs on the same folder.
         """
         with ExitStack() as opened:
             opened.callback(self.service.close)
+            if self._alone_at is not None:
+                opened.enter_context(_alone(self._alone_at))
             self.workers_address = self.service.start()
             self._metrics.watch_jobs(lambda: {str(s): n for s, n in self.service.count_jobs().items()})
             self._metrics.watch_devices(lambda: Counter(d["name"] for d in self.service.devices()))
@@ -110,3 +122,15 @@ class ServiceHost:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    try:
+        with only_one(home / "service.lock", f"process {os.getpid()} on {socket.gethostname()}"):
+            yield
+    except Busy as error:
+        raise Busy(
+            f"another service runs on {home} ({error}); accepted: another --home, or a database that "
+            "services share: --store postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+        ) from error

@@ -195,14 +195,14 @@ class SearchServicer(rpc.SearchServiceServicer):
 
     async def GetBest(self, request: pb.GetBestRequest, context: Any) -> pb.GetBestResponse:
         """See the proto."""
-        bounds = dict(request.bounds.values) if request.HasField("bounds") else None
+        bounds = _bounds(request.bounds) if request.HasField("bounds") else None
         point = await self.quickly(self._service.best, request.job_id, bounds)
         return pb.GetBestResponse(point=convert.point_to_message(point))
 
     async def FindOptimum(self, request: pb.FindOptimumRequest, context: Any) -> pb.FindOptimumResponse:
         """See the proto."""
         find = partial(self._service.optimum, verify=request.verify)
-        optimum = await self._slowly(find, request.job_id, dict(request.bounds.values))
+        optimum = await self._slowly(find, request.job_id, _bounds(request.bounds))
         return pb.FindOptimumResponse(optimum=convert.optimum_to_message(optimum))
 
     async def ExplainFront(self, request: pb.ExplainFrontRequest, context: Any) -> pb.ExplainFrontResponse:
@@ -292,6 +292,17 @@ async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., T], *argument
     """In a thread that knows who called."""
     run = partial(copy_context().run, call, *arguments)
     return await asyncio.get_running_loop().run_in_executor(threads, run)
+
+
+def _bounds(message: pb.Bounds) -> dict[str, float]:
+    wrong = [
+        Problem(f"bounds.{name}"[:100], f"{value} is no bound; accepted: a finite number above 0")
+        for name, value in message.values.items()
+        if not (math.isfinite(value) and value > 0)
+    ]
+    if wrong:
+        raise InvalidSpec(wrong)
+    return dict(message.values)
 
 
 def _masked(message: M, mask: FieldMask) -> M:

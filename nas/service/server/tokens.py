@@ -85,6 +85,18 @@ class Tokens:
         except Unauthenticated:
             return False
 
+    def check(self) -> None:
+        """Refuse a file that is no token file: a service that used it would deny everybody.
+
+        Raises:
+            InvalidSpec: what is wrong with it.
+        """
+        try:
+            self._read()
+        except StoreUnavailable as error:
+            accepted = "accepted: a file that nas token add made, or will make"
+            raise InvalidSpec([Problem("--tokens", f"{error}; {accepted}")]) from error
+
     def identities(self) -> list[Identity]:
         """Everyone with a token, by name."""
         return sorted(self._load().values(), key=lambda identity: identity.name)
@@ -169,8 +181,8 @@ class Tokens:
         except OSError as error:
             raise StoreUnavailable(f"cannot read {self._path}: {error.strerror}") from error
         except ValidationError as error:
-            problems = "; ".join(map(str, problems_of(error)))
-            raise StoreUnavailable(f"{self._path} is not a token file: {problems}") from error
+            problems = " ".join("; ".join(map(str, problems_of(error)[:3])).split())
+            raise StoreUnavailable(f"{self._path} is not a token file: {problems:.300}") from error
 
     def _write(self, entries: Iterable[_Entry]) -> None:
         with write_whole(self._path, mode=0o600) as temporary:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import pytest
 from known_job import store_known_job
+
+from nas.front import Point
+from nas.objectives.value import Value
+from nas.store import open_store
+from searchspaces.architecture import Architecture
 
 
 @pytest.fixture
@@ -89,3 +95,21 @@ def test_the_tighter_of_two_bounds_on_one_thing_counts(nas, job):
         "latency_ms"
     ].values()
     assert latency["predicted"] <= 2
+
+
+def test_an_optimum_that_measurement_refuted_is_not_offered(nas, job, tmp_path):
+    """It was predicted under 3 ms, and measured above."""
+    asked = ("best", job, "--max", "latency_ms=3", "--json")
+    first = json.loads(nas(*asked).out)["optimum"]
+    assert (first["refuted"], first["bounds_met_by"]) == (0, "predicted")
+    architecture = Architecture.from_dict(first["point"]["architecture"])
+    with closing(open_store(tmp_path / "home")) as store:
+        (target,) = (item.target() for item in store.jobs()[0].spec.targets)
+        key = ("latency_ms", str(target))
+        told = Value(first["point"]["latency_ms"][str(target)]["predicted"], 0.1, 3.4, 0.01)
+        point = Point(architecture.digest, architecture, 0.1, None, {key: told})
+        store.put_points(store.jobs()[0].id, [point])
+    second = json.loads(nas(*asked).out)["optimum"]
+    assert second["point"]["digest"] != architecture.digest
+    assert second["refuted"] == 1
+    assert "1 point is left out" in nas(*asked[:-1]).out

@@ -43,13 +43,21 @@ WAITING = """
 """
 
 
-@pytest.mark.parametrize(("closing_seconds", "code"), [("0", 130), ("60", -signal.SIGINT)])
-def test_one_interrupt_ends_in_good_order_and_a_second_at_once(closing_seconds, code):
+@pytest.mark.parametrize(
+    ("number", "closing_seconds", "code"),
+    [
+        (signal.SIGINT, "0", 130),
+        (signal.SIGINT, "60", -signal.SIGINT),
+        (signal.SIGTERM, "0", 130),
+        (signal.SIGHUP, "60", -signal.SIGHUP),
+    ],
+)
+def test_one_interrupt_ends_in_good_order_and_a_second_at_once(number, closing_seconds, code):
     run = [sys.executable, "-c", textwrap.dedent(WAITING), "wait", closing_seconds]
     with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for said in ("waiting", "closing"):
             assert process.stdout.readline().strip() == said
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             if closing_seconds == "0":
                 break
         _, errors = process.communicate(timeout=30)

@@ -149,3 +149,21 @@ def test_a_surrogate_needs_two_evaluations():
             space.sample(3, np.random.default_rng(0)),
             np.array([[np.nan], [1.0], [np.inf]]),
         )
+
+
+@given(st.integers(0, 10**6), st.booleans(), st.floats(0.2, 0.9))
+@settings(max_examples=15, deadline=None)
+def test_what_is_excluded_is_passed_over_and_the_next_is_proved(seed, pairs, share):
+    space = encoding()
+    everything = space.enumerate(10_000)
+    model = AdditiveModel(Decomposition(space), lambda rows: values_of(rows, seed, pairs))
+    values = values_of(everything, seed, pairs)
+    bound = float(np.quantile(values[:, 1], share))
+    within = np.flatnonzero(values[:, 1] <= bound)
+    order = within[np.argsort(values[within, 0], kind="stable")]
+    for count in (1, 2, 5):
+        excluded, left = everything[order[:count]], order[count:]
+        found = model.optimum(0, np.array([np.inf, bound]), excluded=excluded)
+        assert found.values[0] == pytest.approx(values[left, 0].min(), abs=1e-6)
+        assert not np.isin(space.keys(found.row[None]), space.keys(excluded)).any()
+    assert model.optimum(0, np.array([np.inf, bound]), excluded=everything) is None

@@ -22,8 +22,10 @@ from nas.report.describe import (
     drawn_over,
     staircase,
 )
+from nas.report.figure import figure
 from nas.report.page import page
 from nas.report.picture import picture
+from nas.report.strip import Strips
 from nas.report.svg import text_width
 from searchspaces.architecture import Architecture, Layer
 from workers.target import Target
@@ -301,3 +303,28 @@ def test_what_is_delivered_has_a_column_and_is_what_is_drawn(front):
     assert "delivered" not in page(front)
     drawn = {dot.point.digest: dot.quality for dot in axis_of(told, drawn_over(told, TARGET)[0]).dots}
     assert drawn[points[0].digest] == 2.5
+
+
+def test_error_bars_have_one_colour_which_is_their_marks(front) -> None:
+    """Plotly takes no list there: it would draw black and complain."""
+    pytest.importorskip("plotly")
+    target = front.targets[0]
+    objective = next(o for o in front.objectives if o.target == target)
+    drawn = figure(front, objective, target, Strips(p.architecture for p in front.points))
+    bars = [
+        (bar, trace.marker.color)
+        for trace in drawn.data
+        for bar in (trace.error_x, trace.error_y)
+        if bar.array is not None and len(bar.array)
+    ]
+    assert bars
+    for bar, marks in bars:
+        assert isinstance(bar.color, str)
+        assert bar.color == marks
+
+
+def test_the_page_has_a_dark_form_and_even_cards(front) -> None:
+    pytest.importorskip("plotly")
+    written = page(front)
+    assert "prefers-color-scheme: dark" in written
+    assert "grid-template-columns: repeat(auto-fit" in written

@@ -166,6 +166,8 @@ def optimum_to_message(optimum: Optimum) -> pb.Optimum:
         exact=optimum.exact,
         evaluations=optimum.evaluations,
         seconds=optimum.seconds,
+        measured=optimum.measured,
+        refuted=optimum.refuted,
     )
 
 
@@ -179,6 +181,8 @@ def optimum_from_message(message: pb.Optimum) -> Optimum:
         exact=message.exact,
         evaluations=message.evaluations,
         seconds=message.seconds,
+        measured=message.measured,
+        refuted=message.refuted,
     )
 
 
