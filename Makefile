@@ -25,7 +25,7 @@ $(VENV)/.installed: pyproject.toml deploy/constraints.txt
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
-demo: install  ## Run the whole job end to end on this machine (5 to 9 minutes)
+demo: install  ## Run the whole job end to end on this machine (some minutes)
 	$(BIN)/nas demo
 
 test: install  ## Run the tests: two processes at a time, then alone what needs the machine

@@ -35,7 +35,7 @@ def demo(
     """Run the whole job on this machine, from nothing to a model file.
 
     Profiles the machine, trains a supernet on real text, searches, measures what was found, and extracts the
-    best model: about five minutes on two cores.
+    best model: some five minutes on two cores.
 
     [dim]nas demo[/dim]
     [dim]nas demo --fast[/dim]
@@ -115,7 +115,7 @@ def _next_commands(front: Front, recommended: Point, folder: Path) -> list[str]:
     latency = Latency.axes(front.targets)[0]
     tighter = recommended.value(latency) / 2
     fastest = min(point.value(latency) for point in front.members())
-    bound = f"--max latency_ms={max(tighter, fastest * 1.02):.3g}"
+    bound = f"--max {latency.name}={max(tighter, fastest * 1.02):.3g}"
     return [
         f"nas best {front.job} {bound}",
         f"nas extract {front.job} {bound} --out {folder / 'faster'}",
