@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import Job
-from nas.cli.output import result_console
+from nas.cli.options import Job, Json
+from nas.cli.output import print_json, result_console
 from nas.cli.settings import open_client
 from nas.errors import InvalidSpec
 from searchspaces.errors import Problem
@@ -23,6 +23,7 @@ def export(
     out: Annotated[
         str, typer.Option(help="A new file; for optuna and mlflow also a database's or a server's URL.")
     ],
+    json: Json = False,
 ) -> None:
     """Write what a job found in the form of another tool: an Optuna study, a Parquet file, MLflow runs.
 
@@ -39,4 +40,8 @@ def export(
         raise InvalidSpec([Problem("--out", f"{out} is a URL; accepted: a file")])
     with open_client(context) as client:
         front = client.front(job, Scope.ALL)
-    result_console().print(exporter(front, out), markup=False, soft_wrap=True)
+    said = exporter(front, out)
+    if json:
+        print_json({"job": front.job, "to": to, "out": out, "points": len(front.points)})
+        return
+    result_console().print(said, markup=False, soft_wrap=True)
