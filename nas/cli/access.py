@@ -45,7 +45,7 @@ def add(
         str, typer.Option(help="Its members see and change each other's jobs.", show_default=False)
     ] = "",
     days: Annotated[
-        float | None, typer.Option(min=0.01, max=36_500, help="Until it expires; never where not given.")
+        float | None, typer.Option(min=0.01, max=36_500, help="Days until it expires; never if not given.")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -198,20 +198,24 @@ def search(
 
 @app.command()
 def mixing(
-    task: Annotated[str, typer.Option(help="Name of a task: its own data and options.")] = "recall",
+    task: Annotated[
+        str, typer.Option(help="A task's name; its default data and options are used.")
+    ] = "recall",
     tokens: Annotated[
-        int, typer.Option(min=2, help="Of a sequence that is learned, scored and timed.")
+        int, typer.Option(min=2, help="Tokens of a sequence, in training, scoring and timing.")
     ] = 512,
-    depths: Annotated[str, typer.Option(help="Layers, by commas.")] = "2,3,4",
-    width: Annotated[int, typer.Option(min=8, help="D.")] = 128,
+    depths: Annotated[str, typer.Option(help="Numbers of layers, separated by commas.")] = "2,3,4",
+    width: Annotated[int, typer.Option(min=8, help="Width of the models.")] = 128,
     conv: Annotated[int, typer.Option(min=0, help="Taps of short convolutions; 0 for none.")] = 4,
-    members: Annotated[int, typer.Option(min=1, help="Models a front.")] = 8,
-    steps: Annotated[int, typer.Option(min=1, help="Of each training.")] = 600,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 4,
+    members: Annotated[int, typer.Option(min=1, help="Models on each front.")] = 8,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each model.")] = 600,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences in a batch.")] = 4,
     seeds: Seeds = 3,
-    softmax_layers: Annotated[int, typer.Option(min=1, help="Whose placement is compared.")] = 1,
-    processes: Annotated[int, typer.Option(min=1, help="That train at once, a thread each.")] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="Small numbers, to see that it works.")] = False,
+    softmax_layers: Annotated[
+        int, typer.Option(min=1, help="Softmax layers whose placement is compared.")
+    ] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Trainings at once, one thread each.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="A small version, to see that it works.")] = False,
     out: Out = None,
     json: Json = False,
 ) -> None:
@@ -245,18 +249,18 @@ def mixing(
 def ranking(
     context: typer.Context,
     subject: Annotated[str, typer.Argument(metavar="JOB|SPACE", help="A job that has ended, or a space.")],
-    task: Annotated[str, typer.Option(help="Of a space: the name of a task.")] = "text",
+    task: Annotated[str, typer.Option(help="With a space: a task's name.")] = "text",
     architectures: Annotated[
-        int, typer.Option(min=1, help="Found ones to train, on the front and off it.")
+        int, typer.Option(min=1, help="Found architectures to train, on and off the front.")
     ] = 8,
-    presets: Annotated[int, typer.Option(min=0, help="Published designs to train besides.")] = 8,
-    steps: Annotated[int, typer.Option(min=1, help="Of each training, alone from the start.")] = 1200,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 1,
-    learning_rate: Annotated[float, typer.Option(min=1e-9, help="Peak of each training.")] = 0.03,
+    presets: Annotated[int, typer.Option(min=0, help="Published designs to train as well.")] = 8,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each model, from scratch.")] = 1200,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences in a batch.")] = 1,
+    learning_rate: Annotated[float, typer.Option(min=1e-9, help="Peak learning rate.")] = 0.03,
     seeds: Annotated[
-        int, typer.Option(min=1, max=16, help="Trainings of each, with seeds of their own.")
+        int, typer.Option(min=1, max=16, help="Trainings of each model, with different seeds.")
     ] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="Small numbers, to see that it works.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A small version, to see that it works.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Write the scatter to this SVG file.")] = None,
     out: Out = None,
     json: Json = False,

@@ -23,7 +23,7 @@ __all__ = ["add_target", "cancel", "list_jobs", "resume", "search", "show"]
 def search(
     context: typer.Context,
     spec: Annotated[
-        Path, typer.Argument(metavar="JOB.yaml", help="The job's file; the README describes its form.")
+        Path, typer.Argument(metavar="JOB.yaml", help="The job file; docs/job-file.md describes it.")
     ],
     ray_address: RayAddress = None,
     shared: Shared = False,

@@ -48,18 +48,18 @@ def forget(
     digest: Annotated[
         str | None,
         typer.Option(
-            help="Of this architecture, or of the one whose digest begins so.", show_default="of all"
+            help="Only of this architecture: its digest, or the beginning of it.", show_default="of all"
         ),
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Measured then or later: [bold]2026-11-27[/], or 2026-11-27T13:30.",
+            help="Only what was measured at this time or later: [bold]2026-11-27[/], or 2026-11-27T13:30.",
             show_default="ever",
         ),
     ] = None,
-    why: Annotated[str, typer.Option(help="For the journal.", show_default=False)] = "",
+    why: Annotated[str, typer.Option(help="The reason, for the journal.", show_default=False)] = "",
     json: Json = False,
 ) -> None:
     """Forget what was measured on a target: later jobs measure it again.

@@ -196,7 +196,7 @@ def health(context: typer.Context, json: Json = False) -> None:
 def submit(
     context: typer.Context,
     spec: Annotated[
-        Path, typer.Argument(metavar="JOB.yaml", help="The job's file; the README describes its form.")
+        Path, typer.Argument(metavar="JOB.yaml", help="The job file; docs/job-file.md describes it.")
     ],
     key: Annotated[
         str | None,
