@@ -27,6 +27,11 @@ class TestEveryMixer(MixerContract):
     subjects = (*EXAMPLES, *SIZES)
     quadratic = frozenset({"softmax"})
 
+    # Exported files of every mixer are compared with torch in `tests/nas/export/test_compose.py` as well.
+    @pytest.mark.slow
+    def test_exports_to_onnx_with_any_batch_and_length(self, subject: str) -> None:
+        super().test_exports_to_onnx_with_any_batch_and_length(subject)
+
 
 @pytest.mark.parametrize(
     "option",
