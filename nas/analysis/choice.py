@@ -37,13 +37,16 @@ def published(job: Known, points: Sequence[Point], count: int) -> list[Point]:
     return [presets[known[row]] for row in best_first(values[known], over, count)]
 
 
-def over_everything(job: Known, points: Sequence[Point], count: int) -> list[Point]:
-    """So many candidates that the search found: half of them on the front, half off it, both from the best to
-    the worst."""
+def over_everything(job: Known, points: Sequence[Point], count: int, presets: int) -> list[Point]:
+    """So many published designs, and so many candidates that the search found, half of them on the front,
+    half off it; all from the best to the worst."""
     sign = job.plan.task.direction.sign
-    found = [point for point in points if point.preset is None and point.validation is not None]
+    scored = [point for point in points if point.validation is not None]
+    designs = _spread([point for point in scored if point.preset is not None], presets, sign)
+    found = [point for point in scored if point.preset is None]
     members = _spread([point for point in found if point.on_front], (count + 1) // 2, sign)
-    return members + _spread([point for point in found if not point.on_front], count - len(members), sign)
+    others = _spread([point for point in found if not point.on_front], count - len(members), sign)
+    return [*designs, *members, *others]
 
 
 def _spread(points: Sequence[Point], count: int, sign: int) -> list[Point]:

@@ -115,6 +115,8 @@ def ranking_tables(result: Mapping[str, Any]) -> list[PlainTable]:
             f"{row['predicted']:.3f}±{row['predicted_std']:.3f}",
             f"★ {row['preset']}" if row["preset"] else "",
         )
+    largest = result["largest"]["worse_in_supernet"]
+    models.caption = Text(f"the largest is {largest:.1%} worse in the supernet than alone")
     return [scores, models]
 
 

@@ -202,9 +202,9 @@ def _first(context: StageContext, points: Sequence[Point]) -> list[Point]:
     budget = context.plan.spec.budget.finalists
     if budget.start == "supernet":
         return over_the_front(context, points, budget.count)
-    designs = published(context, points, budget.presets)
     if budget.choice == "spread":
-        return designs + over_everything(context, points, budget.count)
+        return over_everything(context, points, budget.count, budget.presets)
+    designs = published(context, points, budget.presets)
     found = [point for point in points if point.preset is None]
     return designs + over_the_front(context, found, min(budget.count, max(0, FEWEST - len(designs))))
 

@@ -56,6 +56,11 @@ def test_agreement_is_over_all_and_over_the_better_half() -> None:
     assert told["spread_upper"] == pytest.approx(0.1)
     assert told["seed_error"] == pytest.approx(0.01)
     assert told["within_two_deviations"] == 1.0
+    assert told["largest"]["worse_in_supernet"] == pytest.approx((2.2 - 1.6) / 1.6)
+    assert told["granularities"] == []
+    granular = replace(models[0], preset="matformer-L6-x1")
+    (matformer,) = judge(front_of([granular, *models[1:]]))["granularities"]
+    assert (matformer["digest"], matformer["supernet"], matformer["alone"]) == (granular.digest, 2.4, 1.9)
     json.dumps(told, allow_nan=False)
     turned = [
         replace(
