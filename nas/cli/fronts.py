@@ -276,7 +276,8 @@ def extract(
         str,
         typer.Option(
             "--format",
-            help="onnx: a graph and safetensors; hf: what Hugging Face's transformers loads.",
+            help="onnx: a graph and safetensors; hf: what Hugging Face's transformers loads; genai: what "
+            "onnxruntime-genai generates with.",
         ),
     ] = "onnx",
     json: Json = False,

@@ -119,16 +119,44 @@ def test_transformers_runs_every_mixer_where_this_project_is_not_installed(tmp_p
     assert "padded batches" in said["padded"]
 
 
-def test_a_converted_folder_says_what_it_is(small: tuple[Submodel, Path], tmp_path: Path) -> None:
-    pytest.importorskip("transformers")
-    out = tmp_path / "hf"
-    manifest = convert_model_folder(small[1], out, "hf")
+@pytest.mark.parametrize("name", FORMATS.names())
+def test_a_converted_folder_says_what_it_is(name: str, small: tuple[Submodel, Path], tmp_path: Path) -> None:
+    if None in (versions := get_format(name).versions()).values():
+        pytest.skip(f"{name} is not installed: {versions}")
+    out = tmp_path / "converted"
+    manifest = convert_model_folder(small[1], out, name)
     assert manifest == json.loads((out / "manifest.json").read_text())
-    assert manifest["export"]["format"] == "hf"
+    assert manifest["export"]["format"] == name
     assert manifest["export"]["largest_difference"] < 1e-5
     assert manifest["quality"] == FACTS["quality"]
-    assert set(manifest["files"]) == {"README.md", "config.json", "model.safetensors", "modeling_nas.py"}
+    files = {file.name for file in out.iterdir()} - {"manifest.json"}
+    assert files == set(manifest["files"]) > {"config.json", "model.safetensors"}
     assert torch.equal(load_model_folder(out).embedding, small[0].embedding)
+
+
+def test_onnxruntime_genai_generates_what_torch_does(tmp_path: Path) -> None:
+    """Caches that grow beside states that do not; and none that grow."""
+    genai = pytest.importorskip("onnxruntime_genai")
+    written = get_format("genai")
+    kept = [Layer(mixer, 2, ratio=1, conv=2) for mixer in ("decay", "window:8", "sparse:8,4")]
+    caches = [Layer("softmax", 4, ratio=1, kv_heads=1), Layer("softmax", 2, ratio=1, conv=2)]
+    for layers in ([*kept, *caches], kept):
+        torch.manual_seed(0)
+        submodel = Submodel(Architecture(50, 16, tuple(layers))).eval()
+        folder = tmp_path / f"genai-{len(layers)}"
+        folder.mkdir()
+        assert written.write(submodel, folder, {})["state_slots"] == len(layers) - len(kept) + 1
+        tokens = torch.randint(50, (1, 21))
+        model = genai.Model(str(folder))
+        parameters = genai.GeneratorParams(model)
+        parameters.set_search_options(max_length=51, do_sample=False)
+        generator = genai.Generator(model, parameters)
+        generator.append_tokens(tokens[0].tolist())
+        for _ in range(30):
+            generator.generate_next_token()
+            with torch.inference_mode():
+                tokens = torch.cat([tokens, submodel(tokens)[:, -1:].argmax(-1)], dim=1)
+        assert list(generator.get_sequence(0)) == tokens[0].tolist()
 
 
 def test_a_modelling_file_has_the_mixers_that_are_used_and_no_others() -> None:
