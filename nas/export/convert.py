@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def convert_model_folder(folder: Path, out: Path, format: str) -> dict[str, Any]
     written = get_format(format)
     submodel, manifest = load_model_folder(folder), read_manifest(folder)
     with write_folder_whole(out) as fresh:
+        for name in manifest.get("tokenizer", ()):
+            shutil.copyfile(folder / name, fresh / name)
         said = written.write(submodel, fresh, manifest)
         versions = written.versions()
         difference = written.difference(submodel, fresh) if None not in versions.values() else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +56,7 @@ def write_model_folder(
     manifest_facts: Mapping[str, Any],
     library: BlockLibrary | None = None,
     attention: Form | None = None,
+    tokenizer: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Write `model.onnx`, `model.safetensors`, `config.json` and `manifest.json` into the folder `out`.
 
@@ -67,6 +69,7 @@ def write_model_folder(
         library: where exported blocks are kept; a temporary one where None.
         attention: what causal softmax attention is computed by in `model.onnx`, the standard form where None.
             Where it needs operators outside the ONNX standard, `standard.onnx` lies beside, which does not.
+        tokenizer: files that are copied beside the model; the manifest's `tokenizer` names them.
 
     Returns:
         The manifest: the facts, and `format`, `digest`, `architecture`, `layers` (one row each), `onnx`
@@ -80,7 +83,12 @@ def write_model_folder(
         StoreUnavailable: the disk cannot take the files.
     """
     with write_folder_whole(out) as folder:
-        return _write_files(submodel, folder, manifest_facts, library or BlockLibrary(), attention)
+        for file in tokenizer:
+            shutil.copyfile(file, folder / file.name)
+        facts = dict(manifest_facts)
+        if tokenizer:
+            facts["tokenizer"] = [file.name for file in tokenizer]
+        return _write_files(submodel, folder, facts, library or BlockLibrary(), attention)
 
 
 def load_model_folder(path: Path) -> Submodel:

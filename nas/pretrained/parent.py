@@ -16,12 +16,23 @@ from searchspaces.errors import Problem, SpaceError
 from searchspaces.projection import Projection
 from searchspaces.space import SearchSpace, load_space
 
-__all__ = ["FAMILIES", "KEEP", "Parent", "read_parent", "weight_files"]
+__all__ = ["FAMILIES", "KEEP", "Parent", "read_parent", "tokenizer_files", "weight_files"]
 
 KEEP = "keep"
 """The mixer option that leaves a layer its own."""
 
 CHANNEL = "swiglu"
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
 
 COUNTS = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
@@ -189,6 +200,11 @@ def weight_files(folder: Path) -> list[Path]:
         found = f"only {', '.join(sorted(pickles)[:3])}, which may run code" if pickles else "no weights"
         raise _invalid("", f"{str(folder)!r:.120} has {found}; accepted: safetensors, or a .gguf file")
     return files
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Whatever of a folder belongs to its tokenizer, ``tokenizer.json`` among it."""
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
 
 
 class _Problems(list[Problem]):

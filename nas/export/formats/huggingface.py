@@ -12,6 +12,7 @@ from nas.errors import ModelRejected
 from nas.export.bundle import bundle
 from nas.export.folder import largest_difference, write_json
 from nas.export.formats.format import ExportFormat, register_format
+from nas.pretrained.terms import to_theirs
 from searchspaces.architecture import NO_MIXER, Architecture
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["HuggingFace", "modelling_source"]
 
 MODEL_TYPE = "nas_submodel"
+
+SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 MODULE = "modeling_nas"
 """Of the modelling file; the name is as `transformers` has it."""
@@ -88,6 +91,19 @@ class HuggingFace(ExportFormat):
 
         architecture = submodel.architecture
         weights = {name: value.detach().contiguous() for name, value in submodel.state_dict().items()}
+        parent = manifest.get("parent", {})
+        generation = {name: parent["config"][name] for name in SPECIAL if parent.get("config", {}).get(name)}
+        write_json(folder / "generation_config.json", {"do_sample": False, **generation})
+        plain = parent and _like(architecture, parent)
+        if plain:
+            save_file(
+                to_theirs(architecture, parent["epsilon"], weights),
+                folder / "model.safetensors",
+                {"format": "pt"},
+            )
+            write_json(folder / "config.json", plain)
+            (folder / "README.md").write_text(_card(submodel, manifest, ""))
+            return {"module": None, "trust_remote_code": False}
         save_file(weights, folder / "model.safetensors", {"format": "pt"})
         (folder / f"{MODULE}.py").write_text(modelling_source(architecture))
         config = {
@@ -106,7 +122,7 @@ class HuggingFace(ExportFormat):
             "dtype": "float32",
         }
         write_json(folder / "config.json", config)
-        (folder / "README.md").write_text(_card(submodel, manifest))
+        (folder / "README.md").write_text(_card(submodel, manifest, f"{MODULE}.py"))
         return {"module": f"{MODULE}.py", "trust_remote_code": True}
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
@@ -132,15 +148,19 @@ class HuggingFace(ExportFormat):
             logits: Tensor = model(ids).logits
             return logits
 
-        return max(largest_difference(submodel, way) for way in (whole, in_parts))
+        # Whole alone of a plain class: its cache is the library's own.
+        ways = (whole, in_parts) if (folder / f"{MODULE}.py").is_file() else (whole,)
+        return max(largest_difference(submodel, way) for way in ways)
 
 
 def _loaded(folder: Path) -> Any:
-    """The model of a folder, its modelling file run from there.
+    """The model of a folder, its modelling file run from there where it has one.
 
     Raises:
         ModelRejected: transformers does not load it.
     """
+    if not (folder / f"{MODULE}.py").is_file():
+        return _loaded_plain(folder)
     name = f"{MODULE}_{abs(hash(folder))}"
     spec = importlib.util.spec_from_file_location(name, folder / f"{MODULE}.py")
     assert spec is not None
@@ -156,8 +176,40 @@ def _loaded(folder: Path) -> Any:
         del sys.modules[name]
 
 
-def _card(submodel: Submodel, facts: Mapping[str, Any]) -> str:
-    """The model card: facts, and how to load it."""
+def _loaded_plain(folder: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(folder).eval()
+    except Exception as error:  # whatever the library raises
+        raise ModelRejected(f"transformers does not load the model: {error}") from error
+
+
+def _like(architecture: Architecture, parent: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The config of the pretrained model that a model was made of, where it is one of the same kind: all
+    layers alike, with its own attention. None where it is not."""
+    first, *others = architecture.layers
+    if any(layer != first for layer in others) or first.mixer != parent["mixer"] or not first.ratio:
+        return None
+    config = {name: value for name, value in parent["config"].items() if name != "torch_dtype"}
+    hidden = first.sizes(architecture.width).hidden
+    return {
+        **config,
+        "intermediate_size": hidden,
+        "tie_word_embeddings": architecture.tied,
+        "dtype": "float32",
+    }
+
+
+def _card(submodel: Submodel, facts: Mapping[str, Any], module: str) -> str:
+    """The model card: facts, and how to load it, its modelling file being `module`, none where empty."""
+    trust, said_of_code = "", "It is of a class that transformers has."
+    if module:
+        trust = ", trust_remote_code=True"
+        said_of_code = (
+            f"`trust_remote_code` runs `{module}` of this folder, which needs torch and transformers alone. "
+            "Batches are\nof sequences of one length: there is no padding."
+        )
     architecture = submodel.architecture
     parameters = sum(value.numel() for value in submodel.parameters())
     rows = "\n".join(
@@ -195,9 +247,8 @@ publishes it to fill in, as the data's is not known here.
 ```python
 from transformers import AutoModelForCausalLM
 
-model = AutoModelForCausalLM.from_pretrained("PATH", trust_remote_code=True)
+model = AutoModelForCausalLM.from_pretrained("PATH"{trust})
 ```
 
-`trust_remote_code` runs `{MODULE}.py` of this folder, which needs torch and transformers alone. Batches are
-of sequences of one length: there is no padding.
+{said_of_code}
 """

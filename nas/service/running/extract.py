@@ -11,6 +11,8 @@ from nas.evaluation import Evaluation, Split
 from nas.export import BlockLibrary, attention_for, write_model_folder
 from nas.job import Job
 from nas.planning.plan import resolve
+from nas.pretrained import read_parent
+from nas.pretrained.parent import tokenizer_files
 from nas.stages.finalists import finalist_folder
 from nas.store.files import verified
 from nas.store.store import Store
@@ -74,8 +76,19 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
         **{kind: told[kind] for kind, _ in point.values if kind in told},
         "preset": point.preset,
     }
+    tokenizer: list[Path] = []
+    if plan.spec.start is not None:
+        parent = read_parent(Path(plan.spec.start.model))
+        tokenizer = tokenizer_files(parent.folder)
+        facts["parent"] = {
+            "name": plan.spec.space_name,
+            "digest": plan.spec.start.digest,
+            "mixer": parent.mixer,
+            "epsilon": parent.epsilon,
+            "config": parent.config,
+        }
     attention = attention_for(plan.targets)
-    return write_model_folder(submodel, out, facts, BlockLibrary(home / "blocks"), attention)
+    return write_model_folder(submodel, out, facts, BlockLibrary(home / "blocks"), attention, tokenizer)
 
 
 def _go_over(submodel: Submodel, folder: Path) -> None:

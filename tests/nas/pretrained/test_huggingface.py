@@ -1,0 +1,131 @@
+"""Folders that `transformers` loads, in processes that cannot import this project."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from random_models import write_model
+from transformers import AutoModelForCausalLM
+
+from nas.export import BlockLibrary, write_model_folder
+from nas.export.convert import convert_model_folder
+from nas.pretrained import Parent, read_parent
+from nas.pretrained.parent import tokenizer_files
+from nas.pretrained.reading import read_model
+from searchspaces.architecture import Architecture
+from searchspaces.submodel import Submodel
+from searchspaces.supernet import Supernet
+
+LOADED = """
+import json, sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("nas", "searchspaces", "predictors", "workers"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Refused())
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+folder = sys.argv[1]
+model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True).eval()
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+tokens = torch.arange(5, 29)[None]
+with torch.inference_mode():
+    whole = model(tokens).logits
+    first = model(tokens[:, :9], use_cache=True)
+    cached = [first.logits]
+    for at in (slice(9, 10), slice(10, 17), slice(17, 24)):
+        first = model(tokens[:, at], cache=first.cache, use_cache=True)
+        cached.append(first.logits)
+    text = tokenizer("the quick brown", return_tensors="pt").input_ids
+    greedy = model.generate(text, max_new_tokens=24, do_sample=False, eos_token_id=None)
+    again = model.generate(text, max_new_tokens=24, do_sample=False, eos_token_id=None, use_cache=False)
+print(json.dumps({
+    "logits": whole.flatten().tolist(), "cached": (torch.cat(cached, 1) - whole).abs().max().item(),
+    "prompt": text[0].tolist(), "greedy": greedy[0].tolist(), "again": again[0].tolist(),
+    "text": tokenizer.decode(greedy[0]),
+}))
+"""
+
+
+def _converted(parent: Parent, submodel: Submodel, folder: Path) -> dict[str, Any]:
+    facts = {
+        "parent": {"mixer": parent.mixer, "epsilon": parent.epsilon, "config": dict(parent.config)},
+    }
+    tokenizer = tokenizer_files(parent.folder)
+    write_model_folder(submodel, folder / "model", facts, BlockLibrary(), tokenizer=tokenizer)
+    return convert_model_folder(folder / "model", folder / "out", "hf")
+
+
+def _cut(parent: Parent, mixers: list[str], cut: Any) -> tuple[Submodel, Architecture]:
+    space = parent.space(mixers, [1, 0.5, 0])
+    torch.manual_seed(0)
+    supernet = Supernet(space)
+    supernet.load_state_dict(read_model(parent).state_dict(), strict=False)
+    architecture = cut(space.first)
+    return supernet.extract(architecture).eval(), architecture
+
+
+def test_a_process_without_this_project_generates_text(llama: Path, tmp_path: Path) -> None:
+    parent = read_parent(llama)
+    submodel, _ = _cut(
+        parent,
+        ["window:8,2", "hedgehog", "none"],
+        lambda first: (
+            first.with_layer(1, mixer="window:8,2", ratio=first.layers[1].ratio / 2)
+            .with_layer(2, mixer="hedgehog", ratio=0.0)
+            .with_layer(3, mixer="none")
+        ),
+    )
+    manifest = _converted(parent, submodel, tmp_path)
+    assert manifest["export"]["trust_remote_code"]
+    found = _loaded(tmp_path / "out")
+    tokens = torch.arange(5, 29)[None]
+    with torch.inference_mode():
+        expected = submodel(tokens).flatten()
+        torch.testing.assert_close(torch.tensor(found["logits"]), expected, atol=1e-4, rtol=1e-4)
+        assert found["cached"] < 1e-4
+        assert found["greedy"] == found["again"] == _greedy(submodel, found["prompt"], 24)
+    assert found["text"].startswith("the quick brown")
+
+
+def test_what_transformers_has_is_its_plain_class(tmp_path: Path) -> None:
+    write_model("qwen3", tmp_path / "qwen3")
+    parent = read_parent(tmp_path / "qwen3")
+
+    def narrowed(first: Architecture) -> Architecture:
+        for number, layer in enumerate(first.layers):
+            first = first.with_layer(number, ratio=layer.ratio / 2)
+        return first
+
+    submodel, _ = _cut(parent, ["none"], narrowed)
+    manifest = _converted(parent, submodel, tmp_path)
+    assert not manifest["export"]["trust_remote_code"]
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert type(model).__name__ == "Qwen3ForCausalLM"
+    assert model.config.intermediate_size == 48
+    tokens = torch.arange(5, 29)[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(model(tokens).logits, submodel(tokens), atol=1e-3, rtol=0)
+    assert (tmp_path / "out" / "tokenizer.json").is_file()
+
+
+def _greedy(model: Any, prompt: list[int], more: int) -> list[int]:
+    tokens = torch.tensor([prompt])
+    for _ in range(more):
+        tokens = torch.cat([tokens, model(tokens)[:, -1:].argmax(-1)], dim=1)
+    chosen: list[int] = tokens[0].tolist()
+    return chosen
+
+
+def _loaded(folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-c", LOADED, str(folder)]
+    home = {"HF_HOME": str(folder.parent / "cache"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=home, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
