@@ -35,7 +35,7 @@ def demo(
     """Run the whole job on this machine, from nothing to a model file.
 
     Profiles the machine, trains a supernet on real text, searches, measures what was found, and extracts the
-    best model: some five minutes on two cores.
+    best model: some minutes on two cores.
 
     [dim]nas demo[/dim]
     [dim]nas demo --fast[/dim]

@@ -248,7 +248,7 @@ def test_a_change_of_the_arithmetic_is_exported_anew(
 
 @pytest.mark.slow
 def test_the_demos_space_composes_to_what_torch_computes() -> None:
-    space = load_space("hybrid-lm")
+    space = load_space("mixed-lm-small")
     library = BlockLibrary()
     for architecture in space.decode(space.sample(12, np.random.default_rng(0))):
         submodel = Submodel(architecture)
