@@ -86,6 +86,8 @@ def most_improving(
     usable = np.isfinite(values).all(1) & (np.delete(values - reference, quality, 1) <= 0).all(1)
     rows = np.flatnonzero(asked & usable)
     rows = rows[np.argsort(values[rows, quality], kind="stable")][:POOL]
+    if not len(rows) or count < 1:
+        return []
     std = _deviations(model.posterior(rows))
     beside = _best_beside(values[alone & known], values[rows], quality)
     promising = values[rows, quality] - std <= beside
