@@ -28,7 +28,7 @@ LISTEN_SECONDS = 5.0
 
 JOIN_FORMS = "accepted: ray://HOST:10001 from anywhere, HOST:6379 on a node of the cluster"
 
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 120.0
 """How long the cluster may take to say what it has: a task that needs no processor."""
 
 WATCH_SECONDS = 0.2
