@@ -25,7 +25,7 @@ def run(*command: str, path: Path, cwd: Path) -> str:
         "NAS_HOME": str(cwd / "home"),
         "RAY_OVERRIDE_RESOURCES": '{"CPU": 1}',
     }
-    ran = subprocess.run([*command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=240)
+    ran = subprocess.run([*command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
