@@ -178,7 +178,9 @@ def test_single_blocks_halve_the_time_of_deep_spaces(deep_space, workload, timed
     assert 0.4 < both.blocks < 0.9
 
 
-def test_single_blocks_are_left_where_members_are_hardly_dearer(space, workload, timed_device) -> None:
+def test_single_blocks_are_left_where_members_are_hardly_more_expensive(
+    space, workload, timed_device
+) -> None:
     """Of two to six layers at 2 ms most of a measurement is not the model's calls."""
     beside = space.with_single_blocks
     assert profile(beside, workload, timed_device(beside, 2), n=40).blocks < 0.1

@@ -202,7 +202,7 @@ def test_a_header_that_names_the_wrong_columns_is_told(tmp_path: Path, rows: lis
     assert any(note.startswith("column tablet:latency") and "is not used" in note for note in notes)
 
 
-def test_judges_devices_of_any_name_and_scale(tmp_path: Path, rows: list[dict]) -> None:
+def test_scores_devices_of_any_name_and_scale(tmp_path: Path, rows: list[dict]) -> None:
     result = run_table_bench(
         [write_table(tmp_path / "t.csv", rows)], samples=(5, 40), seeds=2, predictors=("lookup", "transfer")
     )
@@ -215,7 +215,7 @@ def test_judges_devices_of_any_name_and_scale(tmp_path: Path, rows: list[dict]) 
     assert best["raw", "transfer", 5]["mape"] < best["raw", "lookup", 5]["mape"]
 
 
-def test_latencies_times_a_thousand_are_judged_alike(tmp_path: Path, rows: list[dict]) -> None:
+def test_latencies_times_a_thousand_are_scored_alike(tmp_path: Path, rows: list[dict]) -> None:
     arguments = {"samples": (10,), "seeds": 2, "predictors": ("transfer",), "drift": ("controls",)}
     before = run_table_bench([write_table(tmp_path / "a.csv", rows)], **arguments)["means"][0]
     for row in rows:
@@ -225,7 +225,7 @@ def test_latencies_times_a_thousand_are_judged_alike(tmp_path: Path, rows: list[
         assert after[metric] == pytest.approx(before[metric], abs=0.01)
 
 
-def test_the_judged_device_never_teaches(tmp_path: Path, rows: list[dict]) -> None:
+def test_the_scored_device_never_teaches(tmp_path: Path, rows: list[dict]) -> None:
     path = write_table(tmp_path / "t.csv", rows)
     arguments = {
         "devices": ["phone"],
@@ -297,7 +297,7 @@ def test_arguments_out_of_range_are_named(tmp_path: Path, rows: list[dict], argu
     assert [raised.value.argument] == list(arguments)
 
 
-def test_a_device_named_twice_is_judged_once(tmp_path: Path, rows: list[dict]) -> None:
+def test_a_device_named_twice_is_scored_once(tmp_path: Path, rows: list[dict]) -> None:
     arguments = {"samples": (5,), "seeds": 1, "predictors": ("additive",), "drift": ["raw"]}
     path = write_table(tmp_path / "t.csv", rows)
     assert len(run_table_bench([path], devices=["phone", "phone"], **arguments)["rows"]) == 1

@@ -84,7 +84,7 @@ def test_length_batch_threads_and_runtime_of_one_device_teach_each_other() -> No
     assert [facts["held_out"] for facts in result["targets"]] == [40] * len(TARGETS)
 
 
-def test_single_blocks_teach_those_that_learn_from_them_and_judge_nobody() -> None:
+def test_single_blocks_teach_those_that_learn_from_them_and_score_nobody() -> None:
     """Of 30 learned measurements 20 are of one layer, where members have two and more."""
     beside = SPACE.with_single_blocks
     single = beside.sample(400, np.random.default_rng(5))
@@ -102,7 +102,7 @@ def test_single_blocks_teach_those_that_learn_from_them_and_judge_nobody() -> No
     assert any("macs: 30 samples left out, 10 that teach it were measured" in n for n in result["notes"])
 
 
-def test_corrected_numbers_teach_and_judge() -> None:
+def test_corrected_numbers_teach_and_score() -> None:
     """Half of the measurements are of a device 30% slower, which control models told: nothing is lost."""
     bench = DeviceBench("hybrid-lm", TARGETS[:2], learn=30, holdout=40, samples=(30,), seeds=1)
     laboratory = Laboratory(30, 40)

@@ -40,7 +40,7 @@ def lab_table(tmp_path: Path) -> None:
         writer.writerows(rows)
 
 
-def test_predictors_are_judged_on_a_table(nas, tmp_path):
+def test_predictors_are_scored_on_a_table(nas, tmp_path):
     lab_table(tmp_path)
     arguments = ["--table", "table.csv", "--samples", "3", "--seeds", "1", "--predictors", "macs,additive"]
     answer = nas("bench", "predictor", *arguments, "--out", "out.json")
@@ -87,7 +87,7 @@ def test_a_mistake_in_an_option_is_not_the_tables(nas, tmp_path, option, value):
     assert "--table" not in answer.err
 
 
-def test_real_targets_are_profiled_and_judged_and_never_measured_twice(nas, tmp_path):
+def test_real_targets_are_profiled_and_scored_and_never_measured_twice(nas, tmp_path):
     """Two targets, by this machine's own worker process."""
     (tmp_path / "tiny.yaml").write_text(
         "{name: tiny, vocabulary: 256, context: 64, width: [16], depth: [1, 2],"

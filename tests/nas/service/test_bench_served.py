@@ -59,7 +59,7 @@ def service(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_devices_of_a_service_are_profiled_and_judged_and_never_measured_twice(
+def test_devices_of_a_service_are_profiled_and_scored_and_never_measured_twice(
     service: str, tmp_path: Path
 ) -> None:
     asker = tmp_path / "asker"  # a folder that the service never sees

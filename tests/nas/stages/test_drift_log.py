@@ -145,7 +145,7 @@ def test_yardsticks_do_not_matter_unless_they_are_calibrated(
 
 
 @given(readings=READINGS, calibrated=st.booleans())
-def test_everything_measured_is_judged_once(readings: tuple[float, ...], calibrated: bool) -> None:
+def test_everything_measured_is_decided_once(readings: tuple[float, ...], calibrated: bool) -> None:
     log = log_of(readings, calibrated)
     first = first_readings(log)
     corrections = log.corrections(first)
