@@ -49,6 +49,7 @@ export function ago(epoch) {
 export const moment = (epoch) => new Date(epoch * 1000).toLocaleString();
 
 export function target(text) {
-  const [device, runtime, dtype, threads, phase, , tokens] = text.split("/");
-  return { device, runtime, dtype, threads, phase, tokens, short: `${device} · ${runtime} ${dtype}, ${phase} of ${(tokens ?? "").slice(1)}` };
+  const [device, runtime, dtype, threads, phase, , length] = text.split("/");
+  const tokens = (length ?? "").slice(1); // "n1024"
+  return { device, threads, tokens, short: `${device} · ${runtime} ${dtype}, ${phase} of ${tokens}` };
 }

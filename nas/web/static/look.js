@@ -2,8 +2,8 @@
 
 import { h } from "./dom.js";
 
-const MARKS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "cross",
-  "star-square", "hourglass", "bowtie", "star-diamond", "triangle-left", "triangle-right"];
+const MARKS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "hexagon", "octagon",
+  "cross", "x", "triangle-left", "triangle-right", "star-triangle-up", "star-square", "star-diamond"];
 const UNKNOWN = { glyph: "?", colour: "#7a7f87" };
 let looks = {};
 let names = [];

@@ -9,7 +9,7 @@ export function known(point, objective) {
   if (objective.name === "quality") return single(point.quality?.validation);
   const raw = point[objective.name.split("@")[0]];
   const value = objective.target && raw && typeof raw === "object" ? raw[objective.target] : raw;
-  if (value === null || value === undefined) return null;
+  if (value === null || value === undefined || (typeof value === "object" && value.predicted === undefined)) return null;
   return typeof value === "number" ? single(value) : { ...value, best: value.measured ?? value.predicted };
 }
 
@@ -107,7 +107,8 @@ function placed(points, value, others) {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     return (at) => ((at - low) / (high - low || 1)) * size;
   };
-  const [across, up] = [scale(xs, Math.min(760, innerWidth * 0.72)), scale(ys, 330)];
+  const width = Math.min(720, innerWidth * 0.72);
+  const [across, up] = [scale(xs, width), scale(ys, 330)];
   const place = (point) => [across(Math.log(value(point))), -up(point.quality.validation)];
   const taken = [...points, ...others].map(place).map(([x, y]) => [x - 6, y - 6, x + 6, y + 6]);
   const labels = points.map((point) => {
@@ -116,6 +117,7 @@ function placed(points, value, others) {
     const boxes = [["middle right", x + 9, y - 7], ["middle left", x - 9 - wide, y - 7], ["top center", x - wide / 2, y - 22], ["bottom center", x - wide / 2, y + 9]];
     for (const [side, left, top] of boxes) {
       const box = [left, top, left + wide, top + 14];
+      if (box[0] < 0 || box[2] > width + 20) continue;
       if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
       taken.push(box);
       return [point.preset, side];

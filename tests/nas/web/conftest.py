@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from page_home import store_page_jobs
+from page_site import Site
 
 from nas.service.running.embedded import EmbeddedService
 from nas.web.server import WebServer
@@ -20,46 +17,6 @@ from nas.web.server import WebServer
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAIT_MS = 90_000
 """Machines that run tests are busy."""
-
-
-@dataclass
-class Site:
-    """A served page.
-
-    Attributes:
-        ids: of jobs, by what they are for.
-    """
-
-    url: str
-    service: EmbeddedService
-    ids: dict[str, str]
-    home: Path
-
-    @property
-    def host(self) -> str:
-        return self.url.removeprefix("http://").rstrip("/")
-
-    def ask(
-        self, method: str, path: str, body: Any = None, **headers: str
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body; a body is sent as JSON, from the page's own origin unless told."""
-        connection = http.client.HTTPConnection(self.host, timeout=60)
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if method == "POST":
-            sent = {"origin": self.url.rstrip("/"), "content-type": "application/json", **sent}
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        try:
-            connection.request(method, path, data, sent)
-            response = connection.getresponse()
-            kept = {name.lower(): value for name, value in response.getheaders()}
-            return response.status, kept, response.read()
-        finally:
-            connection.close()
-
-    def get(self, path: str) -> Any:
-        status, _, body = self.ask("GET", path)
-        assert status == 200, body
-        return json.loads(body)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,9 @@ import { table } from "../table.js";
 export async function open(main) {
   const jobs = await allJobs();
   const groups = new Map();
-  for (const job of jobs.filter((each) => each.task)) {
+  // Jobs that have ended first: what is shown where nothing is chosen should have something to show.
+  const found = jobs.filter((each) => each.task).sort((a, b) => (b.status === "succeeded") - (a.status === "succeeded"));
+  for (const job of found) {
     const name = `${job.space}/${job.task}`;
     groups.set(name, [...new Set([...(groups.get(name) ?? []), ...job.targets])]);
   }

@@ -217,7 +217,7 @@ class JobView {
     const best = within(front.points, of, front, budget);
     const selected = front.points.find((point) => point.digest === state().point) ?? best ?? drawn[0] ?? front.points[0];
 
-    const chart = card(`Quality over ${label(front, objective)}`, {
+    const chart = card(chosen.ratio ? "Quality over the worst latency" : `Quality over ${label(front, objective)}`, {
       name: `${job.id}-front`, height: innerWidth < 700 ? 340 : 440,
       label: `${drawn.length} architectures on the front; the table below has the same numbers`,
       rows: () => this.rows(front.points, axes),
@@ -258,12 +258,12 @@ class JobView {
     const accuracy = card("Predicted against measured", { name: `${job.id}-predictions`, height: 260, note: measured.length ? "What the predictor said before the device was asked; the band is ±5%." : "Nothing was measured of this yet.",
       rows: () => [["digest", "predicted", "measured"], ...measured.map((point) => [point.digest, known(point, objective).predicted, known(point, objective).measured])] });
     this.tableBox = h("section", { class: "card" });
-    show(this.body, this.tiles(objective), this.controls(axes, chosen),
+    show(this.body, this.tiles(chosen), this.controls(axes, chosen),
       h("div", { class: "split" },
-        h("div", {}, chart.element, h("div", { class: "card budget" }, h("label", { for: "budget" }, `Budget: ${label(front, objective)}`), slider, says)),
+        h("div", {}, chart.element, h("div", { class: "card budget" }, h("label", { for: "budget" }, `Budget: ${chosen.ratio ? "worst ratio" : label(front, objective)}`), slider, says)),
         details),
       legend(front.points.map((point) => point.architecture)),
-      h("div", { class: "pair" }, volume.element, accuracy.element), this.tableBox);
+      chosen.ratio ? null : h("div", { class: "pair" }, volume.element, accuracy.element), this.tableBox);
     this.drawTable(axes, selected?.digest);
     this.drawFront(chart.plot, chosen, budget, selected);
     this.drawVolume(volume.plot, chosen);
@@ -271,12 +271,13 @@ class JobView {
     if (selected) this.drawDetails(details, selected, axes);
   }
 
-  tiles(objective) {
+  tiles({ objective, ratio }) {
     const { front } = this;
     const facts = [
       [front.evaluated.toLocaleString(), "evaluated"], [members(front).length, "on the front"],
-      [front.points.filter((point) => known(point, objective)?.measured !== null && known(point, objective)).length, "measured"],
-      [medianMiss(members(front), objective), "median miss of predictions"], [percent(front.hypervolume.value, 1), "hypervolume"],
+      ...(ratio ? [] : [[front.points.filter((point) => known(point, objective)?.measured !== null && known(point, objective)).length, "measured"],
+        [medianMiss(members(front), objective), "median miss of predictions"]]),
+      [percent(front.hypervolume.value, 1), "hypervolume"],
     ];
     return h("dl", { class: "tiles" }, facts.map(([value, name]) => h("div", { class: "tile" }, h("dt", {}, name), h("dd", {}, value))));
   }
@@ -368,6 +369,7 @@ class JobView {
 
   async drawVolume(plot, chosen) {
     const { cloud, front } = this;
+    if (chosen.ratio) return;
     const [x, y] = [cloud?.values.get(chosen.column), cloud?.values.get(key("quality"))];
     if (!x || !y) return;
     const Plotly = await loadPlotly();
@@ -381,7 +383,7 @@ class JobView {
   }
 
   async drawAccuracy(plot, objective, measured) {
-    if (!measured.length) return;
+    if (!measured.length || !plot.isConnected) return;
     const Plotly = await loadPlotly();
     if (!plot.isConnected) return;
     const values = measured.map((point) => known(point, objective));
@@ -516,7 +518,7 @@ export function extractButton(job, digest) {
 export function profileCards(profiles) {
   if (!profiles.length) return h("section", { class: "card empty" }, h("h2", {}, "Nothing was profiled yet"));
   return h("section", { class: "card" }, h("h2", {}, "Predictors, on architectures that they never saw"), h("div", { class: "wide", role: "region", tabindex: "0", "aria-label": "Predictors" }, h("table", {},
-    h("thead", {}, h("tr", {}, ["target", "space", "predictor", "measured", "held out", "mean error", "within ±10%", "within ±5%", "Spearman", "in 90% interval"].map((name, at) => h("th", { scope: "col", class: at > 2 ? "number" : null }, name)))),
+    h("thead", {}, h("tr", {}, ["target", "space", "predictor", "measured", "held out", "mean error", "±10%", "±5%", "Spearman", "90% interval"].map((name, at) => h("th", { scope: "col", class: at > 2 ? "number" : null }, name)))),
     h("tbody", {}, profiles.map((each) => h("tr", {}, h("th", { scope: "row" }, readable(each.target).short), h("td", {}, each.space ?? ""), h("td", {}, each.predictor),
       [each.measured, each.held_out, percent(each.mape, 1), percent(each.within_10), percent(each.within_5), each.spearman.toFixed(3), percent(each.coverage_90)].map((value) => h("td", { class: "number" }, value))))))));
 }
