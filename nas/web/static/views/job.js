@@ -35,15 +35,12 @@ class JobView {
   }
 
   async start() {
-    const started = performance.now();
     this.drawHead();
     const loading = [this.loadEvents(), this.loadFront()];
     if (this.job.task) loadPlotly();
     await Promise.all(loading);
-    this.draw();
-    this.shownAfter = performance.now() - started;
-    this.loadCloud();
     this.follow();
+    this.draw().then(() => this.loadCloud());
     this.ticking = setInterval(() => this.drawStages(), 1000);
   }
 
@@ -92,7 +89,7 @@ class JobView {
     } catch {
       return; // the front is there without it
     }
-    if (!this.closed) this.draw();
+    if (!this.closed) await this.drawCharts?.();
   }
 
   follow() {
@@ -120,8 +117,8 @@ class JobView {
       this.timer = null;
       try {
         await this.loadFront();
+        if (!this.closed) await this.draw();
         await this.loadCloud();
-        if (!this.closed) this.draw();
       } catch {
         // The next event tries again.
       }
@@ -181,6 +178,7 @@ class JobView {
         return showFailure(error);
       }
     }
+    this.drawCharts = null;
     if (!this.front) return show(this.body, this.profiles ? profileCards(this.profiles) : null);
     if (!this.front.points.length) {
       return show(this.body, h("section", { class: "card empty" }, h("h2", {}, this.front.evaluated ? "Nothing is within what was asked" : "No architecture has been evaluated yet"),
@@ -188,7 +186,7 @@ class JobView {
     }
     const axes = this.axes();
     const chosen = axes.find((each) => each.id === state().x) ?? axes[0];
-    this.build(axes, chosen);
+    await this.build(axes, chosen);
     this.explainWhenSeen();
   }
 
@@ -265,10 +263,14 @@ class JobView {
       legend(front.points.map((point) => point.architecture)),
       chosen.ratio ? null : h("div", { class: "pair" }, volume.element, accuracy.element), this.tableBox);
     this.drawTable(axes, selected?.digest);
-    this.drawFront(chart.plot, chosen, budget, selected);
-    this.drawVolume(volume.plot, chosen);
-    this.drawAccuracy(accuracy.plot, objective, measured);
     if (selected) this.drawDetails(details, selected, axes);
+    this.chosen = selected;
+    // What comes later, every candidate, changes two of the charts.
+    this.drawCharts = async () => {
+      await this.drawFront(chart.plot, chosen, Number(state().budget) || budget, this.chosen);
+      await this.drawVolume(volume.plot, chosen);
+    };
+    return this.drawCharts().then(() => this.drawAccuracy(accuracy.plot, objective, measured));
   }
 
   tiles({ objective, ratio }) {
@@ -336,6 +338,7 @@ class JobView {
 
   // Moves the budget's line and the ring around what is chosen, once a frame however fast the slider is.
   mark(plot, budget, point, of) {
+    this.chosen = point;
     const waiting = this.marking !== undefined;
     this.marking = { budget, point };
     if (waiting) return;
