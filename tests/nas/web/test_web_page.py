@@ -85,6 +85,7 @@ def test_numbers_leave_the_page_as_csv_json_and_svg(site, tab, tmp_path) -> None
 def test_events_move_the_page_as_they_happen(site, tab) -> None:
     job = site.ids["waiting"]
     store = site.service._store
+    assert store.claim(job, "a process", 600.0)  # without one that holds it, a running job is abandoned
     store.set_job(job, JobStatus.RUNNING, StageName.TRAIN)
     store.append_event(job, Event(EventKind.STAGE, StageName.TRAIN, "started"))
     page = tab(f"jobs/{job}")
@@ -93,6 +94,7 @@ def test_events_move_the_page_as_they_happen(site, tab) -> None:
     store.set_job(job, JobStatus.CANCELLED, StageName.TRAIN)
     store.append_event(job, Event(EventKind.STATUS, StageName.TRAIN, "cancelled"))
     page.locator("h1 .chip.cancelled").wait_for()
+    store.release(job, "a process")
 
 
 def test_a_form_says_what_is_wrong_beside_the_field_and_submits_what_is_right(site, tab, monkeypatch) -> None:
