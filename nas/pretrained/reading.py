@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,4 +152,12 @@ def import_gguf(file: Path, out: Path) -> Parent:
         model.config.to_json_file(folder / "config.json", use_diff=False)
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         tokenizer.save_pretrained(folder)
+        _drop_tokens(folder / TOKENIZER, model.config.vocab_size)
     return read_parent(out)
+
+
+def _drop_tokens(path: Path, vocabulary: int) -> None:
+    """Leave out special tokens that a conversion adds behind the vocabulary: no row is theirs."""
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["id"] < vocabulary]
+    path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
