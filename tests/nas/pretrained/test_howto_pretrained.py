@@ -37,8 +37,8 @@ def test_the_page_runs(tmp_path: Path) -> None:
     measured = {m.digest: m for m in store.measurements(plan.targets[0])}
     bound = job.spec.bounds["latency_ms"]
     assert isinstance(bound, float)
-    assert 0.9 < bound / measured[parent.digest].corrected.latency_ms < 1.0
+    assert 0.8 < bound / measured[parent.digest].corrected.latency_ms < 1.1
     scored = store.evaluations(plan.supernet_digest, Split.CALIBRATION)
     assert len(scored) == 4 * (3 + 2)
-    assert all(evaluation.value > 0 for evaluation in scored)
+    assert all(evaluation.value > -1e-6 for evaluation in scored)
     assert load_model_folder(tmp_path / "out").architecture in [point.architecture for point in points]
