@@ -35,9 +35,6 @@ LARGEST = 400
 PART = 5_000
 """Candidates that are described at once."""
 
-SHRINKAGE = 4
-"""Weight of the assumption that deviations are right, in trainings."""
-
 Blocks = Mapping[str, NDArray[np.float64]]
 Rows = NDArray[np.int64]
 Vector = NDArray[np.float64]
@@ -49,8 +46,8 @@ class DeliveredModel:
     A Gaussian process, linear in the supernet's score, in sizes (logarithms of parameters, MACs and layers)
     and in the layers' shares of each mixer, with an offset and what none of these tells as noise; all
     variances are learned (Kennedy & O'Hagan, 2000, with the cheap score known of every candidate). Of fewer
-    than `ENOUGH` nothing is learned but scale and offset. From so few it is too sure of itself: deviations
-    are scaled by how far it misses those that it was not taught.
+    than `ENOUGH` nothing is learned but scale and offset. From so few it is too sure of itself: by how much
+    more than it expects it misses those that it was not taught is added to every deviation.
 
     Args:
         blocks: (n, ·) features of every candidate, as `described` gives them.
@@ -66,9 +63,10 @@ class DeliveredModel:
         left_out = [self._taught_by(everything[everything != left]) for left in everything]
         told = [_told(process, self._of(trained[[left]])) for left, process in enumerate(left_out)]
         mean, std = (np.concatenate(each) for each in zip(*told, strict=True))
-        missed = np.square((alone - mean) / std).sum()
-        self._doubt = math.sqrt(max(1.0, (SHRINKAGE + missed) / (SHRINKAGE + len(alone))))
-        self.held_out = mean, self._doubt * std
+        # Scale and offset are two degrees of freedom; nothing is left open by more than all of them differ.
+        missed = (np.square(alone - mean) - np.square(std)).sum() / max(1, len(alone) - 2)
+        self._unexplained = float(np.clip(missed, 0.0, alone.var(ddof=1)))
+        self.held_out = mean, np.sqrt(np.square(std) + self._unexplained)
 
     held_out: tuple[Vector, Vector]
     """(k,) means and deviations of the trained ones, each by a model that was not taught it."""
@@ -76,12 +74,12 @@ class DeliveredModel:
     def predict(self) -> tuple[Vector, Vector]:
         """(n,) means and deviations of quality alone."""
         mean, std = _told(self._process, self._blocks)
-        return mean, self._doubt * std
+        return mean, np.sqrt(np.square(std) + self._unexplained)
 
     def posterior(self, rows: Rows) -> JointPosterior:
         """Of quality alone of these candidates."""
-        told, scale = self._process.posterior(self._of(rows)), self._doubt**2
-        return replace(told, covariance=scale * told.covariance, noises=scale * told.noises)
+        told = self._process.posterior(self._of(rows))
+        return replace(told, noises=told.noises + self._unexplained)
 
     def _taught_by(self, of: Rows) -> GaussianProcess:
         return GaussianProcess(smooth=()).fit(self._of(self._trained[of]), self._alone[of])
