@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from nas.service.api import EventBatch, Service
 from nas.web.documents import event_document, job_document
 
 __all__ = ["Hub"]
+
+_LOG = logging.getLogger("nas.web")
 
 POLL_SECONDS = 0.15
 """Between two looks for a job's events; one costs some 2 ms."""
@@ -58,7 +61,7 @@ class Hub:
         job: Job = await self._ask(service.job, job_id)
         async with _Counted(self):
             watch = self._watches.get(job.id)
-            if watch is None:
+            if watch is None or watch.ended:
                 watch = self._watches[job.id] = _Watch(self._ask, service, job)
             queue = watch.join()
             try:
@@ -138,12 +141,28 @@ class _Watch:
             self._task.cancel()
         return not self._queues
 
+    @property
+    def ended(self) -> bool:
+        """Whether it looks no more: whose service it asked has logged out, say."""
+        return self._task.done()
+
     def close(self) -> None:
         self._task.cancel()
+        self._end_all()
+
+    def _end_all(self) -> None:
+        """Whoever watches asks again, from where they were."""
         for queue in list(self._queues):
             self._end(queue)
 
     async def _run(self) -> None:
+        try:
+            await self._look()
+        except Exception:  # noqa: BLE001 -- whatever ended it, nobody is to wait for it
+            _LOG.warning("the poller of %s ended", self._job_id, exc_info=True)
+            self._end_all()
+
+    async def _look(self) -> None:
         was_over = False
         while True:
             try:

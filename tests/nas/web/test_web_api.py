@@ -252,6 +252,20 @@ def test_one_poller_asks_however_many_watch(site, monkeypatch) -> None:
     assert len(asked) <= took / 0.15 + 10 + len(watchers)
 
 
+def test_a_poller_whose_service_is_gone_ends_its_streams_and_the_next_has_another(site, monkeypatch) -> None:
+    job = site.ids["waiting"]
+    after = site.service.job(job).last_event
+    with monkeypatch.context() as gone:
+        watcher = Watcher(site, f"/api/stream?job={job}&after={after}")
+        gone.setattr(site.service, "events", lambda *args: 1 / 0)
+        watcher._thread.join(30)
+        assert not watcher._thread.is_alive()
+        watcher.close()
+    again = Watcher(site, f"/api/stream?job={job}&after={after}")
+    again.wait_for(tell(site, job, 2))
+    again.close()
+
+
 def test_the_list_of_jobs_tells_what_changes(site) -> None:
     watcher = Watcher(site, "/api/stream")
     deadline = time.monotonic() + 30
