@@ -48,14 +48,16 @@ class Count:
     aliases: tuple[str, ...] = ()
 
 
-BYTES_A_WEIGHT = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "fp8": 1}
+BYTES_A_WEIGHT = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "fp8": 1, "int4": 41 / 64}
 """By number format; four of any other. The scales of int8, one for each matrix, are below a thousandth of its
-weights from width 64 on, and left out."""
+weights from width 64 on, and left out; those of int4, and its zero points, are one for every 32 weights."""
 
 
 def weight_bytes(costs: CostModel, population: Population, at: Deployment) -> NDArray[np.int64]:
     """(n,) bytes of each model's weights in the number format that it runs in."""
-    return costs.parameters(population) * BYTES_A_WEIGHT.get(at.dtype, 4)
+    size = BYTES_A_WEIGHT.get(at.dtype, 4)
+    found: NDArray[np.int64] = np.ceil(costs.parameters(population) * size).astype(np.int64)
+    return found
 
 
 COUNTS: tuple[Count, ...] = (

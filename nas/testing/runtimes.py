@@ -35,9 +35,10 @@ def small_model(runtime: Runtime, width: int = 16) -> bytes:
     return build(width=width)
 
 
-def quantised(file: bytes) -> int:
-    """Products of a model file whose factors are whole numbers."""
-    return sum(n.op_type == "MatMulInteger" for n in onnx.load_model_from_string(file).graph.node)
+def quantised(file: bytes, dtype: str) -> int:
+    """Products of a model file whose weights are whole numbers."""
+    operator = {"int8": "MatMulInteger", "int4": "MatMulNBits"}[dtype]
+    return sum(n.op_type == operator for n in onnx.load_model_from_string(file).graph.node)
 
 
 def transposed(file: bytes) -> int:
@@ -54,7 +55,7 @@ class RuntimeContract(Contract):
     """
 
     tolerance: ClassVar[Mapping[str, float]] = MappingProxyType(
-        {"fp32": 1e-5, "int8": 0.1, "fp16": 0.01, "bf16": 0.05}
+        {"fp32": 1e-5, "int8": 0.1, "int4": 0.2, "fp16": 0.01, "bf16": 0.05}
     )
 
     @pytest.fixture
@@ -131,8 +132,8 @@ class RuntimeContract(Contract):
     def test_runs_what_is_timed_in_every_dtype(
         self, runtime: Runtime, dtypes: tuple[str, ...], phase: Phase, mixer: str, tokens: int
     ) -> None:
-        """Beyond 256 positions, where rounded ones coincide, in the file that a target gets; int8 quantises
-        every product with a weight."""
+        """Beyond 256 positions, where rounded ones coincide, in the file that a target gets; int8 and
+        int4 quantise every product with a weight."""
         heads = 0 if mixer == NO_MIXER else 4
         architecture = Architecture(64, 64, (Layer(mixers()[mixer].example, heads, ratio=2),) * 2)
         workload = Workload(phase, tokens=tokens)
@@ -140,8 +141,8 @@ class RuntimeContract(Contract):
         for dtype in dtypes:
             file = models.model(architecture, Target("here", runtime.name, dtype, workload=workload))
             prepared = runtime.prepare(file, dtype)
-            if dtype == "int8" and runtime.model_format is ModelFormat.ONNX:
-                assert quantised(prepared) == transposed(file) >= 2 * 2 + 1
+            if dtype in ("int8", "int4") and runtime.model_format is ModelFormat.ONNX:
+                assert quantised(prepared, dtype) == transposed(file) >= 2 * 2 + 1
             said[dtype] = runtime.load(prepared, dtype, 1)(workload_tokens(workload, 64))[0]
         expected = said["fp32"]
         if phase is Phase.PREFILL:

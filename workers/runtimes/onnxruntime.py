@@ -21,6 +21,9 @@ WHOLE_TO, FLASH_FROM, WIDE_FLASH_FROM = 128, 2048, 8192
 """Tokens to which masking all scores is fastest, from which the fused kernel is, and from which it is with
 larger blocks."""
 
+FOUR_BIT_BLOCK = 32
+"""Weights that share a scale and a zero point in int4."""
+
 PROVIDER = "CPUExecutionProvider"
 NUMPY_NAMES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
 
@@ -31,11 +34,12 @@ class OnnxRuntime(Runtime):
     `threads - 1` helpers, one after another, and waiting threads sleep rather than spin.
 
     ``fp32`` runs the file as it is. ``int8`` quantises its weights on the device, activations at run time
-    (dynamic quantisation), which needs the `onnx` package there.
+    (dynamic quantisation). ``int4`` holds weights in four bits, 32 of them to a scale and a zero point, and
+    computes in float32 (weight-only quantisation). Both need the `onnx` package there.
     """
 
     package = "onnxruntime"
-    dtypes = ("fp32", "int8")
+    dtypes = ("fp32", "int8", "int4")
 
     def dtypes_here(self) -> Iterable[str]:
         """See the class."""
@@ -51,7 +55,8 @@ class OnnxRuntime(Runtime):
 
     def convert(self, model: bytes, dtype: str) -> bytes:
         """See `Runtime.convert`."""
-        return _quantised(model) if dtype == "int8" else model
+        convert = {"int8": _quantised, "int4": _in_four_bits}.get(dtype)
+        return model if convert is None else convert(model)
 
     def load(self, prepared: bytes, dtype: str, threads: int) -> LoadedModel:
         """See `Runtime.load`."""
@@ -164,3 +169,20 @@ def _quantised(model: bytes) -> bytes:
         except Exception as error:  # as above
             raise ModelUnusable(f"onnxruntime does not quantise the model: {error}") from error
         return quantised.read_bytes()
+
+
+def _in_four_bits(model: bytes) -> bytes:
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    try:
+        quantizer = MatMulNBitsQuantizer(
+            onnx.load_model_from_string(model),
+            bits=4,
+            block_size=FOUR_BIT_BLOCK,
+            op_types_to_quantize=("MatMul", "Gather"),
+        )
+        quantizer.process()
+        return bytes(quantizer.model.model.SerializeToString())
+    except Exception as error:  # as above
+        raise ModelUnusable(f"onnxruntime does not quantise the model: {error}") from error

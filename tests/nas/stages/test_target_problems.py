@@ -19,7 +19,7 @@ def spec(**target: Any) -> Any:
     ("target", "path", "message"),
     [
         ({"runtime": "abacus"}, "targets.0.runtime", "accepted: onnxruntime, "),
-        ({"dtype": "fp7"}, "targets.0.dtype", "onnxruntime has no dtype fp7; accepted: fp32, int8"),
+        ({"dtype": "fp7"}, "targets.0.dtype", "onnxruntime has no dtype fp7; accepted: fp32, int8, int4"),
         (
             {"runtime": "torch", "dtype": "int8", "phase": "decode"},
             "targets.0.dtype",
