@@ -131,7 +131,9 @@ def _chosen(table: Table, argument: str, devices: Sequence[str] | None) -> list[
     missing = [name for name in devices if name not in table.devices]
     if missing or not devices:
         accepted = f"accepted: {sorted(table.devices)}"
-        raise ArgumentError(argument, f"no device {missing or 'at all'} in {table.name}; {accepted}")
+        left_out = [note for note in table.notes if any(note.startswith(f"{name}: ") for name in missing)]
+        said = "; ".join(left_out) or f"no device {missing or 'at all'} in {table.name}"
+        raise ArgumentError(argument, f"{said}; {accepted}")
     return list(dict.fromkeys(devices))
 
 

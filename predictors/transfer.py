@@ -28,6 +28,8 @@ IMAGINED = 1.0
 """Devices that what counted work leaves open counts as, among those that were measured."""
 SHARES = (0.25, 0.5, 0.75)
 """How much of what known devices have in common is believed, besides none and all of it."""
+CONTRADICTION = 0.5
+"""Median relative error of what a device's other measurements say of one: far above any device's noise."""
 FEW, DRAWS = 10, 6
 """Measurements, and draws of them, with which the prior tries itself on a known device left out."""
 
@@ -64,6 +66,12 @@ class KnownDevice:
         return cls(prior, counts[whole], latency_ms[whole], fit)
 
     @property
+    def contradicts_itself(self) -> bool:
+        """Whether its own measurements leave its usual model wrong by more than `CONTRADICTION`: no sum of
+        blocks with whatever costs explains them, so that they teach nothing of other devices."""
+        return float(np.median(np.abs(self.fit.residuals))) > CONTRADICTION
+
+    @property
     def excess(self) -> Vector:
         """(terms,) what each term takes over what its counted work suggests: what workloads share."""
         return self.fit.mean / self.prior.mean
@@ -71,8 +79,8 @@ class KnownDevice:
 
 def transfer_prior(
     space: SearchSpace, workload: Workload, known: Sequence[tuple[Workload, Population, Vector]]
-) -> Prior:
-    """What measurements of other targets say of a new one.
+) -> Prior | None:
+    """What measurements of other targets say of a new one; None where every one of them contradicts itself.
 
     Args:
         space: of all populations.
@@ -93,7 +101,8 @@ def transfer_prior(
         if single.all():
             raise PredictorError(f"{other}: only single blocks are known; accepted: at least one whole model")
         devices.append(KnownDevice.study(design, design.counts(population), latency, single))
-    return learn_prior(SpaceDesign(space, workload), devices)
+    believed = [device for device in devices if not device.contradicts_itself]
+    return learn_prior(SpaceDesign(space, workload), believed) if believed or not devices else None
 
 
 def learn_prior(design: Design, devices: Sequence[KnownDevice]) -> Prior:

@@ -240,3 +240,29 @@ def test_one_device_teaches_its_shape(design, space, workload, make_device) -> N
     prior = transfer_prior(space, workload, [(workload, population, latency)])
     ratio = latency / (counts @ prior.mean)
     assert np.ptp(ratio) / ratio.mean() < 0.1
+
+
+def test_a_device_that_contradicts_itself_teaches_nothing(space, workload, make_device) -> None:
+    """Numbers drawn at random over ten decades, beside three devices that are what they say."""
+    known = space.sample(40, np.random.default_rng(5))
+    absurd = 10.0 ** np.random.default_rng(6).uniform(-5, 5, len(known))
+    others = [(workload, known, make_device(seed)(known)) for seed in (1, 2, 3)]
+    clean, poisoned = (
+        transfer_prior(space, workload, others),
+        transfer_prior(space, workload, [*others, (workload, known, absurd)]),
+    )
+    assert clean is not None
+    assert poisoned is not None
+    np.testing.assert_array_equal(poisoned.mean, clean.mean)
+    np.testing.assert_array_equal(poisoned.covariance, clean.covariance)
+    assert transfer_prior(space, workload, [(workload, known, absurd)]) is None
+
+
+def test_one_absurd_latency_moves_no_prior_beyond_reason(space, workload, make_device) -> None:
+    known = space.sample(40, np.random.default_rng(5))
+    latency = make_device(1)(known)
+    latency[7] = 1e300
+    prior = transfer_prior(space, workload, [(workload, known, latency)])
+    assert prior is not None
+    fitted = make_predictor("transfer", space, workload, prior).fit(known, make_device(2)(known))
+    assert held_out_report(fitted, known, make_device(2)(known)).mape < 0.1
