@@ -1,6 +1,7 @@
 """Folders in other formats: each engine loads what is written for it and computes what torch does."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from nas.cli.fronts import _extract
 from nas.errors import InvalidSpec, ModelRejected
 from nas.export import BlockLibrary, load_model_folder, write_model_folder
 from nas.export.convert import convert_model_folder
@@ -35,6 +37,7 @@ folder, tokens, again = sys.argv[1:]
 
 TRANSFORMERS = """
 import json
+import shutil
 import torch
 from transformers import AutoModelForCausalLM
 
@@ -204,3 +207,23 @@ def test_a_folder_that_changed_is_not_converted(small: tuple[Submodel, Path], tm
     with pytest.raises(ModelRejected, match=r"config\.json changed"):
         convert_model_folder(folder, tmp_path / "out", "hf")
     assert not (tmp_path / "out").exists()
+
+
+def test_extract_converts_what_the_service_cut_out(small: tuple[Submodel, Path], tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+
+    class Service:
+        def extract(self, job: str, digest: str, out: Path) -> dict[str, Any]:
+            shutil.copytree(small[1], out)
+            return {"job": job, "digest": digest}
+
+    client: Any = Service()
+    manifest = _extract(client, "latest", "3b1f", tmp_path / "hf", "hf")
+    assert manifest["export"]["format"] == "hf"
+    assert (tmp_path / "hf" / "modeling_nas.py").is_file()
+    with pytest.raises(InvalidSpec, match="gguf"):
+        _extract(client, "latest", "3b1f", tmp_path / "gguf", "gguf")
+    assert _extract(client, "latest", "3b1f", tmp_path / "onnx", "onnx") == {
+        "job": "latest",
+        "digest": "3b1f",
+    }
