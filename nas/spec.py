@@ -16,11 +16,14 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainValidator,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from nas.errors import InvalidSpec
 from searchspaces.documents import MOST_NESTED, MOST_VALUES, DocumentError, described, read_document
@@ -57,8 +60,21 @@ Size = Annotated[int, NO_TRUTH, Field(gt=0, le=2**20)]
 Share = Annotated[float, NO_TRUTH, Field(ge=0.001, le=1)]
 PositiveFloat = Annotated[float, NO_TRUTH, Field(gt=0, allow_inf_nan=False)]
 
-Percentage = Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")]
-"""Of what the parent has, e.g. ``"70%"``."""
+_PERCENTAGE, _NUMBER = re.compile(r"\d+(\.\d+)?%"), TypeAdapter(PositiveFloat)
+
+
+def _number_or_share(value: Any) -> float | str:
+    """By itself: of a union's members pydantic tells every mistake, each under a path that nobody wrote."""
+    if isinstance(value, str) and _PERCENTAGE.fullmatch(value):
+        return value
+    try:
+        return _NUMBER.validate_python(value)
+    except ValidationError as error:
+        raise PydanticCustomError("bound", "{why}", {"why": error.errors()[0]["msg"]}) from error
+
+
+Bound = Annotated[float | str, PlainValidator(_number_or_share)]
+"""A number above 0, or a share of what the parent has, e.g. ``"70%"``."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -379,7 +395,7 @@ class JobSpec(_Spec):
     task: TaskSpec | None = Field(default=None, validate_default=True)
     targets: tuple[TargetSpec, ...] = Field(min_length=1)
     objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
-    bounds: dict[str, PositiveFloat | Percentage] = {}
+    bounds: dict[str, Bound] = {}
     budget: Budget = Budget()
     seed: Seed = 0
 

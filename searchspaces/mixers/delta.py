@@ -72,8 +72,8 @@ class Delta(HeadMixer):
         log_decay: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """The same on top of a state."""
-        mixed, end = self._mixed(q, k, v, strength, log_decay, state["state"])
-        return mixed, {"state": end}
+        mixed, (transition, before, added) = self._mixed(q, k, v, strength, log_decay, state["state"])
+        return mixed, {"state": transition @ before + added}
 
     def _mixed(
         self,
@@ -83,8 +83,9 @@ class Delta(HeadMixer):
         strength: Tensor,
         log_decay: Tensor | None,
         start: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        """And the state at the end; `start` is that before the first token, zeros where None."""
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """And of the last chunk its transition, the state before it and what it adds, from which the state at
+        the end follows. `start` is the state before the first token, zeros where None."""
         import torch
 
         left: Remembered = Undecayed() if log_decay is None else Decayed(log_decay, CHUNK)
@@ -107,8 +108,8 @@ class Delta(HeadMixer):
             states = states[:, :, 1:]
         written = alone - known @ states
         mixed = left.since_start(queries) @ states + left.within(queries @ columns) @ written
-        end = transitions[:, :, -1] @ states[:, :, -1] + inputs[:, :, -1]
-        return _normed(out_of_chunks(mixed, v.shape[2])), end
+        last = transitions[:, :, -1], states[:, :, -1], inputs[:, :, -1]
+        return _normed(out_of_chunks(mixed, v.shape[2])), last
 
     def mix_reference(
         self, q: Tensor, k: Tensor, v: Tensor, strength: Tensor, log_decay: Tensor | None = None

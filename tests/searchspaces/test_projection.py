@@ -85,10 +85,10 @@ def test_supernet_submodel_steps_and_onnx_are_one_function(supernet: Supernet, n
         expected = submodel(tokens)
         torch.testing.assert_close(supernet(tokens, architecture), expected)
         state, rows = submodel.init_state(2), []
-        for token in tokens.unbind(1):
-            logits, state = submodel.step(token, state)
+        for token in tokens.split(1, dim=1):
+            logits, state = submodel.extend(token, state)
             rows.append(logits)
-        torch.testing.assert_close(torch.stack(rows, 1), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(torch.cat(rows, 1), expected, atol=1e-5, rtol=1e-5)
     weights = {name: value.numpy() for name, value in submodel.state_dict().items()}
     file = BlockLibrary().compose(architecture, weights).SerializeToString()
     (found,) = onnxruntime.InferenceSession(file).run(None, {"tokens": tokens.numpy()})

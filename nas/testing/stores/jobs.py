@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -249,11 +250,18 @@ class JobContract:
                 assert (found.spec, found.status, found.stage) == (wider, JobStatus.QUEUED, StageName.PROFILE)
                 assert found in store.runnable(100)
 
+    def test_a_spec_is_amended_and_nothing_else(self, store: Store) -> None:
+        job = store.create_job(examples.spec())
+        exact = examples.spec(seed=7)
+        store.amend(job.id, exact)
+        assert replace(store.job(job.id), updated_at=job.updated_at) == replace(job, spec=exact)
+
     @pytest.mark.parametrize(
         "ask",
         [
             lambda store: store.set_job("demo", JobStatus.RUNNING, None),
             lambda store: store.reopen("demo", examples.spec()),
+            lambda store: store.amend("demo", examples.spec()),
             lambda store: store.claim("demo", "me", 1.0),
             lambda store: store.release("demo", "me"),
             lambda store: store.lease_owner("demo"),

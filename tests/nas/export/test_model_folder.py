@@ -137,7 +137,7 @@ def test_a_failure_half_way_leaves_nothing(
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(nas.export.folder, "_write_json", full_disk)
+    monkeypatch.setattr(nas.export.folder, "write_json", full_disk)
     with pytest.raises(StoreUnavailable, match="No space left on device"):
         write(submodel, tmp_path / "out")
     assert not list(tmp_path.iterdir())
@@ -150,5 +150,8 @@ def test_a_changed_or_missing_file_is_noticed(submodel: Submodel, tmp_path: Path
     with pytest.raises(ModelRejected, match=r"config\.json changed since"):
         load_model_folder(out)
     (out / "model.safetensors").unlink()
+    with pytest.raises(ModelRejected, match=r"model\.safetensors changed since"):
+        load_model_folder(out)
+    (out / "manifest.json").unlink()
     with pytest.raises(ModelRejected, match="is not a model folder"):
         load_model_folder(out)

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.job
 PAGE = Path(__file__).parents[3] / "docs" / "howto-pretrained.md"
 
 
-def test_the_page_runs(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the job's paths are relative
     code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -36,7 +36,7 @@ def spec_of(model: Path, text: Path, **changes: Any) -> dict[str, Any]:
         "space": {"mixer": MIXERS, "ratio": [1, 0.5, 0]},
         "task": {"name": "text", "path": [str(text)], "evaluation_tokens": 128},
         "targets": [{"tokens": 64}],
-        "budget": {"calibrate": {"tokens": 256, "scored": 64}, "library": {"steps": 8}},
+        "budget": {"calibrate": {"tokens": 256, "scored": 64}, "library": {"steps": 24}},
     } | changes
 
 

@@ -66,9 +66,11 @@ def test_certs(nas: Any, tmp_path: Path) -> None:
 def test_commands_ask_the_service_that_they_are_told(nas: Any, served: Any, tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(SPEC))
     there = ("--server", served.address)
-    assert nas(*there, "health")[:2] == (0, f"{served.address} is serving\n")
+    code, output, _ = nas(*there, "health")
+    assert (code, output.splitlines()[0]) == (0, f"{served.address} is serving")
+    assert output.splitlines()[2].split() == ["local-cpu", "idle", "0", "0"]
     serving = {"server": served.address, "status": "serving"}
-    assert json.loads(nas(*there, "health", "--json")[1]) == serving
+    assert json.loads(nas(*there, "health", "--json")[1]).items() >= serving.items()
     code, output, _ = nas(*there, "submit", str(tmp_path / "job.yaml"), "--key", "k", "--json")
     job = json.loads(output)["id"]
     assert code == 0
@@ -106,7 +108,7 @@ def test_serving_needs_tokens_to_be_reached_from_elsewhere(nas: Any, tmp_path: P
         (["--authority", "no.pem", "worker", "--connect", "127.0.0.1:1"], "tls"),
         (["--token", "zürich", "--server", "127.0.0.1:1", "jobs"], "token"),
         (["presets", "x" * 300], "space"),
-        (["--server", "127.0.0.1:1", "submit", "nothing.yaml"], "cannot read nothing.yaml"),
+        (["--server", "127.0.0.1:1", "submit", "nothing.yaml"], "cannot read 'nothing.yaml'"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )

@@ -84,7 +84,7 @@ def test_what_was_answered_is_not_asked_again(served, monkeypatch: pytest.Monkey
     """gRPC repeats what is unavailable: each time a caller would wait a minute for a worker."""
     asked = []
 
-    def job(job_id: str) -> None:
+    def job(job_id: str, viewer: object) -> None:
         asked.append(job_id)
         raise NoWorker("nobody serves it")
 

@@ -186,6 +186,13 @@ class MemoryStore(Store):
             self.set_job(job_id, JobStatus.QUEUED, StageName.PROFILE)
             return True
 
+    def amend(self, job_id: str, spec: JobSpec) -> None:
+        """See `Store.amend`."""
+        with self._lock:
+            kept = self._of(job_id)
+            spec = JobSpec.model_validate_json(spec.model_dump_json())
+            kept.job = replace(kept.job, spec=spec, updated_at=time.time())
+
     def claim(self, job_id: str, owner: str, seconds: float) -> bool:
         """See `Store.claim`."""
         with self._lock:

@@ -146,6 +146,8 @@ def test_the_newest_jobs_are_read_from_the_end(sql_store: Store) -> None:
         with pytest.raises(NoSuchJob):
             sql_store.job("nobody")
     for statement, parameters in seen:
+        if "FROM" not in statement.replace("EXTRACT(epoch FROM", ""):
+            continue  # what time it is
         told = " ".join(plan(sql_store, statement, parameters))
         assert "LIMIT" in statement or "WHERE" in statement
         assert "TEMP B-TREE" not in told, statement
