@@ -66,7 +66,7 @@ class RankingBench:
         return replace(self, architectures=6, presets=6, steps=20, seeds=1, supernet_steps=40, evaluations=24)
 
     def of_space(self, space: str, task: str) -> JobSpec:
-        """The job that judges a space: it trains a supernet and searches a little first."""
+        """The job that says how well a space is ranked: it trains a supernet and searches a little first."""
         budget = Budget(
             profile=ProfileBudget(measurements=16, minimum=8, holdout=8, tolerance=0.1),
             train=TrainBudget(steps=self.supernet_steps, batch=self.batch),
@@ -79,7 +79,7 @@ class RankingBench:
         )
 
     def of_job(self, job: Job) -> JobSpec:
-        """The job that judges another's supernet and evaluations, which it has by their digests.
+        """The job that says how well another's supernet ranks; weights and evaluations are found by digest.
 
         Raises:
             InvalidSpec: that one has not ended, or has no supernet.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -161,7 +162,7 @@ def _pair_terms(
 
 def _items(name: str, given: ArrayLike | Sequence[ArrayLike]) -> list[ArrayLike]:
     try:
-        return list(given)  # type: ignore[arg-type]
+        return list(cast("Iterable[ArrayLike]", given))
     except TypeError as error:
         said = f"{name} are {given!r:.40}; accepted: an array, or a sequence of one item for each layer"
         raise ValueError(said) from error

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeGuard
 
 __all__ = ["bundle"]
 
@@ -228,19 +229,21 @@ class _Renamed(ast.NodeTransformer):
         return name if home is None else self._names.get(home, home[1])
 
 
+_WITH_STATEMENTS = (ast.ClassDef, ast.FunctionDef, ast.If, ast.For, ast.While, ast.With, ast.Try)
+
+
 def _stripped(node: Definition, without: frozenset[str]) -> Definition:
     """A copy without imports of this project's, and, where it is a class, without some methods; the name
     that a class is registered by becomes an attribute."""
     copy: Definition = _parsed(ast.unparse(node))
     for inner in ast.walk(copy):
-        body = getattr(inner, "body", None)
-        if isinstance(body, list):
+        if isinstance(inner, _WITH_STATEMENTS):
             kept = [
                 each
-                for each in body
+                for each in inner.body
                 if not (isinstance(each, ast.ImportFrom) and _is_ours(each.module or ""))
             ]
-            inner.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
+            inner.body = kept or [ast.Pass()]
     if isinstance(copy, ast.ClassDef):
         copy.body = [
             each for each in copy.body if not (isinstance(each, ast.FunctionDef) and each.name in without)
@@ -248,7 +251,7 @@ def _stripped(node: Definition, without: frozenset[str]) -> Definition:
         registered = [each for each in copy.decorator_list if _registers(each)]
         copy.decorator_list = [each for each in copy.decorator_list if not _registers(each)]
         if registered:
-            option = registered[0].args[0]  # type: ignore[attr-defined]
+            option = registered[0].args[0]
             place = 1 if ast.get_docstring(copy) else 0
             copy.body.insert(place, _parsed(f"name = {ast.unparse(option)}"))
     return copy
@@ -260,7 +263,7 @@ def _parsed(text: str) -> Definition:
     return node
 
 
-def _registers(decorator: ast.expr) -> bool:
+def _registers(decorator: ast.expr) -> TypeGuard[ast.Call]:
     return (
         isinstance(decorator, ast.Call)
         and isinstance(decorator.func, ast.Name)
