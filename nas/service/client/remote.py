@@ -80,7 +80,7 @@ RETRIED = {
 CLIENT_OPTIONS = (
     ("grpc.service_config", json.dumps(RETRIED)),
     ("grpc.max_receive_message_length", 16 << 20),
-    # An error's detail travels in the trailing metadata.
+    # Services of before send up to 64 KiB of an error's detail in the trailing metadata.
     ("grpc.max_metadata_size", 128 << 10),
     ("grpc.absolute_max_metadata_size", 256 << 10),
     ("grpc.keepalive_time_ms", 20_000),

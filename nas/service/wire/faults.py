@@ -27,11 +27,16 @@ __all__ = ["DETAIL_KEY", "DETAIL_LIMIT", "detail_of", "error_of_call", "status_o
 DETAIL_KEY = "nas-error-bin"
 """Trailing metadata that carries an `ErrorDetail`."""
 
-DETAIL_LIMIT = 48 * 1024
-"""Bytes of problems and of message that an `ErrorDetail` may take: metadata has its limit."""
+DETAIL_LIMIT = 4 * 1024
+"""Bytes of problems and of message that an `ErrorDetail` may take. Clients and proxies take 8 KiB of metadata
+in all unless they are told otherwise, and see nothing of an error that has more; binary metadata grow by a
+third on their way."""
 
 STATUS_TEXT_LIMIT = 1000
-"""Characters of the status's own text, which other clients than ours print."""
+"""Bytes of the status's own text as it travels, which other clients than ours print."""
+
+PROBLEM_LIMIT = 1000
+"""Characters of a single problem's message."""
 
 _BY_STATUS: dict[grpc.StatusCode, type[NasError]] = {
     grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
@@ -46,7 +51,18 @@ _BY_STATUS: dict[grpc.StatusCode, type[NasError]] = {
 
 def status_of(error: NasError) -> tuple[grpc.StatusCode, str]:
     """The status and its text."""
-    return grpc.StatusCode[error.grpc_status], str(error)[:STATUS_TEXT_LIMIT]
+    return grpc.StatusCode[error.grpc_status], _that_travels(str(error))
+
+
+def _that_travels(text: str) -> str:
+    """As much of a text as fits into `STATUS_TEXT_LIMIT` bytes: what is not plain ASCII, line ends too, takes
+    three bytes for each of its own."""
+    room = STATUS_TEXT_LIMIT
+    for place, character in enumerate(text):
+        room -= 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode())
+        if room < 0:
+            return text[:place]
+    return text
 
 
 def detail_of(error: NasError) -> bytes:
@@ -63,14 +79,14 @@ def _that_fit(problems: Iterable[Problem]) -> list[pb.Problem]:
     fitting: list[pb.Problem] = []
     room, left = DETAIL_LIMIT, 0
     for problem in problems:
-        message = pb.Problem(path=problem.path, message=problem.message)
+        message = pb.Problem(path=problem.path[:PROBLEM_LIMIT], message=problem.message[:PROBLEM_LIMIT])
         room -= message.ByteSize() + 8
         if room > 0 and not left:
             fitting.append(message)
         else:
             left += 1
     if left:
-        fitting.append(pb.Problem(message=f"and {left} more problems, too long to send"))
+        fitting.append(pb.Problem(message=f"and {left} more problems"))
     return fitting
 
 

@@ -50,6 +50,25 @@ def test_a_thousand_problems_are_cut_and_counted(served) -> None:
     assert sum(len(p.message) for p in sent) < DETAIL_LIMIT
 
 
+@pytest.mark.parametrize("text", ["x" * 80, "ein Übel" * 10, "€" * 80, "several\nlines\n" * 6])
+def test_clients_with_the_usual_limits_hear_of_three_hundred_problems(served, text: str) -> None:
+    """Not that a header is too long."""
+    served.service.error = InvalidSpec([Problem(f"targets.{n}.runtime", text) for n in range(300)])
+    with grpc.insecure_channel(served.address) as channel, pytest.raises(grpc.RpcError) as caught:
+        rpc.SearchServiceStub(channel).ListSpaces(pb.ListSpacesRequest(), timeout=10)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details().startswith(f"targets.0.runtime: {text[:10]}")
+    detail = pb.ErrorDetail.FromString(dict(caught.value.trailing_metadata())[DETAIL_KEY])
+    assert detail.problems[0].message == text
+    assert detail.problems[-1].message == f"and {301 - len(detail.problems)} more problems"
+
+
+def test_a_single_endless_problem_is_cut(served) -> None:
+    served.service.error = InvalidSpec([Problem("space.name", "x" * 10**5)])
+    with pytest.raises(InvalidSpec, match=r"^space\.name: x{900,1000}$"):
+        served.client.job("any")
+
+
 def test_a_long_message_is_cut_between_characters(served) -> None:
     served.service.error = ServiceUnavailable("€" * DETAIL_LIMIT)
     with pytest.raises(ServiceUnavailable) as caught:
