@@ -19,7 +19,7 @@ from predictors.handling import DriftHandling, control_rows
 from predictors.predictor import Prediction, Vector, get_predictor
 from predictors.prior import Prior, counted_prior
 from predictors.report import score
-from predictors.tables import Table, read_table
+from predictors.tables import DeviceRows, Table, read_table
 from predictors.transfer import KnownDevice, Transfer, learn_prior
 from searchspaces.encoding import Population
 
@@ -61,7 +61,7 @@ class _Speeds:
 def run_table_bench(
     tables: Sequence[str | Path],
     devices: Sequence[str] | None = None,
-    samples: Sequence[int] = DEFAULT_SAMPLES,
+    samples: Sequence[int] | None = None,
     seeds: int = 5,
     prior_devices: Sequence[str] | None = None,
     predictors: Sequence[str] = DEFAULT_PREDICTORS,
@@ -73,11 +73,12 @@ def run_table_bench(
     Args:
         tables: one file in the format of HW-GPT-Bench, or files in that of HAT, a device each; gzipped or
             not.
-        devices: to test on; all of the table if None.
-        samples: how many rows to learn from.
+        devices: to test on; where None all of the table but those that `prior_devices` names.
+        samples: how many rows to learn from, at most half of what any tested device has; those of
+            `DEFAULT_SAMPLES` that each has rows for where None.
         seeds: how many draws of rows.
-        prior_devices: that the prior of `transfer` is learned from; all of the table where None. The device
-            under test is never among them.
+        prior_devices: that the prior of `transfer` is learned from, none of them tested; where None all of
+            the table, but for the device under test.
         predictors: registered names.
         drift: names of `predictors.handling.DriftHandling`; all that the table's order allows where None.
         on_progress: called with devices done and their total.
@@ -94,17 +95,18 @@ def run_table_bench(
     """
     if seeds < 1:
         raise ArgumentError("seeds", f"{seeds}; accepted are whole numbers from 1")
-    if not samples or min(samples) < 1:
+    if samples is not None and (not samples or min(samples) < 1):
         raise ArgumentError("samples", f"{list(samples)}; accepted are whole numbers from 1")
     for name in predictors:
         get_predictor(name)
     table = read_table(*tables)
-    tested = _chosen(table, "devices", devices)
-    teachers = _chosen(table, "prior_devices", prior_devices)
+    tested, teachers = _tested_and_teachers(table, devices, prior_devices)
     table = table.only([*dict.fromkeys([*tested, *teachers])])
     notes = list(table.notes)
     handlings = _handlings(table, drift, notes)
-    prepared, plan = _Devices(table), _Plan(teachers, samples, seeds, predictors)
+    if samples is not None:
+        _check_samples(table.only(tested), samples)
+    prepared, plan = _Devices(table), _Plan(teachers, samples or DEFAULT_SAMPLES, seeds, predictors)
     rows: list[dict[str, Any]] = []
     for done, (handling, device) in enumerate([(h, d) for h in handlings for d in tested]):
         if on_progress is not None:
@@ -122,6 +124,43 @@ def run_table_bench(
         "rows": rows,
         "means": list(_means(rows)),
     }
+
+
+def _tested_and_teachers(
+    table: Table, devices: Sequence[str] | None, prior_devices: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """Devices to test on, and those that the prior is learned from."""
+    teachers = _chosen(table, "prior_devices", prior_devices)
+    tested = _chosen(table, "devices", devices)
+    if prior_devices is None:
+        return tested, teachers
+    if devices is None:
+        tested = [name for name in tested if name not in teachers]
+    both = sorted(set(tested) & set(teachers))
+    if both or not tested:
+        said = f"{both} are tested as well" if both else f"{teachers} leave none to test on"
+        raise ArgumentError(
+            "prior_devices", f"{said}; accepted: devices of {sorted(table.devices)} that are not tested"
+        )
+    return tested, teachers
+
+
+def _check_samples(table: Table, samples: Sequence[int]) -> None:
+    """That every device has rows for so many samples and as many to hold out."""
+    for name, rows in table.devices.items():
+        most = len(_pool(rows)) // 2
+        if max(samples) > most:
+            raise ArgumentError(
+                "samples",
+                f"{max(samples)} of {name}, which has {2 * most} rows to learn from and to hold out; "
+                f"accepted: at most half of them, {most}",
+            )
+
+
+def _pool(rows: DeviceRows) -> _Rows:
+    """Rows that may teach or be held out."""
+    everything = np.arange(len(rows.latency_ms))
+    return np.setdiff1d(everything, control_rows(len(everything))) if rows.ordered else everything
 
 
 def _chosen(table: Table, argument: str, devices: Sequence[str] | None) -> list[str]:
@@ -194,13 +233,11 @@ def _score_device(
     rows, design = devices.table.devices[name], devices.table.design
     device = _UnseenDevice(design, prior, rows.population, devices.counts[name], rows.latency_ms)
     control = devices.control_drift(name, device.priors) if handling is DriftHandling.CONTROLS else None
-    pool = np.arange(len(rows.latency_ms))
-    if rows.ordered:
-        pool = np.setdiff1d(pool, control_rows(len(pool)))
+    pool = _pool(rows)
     for n in plan.samples:
         if n > len(pool) // 2:
             notes.append(f"{name}: {n} samples left out, it has {len(pool)} usable rows")
-            continue
+            continue  # of the default numbers, for others were checked
         by_predictor: dict[str, list[_Scores]] = {predictor: [] for predictor in plan.predictors}
         for seed in range(plan.seeds):
             # Devices draw apart, so that their mean is not one draw's luck.

@@ -36,11 +36,16 @@ def predictor(
         str | None, typer.Option(help="Devices to test on, separated by commas.", show_default="all")
     ] = None,
     samples: Annotated[
-        str, typer.Option(help="How many measurements to learn from, separated by commas.")
-    ] = "1,3,5,10,20,50,200",
+        str | None,
+        typer.Option(
+            help="How many measurements to learn from, separated by commas.",
+            show_default="1,3,5,10,20,50,200, as far as devices have rows",
+        ),
+    ] = None,
     seeds: Seeds = 5,
     prior_devices: Annotated[
-        str | None, typer.Option(help="Devices that the prior learns from.", show_default="all others")
+        str | None,
+        typer.Option(help="Devices that the prior learns from, not tested.", show_default="all others"),
     ] = None,
     predictors: Annotated[
         str | None, typer.Option(help="Names, separated by commas.", show_default="the usual ones")
@@ -74,7 +79,7 @@ def predictor(
             result = run_table_bench(
                 table,
                 _texts(devices),
-                _numbers("--samples", samples),
+                None if samples is None else _numbers("--samples", samples),
                 seeds,
                 _texts(prior_devices),
                 names,

@@ -234,7 +234,7 @@ def test_the_scored_device_never_teaches(tmp_path: Path, rows: list[dict]) -> No
         "predictors": ("transfer",),
         "drift": ("raw",),
     }
-    told = run_table_bench([path], prior_devices=["phone", "laptop"], **arguments)["means"]
+    told = run_table_bench([path], **arguments)["means"]
     others = run_table_bench([path], prior_devices=["laptop"], **arguments)["means"]
     assert told[0]["mape"] == others[0]["mape"]
 
@@ -288,13 +288,33 @@ def test_without_an_order_drift_is_not_handled(tmp_path: Path, rows: list[dict])
         ({"samples": (0,)}, "whole numbers from 1"),
         ({"seeds": 0}, "whole numbers from 1"),
         ({"drift": ["wish"]}, "no drift handling"),
-        ({"samples": (150,)}, "nothing to test on"),
+        ({"samples": (5, 91)}, "91 of phone, which has 180 rows .*accepted: at most half of them, 90"),
+        ({"prior_devices": ["phone", "laptop"]}, "leave none to test on; accepted"),
     ],
 )
 def test_arguments_out_of_range_are_named(tmp_path: Path, rows: list[dict], arguments, message: str) -> None:
     with pytest.raises(ArgumentError, match=message) as raised:
         run_table_bench([write_table(tmp_path / "t.csv", rows)], **arguments)
     assert [raised.value.argument] == list(arguments)
+
+
+def test_what_teaches_is_not_tested(tmp_path: Path, rows: list[dict]) -> None:
+    arguments = {"samples": (5,), "seeds": 1, "predictors": ("transfer",), "drift": ["raw"]}
+    path = write_table(tmp_path / "t.csv", rows)
+    told = run_table_bench([path], prior_devices=["laptop"], **arguments)
+    assert (told["devices"], told["prior_devices"]) == (["phone"], ["laptop"])
+    with pytest.raises(
+        ArgumentError, match=r"\['laptop'\] are tested as well; accepted: .*not tested"
+    ) as raised:
+        run_table_bench([path], devices=["phone", "laptop"], prior_devices=["laptop"], **arguments)
+    assert raised.value.argument == "prior_devices"
+
+
+def test_usual_numbers_of_samples_are_those_that_a_table_has_rows_for(tmp_path: Path) -> None:
+    arguments = {"seeds": 1, "predictors": ("macs",), "drift": ["raw"]}
+    result = run_table_bench([write_table(tmp_path / "t.csv", elastic(rows=60))], **arguments)
+    assert {row["samples"] for row in result["rows"]} == {1, 3, 5, 10, 20}
+    assert "phone: 50 samples left out, it has 54 usable rows" in result["notes"]
 
 
 def test_a_device_named_twice_is_scored_once(tmp_path: Path, rows: list[dict]) -> None:
