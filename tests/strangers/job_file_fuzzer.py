@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ import yaml
 
 MEMORY_BYTES = 2 << 30
 SECONDS = 10
+"""Of processor time, so that a busy machine is no defect."""
+WAITING = 120
+"""Seconds after which a case waits for something that never comes."""
 
 BASE: dict[str, Any] = {
     "name": "fuzz",
@@ -215,24 +219,32 @@ def run(first: int, cases: int, tell: Callable[[str], None]) -> dict[str, int]:
     """Check cases; each that ends otherwise than it may is told. How many were accepted and refused."""
     counts = {"accepted": 0, "refused": 0, "defects": 0}
 
-    def too_late(*_: object) -> None:
-        raise TimeoutError(f"over {SECONDS} s")
+    def too_late(number: int, _: object) -> None:
+        kind = "of processor time" if number == signal.SIGPROF else "of waiting"
+        raise TimeoutError(f"over {SECONDS if number == signal.SIGPROF else WAITING} s {kind}")
 
+    signal.signal(signal.SIGPROF, too_late)
     signal.signal(signal.SIGALRM, too_late)
     with tempfile.TemporaryDirectory() as folder:
-        check(case(0), Path(folder))  # what is imported counts for no case
+        # What is imported counts for no case: an import that is broken off leaves half a module behind.
+        if (said := check(BASE, Path(folder))) != "accepted":
+            raise AssertionError(f"the case that others are made of is refused: {said}")
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, resource.RLIM_INFINITY))
         for number in range(first, first + cases):
-            signal.alarm(SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.alarm(WAITING)
             try:
                 said = check(case(number), Path(folder))
             except BaseException as error:  # noqa: BLE001 -- whatever it is, it is what is looked for
                 counts["defects"] += 1
-                tell(f"case {number}: {type(error).__name__}: {error!s:.500}")
+                last = traceback.extract_tb(error.__traceback__)[-3:]
+                places = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(last))
+                tell(f"case {number}: {type(error).__name__}: {error!s:.500} at {places}")
                 continue
             finally:
                 signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
             counts["accepted" if said == "accepted" else "refused"] += 1
             if "Traceback" in said:
                 counts["defects"] += 1
