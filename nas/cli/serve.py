@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,10 +17,12 @@ from nas.cli.options import Job, Json, RayAddress, Shared
 from nas.cli.output import error_console, print_json, result_console
 from nas.cli.settings import open_client, settings_of
 from nas.cli.web import PAGE_ADDRESS
-from nas.errors import Forbidden, InvalidSpec, Unauthenticated
+from nas.errors import Forbidden, Incompatible, InvalidSpec, Unauthenticated
+from nas.report.numbers import readable_bytes
 from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
+    from nas.planning.limits import Limits
     from nas.service.server.host import ServiceHost
     from nas.web.server import WebServer
     from workers.tls import ServerTls
@@ -77,10 +80,15 @@ def serve(
     most_memory: Annotated[
         float | None,
         typer.Option(
-            min=0.001, metavar="GIB", help="Memory that one job may take.", show_default="this machine's"
+            min=0.001,
+            metavar="GIB",
+            help="Memory that one job may take; [bold]nas health[/] tells users.",
+            show_default="this machine's",
         ),
     ] = None,
-    most_tokens: Annotated[float, typer.Option(min=1, help="Tokens that one job may read.")] = 1e12,
+    most_tokens: Annotated[
+        float, typer.Option(min=1, help="Tokens that one job may read; [bold]nas health[/] tells users.")
+    ] = 1e12,
     ray_address: RayAddress = None,
     level: Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
@@ -90,7 +98,7 @@ def serve(
     [dim]nas serve --bind 0.0.0.0:7070 --workers 0.0.0.0:7071 --tokens tokens.json \\
       --certificate certs/server.pem --key certs/server.key[/dim]
     """
-    from nas.planning.sizes import Limits
+    from nas.planning.limits import Limits
     from nas.service.server.host import ServiceHost
     from nas.service.server.logs import log_as_json
 
@@ -165,8 +173,8 @@ def _tls(certificate: Path | None, key: Path | None, client_authority: Path | No
 
 
 def health(context: typer.Context, json: Json = False) -> None:
-    """Check that a service and its store can answer; exits with 0 if so. Needs no token; with one, devices
-    are listed too, and how they have done.
+    """Check that a service and its store can answer; exits with 0 if so. Needs no token; with one it says too
+    what one job may take, and lists devices and how they have done.
 
     [dim]nas --server 127.0.0.1:7070 health[/dim]
     """
@@ -179,14 +187,20 @@ def health(context: typer.Context, json: Json = False) -> None:
         )
     with RemoteService(settings.server, settings.token, settings.tls) as service:
         service.check_health()
-        try:
+        devices: list[dict[str, Any]] = []
+        limits: Limits | None = None
+        with suppress(Unauthenticated, Forbidden, Incompatible):  # of a service of before
             devices = service.devices()
-        except (Unauthenticated, Forbidden):
-            devices = []
+            limits = service.limits()
     if json:
-        print_json({"server": settings.server, "status": "serving", "devices": devices})
+        known = None if limits is None else asdict(limits)
+        print_json({"server": settings.server, "status": "serving", "limits": known, "devices": devices})
         return
     result_console().print(f"{settings.server} is serving", markup=False)
+    if limits is not None:
+        memory = "any" if limits.memory_bytes is None else f"at most {readable_bytes(limits.memory_bytes)} of"
+        tokens = "any number of" if limits.tokens is None else f"at most {limits.tokens:.3g}"
+        result_console().print(f"a job may take {memory} memory and read {tokens} tokens", highlight=False)
     if devices:
         from nas.cli.listings import devices_table
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from math import prod
 
 from nas.errors import InvalidSpec
+from nas.planning.limits import Limits
 from nas.planning.plan import Plan
 from nas.spec import StageName
 from searchspaces.costs import Block, BlockRole, CostModel, block_parameters, prefill
 from searchspaces.errors import Problem
 from searchspaces.operations import OperationKind
-from workers.memory import total_memory_bytes
 from workers.target import Phase
 
-__all__ = ["Limits", "Sizes", "check_sizes", "sizes_of"]
+__all__ = ["Sizes", "check_sizes", "sizes_of"]
 
 FLOAT, INTEGER = 4, 8
 """Bytes of a weight or an activation, and of a token."""
@@ -27,24 +27,6 @@ GATED = 3
 """The same of the feed-forward part, in feed-forward widths."""
 SCORED_AT_ONCE = 4
 """Sequences that an evaluation scores at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a service takes on in one job.
-
-    Attributes:
-        memory_bytes: of everything that a job holds at once; None for no limit.
-        tokens: read by training, evaluations and finalists together; None for no limit.
-    """
-
-    memory_bytes: int | None = None
-    tokens: int | None = 10**12
-
-    @classmethod
-    def of_this_machine(cls) -> Limits:
-        """As much memory as this machine has."""
-        return cls(memory_bytes=total_memory_bytes() or None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from nas.errors import NoSuchPoint
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, TargetProfile, Viewer
 from nas.optimum import Optimum
+from nas.planning.limits import Limits
 from nas.service.identity import Identity
 from nas.spec import JobSpec
 from nas.store import Forgotten
@@ -305,6 +306,10 @@ class Service(ABC):
     @abstractmethod
     def devices(self) -> list[dict[str, Any]]:
         """Devices that are connected now: name and capabilities."""
+
+    @abstractmethod
+    def limits(self) -> Limits:
+        """What the service takes on in one job: `submit` refuses what takes more."""
 
     @abstractmethod
     def close(self) -> None:

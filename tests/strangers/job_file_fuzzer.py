@@ -197,8 +197,9 @@ def check(document: Any, folder: Path) -> str:
     """``"accepted"``, or the message of the refusal; anything else that is raised is a defect."""
     from nas.analysis.attainability import check_counted_bounds
     from nas.errors import NasError
+    from nas.planning.limits import Limits
     from nas.planning.plan import resolve
-    from nas.planning.sizes import Limits, check_sizes
+    from nas.planning.sizes import check_sizes
     from nas.service.server.admission import admit_spec
     from nas.spec import load_job_spec
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from nas.errors import InvalidSpec
-from nas.planning.sizes import Limits
+from nas.planning.limits import Limits
 from nas.service.running.embedded import EmbeddedService
 from nas.store import open_store
 

@@ -859,3 +859,15 @@ class ListDevicesResponse(_message.Message):
     DEVICE_JSON_FIELD_NUMBER: _ClassVar[int]
     device_json: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, device_json: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetLimitsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetLimitsResponse(_message.Message):
+    __slots__ = ("memory_bytes", "tokens")
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    memory_bytes: int
+    tokens: int
+    def __init__(self, memory_bytes: _Optional[int] = ..., tokens: _Optional[int] = ...) -> None: ...

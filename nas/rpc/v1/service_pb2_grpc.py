@@ -164,6 +164,11 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListDevicesRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListDevicesResponse.FromString,
                 _registered_method=True)
+        self.GetLimits = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/GetLimits',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetLimitsRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetLimitsResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
@@ -353,6 +358,13 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLimits(self, request, context):
+        """What the service takes on in one job: SubmitJob answers with INVALID_ARGUMENT where a job takes more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -485,6 +497,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.ListDevices,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListDevicesRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListDevicesResponse.SerializeToString,
+            ),
+            'GetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLimits,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetLimitsRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetLimitsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1189,6 +1206,33 @@ class SearchService:
             '/nas.rpc.v1.SearchService/ListDevices',
             nas_dot_rpc_dot_v1_dot_service__pb2.ListDevicesRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.ListDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/GetLimits',
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetLimitsRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetLimitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

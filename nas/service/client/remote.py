@@ -20,6 +20,7 @@ from nas.errors import InvalidSpec, NasError, ServiceUnavailable, StoreUnavailab
 from nas.front import Front, Point, Scope
 from nas.job import Event, Job, JobStatus, TargetProfile, Viewer
 from nas.optimum import Optimum
+from nas.planning.limits import Limits
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.api import EventBatch, Service
@@ -352,6 +353,10 @@ class RemoteService(Service):
         """See `Service.devices`."""
         answer = self._ask(self._stub.ListDevices, pb.ListDevicesRequest())
         return [convert.document(device, "a device") for device in answer.device_json]
+
+    def limits(self) -> Limits:
+        """See `Service.limits`."""
+        return convert.limits_from_message(self._ask(self._stub.GetLimits, pb.GetLimitsRequest()))
 
     def check_health(self) -> None:
         """Return where the service can answer, its store included; needs no token.

@@ -21,9 +21,10 @@ from nas.job import Event, EventKind, Job, JobStatus, TargetProfile, Viewer
 from nas.objectives import Source
 from nas.objectives.latency_ms import Latency
 from nas.optimum import Optimum
+from nas.planning.limits import Limits
 from nas.planning.objectives import compared_by, with_target
 from nas.planning.plan import resolve
-from nas.planning.sizes import Limits, check_sizes
+from nas.planning.sizes import check_sizes
 from nas.planning.start import settle_start
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
@@ -369,6 +370,10 @@ class EmbeddedService(Service):
     def devices(self) -> list[dict[str, Any]]:
         """See `Service.devices`."""
         return self._engine.devices() if "_engine" in self.__dict__ else []
+
+    def limits(self) -> Limits:
+        """See `Service.limits`."""
+        return self._limits
 
     def close(self) -> None:
         """See `Service.close`."""

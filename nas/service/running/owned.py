@@ -12,6 +12,7 @@ from nas.errors import Forbidden
 from nas.front import Front, Point, Scope
 from nas.job import Job, TargetProfile, Viewer
 from nas.optimum import Optimum
+from nas.planning.limits import Limits
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.spec import JobSpec
@@ -180,6 +181,10 @@ class OwnedService(Service):
     def devices(self) -> list[dict[str, Any]]:
         """See `Service.devices`."""
         return self._service.devices()
+
+    def limits(self) -> Limits:
+        """See `Service.limits`."""
+        return self._service.limits()
 
     def close(self) -> None:
         """Nothing: the service belongs to whoever opened it."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from nas.controller.restarts import AUTOMATIC, RestartPolicy
 from nas.controller.stopping import forget_stop
 from nas.job import Event, EventKind, Job, JobStatus
-from nas.planning.sizes import Limits
+from nas.planning.limits import Limits
 from nas.service.api import EventBatch
 from nas.service.identity import Identity
 from nas.service.running.dispatcher import Dispatcher

@@ -14,7 +14,7 @@ from typing import Self
 
 from nas.errors import Busy
 from nas.files import only_one
-from nas.planning.sizes import Limits
+from nas.planning.limits import Limits
 from nas.service.running.shared import SharedService
 from nas.service.running.worker_endpoint import WorkerEndpoint, require_loopback
 from nas.service.server.grpc_server import GrpcServer

@@ -287,6 +287,10 @@ class SearchServicer(rpc.SearchServiceServicer):
             device_json=map(convert.text, await self.quickly(self._service.devices))
         )
 
+    async def GetLimits(self, request: pb.GetLimitsRequest, context: Any) -> pb.GetLimitsResponse:
+        """See the proto."""
+        return convert.limits_to_message(await self.quickly(self._service.limits))
+
 
 async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
     """In a thread that knows who called."""

@@ -20,6 +20,7 @@ from nas.job import Event, EventKind, Job, JobStatus, TargetProfile, Viewer
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.value import Value
 from nas.optimum import Optimum
+from nas.planning.limits import Limits
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity
 from nas.spec import JobSpec, StageName, TargetSpec, load_job_spec
@@ -274,6 +275,9 @@ class MemoryService(Service):
 
     def devices(self) -> list[dict[str, Any]]:
         return [{"name": "local-cpu"}]
+
+    def limits(self) -> Limits:
+        return Limits(memory_bytes=3 << 30)
 
     def close(self) -> None:
         pass

@@ -78,6 +78,7 @@ def test_the_same_calls_give_the_same_answers(served) -> None:
     assert far.best(job.id, {"latency_ms": 3.0}) == near.best(job.id, {"latency_ms": 3.0})
     assert far.explain(job.id) == near.explain(job.id)
     assert far.comparisons(job.id) == near.comparisons(job.id) != []
+    assert far.limits() == near.limits()
     for verify in (False, True):
         near_optimum = near.optimum(job.id, {"latency_ms": 3.0}, verify=verify)
         assert far.optimum(job.id, {"latency_ms": 3.0}, verify=verify) == near_optimum

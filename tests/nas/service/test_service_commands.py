@@ -68,8 +68,10 @@ def test_commands_ask_the_service_that_they_are_told(nas: Any, served: Any, tmp_
     there = ("--server", served.address)
     code, output, _ = nas(*there, "health")
     assert (code, output.splitlines()[0]) == (0, f"{served.address} is serving")
-    assert output.splitlines()[2].split() == ["local-cpu", "idle", "0", "0"]
-    serving = {"server": served.address, "status": "serving"}
+    assert output.splitlines()[1] == "a job may take at most 3.0 GiB of memory and read at most 1e+12 tokens"
+    assert output.splitlines()[3].split() == ["local-cpu", "idle", "0", "0"]
+    limits = {"memory_bytes": 3 << 30, "tokens": 10**12}
+    serving = {"server": served.address, "status": "serving", "limits": limits}
     assert json.loads(nas(*there, "health", "--json")[1]).items() >= serving.items()
     code, output, _ = nas(*there, "submit", str(tmp_path / "job.yaml"), "--key", "k", "--json")
     job = json.loads(output)["id"]

@@ -16,6 +16,7 @@ from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.value import Value
 from nas.optimum import Optimum
+from nas.planning.limits import Limits
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire import convert
 from nas.spec import JobSpec, StageName
@@ -266,3 +267,8 @@ def test_every_field_of_a_noun_has_one_of_its_message(noun: Any, message: Any) -
 def test_what_cannot_be_a_value_is_refused(read: Any) -> None:
     with pytest.raises(Incompatible):
         read()
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(0, 0), Limits(1 << 40, None), Limits(None, 7)])
+def test_limits_come_back(limits: Limits) -> None:
+    assert convert.limits_from_message(over_the_wire(convert.limits_to_message(limits))) == limits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nas.errors import Incompatible, InvalidSpec
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
+from nas.planning.limits import Limits
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire.convert.plain import document, member_of, number_of, text
 from nas.service.wire.convert.targets import target_from_message, target_to_message
@@ -14,6 +15,8 @@ __all__ = [
     "event_to_message",
     "job_from_message",
     "job_to_message",
+    "limits_from_message",
+    "limits_to_message",
     "profile_from_message",
     "profile_to_message",
     "spec_from_text",
@@ -125,4 +128,17 @@ def profile_from_message(message: pb.TargetProfile) -> TargetProfile:
         spearman=message.spearman,
         coverage_90=message.coverage_90,
         single_blocks=message.single_blocks,
+    )
+
+
+def limits_to_message(limits: Limits) -> pb.GetLimitsResponse:
+    """Inverse of `limits_from_message`."""
+    return pb.GetLimitsResponse(memory_bytes=limits.memory_bytes, tokens=limits.tokens)
+
+
+def limits_from_message(message: pb.GetLimitsResponse) -> Limits:
+    """Inverse of `limits_to_message`."""
+    return Limits(
+        message.memory_bytes if message.HasField("memory_bytes") else None,
+        message.tokens if message.HasField("tokens") else None,
     )
