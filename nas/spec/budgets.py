@@ -1,0 +1,248 @@
+"""What each stage of a job may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator, model_validator
+
+from nas.spec.fields import Count, PositiveFloat, PositiveInt, Seed, Share, Size, Spec
+from searchspaces.numbers import NO_TRUTH
+
+__all__ = [
+    "HEAL",
+    "RECIPE",
+    "Budget",
+    "CalibrateBudget",
+    "FinalistBudget",
+    "LibraryBudget",
+    "ProfileBudget",
+    "SearchBudget",
+    "TrainBudget",
+    "VerifyBudget",
+]
+
+FEWEST_MEASURED = 16
+
+
+class ProfileBudget(Spec):
+    """How much to measure before searching.
+
+    Attributes:
+        measurements: at most this many architectures a target, single blocks included, besides the held-out
+            ones.
+        minimum: measure at least this many before the tolerance may end profiling.
+        holdout: held-out architectures, which only test the predictor.
+        tolerance: stop once the held-out mean absolute relative error is at most this.
+        predictor: registered name.
+    """
+
+    measurements: PositiveInt = 48
+    minimum: PositiveInt = FEWEST_MEASURED
+    holdout: PositiveInt = 16
+    tolerance: PositiveFloat = 0.04
+    predictor: str = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _minimum_follows(cls, data: Any) -> Any:
+        """Where only the most is said, the least is no more than that."""
+        most = data.get("measurements") if isinstance(data, Mapping) else None
+        if isinstance(most, int) and "minimum" not in data:
+            return {**data, "minimum": min(FEWEST_MEASURED, most)}
+        return data
+
+    @model_validator(mode="after")
+    def _minimum_is_below(self) -> ProfileBudget:
+        if self.minimum > self.measurements:
+            raise ValueError(
+                f"minimum {self.minimum} is above measurements {self.measurements}; accepted: at most that"
+            )
+        return self
+
+
+RECIPE = 2
+"""Of today's supernets: families of mixers have queries and keys of their own and are drawn equally often."""
+
+
+class TrainBudget(Spec):
+    """How the supernet is trained.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: B, sequences a step.
+        learning_rate: peak of the warm-up and cosine schedule, of the matrices, which Muon optimises;
+            embeddings and norms learn at a third of it.
+        sandwich: train the largest, the smallest and random architectures in every step, rather than
+            one random architecture (Yu et al., 2019).
+        seed: of the initial weights, the batches and the sampled architectures; the job's where None.
+        processes: that share every batch (data-parallel, on Ray Train), at most one a sequence; 1 trains in
+            the process that runs the job. Written `workers` in earlier specs.
+        recipe: what weights mean and how architectures are drawn: `RECIPE`, or 1, by which jobs of before
+            were trained, whose supernets are used as they are and no longer trained.
+    """
+
+    steps: PositiveInt = 1000
+    batch: PositiveInt = 16
+    learning_rate: PositiveFloat = 0.03
+    sandwich: bool = False
+    seed: Seed | None = None
+    processes: PositiveInt = Field(default=1, validation_alias=AliasChoices("processes", "workers"))
+    recipe: Annotated[int, NO_TRUTH] = Field(default=RECIPE, ge=1, le=RECIPE)
+
+    @field_validator("processes")
+    @classmethod
+    def _each_has_a_sequence(cls, processes: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch", processes)
+        if processes > batch:
+            raise ValueError(f"{processes} processes cannot share a batch of {batch}; accepted: 1 to {batch}")
+        return processes
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that the weights follow from. Not `processes`: they change the order of sums alone, and
+        a training may go on with another number of them."""
+        unsaid = {"processes"} | ({"recipe"} if self.recipe == 1 else set())
+        return self.model_dump(mode="json", exclude=unsaid)
+
+
+class SearchBudget(Spec):
+    """How long to search.
+
+    Attributes:
+        evaluations: candidates whose quality the supernet is asked for, presets included; with several
+            fidelities, what they may cost in whole evaluations.
+        minutes: of wall time, after which no further ones are asked for, however few there were; None for no
+            such limit.
+        batch: candidates under evaluation at once.
+        strategy: registered name.
+        fidelities: shares of the validation split that a candidate may be scored on, rising, the last one 1.
+            With more than one the strategy screens candidates cheaply; only those scored on all of it become
+            points. At least one sequence is scored: a share that is finer costs more than it counts.
+    """
+
+    evaluations: PositiveInt = 160
+    minutes: PositiveFloat | None = None
+    batch: PositiveInt = 16
+    strategy: str = "default"
+    fidelities: tuple[Share, ...] = Field(default=(1.0,), max_length=8)
+
+    @field_validator("fidelities")
+    @classmethod
+    def _rise_to_one(cls, fidelities: tuple[float, ...]) -> tuple[float, ...]:
+        if fidelities[-1:] != (1.0,) or list(fidelities) != sorted(set(fidelities)):
+            raise ValueError(
+                f"{list(fidelities)}; accepted: rising shares, the last one 1, such as [0.25, 1]"
+            )
+        return fidelities
+
+
+class VerifyBudget(Spec):
+    """When the front is trusted.
+
+    Attributes:
+        rounds: at most this many rounds of measuring, learning and searching again.
+        tolerance: of the median |predicted − measured| / measured over the front, on every target.
+        evaluations: candidates that each repeated search may evaluate.
+    """
+
+    rounds: PositiveInt = 3
+    tolerance: PositiveFloat = 0.05
+    evaluations: PositiveInt = 32
+
+
+class FinalistBudget(Spec):
+    """How architectures are trained each on its own, after the search.
+
+    Attributes:
+        count: of architectures that the search found.
+        start: ``supernet`` goes on from the supernet's weights, and ASHA stops early those that gain least.
+            ``scratch`` trains from fresh weights, as a model is delivered, all of them to the same end: then
+            their qualities compare with each other, and with those of published designs.
+        choice: of those from scratch. ``improvement`` chooses a few at a time, each by how much it is
+            expected to improve the front of models trained alone for what its training costs. ``spread``
+            takes them from everything that was evaluated, on the front and off it: what the supernet's
+            ranking is judged by. Those from the supernet are spread over the front.
+        presets: published designs to train besides, first of all; from scratch only.
+        together: chosen at once, before the next are.
+        minutes: of wall time, after which no further ones are begun; None for no such limit. From scratch
+            only.
+        seeds: trainings of each, which tell what chance there is in its quality; from scratch only. The
+            first is what is delivered.
+        steps: optimiser steps of one that is not stopped early.
+        batch: B, sequences a step.
+        learning_rate: peak, see `TrainBudget`.
+    """
+
+    count: Count = 0
+    start: Literal["supernet", "scratch"] = "supernet"
+    choice: Literal["improvement", "spread"] = "improvement"
+    presets: Count = 0
+    together: PositiveInt = 4
+    minutes: PositiveFloat | None = None
+    seeds: int = Field(default=1, ge=1, le=16)
+    steps: PositiveInt = 500
+    batch: PositiveInt = 4
+    learning_rate: PositiveFloat = 0.01
+
+    @field_validator("presets", "seeds", "choice", "minutes")
+    @classmethod
+    def _needs_one_end(cls, value: Any, info: ValidationInfo) -> Any:
+        default = cls.model_fields[str(info.field_name)].default
+        if value != default and info.data.get("start") == "supernet":
+            accepted = f"accepted: {default}, or start: scratch"
+            raise ValueError(f"what goes on from a supernet is trained to no common end; {accepted}")
+        return value
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that a model's own weights follow from."""
+        told = self.model_dump(mode="json", include={"start", "steps", "batch", "learning_rate"})
+        if self.start == "supernet":
+            del told["start"]  # as it was before there was another
+        return told
+
+
+HEAL = {"count": 3, "steps": 200, "batch": 1, "learning_rate": 0.002}
+"""Defaults of finalists that started from a pretrained model: they are trained on against its logits."""
+
+
+class CalibrateBudget(Spec):
+    """What a pretrained model is looked at with.
+
+    Attributes:
+        tokens: of the task's training data, by which its feed-forward units are ranked and replacements are
+            trained.
+        scored: others, on which every single replacement is compared with the model.
+    """
+
+    tokens: Size = 32768
+    scored: Size = 2048
+
+
+class LibraryBudget(Spec):
+    """How what replaces parts of a pretrained model is trained, each part by itself.
+
+    Attributes:
+        steps: optimiser steps of each replacement with weights of its own; 0 for none.
+        learning_rate: of AdamW.
+    """
+
+    steps: int = Field(default=40, ge=0, lt=2**31)
+    learning_rate: PositiveFloat = 0.003
+
+
+class Budget(Spec):
+    """The limits of each stage.
+
+    Attributes:
+        calibrate, library: of jobs that start from a pretrained model.
+        finalists: with a pretrained model written `heal`, see `HEAL`.
+    """
+
+    calibrate: CalibrateBudget = CalibrateBudget()
+    library: LibraryBudget = LibraryBudget()
+    profile: ProfileBudget = ProfileBudget()
+    train: TrainBudget = TrainBudget()
+    search: SearchBudget = SearchBudget()
+    verify: VerifyBudget = VerifyBudget()
+    finalists: FinalistBudget = FinalistBudget()

@@ -1,0 +1,161 @@
+"""What a job is asked to do: the spec that its user writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from nas.errors import InvalidSpec
+from nas.spec.budgets import HEAL, Budget
+from nas.spec.fields import Bound, PositiveInt, Seed, Size, Spec
+from searchspaces.space import problems_of
+from workers.target import Phase, Target, Workload
+
+__all__ = ["JobSpec", "StageName", "StartSpec", "TargetSpec", "TaskSpec"]
+
+
+class StageName(StrEnum):
+    """The stages of a job, in order."""
+
+    PROFILE = "profile"
+    TRAIN = "train"
+    SEARCH = "search"
+    VERIFY = "verify"
+    FINALISTS = "finalists"
+
+
+class TargetSpec(Spec):
+    """A target as written in a job file."""
+
+    device: str = Field(default="local-cpu", pattern=r"^[\w.-]+$")
+    runtime: str = Field(default="onnxruntime", pattern=r"^[\w.-]+$")
+    dtype: str = Field(default="fp32", pattern=r"^[\w.-]+$")
+    threads: PositiveInt = 1
+    phase: Phase = Phase.PREFILL
+    batch: Size = 1
+    tokens: Size = 1024
+
+    def target(self) -> Target:
+        """As the workers know it."""
+        workload = Workload(self.phase, self.batch, self.tokens)
+        return Target(self.device, self.runtime, self.dtype, self.threads, workload)
+
+    @classmethod
+    def of(cls, target: Target) -> TargetSpec:
+        """Inverse of `target`.
+
+        Raises:
+            InvalidSpec: the target can be none of a job.
+        """
+        of, workload = asdict(target), asdict(target.workload)
+        del of["workload"]
+        try:
+            return cls.model_validate({**of, **workload})
+        except ValidationError as error:
+            raise InvalidSpec(problems_of(error, "target")) from error
+
+
+class StartSpec(Spec):
+    """The pretrained model that a job starts from, in place of training a supernet.
+
+    Attributes:
+        model: a folder of Hugging Face with safetensors, or a GGUF file.
+        digest: of its config and weights as they were when the job was submitted; set then.
+    """
+
+    model: str = Field(min_length=1)
+    digest: str | None = None
+
+
+class TaskSpec(Spec):
+    """A task by registered name, with its options (which its own class validates)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+
+
+class JobSpec(Spec):
+    """What `nas search job.yaml` reads.
+
+    Attributes:
+        start: a pretrained model to start from; with it, `space` says what may replace its parts: `mixer`,
+            options of which ``keep`` is its own, and `ratio`, shares of its feed-forward units.
+        space: a name, a path to a YAML file, or the declaration itself.
+        task: a name, or a mapping with `name` and the task's options; only a job that ends with profiling
+            needs none.
+        targets: at least one.
+        objectives: names (see `nas.objectives`); quality and a latency by default.
+        bounds: objective name → no worse than this; a constraint of the search. With `start` also a share
+            of the parent's, such as ``"70%"``, which becomes a number as soon as the parent's is known.
+        budget: limits of each stage.
+        until: the last stage that is run; with ``profile`` a job only teaches its targets' predictors.
+        seed: of everything random.
+    """
+
+    name: str = Field(default="search", max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    start: StartSpec | None = None
+    space: str | dict[str, Any]
+    until: StageName = StageName.FINALISTS
+    task: TaskSpec | None = Field(default=None, validate_default=True)
+    targets: tuple[TargetSpec, ...] = Field(min_length=1)
+    objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
+    bounds: dict[str, Bound] = Field(default={})
+    budget: Budget = Budget()
+    seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _heals(cls, data: Any) -> Any:
+        """`budget.heal` is what finalists are called with a `start`."""
+        budget = data.get("budget") if isinstance(data, Mapping) and data.get("start") else None
+        if not isinstance(budget, Mapping) or not isinstance(budget.get("heal"), Mapping):
+            return data
+        if "finalists" in budget:
+            raise ValueError("budget has both heal and finalists; accepted with a start: heal")
+        kept = {name: value for name, value in budget.items() if name != "heal"}
+        return {**data, "budget": {**kept, "finalists": {**HEAL, **budget["heal"]}}}
+
+    @field_validator("bounds")
+    @classmethod
+    def _are_shares_of_something(
+        cls, bounds: dict[str, float | str], info: ValidationInfo
+    ) -> dict[str, float | str]:
+        if info.data.get("start") is None:
+            for name, bound in bounds.items():
+                if isinstance(bound, str):
+                    raise ValueError(
+                        f"{name}: {bound} of nothing; accepted: a number, or with `start` a share"
+                    )
+        return bounds
+
+    @field_validator("task")
+    @classmethod
+    def _is_given_where_needed(cls, task: TaskSpec | None, info: ValidationInfo) -> TaskSpec | None:
+        if task is None and info.data.get("until") is not StageName.PROFILE:
+            raise ValueError("a job that does not end with `until: profile` needs a task")
+        return task
+
+    @property
+    def space_name(self) -> str:
+        """Of the space, which may be declared here."""
+        if self.start is not None:
+            return Path(self.start.model).stem
+        return self.space if isinstance(self.space, str) else str(self.space["name"])
+
+    @property
+    def task_name(self) -> str | None:
+        """Of the task; None where there is none."""
+        return None if self.task is None else self.task.name
+
+    @property
+    def stages(self) -> tuple[StageName, ...]:
+        """Those that the job runs, in order; `finalists` only where there are to be some."""
+        every = tuple(StageName)
+        asked = every[: every.index(self.until) + 1]
+        trains = self.budget.finalists.count or self.budget.finalists.presets
+        return asked if trains else tuple(s for s in asked if s is not StageName.FINALISTS)
