@@ -54,7 +54,7 @@ class SearchProblem:
         for objective in self.objectives:
             if objective.bound is not None and not math.isfinite(objective.bound):
                 raise ValueError(
-                    f"the bound of {objective.name} is {objective.bound}; a finite number is accepted"
+                    f"the bound of {objective.name} is {objective.bound}; accepted: a finite number"
                 )
         if self.reference is not None and len(self.reference) != len(self.objectives):
             raise ValueError(

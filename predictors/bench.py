@@ -94,9 +94,9 @@ def run_table_bench(
         ValueError: no predictor of that name.
     """
     if seeds < 1:
-        raise ArgumentError("seeds", f"{seeds}; accepted are whole numbers from 1")
+        raise ArgumentError("seeds", f"{seeds}; accepted: whole numbers of at least 1")
     if samples is not None and (not samples or min(samples) < 1):
-        raise ArgumentError("samples", f"{list(samples)}; accepted are whole numbers from 1")
+        raise ArgumentError("samples", f"{list(samples)}; accepted: whole numbers of at least 1")
     for name in predictors:
         get_predictor(name)
     table = read_table(*tables)

@@ -144,12 +144,12 @@ def valid_measurements(
     if measured.ndim != 1 or len(measured) != len(population):
         raise PredictorError(f"values of shape {measured.shape} for {len(population)} architectures")
     if len(measured) < at_least:
-        raise PredictorError(f"{len(measured)} measurements; accepted are at least {at_least}")
+        raise PredictorError(f"{len(measured)} measurements; accepted: at least {at_least}")
     wrong = np.flatnonzero(~(np.isfinite(measured) & (measured > 0)))
     if len(wrong):
         raise PredictorError(
             f"values[{wrong[0]}] is {measured[wrong[0]]} ({len(wrong)} such); "
-            "accepted are finite numbers above 0"
+            "accepted: finite numbers above 0"
         )
     with np.errstate(over="ignore"):
         middle = float(np.exp(np.median(np.log(measured))))
@@ -158,7 +158,7 @@ def valid_measurements(
         return measured, None
     error = np.asarray(errors, dtype=float)
     if error.shape != measured.shape or not (np.isfinite(error) & (error >= 0)).all():
-        raise PredictorError("errors: accepted is one finite number from 0 for each value")
+        raise PredictorError("errors; accepted: one finite number of at least 0 for each value")
     with np.errstate(over="ignore"):
         return measured, np.minimum(error / measured, FARTHEST)
 

@@ -101,7 +101,7 @@ class Prior:
             strange = sorted(set(self.names) ^ set(design.names))
             raise PredictorError(
                 f"a prior over {len(self.names)} terms for a design of {len(design.names)}; "
-                f"accepted are the design's own, in its order; in one of both only: {strange[:5]}"
+                f"accepted: the design's own, in its order; in one of both only: {strange[:5]}"
             )
         return self
 

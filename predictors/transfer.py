@@ -119,7 +119,7 @@ def learn_prior(design: Design, devices: Sequence[KnownDevice]) -> Prior:
         PredictorError: no device.
     """
     if not devices:
-        raise PredictorError("no device to learn a prior from; accepted is at least one")
+        raise PredictorError("no device to learn a prior from; accepted: at least one")
     counted = counted_prior(design)
     usual = np.concatenate([device.counts for device in devices]).mean(0) * counted.mean
     share = usual / usual.sum()

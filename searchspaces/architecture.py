@@ -132,7 +132,7 @@ class Architecture:
         except (KeyError, TypeError, ValueError) as error:
             layer = "{mixer, heads, channel, ratio, conv, kv_heads, projection}"
             accepted = f"{{vocabulary, width, tied, layers: [{layer}]}}"
-            raise SpaceError([Problem("architecture", f"{error!s}; accepted is {accepted}")]) from error
+            raise SpaceError([Problem("architecture", f"{error!s}; accepted: {accepted}")]) from error
 
     def canonical_json(self) -> str:
         """The one JSON text of this architecture: sorted keys, no white space."""

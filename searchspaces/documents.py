@@ -35,7 +35,7 @@ def read_document(path: Path) -> Any:
     except OSError as error:
         raise DocumentError(f"cannot read {str(path)!r:.200}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DocumentError(f"cannot read {str(path)!r:.200}: byte {error.start} is no UTF-8") from error
+        raise DocumentError(f"cannot read {str(path)!r:.200}: byte {error.start} is not UTF-8") from error
     except DocumentError as error:
         raise DocumentError(f"{str(path)!r:.200} is not YAML: {error}") from error
     except ValueError as error:  # a path with a NUL
@@ -111,7 +111,7 @@ def _inner(node: yaml.Node) -> Iterator[yaml.Node]:
             if isinstance(key, yaml.ScalarNode):
                 name = key.tag, key.value
                 if name in keys:
-                    raise DocumentError(f"{key.value!r:.80} stands twice{_at(key.start_mark)}")
+                    raise DocumentError(f"{key.value!r:.80} appears twice{_at(key.start_mark)}")
                 keys.add(name)
             yield key
             yield value

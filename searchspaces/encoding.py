@@ -42,7 +42,7 @@ class Encoding:
         if self.cardinalities.ndim != 1 or len(self.names) != len(self.cardinalities):
             raise ValueError(
                 f"{len(self.names)} names for cardinalities of shape {self.cardinalities.shape}; "
-                "accepted is one each"
+                "accepted: one each"
             )
         if (self.cardinalities < 1).any():
             raise ValueError("every gene needs at least one option")

@@ -11,7 +11,7 @@ __all__ = ["NO_TRUTH"]
 
 def _refuse_truth(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("a number is accepted, not true or false")
+        raise ValueError("true and false are not numbers; accepted: a number")
     return value
 
 

@@ -58,7 +58,8 @@ def check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     named = host and not any(character.isspace() or character == "/" for character in host)
     if not (named and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        raise ValueError(f"{address!r:.80} is no address; accepted: HOST:PORT, with a port from 1 to 65535")
+        accepted = "accepted: HOST:PORT, with a port from 1 to 65535"
+        raise ValueError(f"{address!r:.80} is not an address; {accepted}")
 
 
 class Connection:
@@ -153,7 +154,7 @@ class Connection:
         except grpc.RpcError as error:
             ended = Disconnected(error.details() or error.code().name, error.code())
         except ProtocolViolation as error:
-            ended = Disconnected(f"the service said what is no part of the protocol: {error}")
+            ended = Disconnected(f"the service sent what the protocol does not have: {error}")
         self._ended.set()
         self._inbox.put(ended)
 

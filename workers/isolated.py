@@ -68,7 +68,7 @@ class ModelLimits:
         for name in ("memory_bytes", "processor_seconds", "seconds"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value!r}; a finite number above 0 is accepted")
+                raise ValueError(f"{name} is {value!r}; accepted: a finite number above 0")
 
 
 def limits_of(gibibytes: float | None, seconds: float) -> ModelLimits:

@@ -241,7 +241,7 @@ class Board:
             batch.open += 1
             largest = max(work.model.size_bytes, work.reference.size_bytes)
             if largest > MAX_MODEL_BYTES:
-                reason = f"the model has {largest} bytes; at most {MAX_MODEL_BYTES} are accepted"
+                reason = f"the model has {largest} bytes; accepted: at most {MAX_MODEL_BYTES}"
                 self._fail(work, reason, retryable=False)
                 return
             self._waiting.append(work)

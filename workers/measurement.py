@@ -42,11 +42,11 @@ class Correction:
         for name in ("latency_ms", "slowdown"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise MeasurementError(
-                    f"{name} of a correction is {getattr(self, name)!r}; a finite number above 0 is accepted"
+                    f"{name} of a correction is {getattr(self, name)!r}; accepted: a finite number above 0"
                 )
         if not (math.isfinite(self.error_ms) and self.error_ms >= 0):
             raise MeasurementError(
-                f"error_ms of a correction is {self.error_ms!r}; a finite number from 0 is accepted"
+                f"error_ms of a correction is {self.error_ms!r}; accepted: a finite number of at least 0"
             )
 
     @classmethod
@@ -107,18 +107,18 @@ class Measurement:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise MeasurementError(
-                    f"{name} is {value!r} for {self.digest}; a finite number above 0 is accepted"
+                    f"{name} is {value!r} for {self.digest}; accepted: a finite number above 0"
                 )
         for name in ("spread_ms", "error_ms", "peak_memory_bytes", "rejected", "measured_at"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise MeasurementError(
-                    f"{name} is {value!r} for {self.digest}; a finite number from 0 is accepted"
+                    f"{name} is {value!r} for {self.digest}; accepted: a finite number of at least 0"
                 )
         for name in ("repeats", "calls"):
             if getattr(self, name) < 1:
                 raise MeasurementError(
-                    f"{name} is {getattr(self, name)} for {self.digest}; at least 1 is accepted"
+                    f"{name} is {getattr(self, name)} for {self.digest}; accepted: at least 1"
                 )
 
     @property

@@ -37,7 +37,7 @@ def assemble(file: ModelFile, parts: Iterable[bytes]) -> bytes:
         TransferFailed: it is larger than announced or accepted, or its digest is another.
     """
     if file.size_bytes > MAX_MODEL_BYTES:
-        raise TransferFailed(f"a model of {file.size_bytes} bytes; at most {MAX_MODEL_BYTES} are accepted")
+        raise TransferFailed(f"a model of {file.size_bytes} bytes; accepted: at most {MAX_MODEL_BYTES}")
     data = bytearray()
     for part in parts:
         data += part

@@ -99,7 +99,7 @@ class WorkerServer:
                 local_port = server.add_insecure_port("127.0.0.1:0")
         except RuntimeError as error:
             raise ListenFailed(
-                f"cannot listen on {self._bind}: it is taken, or not of this machine"
+                f"cannot listen on {self._bind}: the port is taken, or the address is not this machine's"
             ) from error
         server.start()
         self._server = server

@@ -77,7 +77,7 @@ class TimingProtocol:
         for name in ("goal_error", "max_seconds", "decode_ms"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value!r}; a finite number above 0 is accepted")
+                raise ValueError(f"{name} is {value!r}; accepted: a finite number above 0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def run_search_bench(
             problems.append(Problem("strategies", str(error)))
     for path, numbers in (("budgets", list(budgets)), ("seeds", [seeds]), ("batch", [batch])):
         if not numbers or min(numbers) < 1:
-            problems.append(Problem(path, f"{numbers}; whole numbers from 1 are accepted"))
+            problems.append(Problem(path, f"{numbers}; accepted: whole numbers of at least 1"))
     try:
         bench = load_benchmark(problem, known, use_reference) if isinstance(problem, str) else problem
     except InvalidSpec as error:

@@ -50,7 +50,8 @@ def verify(
     if wrong:
         first = wrong[0]
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise ModelRejected(f"{folder}: {first.name}: said {first.said}, found {first.found}{more}")
+        said = f"the manifest says {first.said}, found {first.found}{more}"
+        raise ModelRejected(f"{folder}: {first.name}: {said}")
 
 
 def _print(console: Console, checks: Sequence[Check]) -> None:

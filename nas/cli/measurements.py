@@ -101,7 +101,7 @@ def _seconds(since: str | None) -> float:
         return datetime.fromisoformat(since).timestamp()
     except (ValueError, OverflowError, OSError) as error:
         accepted = "accepted: a date, or a date and a time, such as 2026-11-27T13:30"
-        raise InvalidSpec([Problem("--since", f"{since!r:.80} is no time; {accepted}")]) from error
+        raise InvalidSpec([Problem("--since", f"{since!r:.80} is not a date; {accepted}")]) from error
 
 
 def _plain(entry: Forgotten) -> dict[str, Any]:

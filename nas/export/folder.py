@@ -122,7 +122,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         if not isinstance(manifest["files"], dict):
-            raise TypeError("its files are no table")
+            raise TypeError("its list of files is not a table")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelRejected(f"{path} is not a model folder: {error}") from error
     return dict(manifest)

@@ -97,4 +97,4 @@ def refuse_nan(noun: object, names: tuple[str, ...]) -> None:
     for name in names:
         value = getattr(noun, name)
         if value != value:  # NaN alone; a front asks this of thousands
-            raise ValueError(f"{name} is NaN; a number is accepted, or None for what is not known")
+            raise ValueError(f"{name} is NaN; accepted: a number, or None for what is not known")

@@ -84,7 +84,7 @@ class Parent:
         """
         config, width = self.config, self.config["hidden_size"]
         problems = [
-            Problem(f"space.ratio.{number}", f"{share} is no share of the parent's units; accepted: 0 to 1")
+            Problem(f"space.ratio.{number}", f"{share} of the parent's units; accepted: a share, 0 to 1")
             for number, share in enumerate(shares)
             if not 0 <= share <= 1
         ]

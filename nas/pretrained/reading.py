@@ -55,7 +55,7 @@ def read_model(parent: Parent) -> Submodel:
         wrong = [name for name, value in weights.items() if not value.isfinite().all()]
         if wrong:
             theirs = {term.own: term.theirs for term in terms(architecture, parent.epsilon)}
-            said = "has values that are no finite numbers"
+            said = "has values that are not finite"
             raise InvalidSpec([Problem(f"start.model.{theirs[name]}", said) for name in wrong])
         return _assembled(Submodel, architecture, weights)
 
@@ -91,7 +91,7 @@ def _problems(name: str, opened: Any, expected: dict[str, tuple[int, ...]], tied
         return []
     path, part = f"start.model.{name}", opened.get_slice(name)
     if name not in expected:
-        return [Problem(path, "is no tensor of such a model; is its config another model's?")]
+        return [Problem(path, "is not a tensor of such a model; does the config belong to another model?")]
     if part.get_dtype() not in FLOATING:
         accepted = ", ".join(FLOATING)
         return [Problem(path, f"is of type {part.get_dtype()}, quantised; accepted: {accepted}")]

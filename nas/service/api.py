@@ -296,7 +296,7 @@ class Service(ABC):
 
         Raises:
             NoSuchPoint: nothing of that digest was measured there, or several begin so.
-            Forbidden: the caller of a shared service is no administrator.
+            Forbidden: the caller of a shared service is not an administrator.
         """
 
     @abstractmethod

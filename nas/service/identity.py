@@ -70,7 +70,6 @@ def authorization(token: str) -> str:
         InvalidSpec: it has characters that no token has, and that no call can carry.
     """
     if not (token.isascii() and token.isprintable()):
-        raise InvalidSpec(
-            [Problem("token", "it has other characters than a token; accepted: as nas token add printed it")]
-        )
+        accepted = "accepted: exactly what nas token add printed"
+        raise InvalidSpec([Problem("token", f"it contains characters that no token has; {accepted}")])
     return f"{SCHEME}{token}"

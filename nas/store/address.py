@@ -15,7 +15,7 @@ __all__ = ["FILE_NAME", "url_of"]
 FILE_NAME = "nas.db"
 """Of the database in a folder."""
 
-ACCEPTED = "a folder, sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE is accepted"
+ACCEPTED = "accepted: a folder, sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
 
 
 def url_of(where: str | Path) -> URL:

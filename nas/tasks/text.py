@@ -172,7 +172,7 @@ def _tokenized(text: Bytes, path: Path) -> tuple[Tokens, int, str]:
         content = path.read_bytes()
         tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # noqa: BLE001: the library raises Exception itself
-        said = f"{str(path)!r:.120} is no tokenizer ({error}); accepted: a tokenizer.json"
+        said = f"{str(path)!r:.120} is not a tokenizer ({error}); accepted: a tokenizer.json"
         raise InvalidSpec([Problem("task.tokenizer", said)]) from error
     pieces, lines, size = [], list[bytes](), 0
     for line in text.tobytes().splitlines(keepends=True):
@@ -209,7 +209,7 @@ def _read(patterns: tuple[str, ...]) -> Bytes:
         for file in files:
             try:
                 if not file.is_file():  # a device or a FIFO never ends
-                    problems.append(Problem(path, f"{file} is no regular file; accepted: a file of text"))
+                    problems.append(Problem(path, f"{file} is not a regular file; accepted: a file of text"))
                     continue
                 content = np.frombuffer(file.read_bytes(), dtype=np.uint8)
             except OSError as error:

@@ -172,7 +172,7 @@ class PredictorContract(Contract):
 
     def test_refuses_nothing_and_answers_nothing_unfitted(self, unfitted: Predictor, data: Any) -> None:
         population, latency = data
-        with pytest.raises(PredictorError, match="accepted are at least"):
+        with pytest.raises(PredictorError, match="accepted: at least"):
             unfitted.fit(population[:0], latency[:0])
         with pytest.raises(PredictorError, match="not fitted"):
             unfitted.predict(population)

@@ -55,7 +55,7 @@ class WebServer:
             accepted = f"accepted: {', '.join(LOOPBACK)}, or {needed}"
             raise InvalidSpec([Problem("web", f"{bind} can be reached from elsewhere; {accepted}")])
         if not (port.isascii() and port.isdigit()):
-            raise InvalidSpec([Problem("web", f"{bind!r} is no address; accepted: HOST:PORT")])
+            raise InvalidSpec([Problem("web", f"{bind!r} is not an address; accepted: HOST:PORT")])
         self._host, self._port = host, int(port)
         self._scheme = "https" if certificate else "http"
         self._access = Access(connect, login=login)

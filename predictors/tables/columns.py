@@ -31,7 +31,7 @@ def read_columns(path: Path) -> Columns:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise PredictorError(f"{path}: cannot be read as CSV: {error}") from error
     if len(rows) < 2:
-        raise PredictorError(f"{path}: accepted is a header and at least one row")
+        raise PredictorError(f"{path}: no rows; accepted: a header and at least one row")
     header = [name.strip() for name in rows[0]]
     wrong = sorted({name or "(no name)" for name in header if not name or header.count(name) > 1})
     if wrong:

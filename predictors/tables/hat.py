@@ -128,7 +128,7 @@ def table(files: Mapping[Path, Columns]) -> Table:
         kept = readable[path]
         device = path.name.removesuffix(".gz").removesuffix(".csv")
         if device in rows:
-            raise PredictorError(f"{path}: another file is of device {device}; accepted is one file a device")
+            raise PredictorError(f"{path}: a second file of device {device}; accepted: one file per device")
         if not kept.all():
             notes.append(f"{device}: {(~kept).sum()} rows whose architecture cannot be read are left out")
         population = np.stack(

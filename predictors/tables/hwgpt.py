@@ -174,7 +174,7 @@ def _readable(
             )
             continue
         if not all(0 < size < math.inf for size in (*sizes, *read[0], *read[1])):
-            first = first or f"line {i + 2}: {width}, {depth}, {heads}, {ratios}; accepted are sizes above 0"
+            first = first or f"line {i + 2}: {width}, {depth}, {heads}, {ratios}; accepted: sizes above 0"
             continue
         kept.append(i)
         layers.append(read)
@@ -229,7 +229,7 @@ def _space(name: str, columns: Columns, layers: _Layers) -> SearchSpace:
     for column, sizes in options.items():
         if len(sizes) > MOST_SIZES:
             raise PredictorError(
-                f"{name}: column {column} has {len(sizes)} sizes, {sizes[0]} to {sizes[-1]}; accepted are "
+                f"{name}: column {column} has {len(sizes)} sizes, {sizes[0]} to {sizes[-1]}; accepted: "
                 f"at most {MOST_SIZES}: does the header name the right column?"
             )
     try:

@@ -68,7 +68,7 @@ def device_rows(
     if bad:
         notes.append(f"{device}: {bad} rows with zero, negative or infinite latency are left out")
     if usable.sum() < FEWEST:
-        notes.append(f"{device}: left out: {usable.sum()} usable rows; accepted are at least {FEWEST}")
+        notes.append(f"{device}: left out: {usable.sum()} usable rows; accepted: at least {FEWEST}")
         return None
     if np.ptp(latency[usable]) == 0:
         notes.append(f"{device}: left out: every row has the same latency, {latency[usable][0]} ms")

@@ -225,7 +225,7 @@ def test_a_prior_survives_json_and_refuses_another_space(design, space, workload
     again = Prior.from_dict(json.loads(json.dumps(prior.to_dict())))
     np.testing.assert_array_equal(again.covariance, prior.covariance)
     assert again.check(design) is again
-    with pytest.raises(ValueError, match="accepted are the design's own"):
+    with pytest.raises(ValueError, match="accepted: the design's own"):
         make_predictor("transfer", space, workload, Prior(("x",), np.ones(1), np.eye(1)))
 
 

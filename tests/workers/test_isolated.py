@@ -164,5 +164,5 @@ WRONG = [{"seconds": 0.0}, {"processor_seconds": float("nan")}, {"memory_bytes":
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_limits_are_numbers_above_nothing(wrong: dict) -> None:
-    with pytest.raises(ValueError, match="a finite number above 0 is accepted"):
+    with pytest.raises(ValueError, match="accepted: a finite number above 0"):
         ModelLimits(**wrong)

@@ -221,9 +221,9 @@ def test_a_device_without_a_name_is_refused(device: str) -> None:
 
 
 def test_an_empty_message_is_refused() -> None:
-    with pytest.raises(ProtocolViolation, match="none of this protocol"):
+    with pytest.raises(ProtocolViolation, match="not belong to this protocol"):
         worker_message_from_wire(wire.WorkerMessage())
-    with pytest.raises(ProtocolViolation, match="none of this protocol"):
+    with pytest.raises(ProtocolViolation, match="not belong to this protocol"):
         service_message_from_wire(wire.ServiceMessage())
 
 

@@ -344,7 +344,7 @@ def test_a_model_too_large_to_send_fails_at_once(board: Board, monkeypatch: pyte
         board.submit(batch, request())
         failure = outcome(board, batch)
         assert isinstance(failure, MeasurementFailure)
-        assert "at most 6 are accepted" in failure.reason
+        assert "accepted: at most 6" in failure.reason
         assert leased(session) is None
 
 

@@ -101,7 +101,7 @@ def worker_message_from_wire(message: wire.WorkerMessage) -> WorkerMessage:
                 return Leave(message.leave.reason)
     except (ValueError, MeasurementError) as error:
         raise ProtocolViolation(str(error)) from error
-    raise ProtocolViolation("the message is none of this protocol's")
+    raise ProtocolViolation("the message does not belong to this protocol")
 
 
 def service_message_to_wire(message: ServiceMessage) -> wire.ServiceMessage:
@@ -130,7 +130,7 @@ def service_message_from_wire(message: wire.ServiceMessage) -> ServiceMessage:
             case "welcome":
                 seconds = message.welcome.heartbeat_seconds
                 if not (math.isfinite(seconds) and seconds > 0):
-                    raise ProtocolViolation(f"heartbeat_seconds is {seconds}; above 0 is accepted")
+                    raise ProtocolViolation(f"heartbeat_seconds is {seconds}; accepted: above 0")
                 return Welcome(message.welcome.session_id, seconds)
             case "lease":
                 return _lease_from_wire(message.lease)
@@ -140,7 +140,7 @@ def service_message_from_wire(message: wire.ServiceMessage) -> ServiceMessage:
                 return Drain(message.drain.reason)
     except ValueError as error:
         raise ProtocolViolation(str(error)) from error
-    raise ProtocolViolation("the message is none of this protocol's")
+    raise ProtocolViolation("the message does not belong to this protocol")
 
 
 def _capabilities_to_wire(value: Capabilities) -> wire.Capabilities:
@@ -242,7 +242,7 @@ def _lease_to_wire(value: Lease) -> wire.Lease:
 
 def _lease_from_wire(value: wire.Lease) -> Lease:
     if value.vocabulary < 1:
-        raise ProtocolViolation("vocabulary is 0; at least 1 is accepted")
+        raise ProtocolViolation("vocabulary is 0; accepted: at least 1")
     return Lease(
         lease_id=value.lease_id,
         digest=value.digest,

@@ -175,7 +175,7 @@ class OwnedService(Service):
     def forgotten(self, target: Target | None = None) -> list[Forgotten]:
         """See `Service.forgotten`; for administrators, since it says who."""
         if self._viewer is not None:
-            raise Forbidden(f"the journal names users; {self._caller.name} is no administrator")
+            raise Forbidden(f"the journal names users; {self._caller.name} is not an administrator")
         return self._service.forgotten(target)
 
     def devices(self) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ def _alternative(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
     except ValueError as error:
         accepted = "accepted: an address, or a name in ASCII (xn--… of others)"
-        raise InvalidSpec([Problem("host", f"{host!r} is no name; {accepted}")]) from error
+        raise InvalidSpec([Problem("host", f"{host!r} is not a host name; {accepted}")]) from error
 
 
 def _write(

@@ -300,7 +300,7 @@ async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., T], *argument
 
 def _bounds(message: pb.Bounds) -> dict[str, float]:
     wrong = [
-        Problem(f"bounds.{name}"[:100], f"{value} is no bound; accepted: a finite number above 0")
+        Problem(f"bounds.{name}"[:100], f"{value} is not a bound; accepted: a finite number above 0")
         for name, value in message.values.items()
         if not (math.isfinite(value) and value > 0)
     ]

@@ -74,7 +74,7 @@ def test_what_is_forgotten_is_written_down_and_told(nas, measured):
     digest, target = measured[0].digest, str(TARGET)
     for wrong in ("", "zz"):
         assert nas("measurements", "forget", target, "--digest", wrong).code == 3
-    assert "is no time" in nas("measurements", "forget", target, "--since", "noon").err
+    assert "is not a date" in nas("measurements", "forget", target, "--since", "noon").err
     asked = ("--digest", digest[:8], "--why", "absurd", "--json")
     assert [e["digest"] for e in json.loads(nas("measurements", "forget", target, *asked).out)] == [digest]
     left = json.loads(nas("measurements", target, "--json").out)
