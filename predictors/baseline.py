@@ -10,7 +10,7 @@ import numpy as np
 
 from predictors.errors import PredictorError
 from predictors.posterior import spread_of
-from predictors.predictor import Prediction, Predictor, Vector, unit_of, valid_measurements
+from predictors.predictor import FARTHEST, Prediction, Predictor, Vector, unit_of, valid_measurements
 from searchspaces.encoding import Population
 
 __all__ = ["Baseline"]
@@ -40,7 +40,7 @@ class Baseline(Predictor):
         if len(values) >= FOLDS * 2 and len(values) * (FOLDS - 1) // FOLDS >= self.at_least:
             error = self._left_out_errors(population, values)
             scale = max(float(np.sqrt(np.mean(np.minimum(error**2, 1.0)))), 1e-4)
-            self.spread = scale * spread_of(error / scale)
+            self.spread = min(scale * spread_of(error / scale), FARTHEST)
         else:
             self.spread = UNKNOWN
         self._learn(population, values)
@@ -50,7 +50,7 @@ class Baseline(Predictor):
         """See `Predictor.predict`."""
         if self.spread is None:
             raise PredictorError(f"{self.name} was not fitted")
-        mean = self.unit * self._expected(population)
+        mean = self.unit * self._bounded(population)
         return Prediction(mean, self.spread * mean)
 
     def _left_out_errors(self, population: Population, values: Vector) -> Vector:
@@ -60,8 +60,14 @@ class Baseline(Predictor):
         for k in range(FOLDS):
             kept, out = fold != k, fold == k
             self._learn(population[kept], values[kept])
-            error[out] = self._expected(population[out]) / values[out] - 1
+            error[out] = self._bounded(population[out]) / values[out] - 1
         return error
+
+    def _bounded(self, population: Population) -> Vector:
+        """(n,) what is expected, no farther from the measurements' middle than a measurement may be: what
+        extrapolates exponentially would overflow."""
+        with np.errstate(over="ignore"):
+            return np.clip(self._expected(population), 1 / FARTHEST, FARTHEST)
 
     def _dump(self) -> dict[str, Any]:
         if self.spread is None:

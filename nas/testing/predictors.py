@@ -201,6 +201,10 @@ class PredictorContract(Contract):
         @example(values=[1.0] * 11 + [1e-300], errors=[0.01] * 12)
         @example(values=[1e300] * 12, errors=[1e-300] * 12)
         @example(values=[1e-300] * 12, errors=[1e300] * 12)
+        @example(
+            values=[6e299, 0.7, 7e298, 1e-7, 6e299, 2e299, 4e298, 7e299, 8e299, 1e-249, 5e16, 3e299],
+            errors=[0.01] * 12,
+        )
         def is_finite(values: list[float], errors: list[float]) -> None:
             fitted = make_predictor(subject, SPACE, WORKLOAD).fit(
                 population, np.array(values), np.array(errors)
