@@ -110,12 +110,16 @@ def _print_outcome(
 
 def _next_commands(front: Front, recommended: Point, folder: Path) -> list[str]:
     """A tighter budget, its model, and what else the front holds."""
-    from nas.objectives.latency_ms import Latency
+    from nas.objectives.latency_ms import LATENCY, Latency
+    from nas.objectives.names import shortest_part
 
     latency = Latency.axes(front.targets)[0]
     tighter = recommended.value(latency) / 2
     fastest = min(point.value(latency) for point in front.members())
-    bound = f"--max {latency.name}={max(tighter, fastest * 1.02):.3g}"
+    name = latency.name
+    if len(front.targets) > 1:
+        name = f"{LATENCY}@{shortest_part(front.targets[0], front.targets)}"
+    bound = f"--max {name}={max(tighter, fastest * 1.02):.3g}"
     return [
         f"nas best {front.job} {bound}",
         f"nas extract {front.job} {bound} --out {folder / 'faster'}",

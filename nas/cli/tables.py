@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nas.cli.plain_table import PlainTable
 from nas.comparison import Comparison
 from nas.front import Front, Point
 from nas.objectives.latency_ms import LATENCY
+from nas.objectives.names import shortest_part
 from nas.optimum import Optimum
 from nas.report.columns import Column, columns
 from nas.report.describe import (
@@ -183,8 +185,11 @@ def print_comparisons(console: Console, front: Front, comparisons: Sequence[Comp
     how = f"each trained alone for {steps:,} steps" if steps else "with the supernet's weights"
     sequences = comparisons[0].difference.sequences
     console.print(f"Beside published designs that are no faster, {how}, on {sequences} test sequences:")
-    for comparison in comparisons:
-        console.print(describe_comparison(comparison, front.metric, front.direction), highlight=False)
+    for target, here in groupby(comparisons, key=lambda comparison: comparison.target):
+        if len(front.targets) > 1:
+            console.print(f"[dim]{shortest_part(target, front.targets)}[/]")
+        for comparison in here:
+            console.print(describe_comparison(comparison, front.metric, front.direction), highlight=False)
     console.print(describe_verdict(comparisons, front.direction), highlight=False)
 
 

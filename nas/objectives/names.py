@@ -8,7 +8,15 @@ from nas.objectives.kind import objective_kinds
 from nas.objectives.objective import Objective
 from workers.target import Target
 
-__all__ = ["Names"]
+__all__ = ["Names", "shortest_part"]
+
+
+def shortest_part(target: Target, targets: Sequence[Target]) -> str:
+    """The first part of a target's text that no other of the targets has, such as ``"prefill"``; all of it
+    where each part is shared."""
+    others = [str(other) for other in targets if other != target]
+    text = str(target)
+    return next((part for part in text.split("/") if not any(part in other for other in others)), text)
 
 
 class Names:
