@@ -56,10 +56,13 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
         {"space.layer.heads": [True]},
         "heads.0: .*true and false are not numbers; accepted: a number",
     ),
-    "true for a ratio": ({"space.layer.ratio": [True]}, "ratio.0: .*not true or false"),
-    "true for a seed": ({"seed": True}, "seed: .*not true or false"),
-    "true for a bound": ({"bounds": {"latency_ms": True}}, "bounds.latency_ms: .*not true or false"),
-    "true for steps": ({"budget": {"train": {"steps": True}}}, "steps: .*not true or false"),
+    "true for a ratio": ({"space.layer.ratio": [True]}, "ratio.0: .*true and false are not numbers"),
+    "true for a seed": ({"seed": True}, "seed: .*true and false are not numbers"),
+    "true for a bound": (
+        {"bounds": {"latency_ms": True}},
+        "bounds.latency_ms: .*true and false are not numbers",
+    ),
+    "true for steps": ({"budget": {"train": {"steps": True}}}, "steps: .*true and false are not numbers"),
     "a window of ten quintillion": (
         {"space.layer.mixer": ["window:10000000000000000000"]},
         "window 10+; accepted: 1 to",
