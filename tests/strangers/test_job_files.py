@@ -84,9 +84,9 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
         {"task": {"name": "text", "path": "a" * 5000}},
         "task.path.0: .*File name too long",
     ),
-    "a device as text": ({"task": {"name": "text", "path": "/dev/zero"}}, "/dev/zero is no regular file"),
+    "a device as text": ({"task": {"name": "text", "path": "/dev/zero"}}, "/dev/zero is not a regular file"),
     "links in a circle": ({"task": {"name": "text", "path": "LOOP"}}, "task.path.0: "),
-    "a FIFO as text": ({"task": {"name": "text", "path": "FIFO"}}, "is no regular file"),
+    "a FIFO as text": ({"task": {"name": "text", "path": "FIFO"}}, "is not a regular file"),
     "more at least than at most": (
         {"budget": {"profile": {"measurements": 4, "minimum": 9}}},
         "budget.profile: .*minimum 9 is above measurements 4; accepted: at most that",

@@ -91,7 +91,7 @@ WRONG: dict[str, tuple[Any, str]] = {
         lambda f: _weights(f, lambda w: w.update({"model.norm.weight": torch.ones(48, dtype=torch.int8)})),
         "type I8, quantised",
     ),
-    "nan": (lambda f: _weights(f, lambda w: w.update({"model.norm.weight": NAN})), "no finite numbers"),
+    "nan": (lambda f: _weights(f, lambda w: w.update({"model.norm.weight": NAN})), "not finite"),
     "pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "which may run code"),
     "cut": (lambda f: (f / "model.safetensors").write_bytes(b"\x20" * 40), "cannot be read"),
     "config": (lambda f: (f / "config.json").write_text("{"), "has no config.json"),

@@ -77,7 +77,7 @@ def test_every_bad_file_is_named(tmp_path: Path) -> None:
     assert "no file matches" in problems["task.path.0"]
     assert "is empty" in problems["task.path.1"]
     assert "no file matches" in problems["task.path.2"]
-    assert "is no regular file" in problems["task.path.3"]
+    assert "is not a regular file" in problems["task.path.3"]
 
 
 def test_too_little_text_says_how_much_is_needed(tmp_path: Path) -> None:
