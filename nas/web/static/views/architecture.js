@@ -2,11 +2,11 @@
 
 import { get, part, query } from "../api.js";
 import { h, show } from "../dom.js";
+import { extractButton } from "../extract.js";
 import { bytes, count, quality, quantity, target as readable, words } from "../format.js";
 import { colour, glyph, legend, strip } from "../look.js";
 import { setState, state } from "../main.js";
 import { known, label, latencyOf } from "../points.js";
-import { extractButton } from "./job.js";
 
 export async function open(main, job, digest) {
   const front = await get(`/jobs/${part(job)}/front`);

@@ -5,7 +5,7 @@ import { CONFIG, axis, card, layout, loadPlotly, token } from "../chart.js";
 import { h, show } from "../dom.js";
 import { ago, bytes, target as readable } from "../format.js";
 import { setState, state } from "../main.js";
-import { profileCards } from "./job.js";
+import { profileCards } from "../profiles.js";
 
 const REFRESH_MS = 5000;
 
@@ -17,7 +17,7 @@ export async function open(main) {
 
   function drawDevices() {
     show(list, found.devices.length ? found.devices.map(device) : h("li", { class: "card empty" }, h("h2", {}, "No device is connected"),
-      h("p", { class: "muted" }, "A job on local-cpu starts a worker on this machine; others join with ", h("code", {}, "nas worker"), ".")));
+      h("p", { class: "muted" }, "A job on local-cpu starts a worker on this machine; others join with ", h("code", {}, "nas worker"), ", phones with ", h("code", {}, "nas phone"), ".")));
     show(quality, profileCards(found.profiles));
   }
 

@@ -5,6 +5,7 @@ import { announce, h, show } from "../dom.js";
 import { ago, duration, moment, percent, target } from "../format.js";
 import { follow } from "../live.js";
 import { Progress } from "../progress.js";
+import { chip, reason } from "../status.js";
 
 const LAST_EVENTS = 120;
 
@@ -71,10 +72,6 @@ export async function open(main) {
   return { changed: draw };
 }
 
-export function chip(status) {
-  return h("span", { class: `chip ${status}` }, status);
-}
-
 function row(job, { progress, hypervolume, members, evaluated }) {
   const running = job.status === "running" ? progress?.running() : null;
   const left = running ? progress.remaining(running) : null;
@@ -89,13 +86,4 @@ function row(job, { progress, hypervolume, members, evaluated }) {
     reason(job, progress),
     evaluated ? h("p", { class: "facts" }, h("span", {}, `${evaluated.toLocaleString()} evaluated`), h("span", {}, `${members} on the front`),
       h("span", {}, `hypervolume ${percent(hypervolume, 1)}`)) : null);
-}
-
-// Why a job waits or failed, in words.
-export function reason(job, progress) {
-  if (job.error && job.status === "failed") return h("p", { class: "reason" }, job.error);
-  if (job.status === "queued") return h("p", { class: "note" }, progress?.note || "Waits for a process that has room for it.");
-  if (job.status === "interrupted") return h("p", { class: "note" }, "Stopped; it goes on from its last completed unit of work when it is resumed.");
-  if (job.status === "running" && progress?.note) return h("p", { class: "note" }, progress.note);
-  return null;
 }
