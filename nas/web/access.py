@@ -8,22 +8,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nas.errors import Forbidden, LimitExceeded, Unauthenticated
 from nas.service.api import Service
 from nas.web.errors import answer_error
+from workers.http_server import LOOPBACK
+from workers.http_shield import from_elsewhere
 
-__all__ = ["Access", "Shield"]
+__all__ = ["HEADERS", "Access", "refuse"]
 
 COOKIE = "nas-session"
 SESSION_SECONDS = 12 * 3600.0
 MOST_SESSIONS = 1000
-SAFE_METHODS = ("GET", "HEAD")
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr "
@@ -118,42 +116,19 @@ class Access:
         self._sessions.clear()
 
 
-class Shield:
-    """What every request passes through: is it this page that asks? And what every answer says to browsers.
+async def refuse(request: Request, loopback_only: bool) -> Response | None:
+    """The answer to a request that another site had a browser send; None where it is this page that asks.
 
     Args:
         loopback_only: requests must name this machine as their host: otherwise a site whose name leads here
             (DNS rebinding) could read everything through its visitors' browsers.
     """
-
-    def __init__(self, app: ASGIApp, *, loopback_only: bool) -> None:
-        self._app, self._loopback_only = app, loopback_only
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or refuse."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_shielded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        refusal = self._refusal(scope)
-        if refusal is None:
-            await self._app(scope, receive, send_shielded)
-        else:
-            response = await answer_error(Request(scope), refusal)
-            await response(scope, receive, send_shielded)
-
-    def _refusal(self, scope: Scope) -> Forbidden | None:
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if self._loopback_only and host.rpartition(":")[0] not in LOOPBACK and host not in LOOPBACK:
-            return Forbidden(f"{host!r} is not a name of this machine; accepted: {', '.join(LOOPBACK)}")
-        if scope["method"] not in SAFE_METHODS and headers.get("origin") != f"{scope['scheme']}://{host}":
-            return Forbidden("only this page may ask for that; accepted: its own address as the origin")
+    host = request.headers.get("host", "")
+    if loopback_only and host.rpartition(":")[0] not in LOOPBACK and host not in LOOPBACK:
+        accepted = ", ".join(LOOPBACK)
+        error = Forbidden(f"{host!r} is not a name of this machine; accepted: {accepted}")
+    elif from_elsewhere(request):
+        error = Forbidden("only this page may ask for that; accepted: its own address as the origin")
+    else:
         return None
+    return await answer_error(request, error)

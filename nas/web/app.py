@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 from collections.abc import AsyncIterator
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from nas.errors import NasError, NoSuchJob
-from nas.web.access import Access, Shield
+from nas.web.access import HEADERS, Access, refuse
 from nas.web.answers import Answers
 from nas.web.errors import BodyTooLarge, answer_error
+from workers.http_shield import Shield
 
 __all__ = ["page_application"]
 
@@ -92,7 +93,9 @@ def page_application(access: Access) -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
             Mount("/api", routes=api),
         ],
-        middleware=[Middleware(Shield, loopback_only=not access.login)],
+        middleware=[
+            Middleware(Shield, headers=HEADERS, refuse=partial(refuse, loopback_only=not access.login))
+        ],
         exception_handlers={
             404: not_found,
             NasError: answer_error,

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import uvicorn
-
-from nas.errors import InvalidSpec, ServiceUnavailable
+from nas.errors import InvalidSpec, as_nas_error
 from nas.service.api import Service
-from nas.web.access import LOOPBACK, Access
+from nas.web.access import Access
 from nas.web.app import page_application
 from searchspaces.errors import Problem
+from workers.errors import ListenFailed
+from workers.http_server import LOOPBACK, HttpServer
 
 __all__ = ["WebServer"]
-
-START_SECONDS = 15.0
-GRACE_SECONDS = 1
 
 
 class WebServer:
@@ -49,29 +43,15 @@ class WebServer:
         certificate: Path | None = None,
         key: Path | None = None,
     ) -> None:
-        host, _, port = bind.rpartition(":")
-        if host not in LOOPBACK and not (login and certificate):
+        if bind.rpartition(":")[0] not in LOOPBACK and not (login and certificate):
             needed = "with --tokens, --certificate and --key" if not login else "with --certificate and --key"
             accepted = f"accepted: {', '.join(LOOPBACK)}, or {needed}"
             raise InvalidSpec([Problem("web", f"{bind} can be reached from elsewhere; {accepted}")])
-        if not (port.isascii() and port.isdigit()):
-            raise InvalidSpec([Problem("web", f"{bind!r} is not an address; accepted: HOST:PORT")])
-        self._host, self._port = host, int(port)
-        self._scheme = "https" if certificate else "http"
-        self._access = Access(connect, login=login)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                page_application(self._access),
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-                ssl_certfile=certificate,
-                ssl_keyfile=key,
-            )
-        )
-        self._socket: socket.socket | None = None
-        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+        access = Access(connect, login=login)
+        try:
+            self._server = HttpServer(page_application(access), bind, certificate, key)
+        except ValueError as error:
+            raise InvalidSpec([Problem("web", str(error))]) from error
         self.url = ""
 
     def start(self) -> str:
@@ -83,31 +63,16 @@ class WebServer:
         Raises:
             ServiceUnavailable: the address cannot be listened on.
         """
-        family = socket.AF_INET6 if self._host.startswith("[") else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((self._host.strip("[]"), self._port))
-        except OSError as error:
-            listener.close()
-            raise ServiceUnavailable(f"cannot listen on {self._host}:{self._port}: {error}") from error
-        self._socket = listener
-        self._thread.start()
-        deadline = time.monotonic() + START_SECONDS
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise ServiceUnavailable(f"the page's server did not start on {self._host}:{self._port}")
-            time.sleep(0.01)
-        self.url = f"{self._scheme}://{self._host}:{listener.getsockname()[1]}/"
+            self._server.start()
+        except ListenFailed as error:
+            raise as_nas_error(error) from error
+        self.url = f"{self._server.scheme}://{self._server.host}:{self._server.port}/"
         return self.url
 
     def stop(self) -> None:
         """Answer nobody any more."""
-        self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join()
-        if self._socket is not None:
-            self._socket.close()
+        self._server.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -117,7 +82,3 @@ class WebServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _run(self) -> None:
-        assert self._socket is not None
-        self._server.run(sockets=[self._socket])
