@@ -7,10 +7,11 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # Collecting takes its time: alone only what has such a test.
 ALONE  = $(shell grep -rl 'mark\.alone' tests --include='test_*.py')
+GATEWAY := workers/gateway
 STUBS  := proto/workers/rpc/v1/worker.proto proto/nas/rpc/v1/service.proto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint types imports stubs stubs-check check clean
+.PHONY: help install web-assets demo test test-slow lint types imports stubs stubs-check check clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -24,6 +25,14 @@ $(VENV)/.installed: pyproject.toml deploy/constraints.txt
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[dev]'
 	@touch $@
+
+# Into the package, from what the lock file names; npm checks each archive's digest.
+web-assets: install  ## Fetch the engine that phones measure with, 41 MB (needs npm)
+	npm ci --prefix $(GATEWAY)/npm --ignore-scripts --no-audit --no-fund
+	mkdir -p $(GATEWAY)/engine
+	$(BIN)/python -c "from workers.gateway.engine import FILES; print(*FILES, sep='\n')" | \
+	  xargs -I{} cp $(GATEWAY)/npm/node_modules/onnxruntime-web/dist/{} $(GATEWAY)/engine
+	rm -rf $(GATEWAY)/npm/node_modules
 
 demo: install  ## Run the whole job end to end on this machine (some minutes)
 	$(BIN)/nas demo

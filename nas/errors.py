@@ -13,6 +13,7 @@ from typing import ClassVar
 from searchspaces.errors import Problem, SpaceError
 from workers.errors import (
     AcceleratorFailed,
+    EngineMissing,
     ListenFailed,
     ModelUnusable,
     NoWorkerServes,
@@ -219,6 +220,7 @@ _OF_WORKERS: dict[type[WorkerError], type[NasError]] = {
     TargetNotServed: NoWorker,
     AcceleratorFailed: NoWorker,
     ListenFailed: ServiceUnavailable,
+    EngineMissing: ServiceUnavailable,
     TransferFailed: ServiceUnavailable,
     SessionRefused: Forbidden,
     ProtocolViolation: Incompatible,

@@ -3,7 +3,9 @@ accord, and no property has a deadline."""
 
 import logging
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -14,6 +16,29 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Callable[..., Any]]:
+    """Starts a browser with the given flags; all of them end with the module."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here; Debian's: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+    # Chromium's sandbox does not start as root, which CI is.
+    always = ["--no-sandbox"] if os.geteuid() == 0 else []
+    started: list[Any] = []
+    with playwright.sync_playwright() as running:
+
+        def start(*flags: str) -> Any:
+            started.append(running.chromium.launch(executable_path=CHROMIUM, args=[*always, *flags]))
+            return started[-1]
+
+        yield start
+        for browser in started:
+            browser.close()
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from types import FrameType
 import grpc
 
 from workers.capabilities import Capabilities
-from workers.connection import Connection, Disconnected, check_address
+from workers.connection import Connection, Disconnected, Inbox, check_address
 from workers.errors import MeasurementCancelled, SessionRefused, WorkerError
 from workers.isolated import IsolatedMeasuring, ModelLimits
 from workers.messages import Drain, Failure, Lease, Leave, Result
@@ -90,7 +90,7 @@ class _Agent:
         self._cache = ModelCache()
         self._stopping = False
         # SimpleQueue: its put may run in a signal handler.
-        self._inbox: SimpleQueue[Lease | Drain | Disconnected | None] = SimpleQueue()
+        self._inbox: Inbox = SimpleQueue()
 
     @contextlib.contextmanager
     def stopped_by_signals(self) -> Iterator[None]:

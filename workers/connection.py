@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import TypeAlias
 
 import grpc
 
@@ -14,7 +15,6 @@ from workers.capabilities import Capabilities
 from workers.errors import ProtocolViolation, TransferFailed
 from workers.messages import (
     Cancel,
-    Drain,
     Heartbeat,
     Lease,
     Leave,
@@ -30,7 +30,7 @@ from workers.rpc.v1 import worker_pb2 as wire
 from workers.rpc.v1 import worker_pb2_grpc
 from workers.tls import ClientTls
 
-__all__ = ["Connection", "Disconnected", "check_address"]
+__all__ = ["Connection", "Disconnected", "Inbox", "check_address"]
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,10 @@ class Disconnected:
     status: grpc.StatusCode | None = None
 
 
+Inbox: TypeAlias = SimpleQueue[ServiceMessage | Disconnected | None]
+"""What whoever holds a connection hears; None is their own word to themselves."""
+
+
 def check_address(address: str) -> None:
     """Refuse what can never be reached, rather than try it for ever.
 
@@ -63,13 +67,13 @@ def check_address(address: str) -> None:
 
 
 class Connection:
-    """Opens a session at once. What the service leases, and the session's end, come to the inbox.
+    """Opens a session at once. What the service says, and the session's end, come to the inbox.
 
     Args:
         address: of the service, ``HOST:PORT``.
         here: what this device can measure.
         token: the service's secret, or None.
-        inbox: where leases, a drain and at last a Disconnected are put.
+        inbox: where the service's messages and at last a Disconnected are put.
         tls: None for plain text.
     """
 
@@ -78,7 +82,7 @@ class Connection:
         address: str,
         here: Capabilities,
         token: str | None,
-        inbox: SimpleQueue[Lease | Drain | Disconnected | None],
+        inbox: Inbox,
         tls: ClientTls | None = None,
     ) -> None:
         self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
@@ -168,8 +172,7 @@ class Connection:
                 ).start()
             case Cancel(lease_id):
                 self._cancelled.add(lease_id)
-            case Lease() | Drain():
-                self._inbox.put(message)
+        self._inbox.put(message)
 
     def _beat(self, seconds: float) -> None:
         """Body of the thread that tells the service, however long a measurement takes, that we live."""

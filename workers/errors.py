@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "AcceleratorFailed",
+    "EngineMissing",
+    "LinkRefused",
     "ListenFailed",
     "MeasurementCancelled",
     "ModelUnusable",
@@ -21,6 +23,14 @@ class WorkerError(Exception):
 
     retryable: bool = False
     """Whether another try of the same measurement, here or on another worker, may succeed."""
+
+
+class EngineMissing(WorkerError):
+    """The files of an engine that is given to browsers are not here; says which command fetches them."""
+
+
+class LinkRefused(WorkerError):
+    """A link that admits browsers was used before, is too old, or was never given."""
 
 
 class NoWorkerServes(WorkerError):

@@ -18,6 +18,7 @@ from nas.cli import (
     fronts,
     jobs,
     measurements,
+    phone,
     profile,
     serve,
     web,
@@ -107,6 +108,7 @@ app.command(rich_help_panel=RESULTS)(jobs.show)
 app.command(rich_help_panel=RESULTS)(web.web)
 app.add_typer(measurements.app, rich_help_panel=DEVICES)
 app.command(rich_help_panel=DEVICES)(worker.worker)
+app.command(rich_help_panel=DEVICES)(phone.phone)
 app.add_typer(bench.app, rich_help_panel=DEVICES)
 app.command(rich_help_panel=CATALOGUE)(catalogue.spaces)
 app.command(rich_help_panel=CATALOGUE)(catalogue.tasks)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +12,6 @@ from page_site import Site
 from nas.service.running.embedded import EmbeddedService
 from nas.web.server import WebServer
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAIT_MS = 90_000
 """Machines that run tests are busy."""
 
@@ -28,16 +25,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here; Debian's: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
-    # Chromium's sandbox does not start as root, which CI is.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield started
-        started.close()
+def browser(launch: Callable[..., Any]) -> Any:
+    return launch()
 
 
 @pytest.fixture

@@ -1,0 +1,40 @@
+// One measurement in a worker that is thrown away: in one that measured before, the same model takes half as
+// long again, by what the JavaScript engine has compiled and collected meanwhile.
+
+import { tick, wall } from "./clock.js";
+import { loadEngine } from "./engine.js";
+import { Unusable } from "./inputs.js";
+import { listen } from "./placement.js";
+import { Timed, calibrate, timeInterleaved } from "./timing.js";
+
+const REFERENCE_VOCABULARY = 256;
+
+listen();
+self.addEventListener("message", async ({ data: { lease, model, reference, fallbackAdapters } }) => {
+  try {
+    self.postMessage({ measurement: await measure(lease, model, reference, fallbackAdapters) });
+  } catch (error) {
+    self.postMessage({ failure: { reason: `${error.message ?? error}`, retryable: !(error instanceof Unusable) } });
+  }
+});
+
+async function measure(lease, modelBytes, referenceBytes, fallbackAdapters) {
+  const clock = { now: wall, tick: tick() };
+  const engine = await loadEngine(lease.runtime, lease.threads, { fallbackAdapters });
+  const beside = await engine.load(referenceBytes, lease.beside, Math.min(lease.vocabulary, REFERENCE_VOCABULARY));
+  const reference = await Timed.lasting((calls) => beside.run(calls), clock, 0);
+  const reference_ms = lease.reference_ms ?? await calibrate(reference);
+  const loaded = await engine.load(modelBytes, lease.workload, lease.vocabulary);
+  const decodes = lease.workload.phase === "decode";
+  const model = await Timed.lasting((calls) => loaded.run(calls), clock, decodes ? lease.protocol.decode_ms : 0);
+  const timing = await timeInterleaved(model, reference, lease.protocol);
+  const unit_ms = reference_ms / model.calls;
+  return {
+    latency_ms: timing.ratio * unit_ms, spread_ms: timing.spread * unit_ms, error_ms: timing.error * unit_ms,
+    wall_ms: timing.wall_ms, reference_ms, drift: timing.reference_ms / reference_ms,
+    repeats: timing.repeats, rejected: timing.rejected, noisy: timing.noisy, calls: model.calls,
+    conditions: [
+      `clock ticks of ${Number((1000 * clock.tick).toPrecision(2))} µs`, loaded.elsewhere, beside.elsewhere && `of the reference ${beside.elsewhere}`,
+    ].filter(Boolean).join("; "),
+  };
+}
