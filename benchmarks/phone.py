@@ -1,6 +1,6 @@
 """How alike a browser's measurements are: `python benchmarks/phone.py [--runtime onnxruntime-webgpu]`.
 
-Debian's Chromium joins a gateway as a phone does and measures models of one mixer each, three times, in turns:
+Debian's Chromium joins a gateway as a phone does and measures models of one mixer each, three times in turn:
 goal three measurements within 5% on a quiet machine. Beside it the native engine, in this process. With
 `onnxruntime-webgpu` a processor that plays a GPU (SwiftShader) is allowed; its times say nothing of GPUs.
 """

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from typer import Context
+from typer.main import get_command
 
+from nas.cli.main import app
+from nas.planning.plan import resolve
+from nas.spec import load_job_spec
 from nas.testing.channels import ChannelContract
 from nas.testing.predictors import PredictorContract
 from predictors import PREDICTORS, Predictor
@@ -67,3 +73,19 @@ def test_strategies_are_compared_on_a_table_as_the_page_says(tmp_path: Path) -> 
     assert ran.returncode == 0, ran.stderr
     assert "default" in ran.stdout
     assert "random" in ran.stdout
+
+
+def test_what_the_page_of_phones_shows_is_accepted() -> None:
+    """Its commands have these options, and its targets are some; they are run in `tests/nas/phone`."""
+    text = (DOCS / "howto-phone.md").read_text()
+    (targets,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    spec = {"space": "hybrid-lm-tiny", "until": "profile", **yaml.safe_load(targets)}
+    assert [str(target) for target in resolve(load_job_spec(spec)).targets] == [
+        "phone/onnxruntime-web/fp32/1t/prefill/b1/n256",
+        "phone/onnxruntime-webgpu/fp32/1t/prefill/b1/n256",
+    ]
+    nas = get_command(app)
+    commands = re.findall(r"^\$ (?:\w+=\S+ )?nas (\w+)([^&\n]*)", text, re.MULTILINE)
+    assert [name for name, _ in commands] == ["serve", "phone", "profile"]
+    for name, arguments in commands:
+        nas.get_command(Context(nas), name).make_context(name, arguments.split())
