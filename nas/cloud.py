@@ -48,6 +48,19 @@ class Cloud:
         """Rows from `start` up to, and without, `stop`."""
         return Cloud(self.digests[start:stop], {key: c[start:stop] for key, c in self.columns.items()})
 
+    def worst(self, key: Key, others: Sequence[Key], sign: int) -> Cloud:
+        """With the worst of other columns, wherever one of them is known, in place of what a column says, and
+        without these.
+
+        Args:
+            sign: 1 where larger values are worse, −1 where smaller ones are.
+        """
+        columns = {each: column for each, column in self.columns.items() if each not in others}
+        if others:
+            worst = sign * np.fmax.reduce([sign * self.columns[each] for each in others])
+            columns[key] = np.where(np.isnan(worst), columns[key], worst)
+        return Cloud(self.digests, columns)
+
     @classmethod
     def joined(cls, parts: Sequence[Cloud]) -> Cloud:
         """One behind the other; all have the same columns."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["SPLITS", "Evaluation", "Split"]
+from workers.target import Target
+
+__all__ = ["SPLITS", "Conversion", "Evaluation", "Split"]
+
+TRAINED_IN = "fp32"
+"""The number format of weights as they are trained and stored."""
 
 
 class Split(StrEnum):
@@ -25,11 +31,37 @@ SPLITS = (Split.VALIDATION, Split.TEST)
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """What an engine makes of weights for a number format other than that of training.
+
+    Attributes:
+        runtime: name of the engine (`workers.runtimes`).
+        dtype: the number format.
+    """
+
+    runtime: str
+    dtype: str
+
+    @classmethod
+    def of(cls, target: Target) -> Conversion | None:
+        """What a target runs; None where it computes in the number format of training."""
+        return None if target.dtype == TRAINED_IN else cls(target.runtime, target.dtype)
+
+    def __str__(self) -> str:
+        return f"{self.runtime}/{self.dtype}"
+
+    def weights(self, digest: str) -> str:
+        """Digest that names converted weights, as `digest` names those that were converted."""
+        return hashlib.sha256(f"{digest} {self}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One score.
 
     Attributes:
-        supernet: digest of the supernet whose weights were used.
+        supernet: digest of the supernet whose weights were used, or that names weights of another origin
+            (trained alone; converted, see `Conversion.weights`).
         digest: of the architecture.
         split: validation or test.
         value: the task's metric on the whole split (or its stated, fixed part); NaN where it failed.

@@ -11,10 +11,10 @@ import moocore
 import numpy as np
 
 from nas.errors import InvalidSpec, NoSuchPoint
-from nas.front import Front, Point, extent_of, mark_front
+from nas.front import SCORES, Front, Point, extent_of, mark_front
 from nas.objectives import Direction
 from nas.objectives.latency_ms import LATENCY, Latency
-from nas.objectives.quality import quality_objective
+from nas.objectives.quality import QUALITY, quality_objective
 from nas.objectives.value import Value
 from searchspaces.errors import Problem
 from workers.target import Target
@@ -31,13 +31,14 @@ def front_of_target(front: Front, target: Target) -> Front:
     """
     kept = [number for number, o in enumerate(front.objectives) if o.target in (None, target)]
     objectives = tuple(front.objectives[number] for number in kept)
-    known = {p.digest: p for p in mark_front(_trusted(front.points, [target]), objectives)}
+    points = [point.without_other_targets(target) for point in front.points]
+    known = {p.digest: p for p in mark_front(_trusted(points, [target]), objectives)}
     return replace(
         front,
         targets=(target,),
         objectives=objectives,
         extent=tuple(front.extent[number] for number in kept),
-        points=tuple(known.get(p.digest, replace(p, on_front=False)) for p in front.points),
+        points=tuple(known.get(p.digest, replace(p, on_front=False)) for p in points),
     )
 
 
@@ -133,7 +134,8 @@ class JointFront:
 def joint_front(fronts: Sequence[Front], target: Target, left_out: Sequence[str] = ()) -> JointFront:
     """The front over the points of several jobs. Of an architecture that several have, the point of the best
     quality is taken, that of the first among equals, with what was measured on the target for any of them.
-    Qualities are those with the supernets' weights: jobs do not train their finalists to one end.
+    Qualities are those with the supernets' weights: jobs do not train their finalists to one end. What the
+    target's number format changes of them is as in each job.
 
     Args:
         fronts: of at least one job, all of one space, task and metric, and each with the target.
@@ -145,15 +147,14 @@ def joint_front(fronts: Sequence[Front], target: Target, left_out: Sequence[str]
     measured: dict[str, Value] = {}
     for front in fronts:
         for delivered in front.points:
-            values = {key: value for key, value in delivered.values.items() if key != quality.key}
-            point, value = replace(delivered, values=values), values.get(latency.key)
+            point, value = _with_supernet(delivered, target), delivered.values.get(latency.key)
             if point.validation is None or value is None:
                 continue
             if value.measured is not None:
                 measured.setdefault(point.digest, value)
             known = best.get(point.digest)
             sign = first.direction.sign
-            if known is None or sign * point.validation < sign * known[0].value(quality):
+            if known is None or sign * point.value(quality) < sign * known[0].value(quality):
                 best[point.digest] = point, front.job
     points = [
         replace(point, values={**point.values, latency.key: measured[digest]})
@@ -174,6 +175,16 @@ def joint_front(fronts: Sequence[Front], target: Target, left_out: Sequence[str]
         extent=extent_of(points, objectives),
     )
     return JointFront(joined, {digest: job for digest, (_, job) in best.items()}, tuple(left_out))
+
+
+def _with_supernet(point: Point, target: Target) -> Point:
+    """What it scores with the supernet's weights as the target runs them; nothing of other targets."""
+    values = {key: value for key, value in point.values.items() if key[0] not in SCORES}
+    converted = point.known(QUALITY, target)
+    if converted is not None and point.validation is not None and point.quality is not None:
+        change = converted.best_known - point.quality
+        values[QUALITY, str(target)] = Value(point.validation + change, converted.predicted_std)
+    return replace(point, values=values)
 
 
 def _ratios(values: np.ndarray, direction: Direction = Direction.MIN) -> tuple[np.ndarray, np.ndarray]:

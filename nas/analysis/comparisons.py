@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nas.analysis.delivered import alone_scores, seed_deviation
 from nas.analysis.known import Known
 from nas.comparison import Comparison, paired_difference
-from nas.evaluation import Evaluation, Split
+from nas.evaluation import Conversion, Evaluation, Split
 from nas.front import Point, Scope
 from nas.objectives.latency_ms import LATENCY
 from workers.target import Target
@@ -34,13 +34,14 @@ def compare_with_presets(job: Known) -> list[Comparison]:
 
     Where found models and designs were trained alone to one end, those are compared, and no others; elsewhere
     members of the front and designs, with the weights of the supernet. Where several seeds of a model are
-    known, their spread is part of every standard error.
+    known, their spread is part of every standard error. On a target of another number format than that of
+    training the files that run there are compared, as far as they were scored.
     """
     sign = job.plan.task.direction.sign
-    steps, tested = _highest_fidelity(job)
-    chance = seed_deviation(alone_scores(job, Split.TEST, [one.point for one in tested]).values())
     found = []
     for target in job.plan.targets:
+        steps, tested = _highest_fidelity(job, Conversion.of(target))
+        chance = seed_deviation(alone_scores(job, Split.TEST, [one.point for one in tested]).values())
         measured = [(ms, one) for one in tested if (ms := one.latency_ms(target)) is not None]
         designs = [(ms, one) for ms, one in measured if one.point.preset]
         for found_ms, one in sorted(measured, key=lambda pair: pair[0]):
@@ -65,16 +66,21 @@ def compare_with_presets(job: Known) -> list[Comparison]:
     return found
 
 
-def _highest_fidelity(job: Known) -> tuple[int, list[_Tested]]:
-    """The steps that models were trained alone, 0 for those of the supernet, and what was scored so."""
+def _highest_fidelity(job: Known, conversion: Conversion | None) -> tuple[int, list[_Tested]]:
+    """The steps that models were trained alone, 0 for those of the supernet, and what was scored so, once
+    converted."""
+
+    def tested(weights: str, points: list[Point]) -> list[_Tested]:
+        return list(_tested(job, weights if conversion is None else conversion.weights(weights), points))
+
     budget = job.plan.spec.budget.finalists
     if budget.start == "scratch":
         trained = [p for p in job.store.points(job.job_id) if p.tuned is not None]
-        alone = [tested for p in trained if p.tuned for tested in _tested(job, p.tuned.weights, [p])]
+        alone = [one for p in trained if p.tuned for one in tested(p.tuned.weights, [p])]
         if any(one.point.preset for one in alone) and any(not one.point.preset for one in alone):
             return budget.steps, alone
     shown = job.store.points(job.job_id, Scope.SHOWN)
-    return 0, list(_tested(job, job.plan.supernet_digest, shown))
+    return 0, tested(job.plan.supernet_digest, shown)
 
 
 def _tested(job: Known, weights: str, points: list[Point]) -> Iterator[_Tested]:

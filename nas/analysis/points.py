@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from nas.analysis.candidates import Candidates
+from nas.analysis.converted import with_converted
 from nas.analysis.delivered import with_delivered
 from nas.analysis.known import Known
 from nas.evaluation import Split
@@ -18,7 +19,7 @@ from nas.objectives.kind import measured_kinds
 from nas.objectives.objective import Key
 from nas.objectives.value import Value
 
-__all__ = ["evaluated_points", "mark_verified"]
+__all__ = ["as_delivered", "evaluated_points", "mark_verified"]
 
 
 def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
@@ -57,7 +58,12 @@ def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
         )
         for row, (digest, architecture) in enumerate(architectures.items())
     ]
-    return mark_front(with_delivered(context, points), plan.objectives)
+    return mark_front(as_delivered(context, points), plan.objectives)
+
+
+def as_delivered(context: Known, points: Sequence[Point]) -> list[Point]:
+    """The points with what they score alone, and as their targets run them."""
+    return with_converted(context, with_delivered(context, points))
 
 
 def mark_verified(points: Sequence[Point], objectives: Sequence[Objective]) -> list[Point]:

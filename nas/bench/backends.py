@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import JobFailed, NoWorker
-from nas.evaluation import Evaluation, Split
+from nas.evaluation import Conversion, Evaluation, Split
 from nas.planning.plan import Plan
 from nas.stages.backends import Finalist, FinalistProgress, TrainingProgress
 from nas.store.store import Store, SupernetRecord
@@ -117,8 +117,14 @@ class _SimulatedPool:
         self._running: list[tuple[float, int, Evaluation]] = []
         self._submitted = 0
 
-    def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
-        """See `nas.stages.backends.EvaluationPool`."""
+    def submit(
+        self,
+        architecture: Architecture,
+        split: Split,
+        share: float = 1.0,
+        conversion: Conversion | None = None,
+    ) -> None:
+        """See `nas.stages.backends.EvaluationPool`; conversions change nothing."""
         of = self._of
         rng = _chance(of.seed, str(split), architecture.digest)
         seconds = of.seconds(rng) * share
@@ -126,7 +132,8 @@ class _SimulatedPool:
         value += of.noise * math.sqrt(1.0 / share - 1.0) * rng.standard_normal()
         ends = max(heapq.heappop(self._free), of.clock) + seconds
         heapq.heappush(self._free, ends)
-        evaluation = Evaluation(self._supernet, architecture.digest, split, value, seconds, share)
+        weights = self._supernet if conversion is None else conversion.weights(self._supernet)
+        evaluation = Evaluation(weights, architecture.digest, split, value, seconds, share)
         heapq.heappush(self._running, (ends, self._submitted, evaluation))
         self._submitted += 1
 

@@ -19,7 +19,9 @@ from searchspaces.errors import Problem
 __all__ = ["app"]
 
 app = typer.Typer(
-    name="bench", no_args_is_help=True, help="Compare predictors, strategies, and scores with training alone."
+    name="bench",
+    no_args_is_help=True,
+    help="Compare predictors, strategies, scores with training alone, and engines.",
 )
 
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number to this file, as JSON.")]
@@ -297,6 +299,62 @@ def ranking(
     _answer(ranking_tables(result), result, out, as_json=json)
     if picture is not None and drawn is not None:
         write_file(drawn, picture, "--picture")
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    subject: Annotated[
+        str, typer.Argument(metavar="JOB|SPACE", help="A job that has succeeded, or a space.")
+    ] = "latest",
+    task: Annotated[str, typer.Option(help="With a space: a task's name.")] = "text",
+    models: Annotated[int, typer.Option(min=1, help="Members of the front to export.")] = 5,
+    budgets: Annotated[int, typer.Option(min=1, help="Latency budgets to ask for.")] = 10,
+    contexts: Annotated[
+        str, typer.Option(help="Tokens before the one that is decoded, separated by commas.")
+    ] = "256,8192",
+    engines: Annotated[
+        str | None,
+        typer.Option(help="RUNTIME or RUNTIME/DTYPE, separated by commas.", show_default="all here"),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A small version, to see that it works.")] = False,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Run models of a job in every engine and number format of this machine, and see whether they are as good
+    and as fast as the front says. Ends with 1 where a goal is missed.
+
+    [dim]nas bench export latest --out export.json[/dim]
+    [dim]nas bench export hybrid-lm --quick[/dim]
+    """
+    from rich.progress import Progress
+
+    from nas.bench.export import ExportBench, run_export_bench
+    from nas.bench.ranking import key_of
+    from nas.cli.bench_tables import export_tables
+    from searchspaces.space import space_names
+
+    asked = ExportBench(
+        models, budgets, tuple(_numbers("--contexts", contexts)), tuple(_texts(engines) or ())
+    )
+    bench = asked.quick() if quick else asked
+    with open_client(context) as client:
+        if subject in space_names() or Path(subject).is_file():
+            spec = bench.of_space(subject, task)
+            job = run_to_end(client, client.submit(spec, key=key_of(spec)).id)
+        else:
+            job = client.job(subject)
+        with Progress(console=error_console(), transient=True) as shown:
+            bar = shown.add_task("extracting", total=None)
+            result = run_export_bench(
+                bench,
+                client,
+                job,
+                lambda done, total, what: shown.update(bar, completed=done, total=total, description=what),
+            )
+    _answer(export_tables(result), result, out, as_json=json)
+    if not all(goal["met"] for goal in result["goals"]):
+        raise typer.Exit(1)
 
 
 def _answer(tables: Sequence[PlainTable], result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:

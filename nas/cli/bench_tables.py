@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from statistics import median
 from typing import Any
@@ -10,8 +10,16 @@ from typing import Any
 from rich.text import Text
 
 from nas.cli.plain_table import PlainTable
+from nas.report.numbers import readable_bytes
 
-__all__ = ["mixing_tables", "predictor_table", "profiled_table", "ranking_tables", "search_table"]
+__all__ = [
+    "export_tables",
+    "mixing_tables",
+    "predictor_table",
+    "profiled_table",
+    "ranking_tables",
+    "search_table",
+]
 
 SCORES = ("±10%", "±5%", "MAPE", "Spearman", "coverage 90%", "fit ms", "predict/s")
 
@@ -118,6 +126,58 @@ def ranking_tables(result: Mapping[str, Any]) -> list[PlainTable]:
     largest = result["largest"]["worse_in_supernet"]
     models.caption = Text(f"the largest is {largest:.1%} worse in the supernet than alone")
     return [scores, models]
+
+
+def export_tables(result: Mapping[str, Any]) -> list[PlainTable]:
+    """Every model in every engine, in every format, within budgets; and what was wanted of it."""
+    decoded = [f"token\nat {tokens}\nms" for tokens in result["contexts"]]
+    numbers = ("size", "seconds", "difference", "loss", "change", "prefill\nms", *decoded, "memory")
+    engines = PlainTable("model", "engine", *numbers, right=numbers)
+    engines.title = Text(f"models of {result['job']} on {result['device']}, prefill of {result['prefill']}")
+    for row in result["engines"]:
+        name = row["digest"][:8], f"{row['runtime']}/{row['dtype']}"
+        known = {key: row.get(key) for key in ("difference", "loss", "prefill_ms")}
+        change = None if row.get("loss") is None else row["loss"] - row["loss_before"]
+        engines.add_row(
+            *name,
+            _or_dash(row.get("bytes"), readable_bytes),
+            _or_dash(row.get("seconds_to_convert"), "{:.1f}".format),
+            _or_dash(known["difference"], "{:.1e}".format),
+            _or_dash(known["loss"], "{:.4f}".format),
+            _or_dash(change, "{:+.4f}".format),
+            _or_dash(known["prefill_ms"], "{:.2f}".format),
+            *(_or_dash(row.get("decode_ms", {}).get(str(n)), "{:.3f}".format) for n in result["contexts"]),
+            _or_dash(row.get("peak_memory_bytes"), readable_bytes),
+        )
+    formats = PlainTable("model", "format", "size", "seconds", "difference", right=("size", "seconds"))
+    for row in result["formats"]:
+        formats.add_row(
+            row["digest"][:8],
+            row["format"],
+            _or_dash(row.get("bytes"), readable_bytes),
+            _or_dash(row.get("seconds_to_convert"), "{:.1f}".format),
+            _or_dash(row.get("difference"), "{:.1e}".format),
+        )
+    columns = ("asked ms", "predicted", "said", "measured", "off")
+    budgets = PlainTable(*columns, "model", right=columns)
+    budgets.title = Text(result["target"])
+    for row in result["budgets"]:
+        times = (f"{row[key]:.3f}" for key in ("asked_ms", "predicted_ms", "said_ms", "measured_ms"))
+        budgets.add_row(*times, f"{row['off']:.1%}", row["digest"][:8])
+    goals = PlainTable("", "goal", "found", "at most", right=("found", "at most"))
+    for goal in result["goals"]:
+        found = _or_dash(goal["value"], "{:.3g}".format)
+        goals.add_row("✔" if goal["met"] else "✘", goal["name"], found, f"{goal['limit']:g}")
+    failed = [row for row in (*result["engines"], *result["formats"]) if "failed" in row]
+    if failed:
+        goals.caption = Text(
+            "\n".join(f"{row.get('format') or row['runtime']}: {row['failed']}" for row in failed)
+        )
+    return [engines, formats, budgets, goals]
+
+
+def _or_dash(value: Any, written: Callable[[Any], str]) -> str:
+    return "–" if value is None else written(value)
 
 
 def search_table(result: Mapping[str, Any]) -> PlainTable:

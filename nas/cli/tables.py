@@ -22,7 +22,6 @@ from nas.report.columns import Column, columns
 from nas.report.describe import (
     describe_absence,
     describe_comparison,
-    describe_delivered,
     describe_point,
     describe_quality,
     describe_value,
@@ -32,6 +31,7 @@ from nas.report.describe import (
 )
 from nas.report.explanation import importance_rows, member_rows, shared_sentences
 from nas.report.numbers import MILLISECONDS, readable_bytes
+from nas.report.scores import score_columns
 from nas.report.strip import Strips
 from nas.views import JointFront, RobustFront
 from searchspaces.architecture import Architecture
@@ -126,14 +126,12 @@ def print_joint(console: Console, joint: JointFront) -> None:
 
 
 def _front_table(front: Front, target: Target, strips: Strips) -> PlainTable:
-    unit = readable_metric(front.metric)
-    # Only a job with finalists has these columns.
-    tuned = ("tuned\ntest",) if any(point.tuned for point in front.points) else ()
-    alone = (f"delivered\n{unit}",) if any(point.delivered for point in front.points) else ()
-    numbers = ("asked\nms", "predicted\nms", "measured\nms", *alone, f"validation\n{unit}", "test", *tuned)
-    shown = columns(front, target)
-    numbers = (*numbers, *_heads(shown))
-    needed = ("digest", "measured\nms", *alone, f"validation\n{unit}", "layers", "test", "predicted\nms")
+    scores, shown = score_columns(front, target), columns(front, target)
+    said = [column.short for column in scores]
+    numbers = ("asked\nms", "predicted\nms", "measured\nms", *said, *_heads(shown))
+    best = [column.short for column in scores if column.unit]
+    test = [column.short for column in scores if not column.unit][:1]
+    needed = ("digest", "measured\nms", *best, "layers", *test, "predicted\nms")
     table = PlainTable("digest", "layers", *numbers, "", right=numbers, keep=needed)
     table.title = Text(front.job, "bold").append(f" on {target}", "not bold")
     latency = LATENCY, str(target)
@@ -149,10 +147,7 @@ def _front_table(front: Front, target: Target, strips: Strips) -> PlainTable:
                 strip_text(strips, point.architecture),
                 "–" if asked is None else f"≤ {asked:g}",
                 *describe_value(point.values.get(latency), MILLISECONDS),
-                *(describe_delivered(point) for _ in alone),
-                describe_quality(point.validation),
-                describe_quality(point.test),
-                *(describe_quality(point.tuned.test if point.tuned else None) for _ in tuned),
+                *(column.cell(point) for column in scores),
                 *(column.cell(point) for column in shown),
                 f"★ {point.preset}" if point.preset else "",
                 style=style,

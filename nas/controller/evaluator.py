@@ -18,7 +18,9 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from nas.controller.cluster import RayCluster, last_line
 from nas.errors import JobFailed
-from nas.evaluation import Evaluation, Split
+from nas.evaluation import Conversion, Evaluation, Split
+from nas.export import BlockLibrary
+from nas.export.converted import ConvertedModel
 from nas.planning.plan import Plan
 from nas.store.store import SupernetRecord
 from nas.training.start import scored_tokens
@@ -61,6 +63,7 @@ class _Scorer:
         self.supernet.load_state_dict(tensors, assign=True)
         self.supernet.requires_grad_(False).eval()
         self.scored = scored
+        self.blocks = BlockLibrary()
 
     @cached_property
     def divergence(self) -> Any:
@@ -76,21 +79,26 @@ class _Scorer:
         return True
 
     def score(
-        self, architecture: dict[str, Any], split: str, share: float
+        self, architecture: dict[str, Any], split: str, share: float, conversion: tuple[str, str] | None
     ) -> tuple[float, float, tuple[float, ...]]:
         """The split's value, the seconds that it took, and of the test split the metric on each sequence."""
         chosen = Architecture.from_dict(architecture)
         sequences: tuple[float, ...] = ()
         start = time.perf_counter()
+        model = self._model(chosen, conversion)
         if Split(split) is Split.CALIBRATION:
             value = self.divergence(chosen, self.supernet.weights(chosen))
         elif Split(split) is Split.TEST:
-            value, sequences = self.task.evaluate_sequences(
-                lambda tokens: self.supernet(tokens, chosen), Split.TEST
-            )
+            value, sequences = self.task.evaluate_sequences(model, Split.TEST)
         else:
-            value = self.task.evaluate(lambda tokens: self.supernet(tokens, chosen), Split(split), share)
+            value = self.task.evaluate(model, Split(split), share)
         return float(value), time.perf_counter() - start, sequences
+
+    def _model(self, chosen: Architecture, conversion: tuple[str, str] | None) -> Callable[[Any], Any]:
+        if conversion is None:
+            return lambda tokens: self.supernet(tokens, chosen)
+        weights = self.supernet.extract(chosen).state_dict()
+        return ConvertedModel(chosen, weights, Conversion(*conversion), self.blocks)
 
 
 @dataclass
@@ -100,6 +108,7 @@ class _Request:
     architecture: Architecture
     split: Split
     share: float
+    conversion: Conversion | None = None
     deaths: int = 0
 
 
@@ -144,9 +153,15 @@ class _Pool:
         while not self._idle:
             self._wait()
 
-    def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
+    def submit(
+        self,
+        architecture: Architecture,
+        split: Split,
+        share: float = 1.0,
+        conversion: Conversion | None = None,
+    ) -> None:
         """See `nas.stages.backends.EvaluationPool`."""
-        self._queue.append(_Request(architecture, split, share))
+        self._queue.append(_Request(architecture, split, share, conversion))
         self._dispatch()
 
     def next(self) -> Evaluation:
@@ -237,14 +252,16 @@ class _Pool:
             self._idle.append(actor)  # this architecture cannot be scored: NaN says so
         else:
             self._idle.append(actor)
-        digest = request.architecture.digest
-        return Evaluation(self._supernet, digest, request.split, value, seconds, request.share, sequences)
+        digest, conversion = request.architecture.digest, request.conversion
+        weights = self._supernet if conversion is None else conversion.weights(self._supernet)
+        return Evaluation(weights, digest, request.split, value, seconds, request.share, sequences)
 
     def _dispatch(self) -> None:
         while self._idle and self._queue:
             actor, request = self._idle.popleft(), self._queue.popleft()
-            architecture = request.architecture.to_dict()
-            reference = actor.score.remote(architecture, str(request.split), request.share)
+            architecture, conversion = request.architecture.to_dict(), request.conversion
+            engine = None if conversion is None else (conversion.runtime, conversion.dtype)
+            reference = actor.score.remote(architecture, str(request.split), request.share, engine)
             self._running[reference] = (actor, request)
 
 

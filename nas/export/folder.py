@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nas.errors import ModelRejected
+from nas.evaluation import Conversion
 from nas.export.attention import STANDARD_FORM, Form, form_of
 from nas.export.library import OPSET, BlockLibrary
 from nas.files import write_folder_whole
 from searchspaces.architecture import Architecture
+from workers.runtimes import ModelFormat, parse_runtime
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +59,7 @@ def write_model_folder(
     library: BlockLibrary | None = None,
     attention: Form | None = None,
     tokenizer: Sequence[Path] = (),
+    conversions: Sequence[Conversion] = (),
 ) -> dict[str, Any]:
     """Write `model.onnx`, `model.safetensors`, `config.json` and `manifest.json` into the folder `out`.
 
@@ -70,11 +73,13 @@ def write_model_folder(
         attention: what causal softmax attention is computed by in `model.onnx`, the standard form where None.
             Where it needs operators outside the ONNX standard, `standard.onnx` lies beside, which does not.
         tokenizer: files that are copied beside the model; the manifest's `tokenizer` names them.
+        conversions: of targets; `model.DTYPE.onnx` is what an engine makes of `model.onnx`, where that is
+            another file, and the engine is here.
 
     Returns:
         The manifest: the facts, and `format`, `digest`, `architecture`, `layers` (one row each), `onnx`
-        (opset, inputs, outputs, form of `attention`, `largest_difference` to torch), `versions` and `files`
-        (SHA-256 of each).
+        (opset, inputs, outputs, form of `attention`, `largest_difference` to torch, `converted` files by the
+        conversion), `versions` and `files` (SHA-256 of each).
 
     Raises:
         InvalidSpec: `out` is a file or has something in it.
@@ -88,7 +93,7 @@ def write_model_folder(
         facts = dict(manifest_facts)
         if tokenizer:
             facts["tokenizer"] = [file.name for file in tokenizer]
-        return _write_files(submodel, folder, facts, library or BlockLibrary(), attention)
+        return _write_files(submodel, folder, facts, library or BlockLibrary(), attention, conversions)
 
 
 def load_model_folder(path: Path) -> Submodel:
@@ -142,6 +147,7 @@ def _write_files(
     facts: Mapping[str, Any],
     library: BlockLibrary,
     attention: Form | None,
+    conversions: Sequence[Conversion],
 ) -> dict[str, Any]:
     from safetensors.torch import save_file
 
@@ -156,6 +162,13 @@ def _write_files(
         content = library.compose(architecture, arrays, attention=form).SerializeToString()
         difference = max(difference, onnx_difference(submodel, content))
         (folder / name).write_bytes(content)
+    converted = {}
+    for conversion in conversions:
+        plain = (folder / "model.onnx").read_bytes()
+        content = _converted(plain, conversion)
+        if content != plain:
+            converted[str(conversion)] = name = f"model.{conversion.dtype}.onnx"
+            (folder / name).write_bytes(content)
     save_file(weights, folder / "model.safetensors")
     config = {
         "format": FORMAT,
@@ -176,12 +189,23 @@ def _write_files(
             "attention": {"form": wanted.name, "domains": list(wanted.domains)},
             "largest_difference": difference,
             "largest_difference_accepted": LARGEST_DIFFERENCE,
+            "converted": converted,
         },
         "versions": {package: version(package) for package in ("torch", "onnx", "onnxruntime")},
         "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
     }
     write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def _converted(model: bytes, conversion: Conversion) -> bytes:
+    """What an engine loads for a number format in place of a file; the file itself where it takes no such
+    files, or is not here."""
+    runtime = parse_runtime(conversion.runtime)
+    capability = runtime.capability()
+    if runtime.model_format is not ModelFormat.ONNX or capability is None:
+        return model
+    return runtime.prepare(model, conversion.dtype) if conversion.dtype in capability.dtypes else model
 
 
 def onnx_logits(content: bytes) -> Callable[[Tensor], Tensor]:

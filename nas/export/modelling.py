@@ -8,6 +8,7 @@ what it returns.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ class NasOutput(ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor | None = None
-    cache: NasCache | None = None
+    cache: NasCache | PaddedCache | None = None
 
 
 class NasCache:
@@ -89,6 +90,37 @@ class NasCache:
 
     def _pick(self, pick: Any) -> None:
         self.layers = [{name: pick(state) for name, state in layer.items()} for layer in self.layers]
+
+
+class PaddedCache:
+    """The same of sequences of different lengths: a cache for each, since each is at a position of its own.
+
+    Attributes:
+        position: columns of the batch so far, padding among them.
+        rows: caches of one sequence each.
+    """
+
+    is_compileable = False
+
+    def __init__(self, rows: list[NasCache]) -> None:
+        self.position = 0
+        self.rows = rows
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Columns so far."""
+        return self.position
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Take over the beams that go on."""
+        self.rows = [copy(self.rows[row]) for row in beam_idx.tolist()]
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Every sequence so many times."""
+        self.rows = [copy(row) for row in self.rows for _ in range(repeats)]
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Some of the sequences."""
+        self.rows = [self.rows[row] for row in torch.arange(len(self.rows))[indices.cpu()].tolist()]
 
 
 class NasForCausalLM(PreTrainedModel, GenerationMixin):
@@ -148,7 +180,7 @@ class NasForCausalLM(PreTrainedModel, GenerationMixin):
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
-        cache: NasCache | None = None,
+        cache: NasCache | PaddedCache | None = None,
         use_cache: bool | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int = 0,
@@ -157,22 +189,52 @@ class NasForCausalLM(PreTrainedModel, GenerationMixin):
     ) -> NasOutput:
         """Token ids (B, S) → logits (B, S, V); of those after the cache's, where there is one.
 
-        Raises:
-            ValueError: the mask hides a token: states would take padding for text.
+        Args:
+            attention_mask: (B, S), or with as many columns before as the cache has seen: 0 where a token is
+                padding, on either side. Padded sequences are computed one after another, as they would be
+                alone; where there is padding logits are 0.
         """
-        if attention_mask is not None and not attention_mask.all():
-            raise ValueError("padded batches are not supported: generate sequences of one length together")
-        if cache is None and not use_cache:
-            logits = forward(input_ids, self.architecture, self._weights)
+        padded = attention_mask is not None and not attention_mask.all()
+        if padded or isinstance(cache, PaddedCache):
+            mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            logits, cache = self._padded(input_ids, mask[:, -input_ids.shape[1] :].bool(), cache, use_cache)
         else:
-            cache = cache or self.fresh_cache(input_ids.shape[0])
-            begun = cache.position
-            logits, cache.layers = extend(input_ids, begun, self.architecture, self._weights, cache.layers)
-            cache.position = begun + input_ids.shape[1]
+            logits, cache = self._whole(input_ids, cache, use_cache)
         loss = None
         if labels is not None:
             loss = cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten())
         return NasOutput(loss=loss, logits=logits[:, -logits_to_keep:], cache=cache)
+
+    def _whole(
+        self, ids: Tensor, cache: NasCache | None, use_cache: bool | None
+    ) -> tuple[Tensor, NasCache | None]:
+        """Sequences of one length."""
+        if cache is None and not use_cache:
+            return forward(ids, self.architecture, self._weights), None
+        cache = cache or self.fresh_cache(ids.shape[0])
+        begun = cache.position
+        logits, cache.layers = extend(ids, begun, self.architecture, self._weights, cache.layers)
+        cache.position = begun + ids.shape[1]
+        return logits, cache
+
+    def _padded(
+        self, ids: Tensor, kept: Tensor, cache: PaddedCache | None, use_cache: bool | None
+    ) -> tuple[Tensor, PaddedCache | None]:
+        """Each sequence by itself, without its padding.
+
+        Args:
+            kept: (B, S), what is no padding.
+        """
+        if cache is None and use_cache:
+            cache = PaddedCache([self.fresh_cache(1) for _ in ids])
+        logits = self.embedding.new_zeros((*ids.shape, self.architecture.vocabulary))
+        for row, mask in enumerate(kept):
+            if mask.any():
+                own = None if cache is None else cache.rows[row]
+                logits[row, mask] = self._whole(ids[row, mask][None], own, use_cache)[0][0].to(logits)
+        if cache is not None:
+            cache.position += ids.shape[1]
+        return logits, cache
 
 
 def _architecture(data: Mapping[str, Any]) -> Architecture:

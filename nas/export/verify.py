@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import InvalidSpec, ModelRejected
-from nas.evaluation import Split
+from nas.evaluation import Conversion, Split
+from nas.export.converted import ConvertedModel, converted_obstacle, prepared_model
 from nas.export.folder import (
     FORMAT,
     LARGEST_DIFFERENCE,
@@ -20,6 +21,7 @@ from nas.export.folder import (
     read_manifest,
 )
 from nas.export.formats import get_format
+from nas.export.library import BlockLibrary
 from nas.export.timed import TimedModels
 from nas.tasks import make_task
 from workers.errors import WorkerError
@@ -39,6 +41,9 @@ LARGEST_CHANGE = 0.08
 
 SAME_QUALITY = 1e-4
 """As a share: sums of float32 in another order."""
+
+SAME_CONVERTED = 2e-3
+"""As a share, of other number formats: processors differ in their instructions for whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ def verify_model_folder(path: Path, latencies: bool = False) -> list[Check]:
     if all(check.agrees for check in checks):
         submodel = load_model_folder(path)
         checks += [*_architecture(submodel, manifest), *_parity(path, submodel, manifest)]
-        checks += _quality(path, submodel, manifest)
+        checks += [*_quality(path, submodel, manifest), *_converted(path, submodel, manifest)]
         if latencies:
             checks += _latencies(submodel, manifest)
     return checks
@@ -112,7 +117,8 @@ def _parity(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Iter
 
     def found() -> float:
         if export is None:
-            names = [name for name in manifest["files"] if name.endswith(".onnx")]
+            converted = manifest["onnx"].get("converted", {}).values()
+            names = [n for n in manifest["files"] if n.endswith(".onnx") and n not in converted]
             return max(onnx_difference(submodel, (path / name).read_bytes()) for name in names)
         return get_format(export["format"]).difference(submodel, path)
 
@@ -122,16 +128,14 @@ def _parity(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Iter
 
 def _quality(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Iterator[Check]:
     """On the test split, where the manifest says of what data."""
-    named, quality, export = manifest.get("task"), manifest.get("quality", {}), manifest.get("export")
-    said = quality.get(str(Split.TEST))
-    if named is None or "options" not in named or said is None:
+    quality, export = manifest.get("quality", {}), manifest.get("export")
+    tuned = manifest.get("tuned") or {}
+    said = tuned.get(str(Split.TEST), quality.get(str(Split.TEST)))
+    if "options" not in (manifest.get("task") or {}) or said is None:
         return
 
     def score(model: Callable[[Tensor], Tensor]) -> float:
-        task = make_task(named["name"], named["options"])
-        if task.digest != named["digest"]:
-            raise InvalidSpec([])
-        return task.evaluate(model, Split.TEST)
+        return _score(manifest["task"], model)
 
     def converted() -> float:
         if export is None:
@@ -144,6 +148,46 @@ def _quality(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Ite
     metric = f"test {quality.get('metric')}"
     yield _checked(metric, said, lambda: None, lambda: score(submodel), agrees)
     yield _checked(f"{metric}, converted", said, lambda: _engine(export), converted, agrees)
+
+
+def _score(named: Mapping[str, Any], model: Callable[[Tensor], Tensor]) -> float:
+    """On the test split of the task that a manifest names.
+
+    Raises:
+        InvalidSpec: the data is not what it was.
+    """
+    task = make_task(named["name"], named["options"])
+    if task.digest != named["digest"]:
+        raise InvalidSpec([])
+    return task.evaluate(model, Split.TEST)
+
+
+def _converted(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Iterator[Check]:
+    """What the files score that targets run, in the number formats of these; where a target's file is none of
+    the folder's, one is made."""
+    files = manifest.get("onnx", {}).get("converted", {})
+    if "options" not in (manifest.get("task") or {}):
+        return
+    for text, told in manifest.get("quality", {}).get("converted", {}).items():
+        said, conversion = told.get("test", {}).get("measured"), Conversion.of(Target.parse(text))
+        if said is None or conversion is None:
+            continue
+
+        def found(conversion: Conversion = conversion) -> float:
+            if str(conversion) in files:
+                model = prepared_model((path / files[str(conversion)]).read_bytes(), conversion)
+            else:
+                weights = submodel.state_dict()
+                model = ConvertedModel(submodel.architecture, weights, conversion, BlockLibrary())
+            return _score(manifest["task"], model)
+
+        def agrees(value: float, said: float = said) -> bool:
+            return abs(value - said) <= SAME_CONVERTED * abs(said)
+
+        def obstacle(conversion: Conversion = conversion) -> str | None:
+            return converted_obstacle(conversion)
+
+        yield _checked(f"test {manifest['quality']['metric']} on {text}", said, obstacle, found, agrees)
 
 
 def _latencies(submodel: Submodel, manifest: Mapping[str, Any]) -> Iterator[Check]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from nas.objectives.kind import ObjectiveKind, register_objective
 from nas.objectives.objective import Direction, Objective, Source
 
-__all__ = ["QUALITY", "Quality", "quality_objective"]
+__all__ = ["QUALITY", "TEST", "Quality", "quality_objective"]
 
 QUALITY = "quality"
+
+TEST = "test"
+"""The same on the test split, which nothing is optimised by: no kind of objective, but like quality something
+that a point has a value of on each target, where number formats differ."""
 
 
 @register_objective(QUALITY)

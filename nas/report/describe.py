@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nas.comparison import Comparison
 from nas.errors import NoSuchPoint, NothingMeetsBounds
-from nas.front import FineTuned, Front, Point
+from nas.front import SCORES, FineTuned, Front, Point
 from nas.objectives import Direction, Objective
 from nas.objectives.latency_ms import LATENCY, Latency
-from nas.objectives.quality import QUALITY
 from nas.objectives.value import Value
 from nas.report.columns import UNKNOWN, label_of, unit_of
 from nas.report.numbers import MILLISECONDS, unit_of_axis, written
@@ -25,6 +25,7 @@ __all__ = [
     "describe_delivered",
     "describe_point",
     "describe_quality",
+    "describe_score",
     "describe_value",
     "describe_verdict",
     "drawn_over",
@@ -101,9 +102,10 @@ def axis_of(front: Front, objective: Objective) -> Axis:
     if front.evaluated and not front.points:
         raise NothingMeetsBounds(describe_absence(front))
     known = [
-        (point, value, point.quality)
+        (point, value, quality)
         for point in front.points
-        if point.quality is not None and (value := point.values.get(objective.key)) is not None
+        if not math.isnan(quality := front.quality_of(point, objective.target))
+        and (value := point.values.get(objective.key)) is not None
     ]
     if not known:
         raise NoSuchPoint(
@@ -144,6 +146,8 @@ def fidelity_of(front: Front) -> str:
     """What the qualities that a front is drawn by are."""
     if any(point.delivered for point in front.points):
         return "trained alone, predicted where hollow"
+    if any(point.converted for point in front.points):
+        return "validation, as the target runs it"
     return "validation"
 
 
@@ -182,9 +186,13 @@ def describe_quality(value: float | None) -> str:
 
 
 def describe_delivered(point: Point) -> str:
-    """Quality once trained alone, ``"1.851"``, or as it is predicted, ``"~1.870±0.020"``; a dash where
+    """Quality once trained alone: see `describe_score`."""
+    return describe_score(point.delivered)
+
+
+def describe_score(value: Value | None) -> str:
+    """A quality that was measured, ``"1.851"``, or as it is predicted, ``"~1.870±0.020"``; a dash where
     neither is known."""
-    value = point.delivered
     if value is None:
         return UNKNOWN
     if value.measured is None:
@@ -233,6 +241,11 @@ def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str,
         *([("preset", f"★ {point.preset}")] if point.preset else []),
         ("measured", f"{measured} {MILLISECONDS}"),
         ("predicted", f"{predicted} {MILLISECONDS}"),
+        *(
+            (f"{target.dtype}, {split}", f"{describe_score(value)} {unit}")
+            for kind, split in SCORES.items()
+            if (value := point.known(kind, target)) is not None
+        ),
         ("validation", f"{describe_quality(point.validation)} {unit}"),
         ("test", f"{describe_quality(point.test)} {unit}"),
         *([] if point.delivered is None else [("delivered", f"{describe_delivered(point)} {unit}")]),
@@ -240,7 +253,7 @@ def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str,
         *(
             (label_of(kind), _describe_known(value, unit_of(kind)))
             for (kind, of), value in point.values.items()
-            if kind not in (LATENCY, QUALITY) and of in (None, str(target))
+            if kind != LATENCY and kind not in SCORES and of in (None, str(target))
         ),
     ]
 

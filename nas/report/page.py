@@ -14,18 +14,16 @@ from nas.objectives import Objective, Source
 from nas.objectives.latency_ms import LATENCY
 from nas.report.columns import Column, columns, label_of
 from nas.report.describe import (
-    describe_delivered,
-    describe_quality,
     describe_value,
     drawn_over,
     known_latency,
-    readable_metric,
 )
 from nas.report.explanation import page_section
 from nas.report.figure import figure
 from nas.report.numbers import MILLISECONDS
 from nas.report.palette import CELL, FAINT, FONT, GRID, INK, MUTED, PRESET
 from nas.report.ranking import ranking_picture
+from nas.report.scores import ScoreColumn, score_columns
 from nas.report.strip import Cell, Strips
 from workers.target import Target
 
@@ -147,40 +145,37 @@ def _measured_on(front: Front) -> str:
 
 
 def _table(front: Front, target: Target, strips: Strips) -> str:
-    unit = escape(readable_metric(front.metric))
-    shown_columns = columns(front, target)
+    scores, shown_columns = score_columns(front, target), columns(front, target)
     heads = [
         ("text", "digest"),
         ("text", "layers"),
         ("", "predicted ms"),
         ("", "measured ms"),
-        *([("", f"{unit}, delivered")] if _any_delivered(front) else []),
-        ("", f"{unit}, validation"),
-        ("", "test"),
+        *(("", escape(column.heading)) for column in scores),
         *(("", escape(f"{column.label} {column.asked}".rstrip())) for column in shown_columns),
         ("text", "published as"),
     ]
     head = "".join(f'<th scope="col" class="{kind}">{name}</th>' for kind, name in heads)
     shown = [point for point in front.points if point.on_front or point.preset]
     shown.sort(key=lambda point: (not point.on_front, known_latency(point, target) or math.inf))
-    delivered = _any_delivered(front)
-    rows = "\n".join(_row(point, target, strips, shown_columns, delivered) for point in shown)
+    rows = "\n".join(_row(point, target, strips, scores, shown_columns) for point in shown)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{_described(front, target)}">{table}</div>'
     )
 
 
-def _any_delivered(front: Front) -> bool:
-    """Whether models of the job were trained alone: the others are predicted then."""
-    return any(point.delivered for point in front.points)
-
-
 def _described(front: Front, target: Target) -> str:
     return escape(f"the front of {front.job} and published designs on {target}")
 
 
-def _row(point: Point, target: Target, strips: Strips, shown: Sequence[Column], delivered: bool) -> str:
+def _row(
+    point: Point,
+    target: Target,
+    strips: Strips,
+    scores: Sequence[ScoreColumn],
+    shown: Sequence[Column],
+) -> str:
     predicted, measured = describe_value(point.known(LATENCY, target), MILLISECONDS)
     layers = strips.cells(point.architecture)
     strip = "".join(_cell(cell) for cell in layers)
@@ -190,9 +185,7 @@ def _row(point: Point, target: Target, strips: Strips, shown: Sequence[Column], 
         ("text", f'<span class="strip" role="img" aria-label="{spoken}">{strip}</span>'),
         ("", predicted),
         ("", measured),
-        *([("", describe_delivered(point))] if delivered else []),
-        ("", describe_quality(point.validation)),
-        ("", describe_quality(point.test)),
+        *(("", column.cell(point)) for column in scores),
         *(("", column.cell(point)) for column in shown),
         ("text", f'<span class="star">★ {escape(point.preset)}</span>' if point.preset else ""),
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from nas.evaluation import Evaluation, Split
+from nas.evaluation import Conversion, Evaluation, Split
 from nas.planning.plan import Plan
 from nas.store.store import SupernetRecord
 from nas.training import TrainingResult
@@ -55,8 +55,15 @@ class ModelFiles(Protocol):
 class EvaluationPool(Protocol):
     """Processes that hold one supernet and score architectures with it."""
 
-    def submit(self, architecture: Architecture, split: Split, share: float = 1.0) -> None:
-        """Queue one evaluation, on a share of the split's sequences."""
+    def submit(
+        self,
+        architecture: Architecture,
+        split: Split,
+        share: float = 1.0,
+        conversion: Conversion | None = None,
+    ) -> None:
+        """Queue one evaluation, on a share of the split's sequences; of the converted file where a conversion
+        is given, by its engine: then the evaluation is of `Conversion.weights`."""
 
     def next(self) -> Evaluation:
         """Wait for any queued evaluation to end; a failed one has the value NaN."""

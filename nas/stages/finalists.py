@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nas.analysis.candidates import Candidates
 from nas.analysis.choice import most_improving, over_everything, over_the_front, published
-from nas.analysis.delivered import FEWEST, with_delivered
+from nas.analysis.delivered import FEWEST
 from nas.analysis.known import stored_predictors
-from nas.analysis.points import evaluated_points, mark_verified
+from nas.analysis.points import as_delivered, evaluated_points, mark_verified
 from nas.errors import JobFailed
-from nas.evaluation import Evaluation, Split
+from nas.evaluation import SPLITS, Evaluation, Split
+from nas.export import BlockLibrary
+from nas.export.converted import ConvertedModel
 from nas.front import FineTuned, Point
 from nas.planning.plan import Plan
 from nas.spec import StageName
 from nas.stages.backends import Finalist, FinalistProgress
 from nas.stages.controls import measure_between_controls
+from nas.stages.scores import conversions_here
 from nas.stages.search import trained_supernet
 from nas.stages.stage import Stage, StageContext
 from nas.stages.states import FinalistsState
 from nas.store.files import keep_checksum
 from nas.training.finetune import WEIGHTS_FILE, BestWeights, best_weights
 from searchspaces.architecture import Architecture
+from workers.errors import WorkerError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Finalists", "finalist_folder"]
 
@@ -179,13 +187,30 @@ class Finalists(Stage):
         known = context.store.evaluations(weights, Split.TEST, [point.digest])
         test = known[0] if known else _tested(context.plan, weights, point.architecture, best)
         validation = Evaluation(weights, point.digest, Split.VALIDATION, best.validation, best.seconds)
+        converted = self._converted(context, weights, point, best) if training.seed == 0 else []
         keep_checksum(context.store, context.home, folder / WEIGHTS_FILE)
-        context.store.add_evaluations([validation, test])
+        context.store.add_evaluations([validation, test, *converted])
         context.note(self.name, change, digest=point.digest, weights=weights)
         if training.seed == 0:
             value = None if math.isnan(test.value) else test.value
             tuned = FineTuned(weights, best.steps, best.validation, value)
             context.store.put_points(context.job_id, [replace(point, tuned=tuned)])
+
+    def _converted(
+        self, context: StageContext, weights: str, point: Point, best: BestWeights
+    ) -> list[Evaluation]:
+        """Of the files that targets run of these weights."""
+        library, found = BlockLibrary(context.home / "blocks"), []
+        for conversion in conversions_here(context):
+            model = ConvertedModel(point.architecture, best.tensors, conversion, library)
+            try:
+                found += [
+                    _scored(context.plan, model, conversion.weights(weights), point.digest, split)
+                    for split in SPLITS
+                ]
+            except WorkerError as error:
+                context.note(self.name, f"{conversion}: {point.digest} could not be scored: {error}")
+        return found
 
 
 def _state(context: StageContext) -> FinalistsState:
@@ -235,7 +260,7 @@ def _expected(point: Point) -> str:
 def _mark(context: StageContext) -> None:
     """Store what training alone tells of every point of the job, and the front that follows from it."""
     points = context.store.points(context.job_id)
-    told = with_delivered(context, points)
+    told = as_delivered(context, points)
     if told != points:
         context.store.put_points(context.job_id, mark_verified(told, context.plan.objectives))
 
@@ -245,7 +270,13 @@ def _tested(plan: Plan, weights: str, architecture: Architecture, best: BestWeig
 
     submodel = Submodel(architecture)
     submodel.load_state_dict(best.tensors)
+    return _scored(plan, submodel.eval(), weights, architecture.digest, Split.TEST)
+
+
+def _scored(
+    plan: Plan, model: Callable[[Tensor], Tensor], weights: str, digest: str, split: Split
+) -> Evaluation:
     begun = time.perf_counter()
-    value, sequences = plan.task.evaluate_sequences(submodel.eval(), Split.TEST)
+    value, sequences = plan.task.evaluate_sequences(model, split)
     seconds = time.perf_counter() - begun
-    return Evaluation(weights, architecture.digest, Split.TEST, value, seconds, sequences=sequences)
+    return Evaluation(weights, digest, split, value, seconds, sequences=sequences)

@@ -22,6 +22,7 @@ from nas.stages.fitting import (
     known_measurements,
     prior_of_other_targets,
 )
+from nas.stages.scores import conversions_here, note_conversions_elsewhere, score, unscored
 from nas.stages.search import informed, trained_supernet
 from nas.stages.search_loop import search
 from nas.stages.stage import Stage, StageContext
@@ -35,7 +36,7 @@ STATE = "verify"
 
 class Verify(Stage):
     """Measure the front until all of it is measured, refit the predictors, and search again until their
-    predictions of the front hold; then evaluate it on the test split.
+    predictions of the front hold; then evaluate it on the test split, and as the files that targets run.
 
     Control models are read in between, as while profiling: what a device measured while it was slower than
     usual is measured again, or its factor divided out, and that is said of each point.
@@ -130,22 +131,17 @@ class Verify(Stage):
         self._measure_front(context, candidates)
         # So that adding a target to the finished job does not search again.
         self._remember(context, round=context.plan.spec.budget.verify.rounds)
-        points = mark_verified(evaluated_points(context, candidates), context.plan.objectives)
-        self._test(context, pool, [p for p in points if p.on_front or p.preset])
-        points = mark_verified(evaluated_points(context, candidates), context.plan.objectives)
+        note_conversions_elsewhere(context, self.name)
+        usable = conversions_here(context)
+        while True:  # what a conversion does to one point may put another on the front
+            points = mark_verified(evaluated_points(context, candidates), context.plan.objectives)
+            shown = [p.architecture for p in points if p.on_front or p.preset]
+            missing = unscored(context, shown, [Split.TEST], usable)
+            if not missing:
+                break
+            score(context, self.name, pool, missing)
         context.store.put_points(context.job_id, points)
         _tell_of_disturbed(context, [p for p in points if p.on_front])
-
-    def _test(self, context: StageContext, pool: EvaluationPool, shown: list[Point]) -> None:
-        supernet = context.plan.supernet_digest
-        known = {e.digest for e in context.store.evaluations(supernet, Split.TEST, [p.digest for p in shown])}
-        missing = [point for point in shown if point.digest not in known]
-        for point in missing:
-            pool.submit(point.architecture, Split.TEST)
-        for done in range(1, len(missing) + 1):
-            context.store.add_evaluations([pool.next()])
-            context.progress(self.name, done, len(missing), "test split")
-            context.check_stop()
 
     def _remember(
         self, context: StageContext, *, round: int | None = None, measured: Iterable[str] = ()
@@ -197,13 +193,11 @@ def verify_architecture(context: StageContext, architecture: Architecture) -> Po
             pass
         if not store.measurements(target, [digest]):
             raise JobFailed(f"{target} could not measure {digest}; the job's notes say why")
-    splits = [s for s in SPLITS if not store.evaluations(plan.supernet_digest, s, [digest])]
-    if splits:
+    usable = conversions_here(context)
+    missing = unscored(context, [architecture], SPLITS, usable)
+    if missing:
         with context.compute_backend.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
-            for split in splits:
-                pool.submit(architecture, split)
-            for _ in splits:
-                store.add_evaluations([pool.next()])
+            score(context, StageName.VERIFY, pool, missing)
     points = mark_verified(
         evaluated_points(context, Candidates(context, stored_predictors(context))), plan.objectives
     )

@@ -248,13 +248,15 @@ def point_from(row: Sequence[Any], values: Mapping[int, Values]) -> Point:
 
 
 def extents_of(points: Iterable[Point]) -> dict[Key, tuple[float, float]]:
-    """The lowest and the highest that the points have of each objective; what none has is absent."""
+    """The lowest and the highest that the points have of each objective; what none has is absent. Quality
+    on a target is quality too."""
     known: dict[Key, list[float]] = {}
     for point in points:
         if point.validation is not None:
             known.setdefault((QUALITY, None), []).append(point.validation)
         for key, value in point.values.items():
-            known.setdefault(key, []).append(value.best_known)
+            for objective in {key, (QUALITY, None)} if key[0] == QUALITY else {key}:
+                known.setdefault(objective, []).append(value.best_known)
     return {key: (min(values), max(values)) for key, values in known.items()}
 
 

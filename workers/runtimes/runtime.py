@@ -92,6 +92,7 @@ class Runtime(ABC):
         model_format: of the files that it takes.
         dtypes: number formats that it can run where the device has them; ``fp32`` among them.
         phases: of a workload that it can time.
+        any_shape: whether a file that it prepared takes any batch and length; else its workload's alone.
     """
 
     name: ClassVar[str]
@@ -99,6 +100,7 @@ class Runtime(ABC):
     model_format: ClassVar[ModelFormat] = ModelFormat.ONNX
     dtypes: ClassVar[tuple[str, ...]]
     phases: ClassVar[tuple[Phase, ...]] = (Phase.PREFILL, Phase.DECODE)
+    any_shape: ClassVar[bool] = True
 
     def capability(self) -> RuntimeCapability | None:
         """What works here and now; None where the engine does not, see `obstacle`."""

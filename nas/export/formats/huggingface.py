@@ -208,7 +208,7 @@ def _card(submodel: Submodel, facts: Mapping[str, Any], module: str) -> str:
         trust = ", trust_remote_code=True"
         said_of_code = (
             f"`trust_remote_code` runs `{module}` of this folder, which needs torch and transformers alone. "
-            "Batches are\nof sequences of one length: there is no padding."
+            "Sequences\nof a padded batch are computed one after another."
         )
     architecture = submodel.architecture
     parameters = sum(value.numel() for value in submodel.parameters())

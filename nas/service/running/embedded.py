@@ -16,10 +16,13 @@ from nas.controller.lease import JobLease
 from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop, forget_stop
 from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
+from nas.evaluation import Conversion
 from nas.front import Front, Point, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile, Viewer
 from nas.objectives import Source
 from nas.objectives.latency_ms import Latency
+from nas.objectives.objective import Key
+from nas.objectives.quality import QUALITY
 from nas.optimum import Optimum
 from nas.planning.limits import Limits
 from nas.planning.objectives import compared_by, with_target
@@ -249,7 +252,10 @@ class EmbeddedService(Service):
         _searched_task(job)
         targets = [item.target() for item in job.spec.targets]
         axes = [*compared_by(job.spec), *Latency.axes(targets)]
-        return self._store.cloud(job.id, list(dict.fromkeys(axis.key for axis in axes)))
+        keys = list(dict.fromkeys(axis.key for axis in axes))
+        quality = next(axis for axis in axes if axis.source is Source.EVALUATED)
+        scores: list[Key] = [(QUALITY, str(t)) for t in targets] if any(map(Conversion.of, targets)) else []
+        return self._store.cloud(job.id, keys + scores).worst(quality.key, scores, quality.direction.sign)
 
     def point(self, job_id: str, digest: str) -> Point:
         """See `Service.point`."""

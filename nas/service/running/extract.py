@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import JobFailed, ModelRejected
-from nas.evaluation import Evaluation, Split
+from nas.evaluation import Conversion, Evaluation, Split
 from nas.export import BlockLibrary, attention_for, write_model_folder
 from nas.job import Job
 from nas.planning.plan import resolve
@@ -87,8 +87,16 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
             "epsilon": parent.epsilon,
             "config": parent.config,
         }
-    attention = attention_for(plan.targets)
-    return write_model_folder(submodel, out, facts, BlockLibrary(home / "blocks"), attention, tokenizer)
+    attention, converted = attention_for(plan.targets), list(dict.fromkeys(map(Conversion.of, plan.targets)))
+    return write_model_folder(
+        submodel,
+        out,
+        facts,
+        BlockLibrary(home / "blocks"),
+        attention,
+        tokenizer,
+        [conversion for conversion in converted if conversion is not None],
+    )
 
 
 def _go_over(submodel: Submodel, folder: Path) -> None:

@@ -13,6 +13,14 @@ export function known(point, objective) {
   return typeof value === "number" ? single(value) : { ...value, best: value.measured ?? value.predicted };
 }
 
+// On the validation split: of the files that targets run, the worst, where number formats change what is scored.
+export function scoreOf(point, front, split = "validation") {
+  const known = Object.values(point.quality?.converted ?? {}).map((file) => file[split]).filter(Boolean);
+  const scores = known.map((value) => value.measured ?? value.predicted);
+  if (scores.length) return sign(front) > 0 ? Math.max(...scores) : Math.min(...scores);
+  return point.quality?.[split] ?? null;
+}
+
 const single = (value) => (value === null || value === undefined ? null : { best: value, predicted: value, measured: null, exact: true });
 
 export function latencyOf(target) {
@@ -25,7 +33,7 @@ export const members = (front) => front.points.filter((point) => point.on_front)
 // Those that no other beats in the two things that are drawn, from the least value on.
 export function staircase(points, of, front) {
   const steps = [];
-  const drawn = points.map((point) => [of(point), point.quality.validation, point]).filter(([x, y]) => x > 0 && y !== null);
+  const drawn = points.map((point) => [of(point), scoreOf(point, front), point]).filter(([x, y]) => x > 0 && y !== null);
   drawn.sort((a, b) => a[0] - b[0] || sign(front) * (a[1] - b[1]));
   for (const step of drawn) if (!steps.length || sign(front) * step[1] < sign(front) * steps.at(-1)[1]) steps.push(step);
   return steps;
@@ -33,16 +41,16 @@ export function staircase(points, of, front) {
 
 // The best point whose value is within the budget; null where none is.
 export function within(points, of, front, budget) {
-  const inside = points.filter((point) => of(point) !== null && of(point) <= budget && point.quality.validation !== null);
+  const inside = points.filter((point) => of(point) !== null && of(point) <= budget && scoreOf(point, front) !== null);
   return inside.reduce((best, point) =>
-    !best || sign(front) * point.quality.validation < sign(front) * best.quality.validation ? point : best, null);
+    !best || sign(front) * scoreOf(point, front) < sign(front) * scoreOf(best, front) ? point : best, null);
 }
 
 export function hover(point, front, objective, job) {
   const value = known(point, objective);
   const lines = [
     point.preset ? `★ ${point.preset}` : point.digest,
-    `${words(front.quality.metric)} ${quality(point.quality.validation)}` + (point.quality.test === null ? "" : ` (test ${quality(point.quality.test)})`),
+    `${words(front.quality.metric)} ${quality(scoreOf(point, front))}` + (point.quality.test === null ? "" : ` (test ${quality(scoreOf(point, front, "test"))})`),
     value && `${label(front, objective)} ${quantity(value.best, objective.unit)} ${unit(objective)}${value.exact ? "" : value.measured === null ? " predicted" : ` measured, ${quantity(value.predicted, objective.unit)} predicted`}`,
     typeof point.parameters === "number" && `${count(point.parameters)} parameters, ${bytes(point.state_bytes)} of state`,
     job && `from ${job}`,
@@ -60,7 +68,7 @@ export const unit = (objective) => (objective.unit === "ms" ? "ms" : "");
 
 export function pointTraces(front, objective, { x, chosen, jobs, showPresets = true }) {
   const value = x ?? ((point) => known(point, objective)?.best ?? null);
-  const drawable = front.points.filter((point) => value(point) > 0 && point.quality.validation !== null);
+  const drawable = front.points.filter((point) => value(point) > 0 && scoreOf(point, front) !== null);
   const onFront = drawable.filter((point) => point.on_front);
   const steps = staircase(onFront, value, front);
   const traces = [{
@@ -77,14 +85,14 @@ export function pointTraces(front, objective, { x, chosen, jobs, showPresets = t
   const presets = showPresets ? drawable.filter((point) => point.preset) : [];
   if (presets.length) {
     traces.push(scatter("published design", presets, value, front, objective, jobs, {
-      mode: "markers+text", ...placed(presets, value, onFront.filter((point) => !point.preset)),
+      mode: "markers+text", ...placed(presets, value, (point) => scoreOf(point, front), onFront.filter((point) => !point.preset)),
       textfont: { size: 11, color: token("preset") }, cliponaxis: false,
       marker: { size: 13, symbol: "star", color: token("preset"), line: { color: token("surface"), width: 1 } },
     }));
   }
   if (chosen && value(chosen) > 0) {
     traces.push({
-      x: [value(chosen)], y: [chosen.quality.validation], mode: "markers", hoverinfo: "skip", showlegend: false,
+      x: [value(chosen)], y: [scoreOf(chosen, front)], mode: "markers", hoverinfo: "skip", showlegend: false,
       marker: { size: 24, symbol: "circle-open", color: token("ink"), line: { width: 2.5, color: token("ink") } },
     });
   }
@@ -101,15 +109,15 @@ function group(points) {
 }
 
 // Names beside their marks, where they cover neither a mark nor another name; hovering tells the others.
-function placed(points, value, others) {
-  const [xs, ys] = [[...points, ...others].map((point) => Math.log(value(point))), [...points, ...others].map((point) => point.quality.validation)];
+function placed(points, value, score, others) {
+  const [xs, ys] = [[...points, ...others].map((point) => Math.log(value(point))), [...points, ...others].map(score)];
   const scale = (values, size) => {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     return (at) => ((at - low) / (high - low || 1)) * size;
   };
   const width = Math.min(720, innerWidth * 0.72);
   const [across, up] = [scale(xs, width), scale(ys, 330)];
-  const place = (point) => [across(Math.log(value(point))), -up(point.quality.validation)];
+  const place = (point) => [across(Math.log(value(point))), -up(score(point))];
   const taken = [...points, ...others].map(place).map(([x, y]) => [x - 6, y - 6, x + 6, y + 6]);
   const labels = points.map((point) => {
     const [x, y] = place(point);
@@ -129,7 +137,7 @@ function placed(points, value, others) {
 
 function scatter(name, points, value, front, objective, jobs, extra) {
   return {
-    name, mode: "markers", x: points.map(value), y: points.map((point) => point.quality.validation),
+    name, mode: "markers", x: points.map(value), y: points.map((point) => scoreOf(point, front)),
     customdata: points.map((point) => point.digest),
     hovertext: points.map((point) => hover(point, front, objective, jobs?.[point.digest])), hoverinfo: "text", ...extra,
   };

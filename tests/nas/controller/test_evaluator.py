@@ -20,7 +20,7 @@ from nas.controller import evaluator as evaluator_module
 from nas.controller.cluster import RayCluster
 from nas.controller.evaluator import RayEvaluator
 from nas.errors import JobFailed, JobInterrupted
-from nas.evaluation import Split
+from nas.evaluation import Conversion, Split
 from nas.planning.plan import resolve
 from nas.spec import load_job_spec
 from nas.store.store import SupernetRecord
@@ -153,3 +153,16 @@ def test_another_jobs_processors_are_waited_for_until_stopped(plan, evaluator, r
 
     with evaluator.open(plan, record, go_on), pytest.raises(JobInterrupted):
         evaluator.open(plan, record, check_stop).__enter__()
+
+
+def test_converted_files_are_scored_by_their_engine(plan, home, evaluator, record, architectures):
+    """In four bits that is not what the supernet scores; and where there is no such engine it fails."""
+    int4 = Conversion("onnxruntime", "int4")
+    with evaluator.open(plan, record, go_on) as pool:
+        for conversion in (int4, None, Conversion("onnxruntime", "fp7")):
+            pool.submit(architectures[0], Split.TEST, conversion=conversion)
+        found = {e.supernet: e for e in (pool.next(), pool.next(), pool.next())}
+    plain, converted = found["net"], found[int4.weights("net")]
+    assert len(converted.sequences) == len(plain.sequences) > 1
+    assert 1e-4 < abs(converted.value - plain.value) < 0.2
+    assert math.isnan(found[Conversion("onnxruntime", "fp7").weights("net")].value)

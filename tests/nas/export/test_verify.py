@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 import nas.export.verify
 from nas.cli.main import app
 from nas.errors import ModelRejected
-from nas.evaluation import Split
+from nas.evaluation import Conversion, Split
 from nas.export import BlockLibrary, write_model_folder
 from nas.export.convert import convert_model_folder
+from nas.export.converted import ConvertedModel
 from nas.export.formats.huggingface import HuggingFace
 from nas.export.verify import verify_model_folder
 from nas.tasks import make_task
@@ -60,6 +61,34 @@ def test_a_folder_that_is_what_it_says(written: Path) -> None:
     parts = {"digest", "architecture", "layers", "difference to torch, at most 0.001"}
     parts |= {"test bits_per_byte", "test bits_per_byte, converted"}
     assert set(checks) == parts | {f"file {n}" for n in ("config.json", "model.onnx", "model.safetensors")}
+
+
+def test_what_targets_run_in_other_number_formats_is_scored_as_it_lies_there(tmp_path: Path) -> None:
+    """A model that differs from what it was in four bits, and says so; trained alone, besides."""
+    torch.manual_seed(0)
+    submodel = Submodel(Architecture(256, 32, (Layer("window:8", 2, ratio=1),))).eval()
+    task, int4 = make_task("text", OPTIONS), Conversion("onnxruntime", "int4")
+    target = "here/onnxruntime/int4/1t/prefill/b1/n16"
+    test = task.evaluate(submodel, Split.TEST)
+    model = ConvertedModel(submodel.architecture, submodel.state_dict(), int4, BlockLibrary())
+    score = task.evaluate(model, Split.TEST)
+    assert abs(score - test) > 1e-3
+    converted = {target: {"test": {"predicted": test, "measured": score}}}
+    options = task.options.model_dump(mode="json")
+    facts = {
+        "task": {"name": "text", "digest": task.digest, "options": options},
+        "quality": {"metric": task.metric, "test": test + 1.0, "converted": converted},
+        "tuned": {"test": test},
+    }
+    folder = tmp_path / "model"
+    manifest = write_model_folder(submodel, folder, facts, BlockLibrary(), conversions=[int4])
+    assert manifest["onnx"]["converted"] == {"onnxruntime/int4": "model.int4.onnx"}
+    checks = {check.name: check for check in verify_model_folder(folder)}
+    assert all(check.agrees for check in checks.values()), checks
+    assert checks[f"test bits_per_byte on {target}"].found == pytest.approx(score, rel=1e-4)
+    edit(folder, lambda m: m["quality"]["converted"][target]["test"].update(measured=score + 0.1))
+    wrong = [check.name for check in verify_model_folder(folder) if not check.agrees]
+    assert wrong == [f"test bits_per_byte on {target}"]
 
 
 def test_latencies_are_measured_again_where_it_is_asked(

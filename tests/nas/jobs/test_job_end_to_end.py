@@ -13,6 +13,7 @@ import torch
 import yaml
 
 import nas
+from nas.bench.export import ExportBench, run_export_bench
 from nas.errors import InvalidSpec, NoSuchJob, NoSuchPoint, NothingMeetsBounds
 from nas.export import attention_for, load_model_folder
 from nas.front import Scope
@@ -217,3 +218,33 @@ def test_a_profiled_target_serves_later_jobs(finished):
     assert 0.0 < profile.mape < 1.0
     with pytest.raises(NoSuchPoint, match="only profiles"):
         client.front(only.id)
+
+
+def test_models_of_the_job_run_in_engines_as_the_front_says(finished):
+    """A row for each engine and number format; loss changes where weights are quantised, and nowhere else."""
+    client, job, _ = finished
+    bench = ExportBench(engines=("onnxruntime",), formats=("genai",)).quick()
+    told = []
+    result = run_export_bench(bench, client, job, lambda done, total, what: told.append((done, total)))
+    assert told[-1][0] == told[-1][1]
+    members = {point.digest for point in client.front(job.id).members()}
+    rows = {row["dtype"]: row for row in result["engines"]}
+    assert set(rows) == {"fp32", "int8", "int4"}
+    assert {row["digest"] for row in result["engines"]} <= members
+    for row in result["engines"]:
+        assert "failed" not in row
+        assert row["prefill_ms"] > 0
+        assert set(row["decode_ms"]) == {"64", "512"}
+        assert min(row["decode_ms"].values()) > 0
+        assert row["loss"] == pytest.approx(row["loss_before"], abs=1e-4 if row["dtype"] == "fp32" else 0.1)
+    assert rows["int8"]["bytes"] < rows["fp32"]["bytes"]
+    assert rows["int4"]["difference"] > rows["fp32"]["difference"]
+    assert all(row["difference"] < 1e-3 or "failed" in row for row in result["formats"])
+    assert [row["asked_ms"] for row in result["budgets"]] == sorted(
+        row["asked_ms"] for row in result["budgets"]
+    )
+    assert all(row["said_ms"] <= row["asked_ms"] * (1 + 1e-9) for row in result["budgets"])
+    goals = {goal["name"]: goal for goal in result["goals"]}
+    assert goals["difference to torch in fp32"]["met"]
+    with pytest.raises(InvalidSpec, match=r"--engines: abacus: not here; accepted: .*onnxruntime/int8"):
+        run_export_bench(ExportBench(engines=("abacus",)), client, job, lambda *_: None)

@@ -2,7 +2,7 @@
 
 import { h, show } from "../dom.js";
 import { quality, quantity, words } from "../format.js";
-import { unit, within } from "../points.js";
+import { scoreOf, unit, within } from "../points.js";
 import { axisName } from "./axes.js";
 
 const STEPS = 1000;
@@ -31,7 +31,7 @@ export class Budget {
   say(budget) {
     const { front, axis } = this;
     const best = within(front.points, axis.of, front, budget);
-    const reached = best ? `${words(front.quality.metric)} ${quality(best.quality.validation)}` : null;
+    const reached = best ? `${words(front.quality.metric)} ${quality(scoreOf(best, front))}` : null;
     const asked = [quantity(budget, axis.objective.unit), unit(axis.objective)].filter(Boolean).join(" ");
     this.slider.setAttribute("aria-valuetext", `${asked}: ${reached ? `best ${reached}` : "nothing is within it"}`);
     show(this.says, h("b", {}, `≤ ${asked}`), ` → ${reached ?? "nothing is within it"}`);

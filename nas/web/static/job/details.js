@@ -4,7 +4,7 @@ import { h, show } from "../dom.js";
 import { extractButton } from "../extract.js";
 import { bytes, count, quality, quantity, words } from "../format.js";
 import { strip } from "../look.js";
-import { known } from "../points.js";
+import { known, scoreOf } from "../points.js";
 
 export class Details {
   // url: of a point's own page.
@@ -24,7 +24,7 @@ export class Details {
 
   facts(point) {
     return [
-      [words(this.front.quality.metric), `${quality(point.quality.validation)}${point.quality.test === null ? "" : `, test ${quality(point.quality.test)}`}`],
+      [words(this.front.quality.metric), `${quality(scoreOf(point, this.front))}${point.quality.test === null ? "" : `, test ${quality(scoreOf(point, this.front, "test"))}`}`],
       ...this.axes.map((axis) => [axis.title, `${quantity(axis.of(point), axis.objective.unit)}${howKnown(axis, point)}`]),
       ...(point.tuned ? [["trained alone", `test ${quality(point.tuned.test)}`]] : []),
       ["parameters", count(point.parameters)], ["state", bytes(point.state_bytes)], ["MACs", count(point.macs)],

@@ -8,7 +8,7 @@ import { CloudLayer } from "../cloudlayer.js";
 import { h, show } from "../dom.js";
 import { count, quality, words } from "../format.js";
 import { strip } from "../look.js";
-import { members, pointTraces, sign } from "../points.js";
+import { members, pointTraces, scoreOf, sign } from "../points.js";
 import { axisName } from "./axes.js";
 
 // The worst candidates would press the front to an edge; zooming out shows them.
@@ -32,7 +32,7 @@ export class FrontChart {
     const Plotly = await loadPlotly();
     if (!plot.isConnected) return;
     const [x, y] = [cloud?.values.get(axis.column), cloud?.values.get(key("quality"))];
-    const traces = [...pointTraces(front, axis.objective, { x: axis.ratio ? axis.of : null }), ring(chosen, axis.of)];
+    const traces = [...pointTraces(front, axis.objective, { x: axis.ratio ? axis.of : null }), ring(chosen, axis.of, front)];
     await Plotly.react(plot, traces, this.layout(x, y), CONFIG);
     if (!plot.cloud) {
       plot.cloud = new CloudLayer(plot, { point: (row) => this.pointAt(row), choose: (row) => this.choose(this.cloud.digest(row)) });
@@ -45,7 +45,7 @@ export class FrontChart {
   layout(x, y) {
     const { axis, budget, front } = this;
     const values = front.points.map(axis.of).filter((value) => value > 0);
-    const qualities = front.points.map((point) => point.quality.validation).filter((value) => value !== null);
+    const qualities = front.points.map((point) => scoreOf(point, front)).filter((value) => value !== null);
     if (x) {
       values.push(...(span(x.filter((value) => value > 0), HIDDEN_X) ?? []));
       qualities.push(...(span(y, HIDDEN_Y, sign(front)) ?? []));
@@ -68,7 +68,7 @@ export class FrontChart {
       this.marking = false;
       const { plot } = this;
       if (!plot.data || !plot.isConnected) return;
-      const { x, y } = ring(this.chosen, this.axis.of);
+      const { x, y } = ring(this.chosen, this.axis.of, this.front);
       await (await loadPlotly()).update(plot, { x: [x], y: [y] }, { shapes: [limit(this.budget)] }, [plot.data.length - 1]);
     });
   }
@@ -83,14 +83,14 @@ export class FrontChart {
     const metric = words(this.front.quality.metric);
     show(this.note, `${digest.slice(0, 8)} · ${metric} ${quality(this.cloud.values.get(key("quality"))[row])}`);
     const point = await get(`/jobs/${part(this.job)}/points/${digest}`).catch(() => null);
-    if (point && this.pointed === row) show(this.note, strip(point.architecture), ` ${metric} ${quality(point.quality.validation)} · ${count(point.parameters)} parameters`);
+    if (point && this.pointed === row) show(this.note, strip(point.architecture), ` ${metric} ${quality(scoreOf(point, this.front))} · ${count(point.parameters)} parameters`);
   }
 }
 
-function ring(point, of) {
+function ring(point, of, front) {
   const there = point && of(point) > 0;
   return {
-    x: [there ? of(point) : null], y: [there ? point.quality.validation : null], mode: "markers", hoverinfo: "skip", showlegend: false,
+    x: [there ? of(point) : null], y: [there ? scoreOf(point, front) : null], mode: "markers", hoverinfo: "skip", showlegend: false,
     marker: { size: 24, symbol: "circle-open", color: token("ink"), line: { width: 2.5, color: token("ink") } },
   };
 }

@@ -6,7 +6,7 @@ import { h, show } from "../dom.js";
 import { bytes, count, quality, quantity, target as readable, words } from "../format.js";
 import { describeLayer, legend, strip } from "../look.js";
 import { go, setState, state } from "../main.js";
-import { known, latencyOf, members, pointTraces, sign } from "../points.js";
+import { known, latencyOf, members, pointTraces, scoreOf, sign } from "../points.js";
 import { table } from "../table.js";
 
 export async function open(main) {
@@ -42,7 +42,7 @@ export async function open(main) {
       { key: "layers", label: "layers", value: (point) => point.architecture.layers.length, cell: (point) => strip(point.architecture) },
       { key: "digest", label: "digest", value: (point) => point.digest, cell: (point) => h("a", { href: `/jobs/${part(front.jobs[point.digest])}/points/${point.digest}` }, h("code", {}, point.digest.slice(0, 8))) },
       { key: "job", label: "job", value: (point) => front.jobs[point.digest], cell: (point) => h("a", { href: `/jobs/${part(front.jobs[point.digest])}` }, front.jobs[point.digest]) },
-      { key: "quality", label: words(front.quality.metric), number: true, value: (point) => point.quality.validation, cell: (point) => quality(point.quality.validation) },
+      { key: "quality", label: words(front.quality.metric), number: true, value: (point) => scoreOf(point, front), cell: (point) => quality(scoreOf(point, front)) },
       { key: "latency", label: "latency, ms", number: true, value: latency, cell: (point) => quantity(latency(point), "ms") },
       { key: "parameters", label: "parameters", number: true, value: (point) => point.parameters, cell: (point) => count(point.parameters) },
       { key: "state", label: "state", number: true, value: (point) => point.state_bytes, cell: (point) => bytes(point.state_bytes) },

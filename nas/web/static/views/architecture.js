@@ -6,7 +6,7 @@ import { extractButton } from "../extract.js";
 import { bytes, count, quality, quantity, target as readable, words } from "../format.js";
 import { colour, glyph, legend, strip } from "../look.js";
 import { setState, state } from "../main.js";
-import { known, label, latencyOf } from "../points.js";
+import { known, label, latencyOf, scoreOf } from "../points.js";
 
 export async function open(main, job, digest) {
   const front = await get(`/jobs/${part(job)}/front`);
@@ -22,7 +22,7 @@ export async function open(main, job, digest) {
     const others = front.points.filter((each) => each.digest !== point.digest);
     const chooser = h("label", {}, "Compare with", h("select", { id: "compare", onchange: (event) => setState({ compare: event.target.value }) },
       h("option", { value: "" }, "nothing"),
-      others.map((each) => h("option", { value: each.digest, selected: each.digest === other?.digest }, `${each.preset ? `★ ${each.preset}` : each.digest.slice(0, 8)} · ${quality(each.quality.validation)}`))));
+      others.map((each) => h("option", { value: each.digest, selected: each.digest === other?.digest }, `${each.preset ? `★ ${each.preset}` : each.digest.slice(0, 8)} · ${quality(scoreOf(each, front))}`))));
     const button = extractButton(job, point.digest);
     const shown = other ? [point, other] : [point];
     const scale = {
@@ -63,8 +63,8 @@ function stack(point, other, scale) {
 function numbers(shown, front, target) {
   const objectives = [latencyOf(target), ...front.objectives.filter((o) => o.name !== "quality" && !(o.name.startsWith("latency_ms") && o.target === target))];
   const rows = [
-    [`${words(front.quality.metric)}, validation`, (point) => quality(point.quality.validation)],
-    [`${words(front.quality.metric)}, test`, (point) => quality(point.quality.test)],
+    [`${words(front.quality.metric)}, validation`, (point) => quality(scoreOf(point, front))],
+    [`${words(front.quality.metric)}, test`, (point) => quality(scoreOf(point, front, "test"))],
     ...objectives.flatMap((objective) => {
       const name = `${label(front, objective)}${objective.target && objective.target !== target ? ` on ${readable(objective.target).device}` : ""}${objective.unit === "ms" ? ", ms" : ""}`;
       const cell = (field) => (point) => quantity(known(point, objective)?.[field], objective.unit);
