@@ -149,7 +149,7 @@ def forward(
 
 def extend(
     tokens: Tensor,
-    position: int,
+    position: Position,
     architecture: Architecture,
     weights: Weights,
     states: Sequence[State],
@@ -159,7 +159,7 @@ def extend(
     `forward`."""
     x = embed(tokens, weights.embedding)
     # Made on the device: a copy from the host's memory cannot be in a CUDA graph.
-    here = torch.arange(position, position + tokens.shape[1], device=tokens.device)
+    here = torch.arange(tokens.shape[1], device=tokens.device) + position
     turns = turns_of(here, architecture)
     following = []
     for layer, own, state in zip(architecture.layers, weights.layers, states, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def measure(
     clocks = runtime.clocks(target.threads)
     # The reference stays as it is whatever the target's dtype: it is the unit, not the subject.
     beside = runtime.reference_workload(target.workload)
-    reference = runtime.load(request.reference, REFERENCE_DTYPE, target.threads).in_a_row(
+    unit = _prepared_reference(target.runtime, request.reference)
+    reference = runtime.load(unit, REFERENCE_DTYPE, target.threads).in_a_row(
         workload_tokens(beside, min(request.vocabulary, REFERENCE_VOCABULARY)), 1
     )
     for _ in range(max(1, request.protocol.warm_up)):
@@ -112,6 +114,12 @@ def measure(
         calls=calls,
         conditions=conditions.text,
     )
+
+
+@lru_cache(maxsize=16)
+def _prepared_reference(runtime: str, reference: bytes) -> bytes:
+    """The reference as an engine loads it: some take seconds for that, and it is the same for all models."""
+    return parse_runtime(runtime).prepare(reference, REFERENCE_DTYPE)
 
 
 def _version(package: str) -> str:

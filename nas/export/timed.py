@@ -54,9 +54,10 @@ class TimedModels:
         Raises:
             ValueError: no runtime of that name.
         """
-        if parse_runtime(target.runtime).model_format is ModelFormat.SUBMODEL:
+        runtime = parse_runtime(target.runtime)
+        if runtime.model_format is ModelFormat.SUBMODEL:
             architecture, weights = reference_submodel()
-            return submodel_file(architecture, weights, Workload(Phase.PREFILL))
+            return submodel_file(architecture, weights, runtime.reference_workload(target.workload))
         return reference_model()
 
 

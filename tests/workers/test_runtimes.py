@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,20 +13,24 @@ from nas.testing.models import VOCABULARY
 from nas.testing.runtimes import WORKLOAD, RuntimeContract, small_model
 from workers.errors import ModelUnusable
 from workers.runtimes import parse_runtime, runtimes, workload_tokens
+from workers.runtimes.litert import CONVERTER
 from workers.target import Phase, Workload
 
 MakeModel = Callable[..., bytes]
+
+COMPILING = {"torch-compile", "torch-compile-cuda", "executorch", "litert"}
 
 
 class TestEveryRuntime(RuntimeContract):
     # Compiling takes seconds a model and dtype: below is what the short form does of it.
     subjects = tuple(
-        pytest.param(name, marks=pytest.mark.slow if "compile" in name else ()) for name in runtimes()
+        pytest.param(name, marks=pytest.mark.slow if name in COMPILING else ()) for name in runtimes()
     )
 
 
-def test_what_is_compiled_computes_what_is_not() -> None:
-    runtime = parse_runtime("torch-compile")
+@pytest.mark.parametrize("name", ["torch-compile", "executorch", "litert"])
+def test_what_is_compiled_computes_what_is_not(name: str) -> None:
+    runtime = parse_runtime(name)
     if runtime.capability() is None:
         pytest.skip(f"{runtime.name} does not work here: {runtime.obstacle()}")
     file = runtime.prepare(small_model(runtime), "fp32")
@@ -33,6 +38,22 @@ def test_what_is_compiled_computes_what_is_not() -> None:
     (outputs,) = runtime.load(file, "fp32", 1)(tokens)
     (expected,) = parse_runtime("torch").load(file, "fp32", 1)(tokens)
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+def test_litert_says_where_its_converter_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("ai_edge_litert")
+    monkeypatch.setenv(CONVERTER, str(tmp_path / "python"))
+    said = parse_runtime("litert").obstacle()
+    assert said is not None
+    assert CONVERTER in said
+    (tmp_path / "python").write_text("#!/bin/sh\necho 'ValueError: no such operator' >&2\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    runtime = parse_runtime("litert")
+    assert runtime.obstacle() is None
+    with pytest.raises(ModelUnusable, match="does not convert the model: ValueError: no such operator"):
+        runtime.prepare(small_model(runtime), "fp32")
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "torch"])
