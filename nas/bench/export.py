@@ -222,7 +222,8 @@ class _Device:
 
     def row(self, submodel: Submodel, engine: Conversion) -> dict[str, Any]:
         """One model in one engine and number format; what failed says why."""
-        architecture, told = submodel.architecture, {"runtime": engine.runtime, "dtype": engine.dtype}
+        architecture = submodel.architecture
+        told: dict[str, Any] = {"runtime": engine.runtime, "dtype": engine.dtype}
         try:
             told |= self._scores(submodel, engine)
             prefill = Workload(tokens=self._plan.targets[0].workload.tokens)

@@ -55,5 +55,7 @@ def score_columns(front: Front, target: Target) -> list[ScoreColumn]:
     if any(point.delivered for point in front.points):
         shown.insert(0, ScoreColumn("delivered", unit, describe_delivered))
     if any(point.tuned for point in front.points):
-        shown.append(ScoreColumn("tuned test", "", lambda p: describe_quality(p.tuned and p.tuned.test)))
+        shown.append(
+            ScoreColumn("tuned test", "", lambda p: describe_quality(p.tuned.test if p.tuned else None))
+        )
     return shown
