@@ -198,15 +198,13 @@ class NasForCausalLM(PreTrainedModel, GenerationMixin):
             ValueError: what a cache has seen was not padded, and now it is.
         """
         padded = attention_mask is not None and not attention_mask.all()
-        if isinstance(cache, NasCache) and padded:
-            raise ValueError(
-                "padding after a first call without any; accepted: the same padding in every call"
-            )
-        if isinstance(cache, NasCache) or not (padded or cache):
-            logits, cache = self._whole(input_ids, cache, use_cache)
-        else:
+        if isinstance(cache, PaddedCache) or (padded and cache is None):
             mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             logits, cache = self._padded(input_ids, mask[:, -input_ids.shape[1] :].bool(), cache, use_cache)
+        elif padded:
+            raise ValueError("padding after a call without any; accepted: the same padding in every call")
+        else:
+            logits, cache = self._whole(input_ids, cache, use_cache)
         loss = None
         if labels is not None:
             loss = cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten())
