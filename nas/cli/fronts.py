@@ -56,7 +56,8 @@ def front(
     maximum: Maximum = None,
     minimum: Minimum = None,
     target: Annotated[
-        str | None, typer.Option(help="One of the job's targets: its text, or its device's name.")
+        str | None,
+        typer.Option(help="One of the job's targets: its text, a part of it such as decode, or its device."),
     ] = None,
     across: Annotated[
         str | None,
@@ -182,10 +183,11 @@ def _narrowed(front: Front, bounds: Bounds, target: str | None) -> Front:
     Raises:
         NothingMeetsBounds: no point is.
     """
+    from nas.objectives.names import matching
     from nas.report.describe import describe_absence
     from nas.views import front_of_target
 
-    targets = [t for t in front.targets if target in (None, str(t), t.device)]
+    targets = front.targets if target is None else matching(target, front.targets)
     if not targets or (target is not None and len(targets) > 1):
         accepted = ", ".join(map(str, front.targets))
         said = "several targets of the job match" if targets else "no target of the job matches"

@@ -8,7 +8,7 @@ from nas.objectives.kind import objective_kinds
 from nas.objectives.objective import Objective
 from workers.target import Target
 
-__all__ = ["Names", "shortest_part"]
+__all__ = ["Names", "matching", "shortest_part"]
 
 
 def shortest_part(target: Target, targets: Sequence[Target]) -> str:
@@ -17,6 +17,13 @@ def shortest_part(target: Target, targets: Sequence[Target]) -> str:
     others = [str(other) for other in targets if other != target]
     text = str(target)
     return next((part for part in text.split("/") if not any(part in other for other in others)), text)
+
+
+def matching(part: str, targets: Sequence[Target]) -> list[Target]:
+    """The target of that text, or those of a device of that name; failing both, those whose text has the
+    part in it."""
+    named = [target for target in targets if part in (str(target), target.device)]
+    return named or [target for target in targets if part and part in str(target)]
 
 
 class Names:
