@@ -11,6 +11,7 @@ import numpy as np
 from nas.analysis.candidates import Candidates
 from nas.analysis.converted import with_converted
 from nas.analysis.delivered import with_delivered
+from nas.analysis.drift_log import Batch, DriftLog, journal_of_controls
 from nas.analysis.known import Known
 from nas.evaluation import Split
 from nas.front import Point, mark_front
@@ -28,7 +29,8 @@ def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
 
     A prediction is that of `candidates` until the point is measured; from then on it stays what it was
     before the measurement could teach the predictor. What was measured is what the store says
-    of it now: it may have been measured again since.
+    of it now: it may have been measured again since; its standard error includes what sessions of the device
+    differ by.
     """
     plan, store = context.plan, context.store
     scored = store.evaluations(plan.supernet_digest, Split.VALIDATION)
@@ -82,11 +84,13 @@ def _values(
     rows = candidates.unmeasured(population)
     place = {digest: row for row, digest in enumerate(digests)}
     for target in context.plan.targets:
+        controls = context.store.journal(context.job_id, journal_of_controls(target))
+        apart = DriftLog(tuple(map(Batch.from_dict, controls))).session_error
         for measurement in context.store.measurements(target, digests):
             row, earlier = rows[place[measurement.digest]], stored.get(measurement.digest)
             for kind in measured_kinds():
                 key, observation = (kind.name, str(target)), kind.observed(measurement)
                 if key in row and observation is not None:
                     known = earlier.values.get(key) if earlier else None
-                    row[key] = (known or row[key]).observed(observation)
+                    row[key] = (known or row[key]).observed(observation.in_any_session(apart))
     return rows

@@ -66,7 +66,11 @@ class SimulatedComputeBackend:
 
     @contextmanager
     def evaluations(
-        self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
+        self,
+        plan: Plan,
+        supernet: SupernetRecord,
+        check_stop: Callable[[], None],
+        note: Callable[[str], None],
     ) -> Iterator[_SimulatedPool]:
         """See `nas.stages.backends.ComputeBackend.evaluations`."""
         yield _SimulatedPool(self, supernet.digest)

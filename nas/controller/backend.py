@@ -48,10 +48,14 @@ class RayComputeBackend:
         return TimedModels(folder)
 
     def evaluations(
-        self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
+        self,
+        plan: Plan,
+        supernet: SupernetRecord,
+        check_stop: Callable[[], None],
+        note: Callable[[str], None],
     ) -> AbstractContextManager[EvaluationPool]:
         """See `nas.stages.backends.ComputeBackend.evaluations`."""
-        return self._evaluator.open(plan, supernet, check_stop)
+        return self._evaluator.open(plan, supernet, check_stop, note)
 
     def train(
         self, plan: Plan, folder: Path, progress: TrainingProgress, stopped: Callable[[], bool]

@@ -8,13 +8,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, LocalRayletDiedError, RayError
+from ray.exceptions import ActorDiedError, GetTimeoutError, LocalRayletDiedError, RayError
 
 from nas.errors import JobFailed
 
@@ -33,6 +33,9 @@ ANSWER_SECONDS = 120.0
 
 WATCH_SECONDS = 0.2
 """How often what a function in the cluster posts is looked at."""
+
+LOOK_SECONDS = 0.5
+"""How often whoever waits for Ray's start looks whether the job was stopped."""
 
 SIGACTION_BYTES = 1024
 """More than a `struct sigaction` takes anywhere."""
@@ -76,13 +79,20 @@ class RayCluster:
         # Ray sets, goes by threads), and then Ray exits this process: a job's thread must not start them.
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="ray")
 
-    def start(self) -> None:
-        """Start Ray, unless it has. This process goes on handling SIGTERM as it did.
+    def start(self, check_stop: Callable[[], None] | None = None) -> None:
+        """Start Ray, unless it has. This process goes on handling SIGTERM as it did. What has started and
+        does not answer is ended and started once more.
+
+        Args:
+            check_stop: called while waiting; where it raises Ray goes on starting.
 
         Raises:
             JobFailed: Ray does not start, or nobody answers at the address.
         """
-        self._keeper.submit(self._start).result()
+        starting = self._keeper.submit(self._start)
+        while check_stop is not None and not wait([starting], LOOK_SECONDS).done:
+            check_stop()
+        starting.result()
 
     def _start(self) -> None:
         if self._address is not None and not (self._started or ray.is_initialized()):
@@ -99,7 +109,9 @@ class RayCluster:
                         include_dashboard=None if self._address else False,
                         log_to_driver=False,
                         logging_level=logging.ERROR,
+                        _system_config=None if self._address else {"worker_niceness": 0},
                     )
+                _ask_capacity()
             except Exception as error:
                 ray.shutdown()
                 if attempt + 1 == START_ATTEMPTS:
@@ -125,18 +137,20 @@ class RayCluster:
             ray.shutdown()
             self._started = False
 
-    def capacity(self) -> Capacity:
+    def capacity(self, check_stop: Callable[[], None] | None = None) -> Capacity:
         """What the cluster has at the moment. Where Ray's process on this machine has died, Ray is restarted:
         it does not recover by itself.
+
+        Args:
+            check_stop: see `start`.
 
         Raises:
             JobFailed: it does not answer.
         """
         for attempt in range(START_ATTEMPTS):
-            self.start()
-            task = ray.remote(num_cpus=0)(_capacity)
+            self.start(check_stop)
             try:
-                return ray.get(task.remote(), timeout=ANSWER_SECONDS)
+                return _ask_capacity()
             except RayError as error:
                 if isinstance(error, LocalRayletDiedError) and attempt + 1 < START_ATTEMPTS:
                     self.close()
@@ -144,17 +158,18 @@ class RayCluster:
                 raise JobFailed(f"the Ray cluster does not say what it has: {last_line(error)}") from error
         raise AssertionError("every attempt returns or raises")
 
-    def require(self, processors: int, what: str) -> Capacity:
+    def require(self, processors: int, what: str, check_stop: Callable[[], None] | None = None) -> Capacity:
         """Check that the cluster has so many processors: Ray silently keeps a task waiting that no node can
         ever run.
 
         Args:
             what: needs them; named in the error.
+            check_stop: see `start`.
 
         Raises:
             JobFailed: the cluster has fewer and no autoscaler may add them.
         """
-        capacity = self.capacity()
+        capacity = self.capacity(check_stop)
         if capacity.possible < processors:
             raise JobFailed(
                 f"{what} needs {processors} processors; the Ray cluster's {capacity.nodes} nodes have "
@@ -260,6 +275,13 @@ def _require_listener(address: str) -> None:
         raise JobFailed(
             f"no Ray cluster at {address}: nobody answers there ({error}); {JOIN_FORMS}"
         ) from error
+
+
+def _ask_capacity() -> Capacity:
+    try:
+        return ray.get(ray.remote(num_cpus=0)(_capacity).remote(), timeout=ANSWER_SECONDS)
+    except GetTimeoutError as error:
+        raise JobFailed(f"no process of Ray answered within {ANSWER_SECONDS:.0f} s") from error
 
 
 def _capacity() -> Capacity:

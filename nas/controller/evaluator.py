@@ -1,4 +1,4 @@
-"""Evaluations in parallel on Ray actors that share one copy of the supernet's weights."""
+"""Evaluations in parallel, in processes of Ray that share one copy of the supernet's weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,19 +16,24 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from nas.controller.cluster import RayCluster, last_line
+from nas.controller.scorer import ScorerProcess
 from nas.errors import JobFailed
 from nas.evaluation import Conversion, Evaluation, Split
-from nas.export import BlockLibrary
-from nas.export.converted import ConvertedModel
 from nas.planning.plan import Plan
 from nas.store.store import SupernetRecord
-from nas.training.start import scored_tokens
 from searchspaces.architecture import Architecture
 
 __all__ = ["RayEvaluator"]
 
 START_SECONDS = 120.0
-"""How long an actor may take to answer while Ray has a processor for it."""
+"""How long a process that has its processor may take to come up, and then be seen to do nothing before it has
+loaded the supernet; twice as long after each that hung."""
+
+HUNG_STARTS_ALLOWED = 2
+"""How many such processes are ended and replaced, one after another, before the job fails."""
+
+TOLD_SECONDS = 10.0
+"""After how long it is told that there is no processor."""
 
 EVALUATION_SECONDS = 600.0
 """How long one evaluation may take."""
@@ -41,64 +45,7 @@ DEATHS_ALLOWED = 3
 """How often processes may die of one architecture before it counts as failed."""
 
 LOST_STARTS_ALLOWED = 16
-"""How many actors may be lost before they answer, one after another, before the cluster is at fault."""
-
-
-class _Scorer:
-    """One process with the supernet: its weights are views into Ray's object store."""
-
-    def __init__(
-        self, space: dict[str, Any], task: dict[str, Any], weights: dict[str, Any], scored: Any = None
-    ) -> None:
-        import torch
-
-        from nas.tasks import make_task
-        from searchspaces.space import load_space
-        from searchspaces.supernet import Supernet
-
-        torch.set_num_threads(1)  # two busy processes with two threads each are far slower than with one
-        self.task = make_task(task.pop("name"), task)
-        self.supernet = Supernet(load_space(space))
-        tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
-        self.supernet.load_state_dict(tensors, assign=True)
-        self.supernet.requires_grad_(False).eval()
-        self.scored = scored
-        self.blocks = BlockLibrary()
-
-    @cached_property
-    def divergence(self) -> Any:
-        """From the parent, on the job's calibration data; made with the first replacement that is scored."""
-        from nas.pretrained.streams import Divergence
-
-        budget, seed = self.scored
-        space = self.supernet.space
-        tokens = scored_tokens(self.task, budget, space.spec.context, seed)
-        return Divergence(space.first, self.supernet.weights(space.first), tokens)
-
-    def ready(self) -> bool:
-        return True
-
-    def score(
-        self, architecture: dict[str, Any], split: str, share: float, conversion: tuple[str, str] | None
-    ) -> tuple[float, float, tuple[float, ...]]:
-        """The split's value, the seconds that it took, and of the test split the metric on each sequence."""
-        chosen = Architecture.from_dict(architecture)
-        sequences: tuple[float, ...] = ()
-        start = time.perf_counter()
-        model = self._model(chosen, conversion)
-        if Split(split) is Split.CALIBRATION:
-            value = self.divergence(chosen, self.supernet.weights(chosen))
-        elif Split(split) is Split.TEST:
-            value, sequences = self.task.evaluate_sequences(model, Split.TEST)
-        else:
-            value = self.task.evaluate(model, Split(split), share)
-        return float(value), time.perf_counter() - start, sequences
-
-    def _model(self, chosen: Architecture, conversion: tuple[str, str] | None) -> Callable[[Any], Any]:
-        if conversion is None:
-            return lambda tokens: self.supernet(tokens, chosen)
-        weights = self.supernet.extract(chosen).state_dict()
-        return ConvertedModel(chosen, weights, Conversion(*conversion), self.blocks)
+"""How many processes may be lost before they answer, one after another, before the cluster is at fault."""
 
 
 @dataclass
@@ -113,42 +60,46 @@ class _Request:
 
 
 class _Pool:
-    """Hands queued evaluations to actors that have answered, and replaces actors that die.
+    """Hands queued evaluations to processes that have loaded the supernet, and replaces those that die.
 
-    An actor that waits for a processor (another job has it, or its node is gone) keeps nothing waiting:
-    work goes to those that are there.
+    One that waits for a processor (another job has it, or its node is gone) keeps nothing waiting: work goes
+    to those that are there. One that has its processor and does not answer is ended, and another is started.
 
     Args:
         cluster: that they run in.
-        start: starts one actor.
-        count: of actors.
+        start: starts one process.
+        count: of processes.
         supernet: digest of the supernet whose weights they hold.
         check_stop: raises where the job was stopped.
+        note: told what takes long, and what was ended.
     """
 
     def __init__(
         self,
         cluster: RayCluster,
-        start: Callable[[], Any],
+        start: Callable[[], ScorerProcess],
         count: int,
         supernet: str,
         check_stop: Callable[[], None],
+        note: Callable[[str], None],
     ) -> None:
-        self._cluster, self._start, self._supernet, self._check_stop = cluster, start, supernet, check_stop
+        self._cluster, self._start, self._supernet = cluster, start, supernet
+        self._check_stop, self._note = check_stop, note
         self._queue: deque[_Request] = deque()
-        self._starting: dict[Any, Any] = {}
-        self._idle: deque[Any] = deque()
-        self._running: dict[Any, tuple[Any, _Request]] = {}
-        self._lost_starts, self._starts = 0, cluster.starts
-        self._heard_at = time.monotonic()
+        self._starting: dict[Any, ScorerProcess] = {}
+        self._idle: deque[ScorerProcess] = deque()
+        self._running: dict[Any, tuple[ScorerProcess, _Request]] = {}
+        self._lost_starts, self._hung_starts, self._starts = 0, 0, cluster.starts
+        self._heard_at = self._looked_at = time.monotonic()
+        self._told_waiting = False
         for _ in range(count):
             self._start_one()
 
     def wait_until_ready(self) -> None:
-        """Return once one actor answers.
+        """Return once one process can score.
 
         Raises:
-            JobFailed: it could not start, or Ray has no processor for it.
+            JobFailed: none could start, or Ray has no processor for any.
         """
         while not self._idle:
             self._wait()
@@ -183,14 +134,15 @@ class _Pool:
         return [evaluation for evaluation in evaluations if evaluation is not None]
 
     def close(self) -> None:
-        """End the actors; those of a Ray that died have ended with it."""
+        """End the processes; those of a Ray that died have ended with it."""
         if self._starts != self._cluster.starts:
             return
-        for actor in [*self._starting.values(), *self._idle, *(actor for actor, _ in self._running.values())]:
-            ray.kill(actor)
+        running = (process for process, _ in self._running.values())
+        for process in [*self._starting.values(), *self._idle, *running]:
+            process.end()
 
     def _wait(self) -> Evaluation | None:
-        """Take in one thing that happened, if anything does soon: an evaluation ended, an actor answered."""
+        """Take in one thing that happened, if anything does soon: an evaluation ended, a process answered."""
         ended, _ = ray.wait([*self._running, *self._starting], num_returns=1, timeout=LOOK_SECONDS)
         self._check_stop()
         evaluation = None
@@ -200,8 +152,9 @@ class _Pool:
                 self._welcome(ended[0])
             else:
                 evaluation = self._take(ended[0])
-        else:
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
             self._check_hope()
+            self._looked_at = time.monotonic()
         self._dispatch()
         return evaluation
 
@@ -209,60 +162,89 @@ class _Pool:
         silent = time.monotonic() - self._heard_at
         if self._running and silent > EVALUATION_SECONDS:
             raise JobFailed(f"no evaluation ended within {EVALUATION_SECONDS:.0f} s")
-        if not self._running and silent > START_SECONDS:
-            self._cluster.require(1, "an evaluation")
-            free = ray.available_resources().get("CPU", 0)
-            if free >= 1:  # else other jobs have them all: wait for one of them to end
-                raise JobFailed(
-                    f"no evaluation process answered within {START_SECONDS:.0f} s, though Ray has "
-                    f"{free:g} free processors"
-                )
+        patience = START_SECONDS * 2**self._hung_starts
+        waiting = []
+        for reference, process in list(self._starting.items()):
+            seconds = process.silent_seconds()
+            if seconds is None:
+                waiting.append(process)
+            elif seconds > patience:
+                self._replace_hung(reference, patience)
+        if len(waiting) == len(self._starting) and not self._running and silent > TOLD_SECONDS:
+            if not self._told_waiting:
+                self._note("evaluations wait for a processor: others have all that the Ray cluster has")
+                self._told_waiting = True
+            if silent > START_SECONDS:  # is there still one that could become free?
+                self._cluster.require(1, "an evaluation", self._check_stop)
+                self._heard_at = time.monotonic()
+
+    def _replace_hung(self, reference: Any, patience: float) -> None:
+        """End a process that has its processor and does not answer, and start another with more patience: on
+        a busy machine the first may only have been slow."""
+        process = self._starting.pop(reference)
+        process.end()
+        missed = "load the supernet" if process.loading else "answer"
+        said = f"an evaluation process did not {missed} within {patience:.0f} s of having its processor"
+        self._hung_starts += 1
+        if self._hung_starts > HUNG_STARTS_ALLOWED:
+            raise JobFailed(
+                f"{said}, as {HUNG_STARTS_ALLOWED} before it; the logs of Ray on their nodes may say why "
+                "(session_latest/logs in Ray's folder)"
+            )
+        self._note(f"{said}: it is ended, and another started ({self._hung_starts} of {HUNG_STARTS_ALLOWED})")
+        self._start_one()
 
     def _start_one(self) -> None:
-        actor = self._start()
-        self._starting[actor.ready.remote()] = actor
+        process = self._start()
+        self._starting[process.awaited] = process
 
     def _welcome(self, reference: Any) -> None:
-        actor = self._starting.pop(reference)
+        process = self._starting.pop(reference)
         try:
             ray.get(reference)
-        except RayError as error:
+        except RayActorError as error:
+            process.end()
             self._lost_starts += 1
-            own_fault = not isinstance(error, RayActorError) or error.actor_init_failed
-            if own_fault or self._lost_starts > LOST_STARTS_ALLOWED:
+            if error.actor_init_failed or self._lost_starts > LOST_STARTS_ALLOWED:
                 raise JobFailed(f"an evaluation process could not start: {last_line(error)}") from error
             self._start_one()  # its node is gone
+        except RayError as error:
+            process.end()
+            raise JobFailed(f"an evaluation process could not start: {last_line(error)}") from error
         else:
-            self._lost_starts = 0
-            self._idle.append(actor)
+            if process.loading:
+                self._lost_starts = self._hung_starts = 0
+                self._idle.append(process)
+            else:
+                process.load()
+                self._starting[process.awaited] = process
 
     def _take(self, reference: Any) -> Evaluation | None:
         """The result, or None where its process died and another will do it again."""
-        actor, request = self._running.pop(reference)
+        process, request = self._running.pop(reference)
         value, seconds, sequences = math.nan, 0.0, ()
         try:
             value, seconds, sequences = ray.get(reference)
         except RayActorError:
+            process.end()
             self._start_one()
             request.deaths += 1
             if request.deaths < DEATHS_ALLOWED:
                 self._queue.appendleft(request)
                 return None
         except RayTaskError:
-            self._idle.append(actor)  # this architecture cannot be scored: NaN says so
+            self._idle.append(process)  # this architecture cannot be scored: NaN says so
         else:
-            self._idle.append(actor)
+            self._idle.append(process)
         digest, conversion = request.architecture.digest, request.conversion
         weights = self._supernet if conversion is None else conversion.weights(self._supernet)
         return Evaluation(weights, digest, request.split, value, seconds, request.share, sequences)
 
     def _dispatch(self) -> None:
         while self._idle and self._queue:
-            actor, request = self._idle.popleft(), self._queue.popleft()
-            architecture, conversion = request.architecture.to_dict(), request.conversion
-            engine = None if conversion is None else (conversion.runtime, conversion.dtype)
-            reference = actor.score.remote(architecture, str(request.split), request.share, engine)
-            self._running[reference] = (actor, request)
+            process, request = self._idle.popleft(), self._queue.popleft()
+            reference = process.score(request.architecture, request.split, request.share, request.conversion)
+            self._running[reference] = (process, request)
 
 
 class RayEvaluator:
@@ -278,26 +260,32 @@ class RayEvaluator:
         self._weights: tuple[tuple[str, int], Any] | None = None
 
     @contextmanager
-    def open(self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]) -> Iterator[_Pool]:
-        """See `nas.stages.backends.ComputeBackend.evaluations`: one actor a processor, but no more of them
+    def open(
+        self,
+        plan: Plan,
+        supernet: SupernetRecord,
+        check_stop: Callable[[], None],
+        note: Callable[[str], None],
+    ) -> Iterator[_Pool]:
+        """See `nas.stages.backends.ComputeBackend.evaluations`: one process a processor, but no more of them
         than evaluations that the search has out at once.
 
         Raises:
-            JobFailed: the cluster has no processor, or an actor cannot start.
+            JobFailed: the cluster has no processor, or a process cannot start.
         """
-        capacity = self._cluster.require(1, "an evaluation")
+        capacity = self._cluster.require(1, "an evaluation", check_stop)
         weights = self._put(supernet)
         space = plan.space.spec.model_dump(mode="json")
         task = {"name": plan.task.name, **plan.task.options.model_dump(mode="json")}
         scored = plan.spec.budget, plan.train_seed
-        scorer = ray.remote(num_cpus=1)(_Scorer)
         count = min(capacity.possible, plan.spec.budget.search.batch)
         pool = _Pool(
             self._cluster,
-            lambda: scorer.remote(space, task, weights, scored),
+            lambda: ScorerProcess(space, task, weights, scored),
             count,
             supernet.digest,
             check_stop,
+            note,
         )
         try:
             pool.wait_until_ready()

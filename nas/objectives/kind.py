@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from nas.objectives.objective import Direction, Objective, Source
@@ -100,6 +101,11 @@ class Observation:
     value: float
     std: float | None = None
     slowdown: float = 1.0
+
+    def in_any_session(self, apart: float) -> Observation:
+        """With the standard error that it has as a number of the device, whose sessions differ by a relative
+        standard deviation of `apart`, rather than of the one session that it was taken in."""
+        return self if self.std is None else replace(self, std=math.hypot(self.std, apart * self.value))
 
 
 class Measured(ObjectiveKind):

@@ -115,12 +115,17 @@ class ComputeBackend(Protocol):
         """Makes the files that targets are timed with; what models share is kept in `folder`."""
 
     def evaluations(
-        self, plan: Plan, supernet: SupernetRecord, check_stop: Callable[[], None]
+        self,
+        plan: Plan,
+        supernet: SupernetRecord,
+        check_stop: Callable[[], None],
+        note: Callable[[str], None],
     ) -> AbstractContextManager[EvaluationPool]:
         """A pool for one supernet; its processes end with the context.
 
         Args:
             check_stop: called while waiting for an evaluation; raises where the job was stopped.
+            note: told what is waited for where that takes long, and which processes had to be ended.
         """
 
     def train(

@@ -1,6 +1,6 @@
 """Control models: architectures measured repeatedly between batches, which reveal that a device is slower for
 a while. What was measured meanwhile is measured again, or the slowdown is divided out. Here readings are
-taken and corrections stored; `nas.stages.drift_log` derives the latter from the former."""
+taken and corrections stored; `nas.analysis.drift_log` derives the latter from the former."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from nas.analysis.drift_log import Batch, DriftLog, journal_of_controls
 from nas.planning.plan import Plan
 from nas.spec import StageName
-from nas.stages.drift_log import Batch, DriftLog
 from nas.stages.measure import measure_again, measure_missing
 from nas.stages.stage import StageContext
 from nas.stages.states import ControlsState, OpenBatch
@@ -54,7 +54,7 @@ class Controls:
     def __init__(self, context: StageContext, stage: StageName, target: Target) -> None:
         self._context, self._stage, self._target = context, stage, target
         self._architectures = control_architectures(context.plan)
-        self._name = f"controls {target}"
+        self._name = journal_of_controls(target)
         # What an earlier process was measuring when it was stopped, and what it had read before.
         self._state = ControlsState.load(context.store, context.job_id, self._name)
         self._batches = tuple(map(Batch.from_dict, context.store.journal(context.job_id, self._name)))

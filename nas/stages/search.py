@@ -44,7 +44,7 @@ class Search(Stage):
 
     def _search(self, context: StageContext, candidates: Candidates) -> None:
         plan = context.plan
-        with context.compute_backend.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
+        with context.evaluations(self.name, trained_supernet(context)) as pool:
             if plan.spec.start is not None:
                 score_replacements(context, pool)
                 candidates = informed(context, candidates)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,8 +14,8 @@ from nas.errors import JobInterrupted
 from nas.job import Event, EventKind
 from nas.planning.plan import Plan
 from nas.spec import StageName
-from nas.stages.backends import ComputeBackend, MeasurementBackend
-from nas.store.store import Store
+from nas.stages.backends import ComputeBackend, EvaluationPool, MeasurementBackend
+from nas.store.store import Store, SupernetRecord
 
 __all__ = ["Stage", "StageContext"]
 
@@ -41,6 +43,13 @@ class StageContext:
         """Raise JobInterrupted where the user asked the job to stop; called between units of work."""
         if self.stopped():
             raise JobInterrupted(f"job {self.job_id} was stopped; go on with: nas resume {self.job_id}")
+
+    def evaluations(
+        self, stage: StageName, supernet: SupernetRecord
+    ) -> AbstractContextManager[EvaluationPool]:
+        """A pool for the supernet, whose waiting and troubles are notes of the stage."""
+        note = partial(self.note, stage)
+        return self.compute_backend.evaluations(self.plan, supernet, self.check_stop, note)
 
     def progress(self, stage: StageName, done: float, total: float, message: str = "") -> None:
         """Say how far the stage is, in its own units of work."""

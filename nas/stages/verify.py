@@ -49,7 +49,7 @@ class Verify(Stage):
         budget = context.plan.spec.budget.verify
         first = _state(context).round
         supernet = trained_supernet(context)
-        with context.compute_backend.evaluations(context.plan, supernet, context.check_stop) as pool:
+        with context.evaluations(self.name, supernet) as pool:
             for number in range(first, budget.rounds + 1):
                 if self._holds(context, number) or number == budget.rounds:
                     break
@@ -196,7 +196,7 @@ def verify_architecture(context: StageContext, architecture: Architecture) -> Po
     usable = conversions_here(context)
     missing = unscored(context, [architecture], SPLITS, usable)
     if missing:
-        with context.compute_backend.evaluations(plan, trained_supernet(context), context.check_stop) as pool:
+        with context.evaluations(StageName.VERIFY, trained_supernet(context)) as pool:
             score(context, StageName.VERIFY, pool, missing)
     points = mark_verified(
         evaluated_points(context, Candidates(context, stored_predictors(context))), plan.objectives

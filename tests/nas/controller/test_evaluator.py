@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nas.controller import evaluator as evaluator_module
+from nas.controller import scorer as scorer_module
 from nas.controller.cluster import RayCluster
 from nas.controller.evaluator import RayEvaluator
 from nas.errors import JobFailed, JobInterrupted
@@ -56,6 +57,11 @@ def go_on() -> None:
     """Nobody stops the job."""
 
 
+def told(message: str) -> None:
+    """Nothing takes long."""
+    raise AssertionError(message)
+
+
 @pytest.fixture
 def record(plan):
     return SupernetRecord("net", plan.space.digest, plan.task.digest, 0, 0, 0.0, "net.safetensors")
@@ -75,7 +81,7 @@ def test_scores_are_those_of_the_supernet_whose_weights_are_put_once(
     supernet.load_state_dict(load_file(home / "net.safetensors"))
     scores = {}
     for part in (architectures[:6], architectures[6:]):
-        with evaluator.open(plan, record, go_on) as pool:
+        with evaluator.open(plan, record, go_on, told) as pool:
             for architecture in part:
                 pool.submit(architecture, Split.VALIDATION)
             found = []
@@ -94,7 +100,7 @@ def test_scores_are_those_of_the_supernet_whose_weights_are_put_once(
 def test_a_share_of_the_split_is_scored_where_that_is_asked(plan, home, evaluator, record, architectures):
     supernet = Supernet(plan.space)
     supernet.load_state_dict(load_file(home / "net.safetensors"))
-    with evaluator.open(plan, record, go_on) as pool:
+    with evaluator.open(plan, record, go_on, told) as pool:
         pool.submit(architectures[0], Split.VALIDATION, 0.25)
         scored = pool.next()
     with torch.inference_mode():
@@ -111,7 +117,7 @@ def scorers() -> set[int]:
 
 def test_a_killed_process_loses_no_evaluation(plan, evaluator, record, architectures):
     others = scorers()
-    with evaluator.open(plan, record, go_on) as pool:
+    with evaluator.open(plan, record, go_on, told) as pool:
         for architecture in architectures:
             pool.submit(architecture, Split.VALIDATION)
         done = [pool.next()]
@@ -125,7 +131,7 @@ def test_an_architecture_that_cannot_be_scored_is_nan_and_the_others_go_on(
     plan, evaluator, record, architectures
 ):
     wrong = Architecture(256, 32, (Layer("window:16", 3, "mlp", 1.0),))  # 32 is no multiple of 3
-    with evaluator.open(plan, record, go_on) as pool:
+    with evaluator.open(plan, record, go_on, told) as pool:
         pool.submit(wrong, Split.TEST)
         pool.submit(architectures[0], Split.TEST)
         values = {e.digest: e.value for e in (pool.next(), pool.next())}
@@ -137,28 +143,34 @@ def test_weights_that_do_not_fit_the_space_are_said_to_be_so(plan, home, evaluat
     save_file({"norm": torch.ones(3)}, home / "other.safetensors")
     with (
         pytest.raises(JobFailed, match="could not start"),
-        evaluator.open(plan, replace(record, digest="other", path="other.safetensors"), go_on),
+        evaluator.open(plan, replace(record, digest="other", path="other.safetensors"), go_on, told),
     ):
         pass
 
 
 def test_another_jobs_processors_are_waited_for_until_stopped(plan, evaluator, record, monkeypatch):
     """Of two jobs at once the second has no processor until the first lets go of one: not an error."""
-    monkeypatch.setattr(evaluator_module, "START_SECONDS", 0.5)
-    stopped_at = time.monotonic() + 4
+    notes: list[str] = []
 
     def check_stop() -> None:
-        if time.monotonic() > stopped_at:
+        if notes and time.monotonic() > stopped_at:
             raise JobInterrupted("stopped")
 
-    with evaluator.open(plan, record, go_on), pytest.raises(JobInterrupted):
-        evaluator.open(plan, record, check_stop).__enter__()
+    with evaluator.open(plan, record, go_on, told) as first:
+        while len(first._idle) < evaluator._cluster.capacity().present:
+            first._wait()  # a machine's processors are all taken
+        stopped_at = time.monotonic() + 4
+        monkeypatch.setattr(evaluator_module, "START_SECONDS", 0.5)
+        monkeypatch.setattr(evaluator_module, "TOLD_SECONDS", 0.5)
+        with pytest.raises(JobInterrupted):
+            evaluator.open(plan, record, check_stop, notes.append).__enter__()
+    assert notes == ["evaluations wait for a processor: others have all that the Ray cluster has"]
 
 
 def test_converted_files_are_scored_by_their_engine(plan, home, evaluator, record, architectures):
     """In four bits that is not what the supernet scores; and where there is no such engine it fails."""
     int4 = Conversion("onnxruntime", "int4")
-    with evaluator.open(plan, record, go_on) as pool:
+    with evaluator.open(plan, record, go_on, told) as pool:
         for conversion in (int4, None, Conversion("onnxruntime", "fp7")):
             pool.submit(architectures[0], Split.TEST, conversion=conversion)
         found = {e.supernet: e for e in (pool.next(), pool.next(), pool.next())}
@@ -166,3 +178,73 @@ def test_converted_files_are_scored_by_their_engine(plan, home, evaluator, recor
     assert len(converted.sequences) == len(plain.sequences) > 1
     assert 1e-4 < abs(converted.value - plain.value) < 0.2
     assert math.isnan(found[Conversion("onnxruntime", "fp7").weights("net")].value)
+
+
+def hanging(folder: Path, hangs: int) -> type:
+    """A scorer of which the first few never answer; each leaves a file named by its process."""
+
+    class Hanging:
+        """Travels by value, which the actor itself cannot: so it has one."""
+
+        def ready(self) -> bool:
+            (folder / str(os.getpid())).touch()
+            if len(list(folder.iterdir())) <= hangs:
+                time.sleep(1e6)
+            return True
+
+        def load(self, *arguments: object) -> None:
+            from nas.controller.scorer import _Scorer
+
+            self.scorer = _Scorer()
+            self.scorer.load(*arguments)
+
+        def score(self, *arguments: object) -> object:
+            return self.scorer.score(*arguments)
+
+        @ray.method(concurrency_group="pulse")
+        def worked_seconds(self) -> float:
+            return time.process_time()
+
+    return Hanging
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_process_that_hangs_is_ended_and_another_started(
+    plan, evaluator, record, architectures, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(scorer_module, "_Scorer", hanging(tmp_path, 1))
+    monkeypatch.setattr(evaluator_module, "START_SECONDS", 3.0)
+    monkeypatch.setattr(evaluator_module, "HUNG_STARTS_ALLOWED", 20)
+    budget = plan.spec.budget
+    single = budget.model_copy(update={"search": budget.search.model_copy(update={"batch": 1})})
+    plan = replace(plan, spec=plan.spec.model_copy(update={"budget": single}))
+    notes: list[str] = []
+    with evaluator.open(plan, record, go_on, notes.append) as pool:
+        pool.submit(architectures[0], Split.VALIDATION)
+        assert math.isfinite(pool.next().value)
+        first, *_ = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime)
+        deadline = time.monotonic() + 20
+        while is_alive(int(first.name)):
+            assert time.monotonic() < deadline, "the process that hung is left"
+            time.sleep(0.1)
+    assert "did not answer within 3 s of having its processor: it is ended, and another started" in notes[0]
+
+
+def test_processes_that_all_hang_fail_the_job_with_that_cause(plan, evaluator, record, monkeypatch, tmp_path):
+    monkeypatch.setattr(scorer_module, "_Scorer", hanging(tmp_path, 1000))
+    monkeypatch.setattr(evaluator_module, "START_SECONDS", 0.5)
+    notes: list[str] = []
+    with (
+        pytest.raises(
+            JobFailed, match=r"did not answer within 2 s of having its processor, as 2 before it; .*logs"
+        ),
+        evaluator.open(plan, record, go_on, notes.append),
+    ):
+        pass
+    assert len(notes) == 2

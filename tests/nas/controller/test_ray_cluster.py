@@ -71,7 +71,7 @@ def test_evaluations_spread_and_those_of_a_killed_node_are_redone(machines, clus
     save_file(supernet.state_dict(), tmp_path / "net.safetensors")
     record = SupernetRecord("net", plan.space.digest, plan.task.digest, 0, 0, 0.0, "net.safetensors")
     architectures = plan.space.decode(plan.space.sample(12, np.random.default_rng(0)))
-    with RayEvaluator(cluster, tmp_path).open(plan, record, lambda: None) as pool:
+    with RayEvaluator(cluster, tmp_path).open(plan, record, lambda: None, print) as pool:
         for architecture in architectures:
             pool.submit(architecture, Split.VALIDATION)
         done = [pool.next()]

@@ -15,12 +15,16 @@ from typing import Any, Self
 import numpy as np
 
 from workers.measurement import Correction, Reading
+from workers.target import Target
 
-__all__ = ["CHANGE", "Batch", "DriftLog", "Speed"]
+__all__ = ["CHANGE", "Batch", "DriftLog", "Speed", "journal_of_controls"]
 
 CHANGE = 0.08
 """Log ratio of a control's latency to its usual one from which the device is taken to have changed: on a busy
 machine single readings vary by up to 5%."""
+
+SESSION_ERROR, IMAGINED_READINGS = 0.01, 4
+"""What sessions differ by beforehand, relatively, and how many readings that counts as."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,22 @@ class DriftLog:
             for batch in self.batches
         )
 
+    @cached_property
+    def session_error(self) -> float:
+        """Relative standard deviation of what a model takes on the undisturbed device from one session of
+        measuring to the next, which the standard error of a single session does not tell: learned from the
+        controls, which are measured in each. Few of them are drawn to `SESSION_ERROR`; 0 where there are
+        none. Their yardstick is a session's as well, so ratios to it vary twice as much as one session."""
+        taken: list[float] = []
+        for batch in self.batches:
+            # A reading is the one after a batch and the one before the next; 1 is none at all.
+            taken += [r for r in (batch.before, batch.after) if r not in (1.0, *taken[-1:])]
+        usual = [math.log(reading) for reading in taken if self.is_usual(reading)]
+        if not usual:
+            return 0.0
+        imagined = IMAGINED_READINGS * SESSION_ERROR**2
+        return math.sqrt((imagined + sum(x**2 for x in usual) / 2) / (IMAGINED_READINGS + len(usual)))
+
     def is_usual(self, reading: float) -> bool:
         """Whether a reading is that of the undisturbed device, within noise."""
         return _alike(reading, self.usual)
@@ -169,6 +189,11 @@ class DriftLog:
             correction = speed.correct(reading)
             corrections[digest] = None if correction == Correction.of(first[digest]) else correction
         return corrections
+
+
+def journal_of_controls(target: Target) -> str:
+    """The name of the journal that a job keeps of a target's control models: a `Batch` an entry."""
+    return f"controls {target}"
 
 
 def _alike(one: float, other: float) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.stages.drift_log import CHANGE, Batch, DriftLog
+from nas.analysis.drift_log import CHANGE, Batch, DriftLog
 from predictors.drift import drift_of
 from predictors.posterior import fit_posterior
 from predictors.prior import counted_prior
@@ -55,6 +55,27 @@ def test_a_steady_device_needs_no_correction() -> None:
     assert all(speed.steady for speed in log.speeds)
     assert log.to_measure_again() == []
     assert set(log.corrections(first_readings(log)).values()) == {None}
+
+
+@pytest.mark.parametrize("apart", [0.002, 0.01, 0.03])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_what_sessions_differ_by_is_learned_from_controls(apart: float, calibrated: bool) -> None:
+    """Every reading, and the yardstick that all are compared with, is of a session of its own."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(200):
+        sessions = np.exp(apart * rng.standard_normal(21))
+        found.append(log_of(tuple(sessions[1:] / sessions[0]), calibrated).session_error)
+    expected = math.sqrt((4 * 0.01**2 + 20 * apart**2) / 24)
+    assert np.mean(found) == pytest.approx(expected, rel=0.15)
+
+
+def test_disturbances_are_no_session_error_and_few_readings_say_little() -> None:
+    assert DriftLog().session_error == 0.0
+    assert log_of((1.0, 1.0)).session_error == 0.0  # no control was read
+    assert log_of(IN_THE_MIDDLE).session_error < 0.012
+    assert 0.008 < log_of((1.0, 1.002)).session_error < 0.01
+    assert log_of((1.0, 1.05)).session_error > 0.015
 
 
 def test_a_slow_stretch_is_told_from_its_edges() -> None:
