@@ -45,6 +45,9 @@ async function open() {
     const here = link.pathname === location.pathname || (link.pathname === "/" && /^\/(jobs|new)/.test(location.pathname));
     here ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   }
+  // Its modules come while the session is asked for.
+  const coming = found && import(`./views/${found[1]}.js`);
+  coming?.catch(() => null); // told where it is awaited
   try {
     if (!session) {
       session = await get("/session");
@@ -52,7 +55,7 @@ async function open() {
       bar();
     }
     if (!found) throw new Failure(404, "NoSuchPage", `There is no page at ${location.pathname}.`, []);
-    const view = await import(`./views/${found[1]}.js`);
+    const view = await coming;
     show(main, h("p", { class: "loading" }, "Loading…"));
     leave = await view.open(main, ...found[0].slice(1).map(decodeURIComponent));
   } catch (error) {

@@ -77,6 +77,7 @@ def test_a_broken_model_fails_with_its_reason_and_the_next_is_measured(joined, m
     assert isinstance(measure().result(60), Measurement)
 
 
+@pytest.mark.slow
 def test_a_model_that_arrives_damaged_is_not_measured(joined, measure) -> None:
     page = joined()
     page.route("**/models/*", lambda route: route.fulfill(body=b"something else"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,16 +29,24 @@ PROTOCOL = {
 }
 
 
-def in_node(script: str) -> object:
-    """What a module prints as JSON; `STATIC` in it is the folder of the page's modules."""
+@pytest.fixture(scope="module")
+def in_node(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Gives what a script prints as JSON; `STATIC` in it is where the page's modules stand."""
     if NODE is None:
         pytest.skip("no node here")
-    text = script.replace("STATIC", STATIC.as_uri())
-    command = [NODE, "--experimental-default-type=module", "--input-type=module", "--eval", text]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    folder = tmp_path_factory.mktemp("node")
+    shutil.copytree(STATIC, folder / "static")
+    (folder / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+
+    def run(script: str) -> Any:
+        text = script.replace("STATIC", (folder / "static").as_uri())
+        command = [NODE, "--input-type=module", "--eval", text]
+        return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+
+    return run
 
 
-def test_both_find_the_same_of_the_same_calls() -> None:
+def test_both_find_the_same_of_the_same_calls(in_node) -> None:
     drawn = np.random.default_rng(3)
     # A device's own wobble, below what tells that somebody disturbed it.
     milliseconds = [float(ms) for ms in drawn.uniform(0.97, 1.03, 4000)]
@@ -68,7 +78,7 @@ def test_both_find_the_same_of_the_same_calls() -> None:
     assert found["error"] == pytest.approx(expected.ratio_error, rel=1e-9)
 
 
-def test_a_sample_between_references_that_differ_by_over_a_tenth_is_disturbed() -> None:
+def test_a_sample_between_references_that_differ_by_over_a_tenth_is_disturbed(in_node) -> None:
     script = """
       import { Timed, isDisturbed, timeInterleaved } from "STATIC/timing.js";
       let [at, number] = [0, 0];
@@ -92,7 +102,7 @@ def test_a_sample_between_references_that_differ_by_over_a_tenth_is_disturbed() 
 
 
 @pytest.mark.parametrize(("tick", "least"), [(0.005, 0.5), (0.1, 10.0)])
-def test_a_sample_lasts_a_hundred_ticks_after_a_second_of_warm_up(tick: float, least: float) -> None:
+def test_a_sample_lasts_a_hundred_ticks_after_a_second_of_warm_up(in_node, tick: float, least: float) -> None:
     script = f"""
       import {{ Timed }} from "STATIC/timing.js";
       let [at, warm] = [0, 0];
@@ -108,7 +118,7 @@ def test_a_sample_lasts_a_hundred_ticks_after_a_second_of_warm_up(tick: float, l
     assert warm >= 2000
 
 
-def test_a_clock_s_tick_is_found() -> None:
+def test_a_clock_s_tick_is_found(in_node) -> None:
     script = """
       import { tick } from "STATIC/clock.js";
       let at = 0;
@@ -117,7 +127,7 @@ def test_a_clock_s_tick_is_found() -> None:
     assert in_node(script) == pytest.approx(0.1)
 
 
-def test_states_are_filled_and_handed_on_as_workers_do() -> None:
+def test_states_are_filled_and_handed_on_as_workers_do(in_node) -> None:
     script = """
       import { advancing, firstInputs } from "STATIC/inputs.js";
       const inputs = [
@@ -156,7 +166,7 @@ def test_states_are_filled_and_handed_on_as_workers_do() -> None:
     assert "image is uint8" in refused
 
 
-def test_what_runs_on_the_processor_is_read_from_the_engine_s_log() -> None:
+def test_what_runs_on_the_processor_is_read_from_the_engine_s_log(in_node) -> None:
     script = r"""
       import { elsewhere } from "STATIC/placement.js";
       const line = (text) => `2026-11-27 03:49:29.29 [V:onnxruntime:, session_state.cc:1383 Verify] ${text}`;

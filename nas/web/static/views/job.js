@@ -19,6 +19,7 @@ const PAGE = 500; // events that one answer holds at most
 const FOUND_IN = ["search", "verify", "finalists"]; // stages whose events change a front
 
 export async function open(main, id) {
+  loadPlotly(); // the largest of what a chart needs: while all else is asked for
   const view = new JobView(main, await get(`/jobs/${part(id)}`));
   await view.start();
   return { changed: () => view.draw(), close: () => view.close() };
@@ -38,9 +39,7 @@ class JobView {
 
   async start() {
     this.head.draw(this.job);
-    const loading = [this.loadEvents(), this.job.task ? this.loadFront() : this.loadProfiles()];
-    if (this.job.task) loadPlotly();
-    await Promise.all(loading);
+    await Promise.all([this.loadEvents(), this.job.task ? this.loadFront() : this.loadProfiles()]);
     this.follow();
     this.draw().then(() => this.loadCloud());
     this.ticking = setInterval(() => this.head.drawStages(), 1000);
