@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -18,9 +17,10 @@ from nas.errors import ModelRejected
 from nas.evaluation import Conversion
 from nas.export.attention import STANDARD_FORM, Form, form_of
 from nas.export.library import OPSET, BlockLibrary
+from nas.export.shipped import EXTEND, decoding_difference, target_files
 from nas.files import write_folder_whole
 from searchspaces.architecture import Architecture
-from workers.runtimes import ModelFormat, parse_runtime
+from workers.target import Phase, Target
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,8 +58,8 @@ def write_model_folder(
     manifest_facts: Mapping[str, Any],
     library: BlockLibrary | None = None,
     attention: Form | None = None,
-    tokenizer: Sequence[Path] = (),
-    conversions: Sequence[Conversion] = (),
+    tokenizer: Mapping[str, bytes] | None = None,
+    targets: Sequence[Target] = (),
 ) -> dict[str, Any]:
     """Write `model.onnx`, `model.safetensors`, `config.json` and `manifest.json` into the folder `out`.
 
@@ -72,14 +72,13 @@ def write_model_folder(
         library: where exported blocks are kept; a temporary one where None.
         attention: what causal softmax attention is computed by in `model.onnx`, the standard form where None.
             Where it needs operators outside the ONNX standard, `standard.onnx` lies beside, which does not.
-        tokenizer: files that are copied beside the model; the manifest's `tokenizer` names them.
-        conversions: of targets; `model.DTYPE.onnx` is what an engine makes of `model.onnx`, where that is
-            another file, and the engine is here.
+        tokenizer: files beside the model, by name; the manifest's `tokenizer` names them.
+        targets: whose files are written besides (`nas.export.shipped`), as far as their engines are here.
 
     Returns:
         The manifest: the facts, and `format`, `digest`, `architecture`, `layers` (one row each), `onnx`
-        (opset, inputs, outputs, form of `attention`, `largest_difference` to torch, `converted` files by the
-        conversion), `versions` and `files` (SHA-256 of each).
+        (opset, inputs, outputs, form of `attention`, `largest_difference` to torch, and each of the
+        `targets`' file), `versions` and `files` (SHA-256 of each).
 
     Raises:
         InvalidSpec: `out` is a file or has something in it.
@@ -88,12 +87,12 @@ def write_model_folder(
         StoreUnavailable: the disk cannot take the files.
     """
     with write_folder_whole(out) as folder:
-        for file in tokenizer:
-            shutil.copyfile(file, folder / file.name)
+        for name, content in (tokenizer or {}).items():
+            (folder / name).write_bytes(content)
         facts = dict(manifest_facts)
         if tokenizer:
-            facts["tokenizer"] = [file.name for file in tokenizer]
-        return _write_files(submodel, folder, facts, library or BlockLibrary(), attention, conversions)
+            facts["tokenizer"] = list(tokenizer)
+        return _write_files(submodel, folder, facts, library or BlockLibrary(), attention, targets)
 
 
 def load_model_folder(path: Path) -> Submodel:
@@ -147,7 +146,7 @@ def _write_files(
     facts: Mapping[str, Any],
     library: BlockLibrary,
     attention: Form | None,
-    conversions: Sequence[Conversion],
+    targets: Sequence[Target],
 ) -> dict[str, Any]:
     from safetensors.torch import save_file
 
@@ -157,18 +156,19 @@ def _write_files(
     standard = form_of((STANDARD_FORM,))
     wanted = attention or standard
     forms = {"model.onnx": wanted} | ({"standard.onnx": standard} if wanted.domains else {})
-    difference = 0.0
+    written: dict[str, bytes] = {}
     for name, form in forms.items():
         content = library.compose(architecture, arrays, attention=form).SerializeToString()
-        difference = max(difference, onnx_difference(submodel, content))
+        written[name] = bytes(content)
+    added, of_targets = target_files(library, architecture, arrays, targets, written)
+    files = written | added
+    for name, content in files.items():
         (folder / name).write_bytes(content)
-    converted = {}
-    for conversion in conversions:
-        plain = (folder / "model.onnx").read_bytes()
-        content = _converted(plain, conversion)
-        if content != plain:
-            converted[str(conversion)] = name = f"model.{conversion.dtype}.onnx"
-            (folder / name).write_bytes(content)
+    difference = onnx_difference(submodel, files, of_targets)
+    if not difference <= LARGEST_DIFFERENCE:  # NaN is refused too
+        raise ModelRejected(
+            f"logits of onnxruntime and torch differ by {difference:.3g}; accepted: {LARGEST_DIFFERENCE:g}"
+        )
     save_file(weights, folder / "model.safetensors")
     config = {
         "format": FORMAT,
@@ -189,23 +189,13 @@ def _write_files(
             "attention": {"form": wanted.name, "domains": list(wanted.domains)},
             "largest_difference": difference,
             "largest_difference_accepted": LARGEST_DIFFERENCE,
-            "converted": converted,
+            "targets": of_targets,
         },
         "versions": {package: version(package) for package in ("torch", "onnx", "onnxruntime")},
         "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
     }
     write_json(folder / "manifest.json", manifest)
     return manifest
-
-
-def _converted(model: bytes, conversion: Conversion) -> bytes:
-    """What an engine loads for a number format in place of a file; the file itself where it takes no such
-    files, or is not here."""
-    runtime = parse_runtime(conversion.runtime)
-    capability = runtime.capability()
-    if runtime.model_format is not ModelFormat.ONNX or capability is None:
-        return model
-    return runtime.prepare(model, conversion.dtype) if conversion.dtype in capability.dtypes else model
 
 
 def onnx_logits(content: bytes) -> Callable[[Tensor], Tensor]:
@@ -228,18 +218,30 @@ def onnx_logits(content: bytes) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def onnx_difference(submodel: Submodel, content: bytes) -> float:
-    """Between the logits of onnxruntime and torch, the largest on the shapes of `CHECKED`.
+def onnx_difference(submodel: Submodel, files: Mapping[str, bytes], of_targets: Mapping[str, str]) -> float:
+    """Between the logits of onnxruntime and torch, the largest over the files in training's number format: of
+    prompts on the shapes of `CHECKED`, of decoding see `decoding_difference`. NaN where one is.
+
+    Args:
+        files: by name.
+        of_targets: the name of the file that each target runs.
 
     Raises:
-        ModelRejected: it does not load, or is beyond `LARGEST_DIFFERENCE`.
+        ModelRejected: one does not load or run.
     """
-    difference = largest_difference(submodel, onnx_logits(content))
-    if not difference <= LARGEST_DIFFERENCE:  # NaN is refused too
-        raise ModelRejected(
-            f"logits of onnxruntime and torch differ by {difference:.3g}; accepted: {LARGEST_DIFFERENCE:g}"
-        )
-    return difference
+    exact = {name: Phase.PREFILL for name in ("model.onnx", "standard.onnx") if name in files}
+    for text, name in of_targets.items():
+        target = Target.parse(text)
+        decodes = target.workload.phase is Phase.DECODE
+        if Conversion.of(target) is None and (EXTEND in files or not decodes):
+            exact[name] = target.workload.phase
+    differences = [
+        decoding_difference(submodel, files[EXTEND], files[name])
+        if phase is Phase.DECODE
+        else largest_difference(submodel, onnx_logits(files[name]))
+        for name, phase in exact.items()
+    ]
+    return math.nan if any(map(math.isnan, differences)) else max(differences)
 
 
 def largest_difference(submodel: Submodel, model: Callable[[Tensor], Tensor]) -> float:

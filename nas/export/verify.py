@@ -27,7 +27,7 @@ from nas.tasks import make_task
 from workers.errors import WorkerError
 from workers.measuring import describe_device, measure
 from workers.request import MeasurementRequest
-from workers.target import Target
+from workers.target import Phase, Target
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,9 +117,8 @@ def _parity(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Iter
 
     def found() -> float:
         if export is None:
-            converted = manifest["onnx"].get("converted", {}).values()
-            names = [n for n in manifest["files"] if n.endswith(".onnx") and n not in converted]
-            return max(onnx_difference(submodel, (path / name).read_bytes()) for name in names)
+            files = {n: (path / n).read_bytes() for n in manifest["files"] if n.endswith(".onnx")}
+            return onnx_difference(submodel, files, manifest["onnx"].get("targets", {}))
         return get_format(export["format"]).difference(submodel, path)
 
     name = f"difference to torch, at most {LARGEST_DIFFERENCE:g}"
@@ -165,17 +164,19 @@ def _score(named: Mapping[str, Any], model: Callable[[Tensor], Tensor]) -> float
 def _converted(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Iterator[Check]:
     """What the files score that targets run, in the number formats of these; where a target's file is none of
     the folder's, one is made."""
-    files = manifest.get("onnx", {}).get("converted", {})
+    files = manifest.get("onnx", {}).get("targets", {})
     if "options" not in (manifest.get("task") or {}):
         return
     for text, told in manifest.get("quality", {}).get("converted", {}).items():
-        said, conversion = told.get("test", {}).get("measured"), Conversion.of(Target.parse(text))
+        target = Target.parse(text)
+        said, conversion = told.get("test", {}).get("measured"), Conversion.of(target)
         if said is None or conversion is None:
             continue
+        prompts = target.workload.phase is Phase.PREFILL and files.get(text)
 
-        def found(conversion: Conversion = conversion) -> float:
-            if str(conversion) in files:
-                model = prepared_model((path / files[str(conversion)]).read_bytes(), conversion)
+        def found(conversion: Conversion = conversion, file: str | None = prompts or None) -> float:
+            if file is not None:
+                model = prepared_model((path / file).read_bytes(), conversion)
             else:
                 weights = submodel.state_dict()
                 model = ConvertedModel(submodel.architecture, weights, conversion, BlockLibrary())

@@ -202,9 +202,9 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def tokenizer_files(folder: Path) -> list[Path]:
-    """Whatever of a folder belongs to its tokenizer, ``tokenizer.json`` among it."""
-    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+def tokenizer_files(folder: Path) -> dict[str, bytes]:
+    """Whatever of a folder belongs to its tokenizer, by name, ``tokenizer.json`` among it."""
+    return {name: (folder / name).read_bytes() for name in TOKENIZER_FILES if (folder / name).is_file()}
 
 
 class _Problems(list[Problem]):

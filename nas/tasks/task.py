@@ -109,6 +109,11 @@ class Task(ABC):
         """Plain data that the task's numbers follow from: its options, and a digest of any file's content."""
         return self.options.model_dump(mode="json")
 
+    def tokenizer_files(self) -> dict[str, bytes]:
+        """By name, files that turn text into this task's tokens and back, as the library `tokenizers` reads
+        them, to lie beside a model; none where its tokens are no text."""
+        return {}
+
     @abstractmethod
     def batch(self, step: int, seed: int, batch: int, context: int) -> Tensor:
         """(B, N+1) int64 training tokens, a function of (seed, step) alone: the model reads the first N

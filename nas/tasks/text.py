@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.objectives import Direction
+from nas.tasks.byte_tokens import byte_tokenizer_files
 from nas.tasks.task import DataFiles, Task, TaskOptions, register_task
 from searchspaces.errors import Problem
 from searchspaces.numbers import NO_TRUTH
@@ -117,6 +118,12 @@ class Text(Task):
         """The options with the text's own digest in place of where it lies."""
         told = self.options.model_dump(mode="json", exclude={"path", "tokenizer"}) | {"sha256": self._sha256}
         return told if self.options.tokenizer is None else told | {"tokenizer": self._tokenizer_sha256}
+
+    def tokenizer_files(self) -> dict[str, bytes]:
+        """See `Task.tokenizer_files`: bytes, or the file that was given."""
+        if self.options.tokenizer is None:
+            return byte_tokenizer_files()
+        return {"tokenizer.json": Path(self.options.tokenizer).read_bytes()}
 
     def batch(self, step: int, seed: int, batch: int, context: int) -> Tensor:
         """(B, N+1) windows of the training split that start anywhere."""

@@ -142,18 +142,18 @@ class LoadedProgram(LoadedModel):
     """
 
     def __init__(self, program: Program, call: Call) -> None:
-        self._program, self._call = program, call
+        self._program, self.call = program, call
         self._first = program.first()
 
     def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
         """See `LoadedModel`."""
         self._check(tokens)
-        return self._call([tokens, *self._first])
+        return self.call([tokens, *self._first])
 
     def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
         """See `LoadedModel.in_a_row`."""
         self._check(tokens)
-        program, call = self._program, self._call
+        program, call = self._program, self.call
         if program.context is None:
             return super().in_a_row(tokens, calls)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import JobFailed, ModelRejected
-from nas.evaluation import Conversion, Evaluation, Split
+from nas.evaluation import Evaluation, Split
 from nas.export import BlockLibrary, attention_for, write_model_folder
 from nas.job import Job
 from nas.planning.plan import resolve
@@ -76,7 +76,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
         **{kind: told[kind] for kind, _ in point.values if kind in told},
         "preset": point.preset,
     }
-    tokenizer: list[Path] = []
+    tokenizer = plan.task.tokenizer_files()
     if plan.spec.start is not None:
         parent = read_parent(Path(plan.spec.start.model))
         tokenizer = tokenizer_files(parent.folder)
@@ -87,7 +87,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
             "epsilon": parent.epsilon,
             "config": parent.config,
         }
-    attention, converted = attention_for(plan.targets), list(dict.fromkeys(map(Conversion.of, plan.targets)))
+    attention = attention_for(plan.targets)
     return write_model_folder(
         submodel,
         out,
@@ -95,7 +95,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
         BlockLibrary(home / "blocks"),
         attention,
         tokenizer,
-        [conversion for conversion in converted if conversion is not None],
+        plan.targets,
     )
 
 

@@ -13,10 +13,12 @@ from searchspaces.submodel import Submodel
 PAGE = (Path(__file__).parents[3] / "docs" / "howto-deploy.md").read_text()
 
 
-def test_every_engine_generates_the_same_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("transformers")
-    pytest.importorskip("onnxruntime_genai")
-    pytest.importorskip("openvino")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The tokens of the model in the folder `model` of the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     torch.manual_seed(0)
@@ -24,14 +26,23 @@ def test_every_engine_generates_the_same_tokens(tmp_path: Path, monkeypatch: pyt
         Architecture(256, 16, (Layer("window:8", 2, ratio=1), Layer("softmax", 2, ratio=1)))
     ).eval()
     write_model_folder(submodel, tmp_path / "model", {}, BlockLibrary())
-    expected = torch.tensor([list(b"The ")])
+    tokens = torch.tensor([list(b"The ")])
     with torch.inference_mode():
         for _ in range(50):
-            expected = torch.cat([expected, submodel(expected)[:, -1:].argmax(-1)], dim=1)
-    convert, *engines = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+            tokens = torch.cat([tokens, submodel(tokens)[:, -1:].argmax(-1)], dim=1)
+    found: list[int] = tokens[0].tolist()
+    return found
+
+
+def tokens_of(code: str) -> list[int]:
+    found: dict[str, list[int]] = {}
+    exec(compile(code, "howto-deploy.md", "exec"), found)
+    return found["tokens"]
+
+
+def test_every_engine_generates_the_same_tokens(expected: list[int]) -> None:
+    for package in ("transformers", "onnxruntime_genai", "openvino"):
+        pytest.importorskip(package)
+    convert, *engines = BLOCKS
     exec(compile(convert, "howto-deploy.md", "exec"), {})
-    for code in engines:
-        found: dict[str, list[int]] = {}
-        exec(compile(code, "howto-deploy.md", "exec"), found)
-        assert found["tokens"] == expected[0].tolist()
-    assert len(engines) == 3
+    assert [tokens_of(code) for code in engines] == [expected] * 3

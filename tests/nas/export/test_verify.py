@@ -22,6 +22,7 @@ from nas.export.verify import verify_model_folder
 from nas.tasks import make_task
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.submodel import Submodel
+from workers.target import Target
 
 OPTIONS = {"evaluation_tokens": 512, "evaluation_context": 64}
 
@@ -81,8 +82,8 @@ def test_what_targets_run_in_other_number_formats_is_scored_as_it_lies_there(tmp
         "tuned": {"test": test},
     }
     folder = tmp_path / "model"
-    manifest = write_model_folder(submodel, folder, facts, BlockLibrary(), conversions=[int4])
-    assert manifest["onnx"]["converted"] == {"onnxruntime/int4": "model.int4.onnx"}
+    manifest = write_model_folder(submodel, folder, facts, BlockLibrary(), targets=[Target.parse(target)])
+    assert manifest["onnx"]["targets"] == {target: "model.int4.onnx"}
     checks = {check.name: check for check in verify_model_folder(folder)}
     assert all(check.agrees for check in checks.values()), checks
     assert checks[f"test bits_per_byte on {target}"].found == pytest.approx(score, rel=1e-4)
@@ -110,14 +111,20 @@ def write(name: str, text: str) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (lambda f: (f / "model.onnx").unlink(), r"file model\.onnx: said \w+, found missing"),
+        (lambda f: (f / "model.onnx").unlink(), r"file model\.onnx: the manifest says \w+, found missing"),
         (lambda f: (f / "model.onnx").write_bytes((f / "model.onnx").read_bytes()[:-9]), "found changed"),
-        (write("extra.py", ""), r"file extra\.py: said None, found not in the manifest"),
+        (write("extra.py", ""), r"file extra\.py: the manifest says None, found not in the manifest"),
         (write("manifest.json", "{"), "is not a model folder"),
         (lambda f: edit(f, lambda m: m.update(format=7)), "a manifest of format 7; accepted: 1"),
-        (lambda f: edit(f, lambda m: m.update(digest="0" * 16)), "digest: said 0000000000000000, found"),
-        (lambda f: edit(f, lambda m: m.update(layers=[])), "layers: said"),
-        (lambda f: edit(f, lambda m: m["quality"].update(test=1.0)), r"test bits_per_byte: said 1\.0, found"),
+        (
+            lambda f: edit(f, lambda m: m.update(digest="0" * 16)),
+            "digest: the manifest says 0{16}, found",
+        ),
+        (lambda f: edit(f, lambda m: m.update(layers=[])), "layers: the manifest says"),
+        (
+            lambda f: edit(f, lambda m: m["quality"].update(test=1.0)),
+            r"bits_per_byte: the manifest says 1\.0",
+        ),
         (lambda f: edit(f, lambda m: m["task"].update(digest="0")), "the data is not what it was"),
         (lambda f: edit(f, lambda m: m["task"].update(name="chess")), "'chess'"),
         (shutil.rmtree, "is not a model folder"),
