@@ -279,7 +279,7 @@ def extract(
         typer.Option(
             "--format",
             help="onnx: a graph and safetensors; hf: what Hugging Face's transformers loads; genai: what "
-            "onnxruntime-genai generates with; openvino: OpenVINO's own files.",
+            "onnxruntime-genai generates with; openvino, executorch, litert: the engine's own files.",
         ),
     ] = "onnx",
     json: Json = False,

@@ -128,7 +128,14 @@ def test_transformers_runs_every_mixer_where_this_project_is_not_installed(tmp_p
     assert said["padded"] == [True, True, True]
 
 
-@pytest.mark.parametrize("name", FORMATS.names())
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow if name in {"executorch", "litert"} else ())
+    for name in FORMATS.names()
+]
+"""Those that compile take long."""
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_converted_folder_says_what_it_is(name: str, small: tuple[Submodel, Path], tmp_path: Path) -> None:
     if None in (versions := get_format(name).versions()).values():
         pytest.skip(f"{name} is not installed: {versions}")
@@ -194,7 +201,7 @@ def test_no_such_format(name: str, said: str, small: tuple[Submodel, Path], tmp_
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", FORMATS.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_a_folder_appears_whole_or_not_at_all(
     name: str, small: tuple[Submodel, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

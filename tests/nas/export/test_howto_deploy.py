@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from nas.export import BlockLibrary, write_model_folder
+from nas.export.convert import convert_model_folder
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.submodel import Submodel
+from workers.runtimes import parse_runtime
+
+COMPILED = {"executorch": "executorch", "litert": "ai_edge_litert"}
+"""Engines that compile, and what their examples import."""
 
 PAGE = (Path(__file__).parents[3] / "docs" / "howto-deploy.md").read_text()
 
@@ -43,6 +48,17 @@ def tokens_of(code: str) -> list[int]:
 def test_every_engine_generates_the_same_tokens(expected: list[int]) -> None:
     for package in ("transformers", "onnxruntime_genai", "openvino"):
         pytest.importorskip(package)
-    convert, *engines = BLOCKS
+    convert, *engines = [code for code in BLOCKS if not any(name in code for name in COMPILED.values())]
     exec(compile(convert, "howto-deploy.md", "exec"), {})
     assert [tokens_of(code) for code in engines] == [expected] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(COMPILED))
+def test_engines_that_compile_generate_the_same_tokens(name: str, expected: list[int]) -> None:
+    obstacle = parse_runtime(name).obstacle()
+    if obstacle is not None:
+        pytest.skip(obstacle)
+    convert_model_folder(Path("model"), Path(name), name)
+    (code,) = [code for code in BLOCKS if COMPILED[name] in code]
+    assert tokens_of(code) == expected
