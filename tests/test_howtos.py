@@ -79,7 +79,7 @@ def test_what_the_page_of_phones_shows_is_accepted() -> None:
     """Its commands have these options, and its targets are some; they are run in `tests/nas/phone`."""
     text = (DOCS / "howto-phone.md").read_text()
     (targets,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    spec = {"space": "hybrid-lm-tiny", "until": "profile", **yaml.safe_load(targets)}
+    spec = {"space": "mixed-lm-tiny", "until": "profile", **yaml.safe_load(targets)}
     assert [str(target) for target in resolve(load_job_spec(spec)).targets] == [
         "phone/onnxruntime-web/fp32/1t/prefill/b1/n256",
         "phone/onnxruntime-webgpu/fp32/1t/prefill/b1/n256",

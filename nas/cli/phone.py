@@ -74,6 +74,8 @@ def phone(
         authorization(settings.token)  # a token that no call can carry would be tried for ever
     if (certificate is None) != (key is None):
         raise InvalidSpec([Problem("--certificate", "it is given together with --key")])
+    if not bind.rpartition(":")[0]:
+        raise InvalidSpec([Problem("--bind", f"{bind!r} is not an address; accepted: HOST:PORT")])
     beyond = bind.rpartition(":")[0] not in LOOPBACK
     named = host or (_own_address() if bind.startswith("0.0.0.0:") else bind.rpartition(":")[0])
     if beyond and certificate is None:

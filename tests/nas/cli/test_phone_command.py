@@ -32,7 +32,7 @@ def test_without_an_engine_the_command_that_fetches_it_is_named(nas, fetched: Pa
     ("arguments", "said"),
     [
         (["--connect", "nowhere"], "HOST:PORT"),
-        (["--bind", "nowhere"], "HTTPS"),
+        (["--bind", "nowhere"], "HOST:PORT"),
         (["--device", "two words"], "two words"),
         (["--certificate", "server.pem"], "--key"),
     ],
