@@ -7,9 +7,10 @@ thread. A pool is worth the hypervolume of its front, between the best and the w
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from itertools import combinations
 from multiprocessing import get_context
@@ -113,9 +114,39 @@ class MixingBench:
         return self.architecture(["softmax" if i in at else PLACED for i in range(depth)], RATIOS[-1])
 
 
-def run_mixing_bench(bench: MixingBench, on_progress: Callable[[str], None]) -> dict[str, Any]:
+class Scores:
+    """Test metrics of models that were trained, by seed and digest; of what follows from the same settings a
+    file keeps them, so that a run that was stopped goes on."""
+
+    def __init__(self, bench: MixingBench, path: Path | None) -> None:
+        names = ("task", "tokens", "steps", "batch")
+        self._settings = {name: getattr(bench, name) for name in names}
+        self._path = path
+        lines = path.read_text().splitlines() if path is not None and path.is_file() else []
+        known = [json.loads(line) for line in lines]
+        self.known: dict[tuple[int, str], float] = {
+            (row["seed"], row["digest"]): row["test"] for row in known if row["settings"] == self._settings
+        }
+
+    def keep(self, seed: int, digest: str, test: float) -> None:
+        """Remember one, and write it down."""
+        self.known[seed, digest] = test
+        if self._path is not None:
+            row = {"settings": self._settings, "seed": seed, "digest": digest, "test": test}
+            with self._path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def run_mixing_bench(
+    bench: MixingBench, on_progress: Callable[[str], None], kept: Path | None = None
+) -> dict[str, Any]:
     """Train and time everything; plain data, among it `ratios`: the mixed front's hypervolume over each
-    other's."""
+    other's.
+
+    Args:
+        kept: a file of JSON lines with the scores of models as they are trained; those in it are not trained
+            again.
+    """
     pools = {
         seed: {name: bench.pool(mixers, seed) for name, mixers in POOLS.items()}
         for seed in range(bench.seeds)
@@ -128,7 +159,7 @@ def run_mixing_bench(bench: MixingBench, on_progress: Callable[[str], None]) -> 
         for model in models
     }
     on_progress(f"training {len(wanted)} models")
-    scores = _trained(bench, wanted, on_progress)
+    scores = train_missing(bench, wanted, Scores(bench, kept), on_progress)
     latency = _timed({model.digest: model for model in wanted.values()}, bench.tokens)
     direction = bench.make_task().direction
     loss = {key: direction.sign * score for key, score in scores.items()}
@@ -203,17 +234,20 @@ def _learned(bench: MixingBench, every: Sequence[tuple[int, ...]], seed: int) ->
     return min(every, key=loss)
 
 
-def _trained(
-    bench: MixingBench, wanted: Mapping[tuple[int, str], Architecture], on_progress: Callable[[str], None]
-) -> dict[tuple[int, str], float]:
-    """The metric on the test split of each, (seed, digest)."""
-    scores = {}
+def train_missing(
+    bench: MixingBench,
+    wanted: Mapping[tuple[int, str], Architecture],
+    scores: Scores,
+    on_progress: Callable[[str], None],
+) -> Mapping[tuple[int, str], float]:
+    """The metric on the test split of each, (seed, digest): those without a score are trained."""
+    missing = {key: model for key, model in wanted.items() if key not in scores.known}
     with ProcessPoolExecutor(bench.processes, mp_context=get_context("spawn")) as pool:
-        asked = {key: pool.submit(train_alone, bench, model, key[0]) for key, model in wanted.items()}
-        for number, (key, answer) in enumerate(asked.items(), start=1):
-            scores[key] = answer.result()
-            on_progress(f"{number} of {len(asked)} models trained")
-    return scores
+        asked = {pool.submit(train_alone, bench, model, key[0]): key for key, model in missing.items()}
+        for number, answer in enumerate(as_completed(asked), start=1 + len(wanted) - len(missing)):
+            scores.keep(*asked[answer], answer.result())
+            on_progress(f"{number} of {len(wanted)} models trained")
+    return scores.known
 
 
 def train_alone(bench: MixingBench, architecture: Architecture, seed: int) -> float:

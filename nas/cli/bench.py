@@ -223,12 +223,16 @@ def mixing(
     ] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Trainings at once, one thread each.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="A small version, to see that it works.")] = False,
+    kept: Annotated[
+        Path | None,
+        typer.Option(help="A file that keeps each score; what is in it is not trained again."),
+    ] = None,
     out: Out = None,
     json: Json = False,
 ) -> None:
     """Compare fronts of hybrids with fronts of one kind of attention, every member trained alone.
 
-    [dim]nas bench mixing --task text --processes 8 --out out.json[/dim]
+    [dim]nas bench mixing --task text --processes 8 --kept text.jsonl --out out.json[/dim]
     [dim]nas bench mixing --quick[/dim]
     """
     from nas.bench.mixing import MixingBench, run_mixing_bench
@@ -248,7 +252,7 @@ def mixing(
         processes=processes,
     )
     with error_console().status("drawing models") as status:
-        result = run_mixing_bench(bench.quick() if quick else bench, status.update)
+        result = run_mixing_bench(bench.quick() if quick else bench, status.update, kept)
     _answer(mixing_tables(result), result, out, as_json=json)
 
 

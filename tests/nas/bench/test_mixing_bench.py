@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nas.bench.mixing import POOLS, MixingBench
+from nas.bench.mixing import POOLS, MixingBench, Scores, train_missing
 from nas.cli.main import app
 from nas.errors import InvalidSpec
 
@@ -38,6 +38,19 @@ def test_pools_are_of_equal_size_and_of_their_mixers_alone() -> None:
 def test_more_softmax_than_layers_is_refused() -> None:
     with pytest.raises(InvalidSpec, match="3 of 3 layers leave nothing to place"):
         replace(BENCH, softmax_layers=3)
+
+
+def test_what_a_file_keeps_is_not_trained_again(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    (model,) = replace(BENCH, members=1).pool(POOLS["linear"], seed=0)
+    Scores(BENCH, kept).keep(0, model.digest, 0.25)
+    wanted, trained = {(0, model.digest): model}, list[str]()
+    assert train_missing(BENCH, wanted, Scores(BENCH, kept), trained.append)[0, model.digest] == 0.25
+    assert not trained
+    longer = replace(BENCH, steps=2)
+    assert 0 <= train_missing(longer, wanted, Scores(longer, kept), trained.append)[0, model.digest] <= 1
+    assert trained == ["1 of 1 models trained"]
+    assert len(kept.read_text().splitlines()) == 2
 
 
 @pytest.mark.slow
