@@ -7,6 +7,7 @@ any other end is told with the case's number, which makes the same case again.
 
 from __future__ import annotations
 
+import copy
 import random
 import resource
 import signal
@@ -22,7 +23,7 @@ import yaml
 MEMORY_BYTES = 2 << 30
 SECONDS = 10
 """Of processor time, so that a busy machine is no defect."""
-WAITING = 120
+WAITING = 600
 """Seconds after which a case waits for something that never comes."""
 
 BASE: dict[str, Any] = {
@@ -104,6 +105,11 @@ SCALARS: tuple[Any, ...] = (
 )
 
 
+def scalar(rng: random.Random) -> Any:
+    """One of its own: what later mutations put into a shared one would be in every later case."""
+    return copy.deepcopy(rng.choice(SCALARS))
+
+
 def places_of(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place of a document, the whole of it first."""
     inner = (
@@ -120,7 +126,7 @@ def mutated(document: Any, rng: random.Random) -> Any:
     """The document with one thing changed."""
     place = rng.choice(places_of(document))
     if not place:
-        return rng.choice(SCALARS) if rng.random() < 0.02 else document
+        return scalar(rng) if rng.random() < 0.02 else document
     *above, key = place
     within = document
     for step in above:
@@ -130,7 +136,7 @@ def mutated(document: Any, rng: random.Random) -> Any:
         case 0:
             del within[key]
         case 1 if isinstance(within, dict):
-            within[rng.choice(["extra", "", "näme", "name", "__class__", "a.b", "0"])] = rng.choice(SCALARS)
+            within[rng.choice(["extra", "", "näme", "name", "__class__", "a.b", "0"])] = scalar(rng)
         case 2 if isinstance(value, list) and value:
             value.extend(value * rng.choice([1, 2, 40]))
         case 3 if isinstance(value, int | float) and not isinstance(value, bool):
@@ -144,7 +150,7 @@ def mutated(document: Any, rng: random.Random) -> Any:
                 copied = copied[step]
             within[key] = yaml.safe_load(yaml.safe_dump(copied)) if rng.random() < 0.9 else str(copied)
         case _:
-            within[key] = rng.choice(SCALARS)
+            within[key] = scalar(rng)
     return document
 
 
