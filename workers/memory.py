@@ -10,7 +10,6 @@ from pathlib import Path
 __all__ = ["PeakMemory", "ResidentMemory", "keep_freed_memory", "total_memory_bytes"]
 
 STATUS = Path("/proc/self/status")
-PAGES = Path("/proc/self/smaps_rollup")
 CLEAR = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 """Written to `clear_refs`, it lowers the peak to what is resident now (Linux ≥ 4.0)."""
@@ -31,10 +30,7 @@ class PeakMemory(ABC):
 class ResidentMemory(PeakMemory):
     """Peak resident growth of this process, from Linux's own account of it.
 
-    What the allocator kept of earlier work is given back first, or this measurement would ride on it. The
-    account of the peak is off by up to some hundred KiB, since processors count apart; that of the present is
-    exact where it is counted page by page (Linux ≥ 4.14). So pages are counted, and the former tells what was
-    given back since the peak alone: nothing, where freed memory is kept.
+    What the allocator kept of earlier work is given back first, or this measurement would ride on it.
     """
 
     def __init__(self) -> None:
@@ -43,7 +39,7 @@ class ResidentMemory(PeakMemory):
         self._before = 0
         try:
             CLEAR.write_text(RESET_PEAK, encoding="ascii")
-            self._before = _resident_bytes()
+            self._before = _status_bytes("VmRSS")
         except OSError:
             self._available = False
         else:
@@ -51,10 +47,7 @@ class ResidentMemory(PeakMemory):
 
     def growth_bytes(self) -> int:
         """See `PeakMemory.growth_bytes`."""
-        if not self._available:
-            return 0
-        given_back = _status_bytes("VmHWM") - _status_bytes("VmRSS")
-        return max(0, _resident_bytes() - self._before + max(0, given_back))
+        return max(0, _status_bytes("VmHWM") - self._before) if self._available else 0
 
 
 def keep_freed_memory() -> None:
@@ -77,13 +70,6 @@ def total_memory_bytes() -> int:
     except OSError:
         return 0
     return _kilobytes(text, "MemTotal")
-
-
-def _resident_bytes() -> int:
-    """Counted page by page where the system can."""
-    if not PAGES.is_file():
-        return _status_bytes("VmRSS")
-    return _kilobytes(PAGES.read_text(encoding="utf-8", errors="replace"), "Rss")
 
 
 def _status_bytes(key: str) -> int:

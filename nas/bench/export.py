@@ -39,6 +39,7 @@ from workers.errors import WorkerError
 from workers.isolated import IsolatedMeasuring
 from workers.measurement import Measurement
 from workers.request import MeasurementRequest
+from workers.runtimes import parse_runtime
 from workers.target import Phase, Target, Workload
 from workers.timing import TimingProtocol
 
@@ -60,6 +61,8 @@ DECODE_GROWTH = 1.2
 
 MEMORY = 0.02
 """Accepted between two readings of a model's peak memory, as a share."""
+
+QUICK_ENGINES, QUICK_FORMATS = ("onnxruntime", "openvino", "torch"), ("hf", "genai", "openvino")
 
 Progress = Callable[[int, int, str], None]
 """Steps done, steps in all, and what is next."""
@@ -86,9 +89,18 @@ class ExportBench:
     protocol: TimingProtocol = field(default_factory=TimingProtocol)
 
     def quick(self) -> ExportBench:
-        """The least that shows that it works."""
+        """The least that shows that it works, without engines that compile, which takes minutes."""
         protocol = replace(self.protocol, max_seconds=0.5, goal_error=0.03)
-        return replace(self, models=2, budgets=4, contexts=(64, 512), protocol=protocol)
+        here = [name for name in QUICK_ENGINES if parse_runtime(name).capability() is not None]
+        return replace(
+            self,
+            models=2,
+            budgets=4,
+            contexts=(64, 512),
+            engines=self.engines or tuple(here),
+            formats=tuple(name for name in _formats(self) if name in QUICK_FORMATS),
+            protocol=protocol,
+        )
 
     def of_space(self, space: str, task: str) -> JobSpec:
         """A job whose models are exported, where there is none: trained a little, since loss is compared."""
@@ -167,9 +179,12 @@ def run_export_bench(bench: ExportBench, client: Client, job: Job, progress: Pro
                 out = Path(folder) / f"{point.digest}-{name}"
                 written.append({"digest": point.digest, **_written(extracted, out, name)})
         budgets = []
+        # In the unit that the front's latencies were measured in, as a job that goes on would.
+        known = client.measurements(target)
+        unit_ms = known[-1][1].reference_ms if known else None
         for asked in _budgets(front, target, bench.budgets):
             step(f"a model within {asked:.2f} ms")
-            budgets.append(device.asked(front, target, asked))
+            budgets.append(device.asked(front, target, asked, unit_ms))
         progress(steps, steps, "done")
         memory = device.memory_again(members[0].architecture)
     return {
@@ -267,20 +282,24 @@ class _Device:
             "loss_before": self._losses[architecture.digest],
         }
 
-    def measure(self, architecture: Architecture, target: Target) -> Measurement:
+    def measure(
+        self, architecture: Architecture, target: Target, reference_ms: float | None = None
+    ) -> Measurement:
         """See `workers.measuring.measure`."""
         files = self._models.model(architecture, target), self._models.reference(target)
         request = MeasurementRequest(
-            architecture.digest, target, *files, architecture.vocabulary, protocol=self._bench.protocol
+            architecture.digest, target, *files, architecture.vocabulary, reference_ms, self._bench.protocol
         )
         return self._measuring.measure(request, self.here)
 
-    def asked(self, front: Front, target: Target, asked_ms: float) -> dict[str, Any]:
+    def asked(
+        self, front: Front, target: Target, asked_ms: float, reference_ms: float | None
+    ) -> dict[str, Any]:
         """What the front gives within a budget, what it says of that, and what it takes now."""
         point = front.best({f"{LATENCY}@{target}": asked_ms})
         known = point.known(LATENCY, target)
         assert known is not None
-        measured = self.measure(point.architecture, target).latency_ms
+        measured = self.measure(point.architecture, target, reference_ms).latency_ms
         return {
             "asked_ms": asked_ms,
             "digest": point.digest,

@@ -321,6 +321,10 @@ def export(
         str | None,
         typer.Option(help="RUNTIME or RUNTIME/DTYPE, separated by commas.", show_default="all here"),
     ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(help="Of nas extract, separated by commas; empty for none.", show_default="all here"),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A small version, to see that it works.")] = False,
     out: Out = None,
     json: Json = False,
@@ -338,8 +342,13 @@ def export(
     from nas.cli.bench_tables import export_tables
     from searchspaces.space import space_names
 
+    named = _texts(formats)
     asked = ExportBench(
-        models, budgets, tuple(_numbers("--contexts", contexts)), tuple(_texts(engines) or ())
+        models,
+        budgets,
+        tuple(_numbers("--contexts", contexts)),
+        tuple(_texts(engines) or ()),
+        None if named is None else tuple(named),
     )
     bench = asked.quick() if quick else asked
     with open_client(context) as client:
