@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runtime", default="onnxruntime-web")
     parser.add_argument("--tokens", type=int, default=256)
-    parser.add_argument("--mixers", default="softmax,window:64,linear")
+    parser.add_argument("--mixers", nargs="+", default=["softmax", "window:64", "linear"])
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--times", type=int, default=3)
@@ -78,10 +78,11 @@ def main() -> None:
     phases = parse_runtime(options.runtime).phases
     models, here = TimedModels(), describe_device("phone")
     table = Table("model", "ms", "farthest from the median", "goal", "native, ms", "times native", "noisy")
-    subjects = [
-        (str(parse_mixer(m)), p) for m in options.mixers.split(",") for p in (Phase.PREFILL, Phase.DECODE)
-    ]
-    found: dict[tuple[str, Phase], list[Measurement]] = {s: [] for s in subjects if s[1] in phases}
+    for mixer in options.mixers:
+        parse_mixer(mixer)  # says what is accepted
+    found: dict[tuple[str, Phase], list[Measurement]] = {
+        (mixer, phase): [] for mixer in options.mixers for phase in phases
+    }
 
     def request(mixer: str, phase: Phase, runtime: str, times: list[Measurement]) -> MeasurementRequest:
         layers = (Layer(mixer, 4, ratio=2),) * options.layers
