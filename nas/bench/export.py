@@ -211,6 +211,7 @@ class _Device:
         self.here: Capabilities = self._measuring.describe(self._name)
         self.engines = list(self._chosen())
         self._losses: dict[str, float] = {}
+        self._units: dict[tuple[str, Workload], float] = {}
 
     def close(self) -> None:
         """End the process that measures."""
@@ -285,12 +286,22 @@ class _Device:
     def measure(
         self, architecture: Architecture, target: Target, reference_ms: float | None = None
     ) -> Measurement:
-        """See `workers.measuring.measure`."""
+        """See `workers.measuring.measure`; where no unit is given, in that of the first with the same
+        reference."""
+        runtime = parse_runtime(target.runtime)
+        unit = target.runtime, runtime.reference_workload(target.workload)
         files = self._models.model(architecture, target), self._models.reference(target)
         request = MeasurementRequest(
-            architecture.digest, target, *files, architecture.vocabulary, reference_ms, self._bench.protocol
+            architecture.digest,
+            target,
+            *files,
+            architecture.vocabulary,
+            reference_ms or self._units.get(unit),
+            self._bench.protocol,
         )
-        return self._measuring.measure(request, self.here)
+        measurement = self._measuring.measure(request, self.here)
+        self._units.setdefault(unit, measurement.reference_ms)
+        return measurement
 
     def asked(
         self, front: Front, target: Target, asked_ms: float, reference_ms: float | None
