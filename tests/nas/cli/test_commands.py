@@ -230,7 +230,7 @@ def test_every_command_that_ends_answers_as_json():
                 yield (*path, name), {option for parameter in command.params for option in parameter.opts}
 
     without = {path for path, options in commands(typer.main.get_command(app)) if "--json" not in options}
-    assert without == {("serve",), ("web",), ("worker",)}
+    assert without == {("phone",), ("serve",), ("web",), ("worker",)}
 
 
 def test_the_version_is_one_line(nas):
