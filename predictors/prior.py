@@ -91,6 +91,13 @@ class Prior:
             odds=self.odds ** (1 - share) * other.odds**share,
         )
 
+    def apart(self, doubt: float, odds: float) -> Self:
+        """With the same mean, of which each term deviates by itself, with a relative standard deviation of
+        `doubt`."""
+        own = np.diag((doubt * self.mean) ** 2)
+        covariance = SCALE_DOUBT**2 * np.outer(self.mean, self.mean) + own
+        return replace(self, covariance=covariance, odds=odds)
+
     def check(self, design: Design) -> Self:
         """Itself, if it belongs to a design.
 
