@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -209,7 +210,6 @@ class _Device:
         self._measuring, self._library, self._models = IsolatedMeasuring(), BlockLibrary(), TimedModels()
         self._name = plan.targets[0].device
         self.here: Capabilities = self._measuring.describe(self._name)
-        self.engines = list(self._chosen())
         self._losses: dict[str, float] = {}
         self._units: dict[tuple[str, Workload], float] = {}
 
@@ -217,16 +217,20 @@ class _Device:
         """End the process that measures."""
         self._measuring.close()
 
-    def _chosen(self) -> Iterator[Conversion]:
+    @cached_property
+    def engines(self) -> list[Conversion]:
+        """Those that were asked for.
+
+        Raises:
+            InvalidSpec: one is not here.
+        """
         known = {Conversion(r.name, dtype): r.name for r in self.here.runtimes for dtype in r.dtypes}
         wanted = set(self._bench.engines)
         accepted = {str(engine) for engine in known} | set(known.values())
         if lacking := sorted(wanted - accepted):
             said = f"{', '.join(lacking)}: not here; accepted: {', '.join(sorted(accepted))}"
             raise InvalidSpec([Problem("--engines", said)])
-        for engine, runtime in known.items():
-            if not wanted or str(engine) in wanted or runtime in wanted:
-                yield engine
+        return [e for e, runtime in known.items() if not wanted or wanted & {str(e), runtime}]
 
     def own_target(self) -> Target:
         """The first of the job's that this machine serves."""
