@@ -14,6 +14,7 @@ from searchspaces.errors import Problem, SpaceError
 from workers.errors import (
     AcceleratorFailed,
     EngineMissing,
+    LinkRefused,
     ListenFailed,
     ModelUnusable,
     NoWorkerServes,
@@ -223,6 +224,7 @@ _OF_WORKERS: dict[type[WorkerError], type[NasError]] = {
     EngineMissing: ServiceUnavailable,
     TransferFailed: ServiceUnavailable,
     SessionRefused: Forbidden,
+    LinkRefused: Forbidden,
     ProtocolViolation: Incompatible,
     ModelUnusable: ModelRejected,
 }

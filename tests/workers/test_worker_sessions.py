@@ -15,10 +15,10 @@ from raw_worker import HERE, SECONDS, RawWorker, measuring
 
 from workers.agent import run_worker
 from workers.capabilities import Capabilities
-from workers.connection import Connection, Disconnected
+from workers.connection import Connection, Inbox
 from workers.errors import ListenFailed, NoWorkerServes, TransferFailed, WorkerError
 from workers.measurement import Measurement
-from workers.messages import PROTOCOL_VERSION, Drain, Heartbeat, Lease, Register
+from workers.messages import PROTOCOL_VERSION, Heartbeat, Lease, Register, Welcome
 from workers.models import ModelCache
 from workers.request import MeasurementFailure, MeasurementRequest
 from workers.rpc.convert import service_message_to_wire, worker_message_to_wire
@@ -322,11 +322,11 @@ def test_a_damaged_model_is_never_measured(make_request: MakeRequest) -> None:
     worker_pb2_grpc.add_WorkerServiceServicer_to_server(CorruptService(lease, request.model), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    inbox: SimpleQueue[Lease | Drain | Disconnected | None] = SimpleQueue()
+    inbox: Inbox = SimpleQueue()
     connection = Connection(f"127.0.0.1:{port}", HERE, None, inbox)
     try:
-        leased = inbox.get(timeout=SECONDS)
-        assert leased == lease
+        assert isinstance(inbox.get(timeout=SECONDS), Welcome)
+        assert inbox.get(timeout=SECONDS) == lease
         cache = ModelCache()
         with pytest.raises(TransferFailed, match="arrived damaged") as caught:
             connection.fetch(lease, file, cache)

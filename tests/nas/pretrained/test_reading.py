@@ -86,7 +86,7 @@ WRONG: dict[str, tuple[Any, str]] = {
         lambda f: _weights(f, lambda w: w.update({"model.norm.weight": torch.ones(3)})),
         r"model.norm.weight: has shape \(3,\), not \(48,\)",
     ),
-    "unknown": (lambda f: _weights(f, lambda w: w.update(extra=torch.ones(3))), "extra: is no tensor"),
+    "unknown": (lambda f: _weights(f, lambda w: w.update(extra=torch.ones(3))), "extra: is not a tensor"),
     "int8": (
         lambda f: _weights(f, lambda w: w.update({"model.norm.weight": torch.ones(48, dtype=torch.int8)})),
         "type I8, quantised",
