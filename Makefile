@@ -20,7 +20,7 @@ install: $(VENV)/.installed  ## Create .venv and install the pinned dependencies
 
 # torch first and by itself, so that nothing else can pull a CUDA build of several GB.
 $(VENV)/.installed: pyproject.toml deploy/constraints.txt
-	@echo "Setting up $(VENV) (once, 1-3 minutes)…"
+	@echo "Setting up $(VENV) (once, about 4 minutes)…"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[dev]'
