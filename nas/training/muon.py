@@ -8,8 +8,8 @@ multiplies in what it is quick at.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
@@ -40,8 +40,16 @@ class Muon(Optimizer):
         super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Take a step with the gradients at hand; matrices without one stay as they are."""
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Take a step with the gradients at hand; matrices without one stay as they are.
+
+        Args:
+            closure: computes the gradients anew first, and the loss, which is then returned.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             for matrix in group["params"]:
                 if matrix.grad is None:
@@ -54,6 +62,7 @@ class Muon(Optimizer):
                 rows, columns = matrix.shape
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
                 matrix.add_(update, alpha=-group["lr"] * math.sqrt(max(1.0, rows / columns)))
+        return loss
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:

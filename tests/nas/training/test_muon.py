@@ -42,3 +42,17 @@ def test_a_matrix_without_a_gradient_stays_as_it_is() -> None:
     muon.step()
     assert torch.equal(unused, torch.eye(4))
     assert not torch.equal(used, torch.eye(4))
+
+
+def test_a_closure_computes_the_gradients_that_a_step_is_taken_with() -> None:
+    matrix = torch.nn.Parameter(torch.eye(4))
+    muon = Muon([matrix], weight_decay=0.0)
+    muon.param_groups[0]["lr"] = 0.1
+
+    def closure() -> float:
+        loss = matrix.square().sum()
+        loss.backward()
+        return loss.item()
+
+    assert muon.step(closure) == 4.0
+    assert matrix.square().sum() < 4.0
