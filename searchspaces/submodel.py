@@ -19,6 +19,7 @@ __all__ = [
     "DecodeState",
     "Submodel",
     "fresh",
+    "has_bounded_state",
     "layer_shapes",
     "matrix_names",
     "mixing_shapes",
@@ -133,6 +134,11 @@ def state_shapes(architecture: Architecture, batch: int, context: int) -> list[d
         parse_mixer(layer.mixer).state_shapes(batch, layer.sizes(architecture.width), context)
         for layer in architecture.layers
     ]
+
+
+def has_bounded_state(architecture: Architecture) -> bool:
+    """Whether no layer's state grows with the context."""
+    return state_shapes(architecture, 1, 1) == state_shapes(architecture, 1, 1 << 20)
 
 
 def matrix_names(layers: Iterable[Mapping[str, Weight]]) -> frozenset[str]:

@@ -158,8 +158,7 @@ def run_export_bench(bench: ExportBench, client: Client, job: Job, progress: Pro
         "formats": written,
         "budgets": budgets,
         "goals": [
-            goal.to_dict()
-            for goal in export_goals(plan, bench.contexts, members, rows, written, budgets, memory)
+            goal.to_dict() for goal in export_goals(bench.contexts, members, rows, written, budgets, memory)
         ],
     }
 

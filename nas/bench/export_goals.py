@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from nas.front import Point
-from nas.planning.plan import Plan
+from searchspaces.submodel import has_bounded_state
 
 __all__ = ["Goal", "export_goals"]
 
@@ -49,7 +49,6 @@ class Goal:
 
 
 def export_goals(
-    plan: Plan,
     contexts: Sequence[int],
     members: Sequence[Point],
     rows: Sequence[dict[str, Any]],
@@ -74,7 +73,7 @@ def export_goals(
     off = [row["off"] for row in budgets]
     yield Goal("latency said and measured, median", median(off) if off else None, BUDGETS_MEDIAN)
     yield Goal("latency said and measured, worst", max(off, default=None), BUDGETS_WORST)
-    bounded = {point.digest for point in members if _bounded(plan, point)}
+    bounded = {point.digest for point in members if has_bounded_state(point.architecture)}
     shortest, longest = (str(end(contexts)) for end in (min, max))
     growth = [
         decoding[longest] / decoding[shortest]
@@ -83,10 +82,3 @@ def export_goals(
     ]
     yield Goal(f"a token after {longest} over after {shortest}", max(growth, default=None), DECODE_GROWTH)
     yield Goal("peak memory, read twice", memory, MEMORY)
-
-
-def _bounded(plan: Plan, point: Point) -> bool:
-    """Whether no state of it grows with the context."""
-    rows = plan.space.encode([point.architecture])
-    one, two = (int(plan.costs.state_bytes(rows, tokens)[0]) for tokens in (1 << 16, 1 << 17))
-    return one == two

@@ -24,7 +24,6 @@ from workers.target import Phase, Workload
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from searchspaces.architecture import Architecture
     from searchspaces.submodel import Submodel
 
 __all__ = ["ExecuTorchFolder", "LiteRtFolder"]
@@ -50,13 +49,15 @@ class _Programs(ExportFormat):
         """See `ExportFormat.write`; here the engine, and what compiles for it, have to be installed."""
         from safetensors.torch import save_file
 
+        from searchspaces.submodel import has_bounded_state
+
         obstacle = parse_runtime(self.runtime).obstacle()
         if obstacle is not None:
             raise InvalidSpec([Problem("--format", f"no {self.name}: {obstacle}")])
         architecture = submodel.architecture
         weights = {name: value.detach().contiguous() for name, value in submodel.state_dict().items()}
         workloads = {"model": Workload(tokens=PROMPT)}
-        if _bounded(architecture):
+        if has_bounded_state(architecture):
             workloads["step"] = Workload(Phase.DECODE, tokens=1)
         programs = {}
         for name, workload in workloads.items():
@@ -168,10 +169,3 @@ def _program(folder: Path, name: str) -> Program:
 
 def _shapes(folder: Path) -> tuple[tuple[int, ...], ...]:
     return _program(folder, "step").states
-
-
-def _bounded(architecture: Architecture) -> bool:
-    """Whether no state grows with the context."""
-    from searchspaces.submodel import state_shapes
-
-    return state_shapes(architecture, 1, 1) == state_shapes(architecture, 1, 1 << 20)
