@@ -13,7 +13,7 @@ from typing import Any
 from searchspaces.errors import Problem, SpaceError
 from searchspaces.mixers import obeyed_genes
 from searchspaces.mixers.mixer import GENES
-from searchspaces.part import Sizes
+from searchspaces.part import CAUSAL, Sizes, View
 from searchspaces.projection import PLAIN, Projection
 
 __all__ = ["NO_MIXER", "Architecture", "Layer"]
@@ -67,8 +67,8 @@ class Layer:
             "ratio": self.ratio,
         } | later
 
-    def sizes(self, width: int) -> Sizes:
-        """What the layer's genes say to its parts in a model of width D."""
+    def sizes(self, width: int, view: View = CAUSAL) -> Sizes:
+        """What the layer's genes say to its parts in a model of width D whose tokens lie so."""
         return Sizes(
             width=width,
             heads=self.heads,
@@ -79,6 +79,7 @@ class Layer:
             bias=self.projection.bias,
             out_bias=self.projection.out_bias,
             norms=self.projection.norms,
+            view=view,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from searchspaces.operations import Operation
 
-__all__ = ["Initial", "Part", "Sizes", "Weight"]
+__all__ = ["CAUSAL", "Initial", "Part", "Sight", "Sizes", "View", "Weight"]
 
 
 class Initial(StrEnum):
@@ -47,9 +47,46 @@ class Weight:
         return self.initial in (Initial.MATRIX, Initial.RESIDUAL)
 
 
+class Sight(StrEnum):
+    """Which other tokens a token may see."""
+
+    CAUSAL = "causal"
+    """Earlier ones."""
+    BIDIRECTIONAL = "bidirectional"
+    """All of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the tokens of a model lie, and which of them one may see.
+
+    Attributes:
+        causal: whether a token sees earlier ones only.
+        grid: how many there are along each axis, in row-major order: (N,), (H, W); () for a sequence of any
+            length.
+    """
+
+    causal: bool = True
+    grid: tuple[int, ...] = ()
+
+    @property
+    def sight(self) -> Sight:
+        """What a mixer must have to be used in it."""
+        return Sight.CAUSAL if self.causal else Sight.BIDIRECTIONAL
+
+    @property
+    def dimensions(self) -> int:
+        """Axes along which tokens lie."""
+        return max(1, len(self.grid))
+
+
+CAUSAL = View()
+"""That of a language model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What the model's width and the genes of a layer say to its parts.
+    """What the model and the genes of a layer say to its parts.
 
     Attributes:
         width: D.
@@ -59,6 +96,7 @@ class Sizes:
         conv: taps of the short convolutions on queries, keys and values; 0 for none.
         hidden: F.
         bias, out_bias, norms: see `searchspaces.projection.Projection`.
+        view: how the model's tokens lie.
     """
 
     width: int
@@ -70,6 +108,7 @@ class Sizes:
     bias: bool = False
     out_bias: bool = False
     norms: bool = False
+    view: View = CAUSAL
 
     @property
     def inner(self) -> int:

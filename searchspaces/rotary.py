@@ -9,9 +9,11 @@ from torch import Tensor
 
 from searchspaces.projection import PLAIN, Projection
 
-__all__ = ["Turns", "rotary", "rotary_order", "turn"]
+__all__ = ["Turns", "grid_rotary", "rotary", "rotary_order", "turn"]
 
 ROTARY_BASE = 10_000.0
+GRID_BASE = 100.0
+"""Of speeds on a grid, whose axes are short (Heo et al., 2024)."""
 ROTARY_BLOCK = 16
 
 Turns = tuple[Tensor, Tensor]
@@ -40,6 +42,20 @@ def rotary(positions: Tensor, head_size: int, projection: Projection = PLAIN) ->
         cosines, sines = (angles.cos(),) * blocks, (angles.sin(),) * blocks
     twice = [each for cosine in cosines for each in (cosine, cosine)]
     return torch.cat(twice, dim=-1), torch.cat([each for sine in sines for each in (-sine, sine)], dim=-1)
+
+
+def grid_rotary(grid: tuple[int, ...], head_size: int) -> Turns:
+    """The turns of the places of a grid of one or two axes, in row-major order: as `rotary` on one axis; on
+    two, the pairs of a block turn by one axis and the other in rotation."""
+    if len(grid) == 1:
+        return rotary(torch.arange(grid[0]), head_size)
+    block = _rotary_block(head_size)
+    pairs = torch.arange(block // 2)
+    places = torch.cartesian_prod(*map(torch.arange, grid)).to(torch.float32)
+    exponents = (pairs // len(grid)) / max(1, block // 2 // len(grid))
+    angles = places[:, pairs % len(grid)] * GRID_BASE**-exponents
+    cosine, sine, blocks = angles.cos(), angles.sin(), head_size // block
+    return torch.cat([cosine, cosine] * blocks, dim=-1), torch.cat([-sine, sine] * blocks, dim=-1)
 
 
 def rotary_order(head_size: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar
@@ -17,10 +18,13 @@ from nas.testing.contract import Contract, arbitrary
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.mixers import Mixer, mixers, parse_mixer
 from searchspaces.mixers.mixer import State
-from searchspaces.part import Sizes
-from searchspaces.rotary import Turns, rotary
+from searchspaces.part import CAUSAL, Sight, Sizes, View
+from searchspaces.rotary import Turns, grid_rotary, rotary
 
-__all__ = ["Case", "MixerContract"]
+__all__ = ["BidirectionalMixerContract", "Case", "MixerContract"]
+
+GRIDS = ((1,), (9,), (150,), (1, 7), (7, 7), (12, 10))
+"""On which tokens that all see each other are mixed, where the mixer takes grids of so many axes."""
 
 LARGEST_GROWTH = 5.0
 """Of a mixer's work from 1,024 to 4,096 tokens, where it is not said to be quadratic."""
@@ -40,9 +44,17 @@ class Case:
     weights: dict[str, Tensor]
 
     @classmethod
-    def of(cls, option: str, heads: int = 3, head_size: int = 18, conv: int = 0, kv_heads: int = 0) -> Case:
+    def of(
+        cls,
+        option: str,
+        heads: int = 3,
+        head_size: int = 18,
+        conv: int = 0,
+        kv_heads: int = 0,
+        view: View = CAUSAL,
+    ) -> Case:
         """With those of the layer's genes that the mixer obeys."""
-        sizes = Layer(option, heads, conv=conv, kv_heads=kv_heads).sizes(heads * head_size)
+        sizes = Layer(option, heads, conv=conv, kv_heads=kv_heads).sizes(heads * head_size, view)
         generator = torch.Generator().manual_seed(0)
         weights = {
             name: torch.randn(weight.shape, generator=generator, dtype=torch.float64)
@@ -54,7 +66,7 @@ class Case:
     @classmethod
     def each(cls, option: str, heads: int = 3, head_size: int = 18) -> list[Case]:
         """In a plain layer, with short convolutions, and with fewer heads of keys and values besides."""
-        genes: list[dict[str, int]] = [{}, {"conv": 4}, {"conv": 3, "kv_heads": 1}]
+        genes: list[dict[str, Any]] = [{}, {"conv": 4}, {"conv": 3, "kv_heads": 1}]
         return [cls.of(option, heads, head_size, **later) for later in genes]
 
     @property
@@ -77,11 +89,16 @@ class Case:
 
     def forward(self, x: Tensor) -> Tensor:
         """`Mixer.forward` of (B, N, D)."""
-        return self.mixer.forward(x, self.weights, self.sizes, self.turns(*range(x.shape[1])))
+        return self.mixer.forward(x, self.weights, self.sizes, self._all_turns(x))
 
     def reference(self, x: Tensor) -> Tensor:
         """`Mixer.reference` of (B, N, D)."""
-        return self.mixer.reference(x, self.weights, self.sizes, self.turns(*range(x.shape[1])))
+        return self.mixer.reference(x, self.weights, self.sizes, self._all_turns(x))
+
+    def _all_turns(self, x: Tensor) -> Turns | None:
+        if self.sizes.view.causal or not self.mixer.positioned:
+            return self.turns(*range(x.shape[1]))
+        return grid_rotary(self.sizes.view.grid, self.sizes.head_size)
 
     def extended(self, x: Tensor, pieces: Sequence[int]) -> tuple[Tensor, list[State]]:
         """Outputs of repeated `extend` by so many tokens each, and the states before the first and after each
@@ -97,8 +114,35 @@ class Case:
         return torch.cat(rows, dim=1), states
 
 
-class MixerContract(Contract):
-    """What every token mixer does.
+class _OfEverySight(Contract):
+    """What a mixer is, whatever it sees."""
+
+    @pytest.fixture
+    def mixer(self, subject: str) -> Mixer:
+        return parse_mixer(subject)
+
+    def test_every_field_of_an_option_has_limits(self, mixer: Mixer) -> None:
+        options: Any = mixer
+        names = [field.name for field in fields(options)] if is_dataclass(options) else []
+        assert set(mixer.limits) == set(names)
+        for name in names:
+            least, most = mixer.limits[name]
+            for value in (least - 1, most + 1, 10**30):
+                with pytest.raises(ValueError, match=f"{name}.*accepted: {least} to {most}"):
+                    replace(options, **{name: value})
+
+    def test_an_option_text_parses_to_one_equal_hashable_object(self, mixer: Mixer, subject: str) -> None:
+        assert parse_mixer(subject) is mixer
+        assert {mixer: 1}[type(mixer)(**vars(mixer))] == 1
+        assert parse_mixer(mixer.example).name == mixer.name
+
+    def test_its_glyph_is_its_own(self, mixer: Mixer) -> None:
+        assert len(mixer.glyph) == 1
+        assert [name for name, cls in mixers().items() if cls.glyph == mixer.glyph] == [mixer.name]
+
+
+class MixerContract(_OfEverySight):
+    """What every token mixer does that sees earlier tokens alone.
 
     Attributes:
         subjects: option texts, e.g. ``"window:8"``.
@@ -107,9 +151,8 @@ class MixerContract(Contract):
 
     quadratic: ClassVar[frozenset[str]] = frozenset()
 
-    @pytest.fixture
-    def mixer(self, subject: str) -> Mixer:
-        return parse_mixer(subject)
+    def test_it_is_causal(self, mixer: Mixer) -> None:
+        assert Sight.CAUSAL in mixer.sights
 
     @pytest.mark.parametrize("tokens", [1, 9, 150])
     def test_forward_is_the_reference(self, subject: str, tokens: int) -> None:
@@ -211,25 +254,6 @@ class MixerContract(Contract):
             wanted = tuple(n // 2 if f else n for n, f in zip(weight.shape, follow, strict=True))
             assert smaller[name].shape == wanted
 
-    def test_every_field_of_an_option_has_limits(self, mixer: Mixer) -> None:
-        options: Any = mixer
-        names = [field.name for field in fields(options)] if is_dataclass(options) else []
-        assert set(mixer.limits) == set(names)
-        for name in names:
-            least, most = mixer.limits[name]
-            for value in (least - 1, most + 1, 10**30):
-                with pytest.raises(ValueError, match=f"{name}.*accepted: {least} to {most}"):
-                    replace(options, **{name: value})
-
-    def test_an_option_text_parses_to_one_equal_hashable_object(self, mixer: Mixer, subject: str) -> None:
-        assert parse_mixer(subject) is mixer
-        assert {mixer: 1}[type(mixer)(**vars(mixer))] == 1
-        assert parse_mixer(mixer.example).name == mixer.name
-
-    def test_its_glyph_is_its_own(self, mixer: Mixer) -> None:
-        assert len(mixer.glyph) == 1
-        assert [name for name, cls in mixers().items() if cls.glyph == mixer.glyph] == [mixer.name]
-
     def test_exports_to_onnx_with_any_batch_and_length(self, subject: str) -> None:
         onnxruntime = pytest.importorskip("onnxruntime")
         from nas.export import BlockLibrary
@@ -247,3 +271,99 @@ class MixerContract(Contract):
             (got,) = session.run(None, {"tokens": ids})
             with torch.inference_mode():
                 np.testing.assert_allclose(got, submodel(torch.from_numpy(ids)).numpy(), atol=1e-4)
+
+
+class BidirectionalMixerContract(_OfEverySight):
+    """What every token mixer does where tokens all see each other.
+
+    Attributes:
+        subjects: option texts, e.g. ``"softmax"``.
+        quadratic: names of those whose work grows with the square of the sequence.
+    """
+
+    quadratic: ClassVar[frozenset[str]] = frozenset()
+
+    @staticmethod
+    def cases(option: str, heads: int = 2, head_size: int = 18) -> list[Case]:
+        """On grids of every number of axes that the mixer takes."""
+        mixer = parse_mixer(option)
+        views = [View(False, grid) for grid in GRIDS if len(grid) in mixer.dimensions]
+        return [Case.of(option, heads, head_size, view=view) for view in views]
+
+    def test_it_is_bidirectional(self, mixer: Mixer) -> None:
+        assert Sight.BIDIRECTIONAL in mixer.sights
+        assert mixer.dimensions
+
+    def test_forward_is_the_reference(self, subject: str) -> None:
+        for case in self.cases(subject):
+            x = case.tokens(2, math.prod(case.sizes.view.grid))
+            torch.testing.assert_close(case.forward(x), case.reference(x), rtol=1e-9, atol=1e-9)
+
+    def test_gradients_are_those_of_the_reference(self, subject: str) -> None:
+        for case in self.cases(subject, head_size=6):
+            x = case.tokens(1, math.prod(case.sizes.view.grid))
+            inputs = [y.requires_grad_() for y in (x, *case.weights.values())]
+            weights = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+            results = (case.forward(x), case.reference(x))
+            if not results[0].requires_grad:
+                continue
+            found, wanted = (
+                torch.autograd.grad((result * weights).sum(), inputs, allow_unused=True) for result in results
+            )
+            for ours, theirs in zip(found, wanted, strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
+
+    def test_later_tokens_are_seen_where_others_are(self, subject: str) -> None:
+        for case in self.cases(subject):
+            tokens = math.prod(case.sizes.view.grid)
+            if tokens < 2:
+                continue
+            x = case.tokens(1, tokens)
+            before = case.forward(x)
+            seen = torch.zeros(tokens, tokens, dtype=torch.bool)
+            for changed in (0, tokens // 2, tokens - 1):
+                moved = x.clone()
+                moved[:, changed] += 3.0
+                seen[:, changed] = (case.forward(moved) != before).any(-1)[0]
+            later, earlier = seen.triu(1).any(), seen.tril(-1).any()
+            assert later == earlier, case.sizes.view.grid
+
+    def test_sequences_of_a_batch_do_not_mix(self, subject: str) -> None:
+        for case in self.cases(subject):
+            x = case.tokens(3, math.prod(case.sizes.view.grid))
+            alone = torch.cat([case.forward(x[i : i + 1]) for i in range(3)])
+            torch.testing.assert_close(case.forward(x), alone)
+
+    def test_large_scores_stay_finite(self, subject: str) -> None:
+        for case in self.cases(subject, head_size=16):
+            large = {name: weight * (1 if name == "value" else 6) for name, weight in case.weights.items()}
+            single = replace(case, weights=large).single()
+            x = (single.tokens(1, math.prod(case.sizes.view.grid)) * 5).requires_grad_()
+            mixed = single.forward(x)
+            assert mixed.isfinite().all()
+            (gradient,) = torch.autograd.grad(mixed.sum(), x)
+            assert gradient.isfinite().all()
+
+    def test_operations_grow_with_the_grid(self, mixer: Mixer, subject: str) -> None:
+        for grids in (((1024,), (4096,)), ((32, 32), (64, 64))):
+            if len(grids[0]) not in mixer.dimensions:
+                continue
+            found = []
+            for grid in grids:
+                sizes = Case.of(subject, heads=4, head_size=16, view=View(False, grid)).sizes
+                operations = mixer.operations(sizes, math.prod(grid))
+                assert all(x.macs >= 0 and x.elements >= 0 and x.calls >= 1 for x in operations)
+                found.append(sum(operation.macs + operation.elements for operation in operations))
+            growth = found[1] / found[0] if found[0] else 4.0
+            assert 3.5 < growth < LARGEST_GROWTH or mixer.name in self.quadratic
+
+    def test_a_smaller_width_is_a_prefix(self, mixer: Mixer, subject: str) -> None:
+        for larger, smaller in zip(self.cases(subject, 2, 16), self.cases(subject, 2, 8), strict=True):
+            largest = mixer.shapes(larger.sizes)
+            assert {name: weight.axes for name, weight in largest.items()} == {
+                name: weight.axes for name, weight in mixer.shapes(smaller.sizes).items()
+            }
+            for name, weight in largest.items():
+                follow = [axis == "width" for axis in weight.axes]
+                wanted = tuple(n // 2 if f else n for n, f in zip(weight.shape, follow, strict=True))
+                assert mixer.shapes(smaller.sizes)[name].shape == wanted

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from searchspaces.mixers.convolution import convolution_operations, convolve, kept_for, taps_of
@@ -31,29 +31,32 @@ class HeadMixer(Mixer):
     names, and ``value`` (G·K, D) and ``out`` (D, H·K), which all mixers of a layer share; with short
     convolutions their taps ``query_conv`` and so on, and ``query_bias`` or ``query_norm`` where a pretrained
     model has them. `own_shapes` adds to them.
+
+    In a causal view heads are mixed by `mix`, and by `mix_step` and `mix_extend` from a state; where all
+    tokens see each other, by `mix_bidirectional`. A mixer implements those of its `sights`.
     """
 
     family: ClassVar[str] = ATTENTION
     genes: ClassVar[frozenset[str]] = frozenset(GENES)
     positioned: ClassVar[bool] = True
 
-    @abstractmethod
     def mix(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **signals: Any) -> Tensor:
         """Mix a whole sequence. q, k, v and the result: (B, H, N, K), position i sees only j ≤ i.
 
         Here and below a mixer with `signals` takes these too, by name, (B, H, N) each.
         """
+        raise NotImplementedError(f"{self.name} is not causal")
 
-    @abstractmethod
     def mix_reference(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **signals: Any) -> Tensor:
         """The same by the plain formula."""
+        raise NotImplementedError(f"{self.name} is not causal")
 
-    @abstractmethod
     def mix_step(
         self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position, *args: Any, **signals: Any
     ) -> tuple[Tensor, State]:
         """Mix one token at `position`. q and the result: (B, G, H/G, K); k and v: (B, G, K); signals:
         (B, G)."""
+        raise NotImplementedError(f"{self.name} is not causal")
 
     def mix_extend(
         self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position, *args: Any, **signals: Any
@@ -75,17 +78,36 @@ class HeadMixer(Mixer):
             rows.append(row)
         return torch.cat(rows, dim=2), state
 
-    @abstractmethod
     def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
         """What `mix_step` carries after `tokens` tokens: see `Mixer.state_shapes`."""
+        return {}
 
-    @abstractmethod
     def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """Counted operations of `mix` on one sequence, its signals included."""
+        raise NotImplementedError(f"{self.name} is not causal")
 
-    @abstractmethod
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """Counted operations of one `mix_step` after `context` tokens, its signals included."""
+        return ()
+
+    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """Mix tokens that all see each other. q, k, v and the result: (B, H, N, K).
+
+        Args:
+            weights: of the layer, the mixer's own among them, under `own_name`.
+            sizes: whose view says how the N tokens lie.
+        """
+        raise NotImplementedError(f"{self.name} is causal")
+
+    def mix_bidirectional_reference(
+        self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
+    ) -> Tensor:
+        """The same by the plain formula."""
+        raise NotImplementedError(f"{self.name} is causal")
+
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """Counted operations of `mix_bidirectional`."""
+        raise NotImplementedError(f"{self.name} is causal")
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """Weights beside the projections; the layer has them under `own_name`."""
@@ -126,11 +148,17 @@ class HeadMixer(Mixer):
 
     def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """See `Mixer.forward`."""
-        return self._run(self.mix, x, weights, sizes, turns)
+        if sizes.view.causal:
+            return self._run(self.mix, x, weights, sizes, turns)
+        mix = partial(self.mix_bidirectional, weights=weights, sizes=sizes)
+        return self._run(mix, x, weights, sizes, turns)
 
     def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """See `Mixer.reference`."""
-        return self._run(self.mix_reference, x, weights, sizes, turns)
+        if sizes.view.causal:
+            return self._run(self.mix_reference, x, weights, sizes, turns)
+        mix = partial(self.mix_bidirectional_reference, weights=weights, sizes=sizes)
+        return self._run(mix, x, weights, sizes, turns)
 
     def _run(
         self,
@@ -248,7 +276,8 @@ class HeadMixer(Mixer):
 
     def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """The projections, the turns and the mixing."""
-        return *self._shared_operations(sizes, tokens), *self.mix_operations(sizes, tokens)
+        mixing = self.mix_operations if sizes.view.causal else self.mix_bidirectional_operations
+        return *self._shared_operations(sizes, tokens), *mixing(sizes, tokens)
 
     def step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """The same for one token."""

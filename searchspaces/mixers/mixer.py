@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from searchspaces.operations import Operation
-from searchspaces.part import Part, Sizes
+from searchspaces.part import Part, Sight, Sizes
 from searchspaces.registry import Registry
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ GENES = ("heads", "conv", "kv_heads")
 
 
 class Mixer(Part):
-    """A causal token mixer.
+    """A token mixer, in the sights that its formula has: `Sizes.view` says in which one it is used.
 
     Most mix projected heads and are a `searchspaces.mixers.heads.HeadMixer`. Registering one enrols it in the
-    contract suite `tests/searchspaces/test_mixers.py`.
+    contract suites of its sights, `tests/searchspaces/test_mixers.py`. Only a mixer that sees earlier tokens
+    alone can go on from a state: `extend`, `state_shapes` and `step_operations` are of those.
 
     Attributes:
         glyph: one character for the strip that pictures an architecture.
@@ -62,16 +63,20 @@ class Mixer(Part):
             often; empty for what has none to share.
         genes: those of `GENES` that it obeys; the others are inactive in its layers.
         positioned: whether it reads rotary turns.
+        sights: in which it can be used.
+        dimensions: of the grids on which tokens that all see each other may lie.
     """
 
     glyph: ClassVar[str]
     family: ClassVar[str]
     genes: ClassVar[frozenset[str]] = frozenset()
     positioned: ClassVar[bool] = False
+    sights: ClassVar[frozenset[Sight]] = frozenset({Sight.CAUSAL})
+    dimensions: ClassVar[frozenset[int]] = frozenset({1, 2})
 
     @abstractmethod
     def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
-        """Mix a whole sequence, (B, N, D) → (B, N, D); position i sees only j ≤ i.
+        """Mix a whole sequence, (B, N, D) → (B, N, D); where the view is causal, position i sees only j ≤ i.
 
         Args:
             weights: of the layer, those of `shapes` among them.
@@ -82,7 +87,6 @@ class Mixer(Part):
     def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """The same by the plain formula, slow and readable; what `forward` is tested against."""
 
-    @abstractmethod
     def extend(
         self,
         x: Tensor,
@@ -99,15 +103,16 @@ class Mixer(Part):
             state: of the tokens before, with the shapes of `state_shapes`.
             position: how many these are.
         """
+        raise NotImplementedError(f"{self.name} keeps no state")
 
-    @abstractmethod
     def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
         """What the state holds after `tokens` tokens: exact shapes by name, B first. They are the same after
         any number of tokens, with zeros for what there is not yet, but for axes that are `tokens` long."""
+        return {}
 
-    @abstractmethod
     def step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """Counted operations of one more token after `context` tokens."""
+        return ()
 
     def init_state(self, batch: int, sizes: Sizes, dtype: dtype) -> State:
         """The state before the first token: zeros."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from searchspaces.mixers.mixer import Mixer, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation
-from searchspaces.part import Sizes, Weight
+from searchspaces.part import Sight, Sizes, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +23,7 @@ class NoMixer(Mixer):
     glyph = "·"
     example = "none"
     family = ""
+    sights = frozenset(Sight)
 
     def shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """None."""

@@ -1,4 +1,4 @@
-"""Full causal softmax attention (Vaswani et al., 2017)."""
+"""Full softmax attention (Vaswani et al., 2017)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from searchspaces.mixers.cache import (
     cached_step_operations,
 )
 from searchspaces.mixers.heads import HeadMixer
-from searchspaces.mixers.mixer import Position, Shape, State, register_mixer
+from searchspaces.mixers.mixer import Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Sight, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from searchspaces.part import Sizes
 
 
 @register_mixer("softmax")
 @dataclass(frozen=True)
 class Softmax(HeadMixer):
-    """Position i sees every j ≤ i. Cost grows with N², the state with N."""
+    """Every token sees all others, or all before it. Cost grows with N², the state with N."""
 
     glyph = "S"
     example = "softmax"
+    sights = frozenset(Sight)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Torch's causal kernel; exports put in its place what an engine runs fastest."""
@@ -38,6 +38,23 @@ class Softmax(HeadMixer):
     def mix_reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Token by token."""
         return attend_one_by_one(q, k, v, [list(range(i + 1)) for i in range(q.shape[-2])])
+
+    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """Torch's kernel without a mask."""
+        from torch.nn.functional import scaled_dot_product_attention
+
+        return scaled_dot_product_attention(q, k, v)
+
+    def mix_bidirectional_reference(
+        self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
+    ) -> Tensor:
+        """Token by token."""
+        tokens = q.shape[-2]
+        return attend_one_by_one(q, k, v, [list(range(tokens))] * tokens)
+
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """As many as of `mix`, which masks half of them."""
+        return self.mix_operations(sizes, tokens)
 
     def mix_step(
         self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position

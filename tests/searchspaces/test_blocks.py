@@ -8,7 +8,7 @@ import torch
 
 from searchspaces.blocks import rms_norm
 from searchspaces.projection import Projection
-from searchspaces.rotary import ROTARY_BASE, rotary, rotary_order, turn
+from searchspaces.rotary import ROTARY_BASE, grid_rotary, rotary, rotary_order, turn
 
 
 def test_rms_norm_is_its_formula_and_torchs() -> None:
@@ -95,3 +95,13 @@ def test_pairs_of_long_waves_are_stretched_as_llama_3_has_them() -> None:
 def test_a_projection_says_what_it_accepts(wrong: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError), match="accepted"):
         Projection(**wrong)
+
+
+@pytest.mark.parametrize("head_size", [8, 16, 48])
+def test_rotary_products_on_a_grid_depend_on_rows_and_columns_between(head_size: int) -> None:
+    torch.manual_seed(0)
+    q, k = (torch.randn(head_size).expand(30, -1) for _ in range(2))
+    turns = grid_rotary((5, 6), head_size)
+    products = (turn(q, turns) @ turn(k, turns).T).reshape(5, 6, 5, 6)
+    torch.testing.assert_close(products[0, 0, :3, :4], products[2, 2, 2:, 2:], atol=1e-4, rtol=1e-4)
+    assert abs(products[0, 0, 1, 0] - products[0, 0, 0, 1]) > 1e-3

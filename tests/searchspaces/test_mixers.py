@@ -10,27 +10,33 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas.testing.mixers import Case, MixerContract
+from nas.testing.mixers import BidirectionalMixerContract, Case, MixerContract
 from searchspaces.mixers import MIXERS, HeadMixer, mixers, parse_mixer, register_mixer
 from searchspaces.mixers.convolution import convolve
 from searchspaces.mixers.decay import log_decays
 from searchspaces.mixers.kernel import KernelMixer
 from searchspaces.mixers.recurrence import unit_lower_inverse
 from searchspaces.mixers.sparse import Sparse
+from searchspaces.part import Sight
 
-EXAMPLES = [cls.example for cls in mixers().values()]
+EXAMPLES = {sight: [cls.example for cls in mixers().values() if sight in cls.sights] for sight in Sight}
 SIZES = ["window:1", "window:100", "window:8,3", "window:3,9", "window:100,4", "sparse", "sparse:5,5"]
 SIZES += ["sparse:4,2,3"]
 
 
 class TestEveryMixer(MixerContract):
-    subjects = (*EXAMPLES, *SIZES)
+    subjects = (*EXAMPLES[Sight.CAUSAL], *SIZES)
     quadratic = frozenset({"softmax"})
 
     # Exported files of every mixer are compared with torch in `tests/nas/export/test_compose.py` as well.
     @pytest.mark.slow
     def test_exports_to_onnx_with_any_batch_and_length(self, subject: str) -> None:
         super().test_exports_to_onnx_with_any_batch_and_length(subject)
+
+
+class TestEveryBidirectionalMixer(BidirectionalMixerContract):
+    subjects = tuple(EXAMPLES[Sight.BIDIRECTIONAL])
+    quadratic = frozenset({"softmax"})
 
 
 @pytest.mark.parametrize(
