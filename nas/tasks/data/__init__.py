@@ -1,0 +1,1 @@
+"""Where labelled examples come from: files that packages bring, a user's own files, generators."""
