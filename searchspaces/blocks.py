@@ -34,6 +34,7 @@ __all__ = [
     "extend_tokens",
     "forward",
     "forward_layer",
+    "last_hidden",
     "mix_channels",
     "mix_tokens",
     "positioned",
@@ -139,12 +140,19 @@ def forward(
     tokens: Tensor, architecture: Architecture, weights: Weights, run: ForwardLayer = forward_layer
 ) -> Tensor:
     """(B, N) token ids → (B, N, V) logits; `run` computes a layer, and may be compiled."""
+    return linear(last_hidden(tokens, architecture, weights, run), weights.output)
+
+
+def last_hidden(
+    tokens: Tensor, architecture: Architecture, weights: Weights, run: ForwardLayer = forward_layer
+) -> Tensor:
+    """(B, N) token ids → (B, N, D), what the output projection makes logits of."""
     x = embed(tokens, weights.embedding)
     positions = torch.arange(tokens.shape[1], device=tokens.device)
     turns = turns_of(positions, architecture)
     for layer, own in zip(architecture.layers, weights.layers, strict=True):
         x = run(x, layer, own, turns.get(layer))
-    return linear(rms_norm(x, weights.norm), weights.output)
+    return rms_norm(x, weights.norm)
 
 
 def extend(

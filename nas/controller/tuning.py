@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +129,7 @@ def starting_point(plan: Plan, supernet: Path, finalist: Finalist) -> tuple[Subm
     """The model of a finalist as its training begins, and what it is trained on."""
     import torch
 
-    from searchspaces.blocks import forward
+    from nas.pretrained.teacher import Teacher
     from searchspaces.submodel import Submodel
 
     budget, teacher = plan.spec.budget.finalists, None
@@ -144,8 +143,7 @@ def starting_point(plan: Plan, supernet: Path, finalist: Finalist) -> tuple[Subm
         whole = load_supernet(plan.space, supernet)
         submodel = whole.extract(finalist.architecture)
         if plan.spec.start is not None:
-            parent = whole.weights(plan.space.first)
-            teacher = partial(forward, architecture=plan.space.first, weights=parent)
+            teacher = Teacher(plan.space.first, whole.weights(plan.space.first))
     context = plan.space.spec.context
     training = FineTuning(plan.task, budget, learned_from, context, finalist.seed, finalist.folder, teacher)
     return submodel.requires_grad_(True).train(), training

@@ -110,6 +110,8 @@ class Plan:
             if budget.start == "supernet"
             else {"task": self.task.digest, "context": self.space.spec.context}
         )
+        if budget.start == "supernet" and self.spec.start is not None:
+            start["optimizer"] = "adamw"
         return _digest(
             {
                 **start,

@@ -202,8 +202,9 @@ class FinalistBudget(Spec):
         return told
 
 
-HEAL = {"count": 3, "steps": 200, "batch": 1, "learning_rate": 0.002}
-"""Defaults of finalists that started from a pretrained model: they are trained on against its logits."""
+HEAL = {"count": 3, "steps": 200, "batch": 1, "learning_rate": 0.0002}
+"""Defaults of finalists that start from a pretrained model's weights: they are trained on against its logits,
+by AdamW."""
 
 
 class CalibrateBudget(Spec):
@@ -236,7 +237,8 @@ class Budget(Spec):
 
     Attributes:
         calibrate, library: of jobs that start from a pretrained model.
-        finalists: with a pretrained model written `heal`, see `HEAL`.
+        finalists: of jobs that start from a pretrained model, where they may be written `heal`, with the
+            defaults of `HEAL` unless they start from scratch.
     """
 
     calibrate: CalibrateBudget = CalibrateBudget()

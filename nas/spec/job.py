@@ -111,14 +111,18 @@ class JobSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _heals(cls, data: Any) -> Any:
-        """`budget.heal` is what finalists are called with a `start`."""
+        """With a `start` finalists may be called `heal`, and have other defaults unless they start from
+        scratch."""
         budget = data.get("budget") if isinstance(data, Mapping) and data.get("start") else None
-        if not isinstance(budget, Mapping) or not isinstance(budget.get("heal"), Mapping):
+        if not isinstance(budget, Mapping):
             return data
-        if "finalists" in budget:
-            raise ValueError("budget has both heal and finalists; accepted with a start: heal")
+        if "heal" in budget and "finalists" in budget:
+            raise ValueError("budget has both heal and finalists, which are one; accepted: either")
+        told = budget.get("heal", budget.get("finalists"))
+        if not isinstance(told, Mapping) or told.get("start") == "scratch":
+            return data
         kept = {name: value for name, value in budget.items() if name != "heal"}
-        return {**data, "budget": {**kept, "finalists": {**HEAL, **budget["heal"]}}}
+        return {**data, "budget": {**kept, "finalists": {**HEAL, **told}}}
 
     @field_validator("bounds")
     @classmethod

@@ -14,13 +14,14 @@ from nas.evaluation import Split
 from nas.spec import FinalistBudget
 from nas.tasks import Task
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
-from nas.training.optimizer import SupernetOptimizer
+from nas.training.optimizer import HealingOptimizer, ModelOptimizer, SupernetOptimizer
 from nas.training.schedule import learning_rate_factor
 from nas.training.trainer import CHECKPOINT_SECONDS, GRADIENT_NORM, PROGRESS_SECONDS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nas.pretrained.teacher import Teacher
     from searchspaces.submodel import Submodel
 
 __all__ = [
@@ -63,7 +64,7 @@ class FineTuning:
         first_batch: number of the task's first training batch; those before it have been learned from.
         context: N, tokens of a training sequence.
         seed: of the batches.
-        teacher: (B, N) → (B, N, V) logits to learn from in place of the batch's own tokens; None for these.
+        teacher: whose predictions are learned in place of the batch's own tokens; None for these.
         folder: keeps `checkpoint.safetensors` while training, and `model.safetensors`, the weights of
             the best rung so far.
     """
@@ -74,7 +75,7 @@ class FineTuning:
     context: int
     seed: int
     folder: Path
-    teacher: Callable[[Tensor], Tensor] | None = None
+    teacher: Teacher | None = None
 
 
 @dataclass
@@ -114,7 +115,8 @@ def finetune(
         StoreUnavailable: the disk cannot take a checkpoint.
     """
     path = job.folder / "checkpoint.safetensors"
-    optimizer, log = SupernetOptimizer(submodel), _Log()
+    optimizer: ModelOptimizer = (HealingOptimizer if job.teacher else SupernetOptimizer)(submodel)
+    log = _Log()
     if path.is_file():
         log = _restore(path, submodel, optimizer)
     for steps, value in log.scores:
@@ -168,25 +170,21 @@ def best_weights(folder: Path) -> BestWeights | None:
     return BestWeights(tensors, **facts)
 
 
-def _step(submodel: Submodel, optimizer: SupernetOptimizer, job: FineTuning, number: int) -> None:
+def _step(submodel: Submodel, optimizer: ModelOptimizer, job: FineTuning, number: int) -> None:
     import torch
-
-    from nas.pretrained.streams import divergence
 
     budget = job.budget
     batch = job.task.batch(job.first_batch + number, job.seed, budget.batch, job.context)
     submodel.zero_grad()
-    logits = submodel(batch[:, :-1])
     if job.teacher is None:
-        loss = job.task.loss(logits, batch)
+        whole = job.task.loss(submodel(batch[:, :-1]), batch)
+        whole.backward()
+        loss = whole.item()
     else:
-        with torch.no_grad():
-            expected = job.teacher(batch[:, :-1])
-        loss = divergence(expected, logits)
-    if not math.isfinite(loss.item()):
+        loss = job.teacher.backward(submodel, batch[:, :-1])
+    if not math.isfinite(loss):
         accepted = f"try a learning_rate below {budget.learning_rate:g}"
-        raise Diverged(f"its loss is {loss.item()} at step {number}; {accepted}")
-    loss.backward()
+        raise Diverged(f"its loss is {loss} at step {number}; {accepted}")
     torch.nn.utils.clip_grad_norm_(submodel.parameters(), GRADIENT_NORM)
     optimizer.step(budget.learning_rate * learning_rate_factor(number, budget.steps))
 
@@ -206,12 +204,12 @@ def _score(submodel: Submodel, job: FineTuning, log: _Log) -> None:
     log.scores.append((log.steps, value))
 
 
-def _save(path: Path, submodel: Submodel, optimizer: SupernetOptimizer, log: _Log) -> None:
+def _save(path: Path, submodel: Submodel, optimizer: ModelOptimizer, log: _Log) -> None:
     weights = {f"weight/{name}": value for name, value in submodel.state_dict().items()}
     save_checkpoint(path, weights | optimizer.tensors(), asdict(log))
 
 
-def _restore(path: Path, submodel: Submodel, optimizer: SupernetOptimizer) -> _Log:
+def _restore(path: Path, submodel: Submodel, optimizer: ModelOptimizer) -> _Log:
     tensors, facts = load_checkpoint(path)
     weights = {
         key.removeprefix("weight/"): value for key, value in tensors.items() if key.startswith("weight/")

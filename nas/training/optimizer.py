@@ -1,8 +1,8 @@
-"""The optimiser of a supernet: Muon for its matrices, AdamW for everything else."""
+"""The optimisers of models: Muon for matrices and AdamW for everything else, or AdamW alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from searchspaces.submodel import Submodel
     from searchspaces.supernet import Supernet
 
-__all__ = ["SupernetOptimizer"]
+__all__ = ["HealingOptimizer", "ModelOptimizer", "SupernetOptimizer"]
 
 BETAS = (0.9, 0.98)
 """Of AdamW."""
@@ -24,7 +24,50 @@ ADAMW_RATE = 1 / 3
 """AdamW's learning rate over Muon's."""
 
 
-class SupernetOptimizer:
+EMBEDDING = "embedding"
+"""Name of a model's parameter."""
+
+
+class ModelOptimizer:
+    """What steps a model's parameters, each by one of several optimisers.
+
+    Args:
+        model: whose parameters are stepped.
+        parts: an optimiser, its learning rate over that of a step, and the names of its parameters.
+    """
+
+    def __init__(
+        self, model: Supernet | Submodel, parts: Sequence[tuple[Optimizer, float, Sequence[str]]]
+    ) -> None:
+        self._named = dict(model.named_parameters())
+        self._parts = [(optimizer, factor) for optimizer, factor, _ in parts]
+        self._of = {name: optimizer for optimizer, _, names in parts for name in names}
+
+    def step(self, rate: float) -> None:
+        """Take a step with the gradients at hand, at the learning rate `rate`."""
+        for optimizer, factor in self._parts:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+            optimizer.step()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The whole state, as ``KEY/NAME`` of a moment and a parameter."""
+        return {
+            f"{key}/{name}": value
+            for name, parameter in self._named.items()
+            for key, value in self._of[name].state.get(parameter, {}).items()
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+        for optimizer, _ in self._parts:
+            optimizer.state.clear()
+        for key, value in tensors.items():
+            moment, _, name = key.partition("/")
+            self._of[name].state[self._named[name]][moment] = value
+
+
+class SupernetOptimizer(ModelOptimizer):
     """Muon (Jordan et al., 2024) for what the layers declare to be matrices, AdamW (Loshchilov & Hutter,
     2019) for embeddings, norms, kernels and gates.
 
@@ -37,34 +80,29 @@ class SupernetOptimizer:
 
         from nas.training.muon import Muon
 
-        self._named = dict(model.named_parameters())
-        self._matrices = {name: self._named[name] for name in self._named if name in model.matrices}
-        others = [p for name, p in self._named.items() if name not in self._matrices]
-        self._muon = Muon(self._matrices.values(), weight_decay=WEIGHT_DECAY)
-        self._adamw = AdamW(others, betas=BETAS, weight_decay=0.0, fused=True)
+        named = dict(model.named_parameters())
+        matrices = [name for name in named if name in model.matrices]
+        others = [name for name in named if name not in model.matrices]
+        muon = Muon([named[name] for name in matrices], weight_decay=WEIGHT_DECAY)
+        adamw = AdamW([named[name] for name in others], betas=BETAS, weight_decay=0.0, fused=True)
+        super().__init__(model, [(muon, 1.0, matrices), (adamw, ADAMW_RATE, others)])
 
-    def step(self, rate: float) -> None:
-        """Take a step with the gradients at hand, at Muon's learning rate `rate`."""
-        for optimizer, factor in ((self._muon, 1.0), (self._adamw, ADAMW_RATE)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
-            optimizer.step()
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The whole state, as ``KEY/NAME`` of a moment and a parameter."""
-        return {
-            f"{key}/{name}": value
-            for name, parameter in self._named.items()
-            for key, value in self._optimizer_of(name).state.get(parameter, {}).items()
-        }
+class HealingOptimizer(ModelOptimizer):
+    """AdamW for everything: a pretrained model is near an optimum, where few small steps are wanted, and for
+    matrices of hundreds of rows Muon's products take as long as the gradient of a sequence.
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `tensors` gave."""
-        for optimizer in (self._muon, self._adamw):
-            optimizer.state.clear()
-        for key, value in tensors.items():
-            moment, _, name = key.partition("/")
-            self._optimizer_of(name).state[self._named[name]][moment] = value
+    An embedding, which is multiplied by √D before it is used, learns as much more slowly.
+    """
 
-    def _optimizer_of(self, name: str) -> Optimizer:
-        return self._muon if name in self._matrices else self._adamw
+    def __init__(self, model: Submodel) -> None:
+        from torch.optim import AdamW
+
+        names = [name for name, _ in model.named_parameters() if name != EMBEDDING]
+        others = [model.get_parameter(name) for name in names]
+        quick, slow = (
+            AdamW(weights, betas=BETAS, weight_decay=0.0, fused=True)
+            for weights in (others, [model.embedding])
+        )
+        factor = model.architecture.width**-0.5
+        super().__init__(model, [(quick, 1.0, names), (slow, factor, [EMBEDDING])])

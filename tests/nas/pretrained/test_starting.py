@@ -18,8 +18,10 @@ from nas.planning.start import beginning, settle_start
 from nas.pretrained import read_parent
 from nas.pretrained.nesting import nest
 from nas.pretrained.reading import read_model
-from nas.pretrained.streams import Divergence, divergence
-from nas.spec import load_job_spec
+from nas.pretrained.streams import CHUNK, Divergence, divergence
+from nas.pretrained.teacher import Teacher
+from nas.spec import FinalistBudget, load_job_spec
+from nas.spec.budgets import HEAL
 from nas.stages.backends import Finalist
 from nas.tasks import Task, make_task
 from nas.training.finetune import finetune
@@ -142,6 +144,43 @@ def test_a_folder_that_changed_is_refused(llama: Path, text: Path, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
+def test_a_teacher_gives_the_gradient_of_whole_logits(model: Path) -> None:
+    """In chunks of positions, the last of them shorter."""
+    parent = read_parent(model)
+    taught = read_model(parent)
+    torch.manual_seed(0)
+    students = [read_model(parent).requires_grad_() for _ in range(2)]
+    tokens = torch.randint(300, (2, CHUNK + 9), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        for student in students:
+            student.layers[1].requires_grad_(False)  # what is not learned has no gradient
+            dict(student.layers[1].named_parameters())["out"].mul_(0.5)
+        expected = taught(tokens)
+    whole = divergence(expected, students[0](tokens))
+    whole.backward()
+    found = Teacher(taught.architecture, taught.weights).backward(students[1], tokens)
+    assert found == pytest.approx(whole.item(), rel=1e-4)
+    assert found > 0.001
+    for (name, one), other in zip(students[0].named_parameters(), students[1].parameters(), strict=True):
+        if one.grad is None:
+            assert other.grad is None, name
+        else:
+            torch.testing.assert_close(one.grad, other.grad, atol=1e-6, rtol=1e-3)
+    assert all(weight.grad is None for weight in taught.parameters() if not weight.requires_grad)
+
+
+@pytest.mark.parametrize("name", ["heal", "finalists"])
+def test_what_goes_on_from_a_parent_learns_slowly_by_either_name(name: str, llama: Path, text: Path) -> None:
+    spec = load_job_spec(spec_of(llama, text, budget={name: {"steps": 7}}))
+    told = {"steps": 7, "batch": 1, "learning_rate": HEAL["learning_rate"]}
+    assert spec.budget.finalists.identity() == told
+    assert load_job_spec(spec.model_dump(mode="json")) == spec
+    scratch = load_job_spec(spec_of(llama, text, budget={"finalists": {"start": "scratch"}}))
+    assert scratch.budget.finalists.learning_rate == FinalistBudget().learning_rate
+    with pytest.raises(InvalidSpec, match="both heal and finalists"):
+        load_job_spec(spec_of(llama, text, budget={"heal": {}, "finalists": {}}))
+
+
 def test_healing_learns_the_parents_predictions(model: Path, text: Path, tmp_path: Path) -> None:
     heal = {"calibrate": {"tokens": 256}, "library": {"steps": 0}, "heal": {"steps": 40, "batch": 4}}
     spec = settle_start(load_job_spec(spec_of(model, text, budget=heal)), Path(), tmp_path)
@@ -153,11 +192,11 @@ def test_healing_learns_the_parents_predictions(model: Path, text: Path, tmp_pat
     finalist = Finalist(cut, 0.0, "0" * 16, tmp_path / "finalist", 40, seed=0)
     submodel, training = starting_point(plan, backend.path, finalist)
     tokens = plan.task.batch(7, 0, 4, 64)[:, :-1]
-    assert training.teacher is not None
     with torch.no_grad():
-        expected = training.teacher(tokens)
-        torch.testing.assert_close(expected, read_model(read_parent(model))(tokens), atol=1e-4, rtol=0)
+        expected = read_model(read_parent(model))(tokens)
         before = divergence(expected, submodel(tokens)).item()
+    assert training.teacher is not None
+    assert training.teacher.backward(submodel, tokens) == pytest.approx(before, rel=1e-3)
     finetune(submodel, training, 40, lambda *_: None, lambda _: None, lambda: False)
     with torch.no_grad():
         after = divergence(expected, submodel(tokens)).item()
