@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, repeat
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,8 +53,10 @@ class MixingBench:
     """What is compared.
 
     Attributes:
-        task: name of a task; its default options but for the length of a scored sequence.
-        tokens: N, of a sequence that is learned, scored and timed.
+        task: name of a task.
+        options: of the task, where they are not its defaults.
+        tokens: N, of a sequence that is scored and timed.
+        context: of one that is learned.
         depths: of the models.
         width: D.
         conv: taps of short convolutions in every layer; 0 for none.
@@ -66,7 +68,9 @@ class MixingBench:
     """
 
     task: str
+    options: Mapping[str, int]
     tokens: int
+    context: int
     depths: tuple[int, ...]
     width: int
     conv: int
@@ -85,12 +89,21 @@ class MixingBench:
     def quick(self) -> MixingBench:
         """The same on so little that it takes a minute or two, and tells nothing."""
         return replace(
-            self, tokens=128, depths=(2, 3), width=32, members=2, steps=20, batch=2, seeds=1, softmax_layers=1
+            self,
+            tokens=128,
+            context=128,
+            depths=(2, 3),
+            width=32,
+            members=2,
+            steps=20,
+            batch=2,
+            seeds=1,
+            softmax_layers=1,
         )
 
     def make_task(self) -> Task:
         """The task that is learned."""
-        return make_task(self.task, {"evaluation_context": self.tokens})
+        return make_task(self.task, {"evaluation_context": self.tokens, **self.options})
 
     def architecture(self, mixers: Sequence[str], ratio: float) -> Architecture:
         """A model with these mixers."""
@@ -119,7 +132,7 @@ class Scores:
     file keeps them, so that a run that was stopped goes on."""
 
     def __init__(self, bench: MixingBench, path: Path | None) -> None:
-        names = ("task", "tokens", "steps", "batch")
+        names = ("task", "options", "tokens", "context", "steps", "batch")
         self._settings = {name: getattr(bench, name) for name in names}
         self._path = path
         lines = path.read_text().splitlines() if path is not None and path.is_file() else []
@@ -151,7 +164,10 @@ def run_mixing_bench(
         seed: {name: bench.pool(mixers, seed) for name, mixers in POOLS.items()}
         for seed in range(bench.seeds)
     }
-    placements = {seed: _placements(bench, seed) for seed in range(bench.seeds)}
+    on_progress("learning where softmax stands best")
+    with _processes(bench) as pool:
+        found = pool.map(_placements, repeat(bench), range(bench.seeds))
+        placements = dict(enumerate(found))
     wanted = {
         (seed, model.digest): model
         for seed in range(bench.seeds)
@@ -167,6 +183,7 @@ def run_mixing_bench(
     return {
         "task": bench.task,
         "tokens": bench.tokens,
+        "context": bench.context,
         "metric": bench.make_task().metric,
         "volumes": {name: [found[name] for found in volumes] for name in POOLS},
         "ratios": {
@@ -196,6 +213,10 @@ def run_mixing_bench(
     }
 
 
+def _processes(bench: MixingBench) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(bench.processes, mp_context=get_context("spawn"))
+
+
 def _placements(bench: MixingBench, seed: int) -> dict[str, tuple[int, ...]]:
     """Where k layers of softmax stand: evenly, at random, and where a supernet of all placements says."""
     depth, k = max(bench.depths), bench.softmax_layers
@@ -207,15 +228,18 @@ def _placements(bench: MixingBench, seed: int) -> dict[str, tuple[int, ...]]:
 
 def _learned(bench: MixingBench, every: Sequence[tuple[int, ...]], seed: int) -> tuple[int, ...]:
     """The best placement by a supernet that is trained for as many steps as a model."""
+    import torch
+
     from nas.training import load_supernet, train_supernet
 
+    torch.set_num_threads(1)
     layer = {"mixer": ["softmax", PLACED], "heads": [HEADS], "ratio": [RATIOS[-1]], "conv": [bench.conv]}
     task = bench.make_task()
     space = load_space(
         {
             "name": "placements",
             "vocabulary": task.vocabulary,
-            "context": bench.tokens,
+            "context": bench.context,
             "width": [bench.width],
             "depth": [max(bench.depths)],
             "layer": layer,
@@ -242,7 +266,7 @@ def train_missing(
 ) -> Mapping[tuple[int, str], float]:
     """The metric on the test split of each, (seed, digest): those without a score are trained."""
     missing = {key: model for key, model in wanted.items() if key not in scores.known}
-    with ProcessPoolExecutor(bench.processes, mp_context=get_context("spawn")) as pool:
+    with _processes(bench) as pool:
         asked = {pool.submit(train_alone, bench, model, key[0]): key for key, model in missing.items()}
         for number, answer in enumerate(as_completed(asked), start=1 + len(wanted) - len(missing)):
             scores.keep(*asked[answer], answer.result())
@@ -264,7 +288,7 @@ def train_alone(bench: MixingBench, architecture: Architecture, seed: int) -> fl
     rate = TrainBudget().learning_rate  # as supernets; finalists' is meant for going on from one
     budget = FinalistBudget(start="scratch", steps=bench.steps, batch=bench.batch, learning_rate=rate)
     with TemporaryDirectory() as folder:
-        job = FineTuning(task, budget, 0, bench.tokens, seed, Path(folder))
+        job = FineTuning(task, budget, 0, bench.context, seed, Path(folder))
         finetune(submodel, job, bench.steps, lambda *_: None, lambda _: None, lambda: False)
     return task.evaluate(submodel, Split.TEST)
 

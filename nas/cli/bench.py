@@ -205,12 +205,14 @@ def search(
 
 @app.command()
 def mixing(
-    task: Annotated[
-        str, typer.Option(help="A task's name; its default data and options are used.")
-    ] = "recall",
-    tokens: Annotated[
-        int, typer.Option(min=2, help="Tokens of a sequence, in training, scoring and timing.")
-    ] = 512,
+    task: Annotated[str, typer.Option(help="A task's name; its default data are used.")] = "recall",
+    tokens: Annotated[int, typer.Option(min=2, help="Tokens of a sequence that is scored and timed.")] = 512,
+    context: Annotated[
+        int | None, typer.Option(min=2, help="Tokens of a sequence that is learned; as many where not said.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="An option of the task; repeatable.")
+    ] = None,
     depths: Annotated[str, typer.Option(help="Numbers of layers, separated by commas.")] = "2,3,4",
     width: Annotated[int, typer.Option(min=8, help="Width of the models.")] = 128,
     conv: Annotated[int, typer.Option(min=0, help="Taps of short convolutions; 0 for none.")] = 4,
@@ -233,6 +235,7 @@ def mixing(
     """Compare fronts of hybrids with fronts of one kind of attention, every member trained alone.
 
     [dim]nas bench mixing --task text --processes 8 --kept text.jsonl --out out.json[/dim]
+    [dim]nas bench mixing --task recall --option pairs=16 --context 128 --batch 8 --steps 800[/dim]
     [dim]nas bench mixing --quick[/dim]
     """
     from nas.bench.mixing import MixingBench, run_mixing_bench
@@ -240,7 +243,9 @@ def mixing(
 
     bench = MixingBench(
         task=task,
+        options=dict(_option(text) for text in option or ()),
         tokens=tokens,
+        context=context or tokens,
         depths=tuple(_numbers("--depths", depths)),
         width=width,
         conv=conv,
@@ -403,3 +408,10 @@ def _numbers(option: str, listed: str) -> list[int]:
     except ValueError as error:
         message = f"{listed!r}; accepted: whole numbers from 1, separated by commas"
         raise InvalidSpec([Problem(option, message)]) from error
+
+
+def _option(text: str) -> tuple[str, int]:
+    name, _, value = text.partition("=")
+    if not name or not value.isdecimal():
+        raise InvalidSpec([Problem("--option", f"{text!r}; accepted: NAME=NUMBER, e.g. pairs=16")])
+    return name, int(value)

@@ -13,7 +13,9 @@ from nas.errors import InvalidSpec
 
 BENCH = MixingBench(
     task="recall",
+    options={"pairs": 16},
     tokens=128,
+    context=64,
     depths=(2, 3),
     width=32,
     conv=4,
