@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from nas.testing.contract import Contract, arbitrary
 from searchspaces.architecture import Architecture, Layer
@@ -313,6 +317,15 @@ class BidirectionalMixerContract(_OfEverySight):
             for ours, theirs in zip(found, wanted, strict=True):
                 torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
 
+    def test_macs_are_those_that_torch_counts(self, mixer: Mixer, subject: str) -> None:
+        for case in self.cases(subject):
+            tokens = math.prod(case.sizes.view.grid)
+            x = case.tokens(1, tokens)
+            with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+                case.forward(x)
+            said = sum(operation.macs for operation in mixer.operations(case.sizes, tokens))
+            assert said == counter.get_total_flops() // 2
+
     def test_later_tokens_are_seen_where_others_are(self, subject: str) -> None:
         for case in self.cases(subject):
             tokens = math.prod(case.sizes.view.grid)
@@ -367,3 +380,32 @@ class BidirectionalMixerContract(_OfEverySight):
                 follow = [axis == "width" for axis in weight.axes]
                 wanted = tuple(n // 2 if f else n for n, f in zip(weight.shape, follow, strict=True))
                 assert mixer.shapes(smaller.sizes)[name].shape == wanted
+
+    def test_exports_to_onnx_with_any_batch(self, subject: str, tmp_path: Path) -> None:
+        onnxruntime = pytest.importorskip("onnxruntime")
+        from nas.export.calls import OPSET
+
+        case = self.cases(subject)[-1].single()
+        tokens = math.prod(case.sizes.view.grid)
+
+        class Traced(torch.nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                return case.forward(x)
+
+        file = tmp_path / "mixer.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                Traced(),
+                (case.tokens(2, tokens),),
+                file,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["x"],
+                dynamic_axes={"x": [0]},
+            )
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        for batch in (1, 3):
+            x = case.tokens(batch, tokens, seed=batch)
+            (found,) = session.run(None, {"x": x.numpy()})
+            np.testing.assert_allclose(found, case.forward(x).numpy(), atol=1e-4)

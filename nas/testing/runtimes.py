@@ -18,6 +18,7 @@ from nas.testing.contract import Contract
 from nas.testing.models import VOCABULARY, build_model, build_submodel, model_by_hand, submodel_by_hand
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from searchspaces.mixers import mixers
+from searchspaces.part import Sight
 from searchspaces.submodel import Submodel
 from workers.clocks import ProcessorClocks
 from workers.errors import ModelUnusable, TargetNotServed
@@ -143,7 +144,7 @@ class RuntimeContract(Contract):
     @pytest.mark.parametrize(
         ("mixer", "tokens"),
         [("softmax", 300), ("linear", 300)]
-        + [pytest.param(name, 1024, marks=pytest.mark.slow) for name in sorted(mixers())],
+        + [pytest.param(name, 1024, marks=pytest.mark.slow) for name in sorted(mixers(Sight.CAUSAL))],
     )
     def test_runs_what_is_timed_in_every_dtype(
         self, runtime: Runtime, dtypes: tuple[str, ...], phase: Phase, mixer: str, tokens: int

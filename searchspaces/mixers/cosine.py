@@ -11,6 +11,7 @@ from searchspaces.mixers.chunks import into_chunks
 from searchspaces.mixers.kernel import CHUNK
 from searchspaces.mixers.linear import Linear
 from searchspaces.mixers.mixer import Position, State, register_mixer
+from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ class Cosine(Linear):
 
     cosFormer weighs by cos(π (i − j)/2N), below 0 beyond a length N that must be known, with relu for φ.
     Raised by one, weights are at least 0 at any distance; they fall until `reach` tokens back, then rise.
+    Where tokens all see each other they are the same in both directions.
 
     Args:
         reach: tokens back at which a token counts nothing.
@@ -32,6 +34,7 @@ class Cosine(Linear):
 
     glyph = "K"
     example = "cosine"
+    dimensions = frozenset({1})
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"reach": (2, 1 << 20)}
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
@@ -41,6 +44,12 @@ class Cosine(Linear):
         queries, keys = self.base(into_chunks(q, CHUNK)), self.base(into_chunks(k, CHUNK))
         positions = torch.arange(queries.shape[2] * CHUNK, device=q.device).reshape(-1, CHUNK)
         return self._mixed(self._at(queries, positions), self._at(keys, positions), v, log_decay)
+
+    def placed(self, x: Tensor, sizes: Sizes) -> Tensor:
+        """At their positions."""
+        import torch
+
+        return self._at(self.base(x), torch.arange(x.shape[2], device=x.device))
 
     def mix_reference(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
         """Token by token."""

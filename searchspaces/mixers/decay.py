@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from searchspaces.mixers.linear import Linear
 from searchspaces.mixers.mixer import register_mixer
 from searchspaces.operations import Operation
-from searchspaces.part import Sizes
+from searchspaces.part import Sight, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +48,7 @@ class Decay(Linear):
 
     glyph = "D"
     example = "decay"
+    sights = frozenset({Sight.CAUSAL})
 
     def signals(self, x: Tensor, weights: Mapping[str, Tensor], sizes: Sizes) -> dict[str, Tensor]:
         """`log_decay` (1, G, 1), the same for all tokens."""

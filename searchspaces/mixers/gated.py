@@ -11,7 +11,7 @@ from searchspaces.mixers.gates import gate_operations, gate_weights, log_gate
 from searchspaces.mixers.linear import Linear
 from searchspaces.mixers.mixer import register_mixer
 from searchspaces.operations import Operation
-from searchspaces.part import Sizes, Weight
+from searchspaces.part import Sight, Sizes, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +28,7 @@ class Gated(Linear):
 
     glyph = "G"
     example = "gated"
+    sights = frozenset({Sight.CAUSAL})
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """The gate's."""

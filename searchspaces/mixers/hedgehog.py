@@ -62,6 +62,10 @@ class Hedgehog(Linear):
         """The maps, and as without them."""
         return _maps(sizes, tokens), *super().mix_operations(sizes, tokens)
 
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """The same, where tokens all see each other."""
+        return _maps(sizes, tokens), *super().mix_bidirectional_operations(sizes, tokens)
+
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """The same for one token."""
         return _maps(sizes, 1), *super().mix_step_operations(sizes, context)

@@ -1,4 +1,4 @@
-"""Causal attention whose weights are a kernel with finitely many features: cost linear in N.
+"""Attention whose weights are a kernel with finitely many features: cost linear in N.
 
 Katharopoulos et al. (2020) write it as a running sum of φ(k) vᵀ. Taken token by token that is slow and
 large; in chunks (Hua et al., 2022; Yang et al., 2024) it is a small masked product within each chunk plus
@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.heads import LINEAR, HeadMixer
-from searchspaces.mixers.mixer import Position, Shape, State
+from searchspaces.mixers.mixer import Position, Shape, State, Weights
 from searchspaces.mixers.recurrence import Decayed, Remembered, Undecayed
 from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Sight, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from searchspaces.part import Sizes
 
 __all__ = ["CHUNK", "KernelMixer"]
 
@@ -33,10 +32,13 @@ class KernelMixer(HeadMixer):
     Weights are above 0, so their sum needs no epsilon. The state is Σ φ(k) [v, 1]: F × (K + 1) a head,
     however many tokens. d is the size of a base, F the number of features.
 
+    Where tokens all see each other, sums are over all j, and one state serves every query.
+
     A subclass whose `signals` give `log_decay` multiplies w_ij by what is left of token j at token i.
     """
 
     family = LINEAR
+    sights = frozenset(Sight)
 
     @abstractmethod
     def base(self, x: Tensor) -> Tensor:
@@ -125,6 +127,40 @@ class KernelMixer(HeadMixer):
         sums = within + left.since_start(self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ before)
         sums = out_of_chunks(sums, v.shape[2])
         return sums[..., :-1] / sums[..., -1:], end
+
+    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """One state of all tokens."""
+        from torch.nn.functional import pad
+
+        queries, keys = self.placed(q, sizes), self.placed(k, sizes).transpose(-1, -2)
+        sums = self.features(keys) @ pad(v, (0, 1), value=1.0)
+        mixed = self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ sums
+        return mixed[..., :-1] / mixed[..., -1:]
+
+    def mix_bidirectional_reference(
+        self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
+    ) -> Tensor:
+        """Every pair's weight."""
+        shares = self.weight(self.placed(q, sizes) @ self.placed(k, sizes).transpose(-1, -2))
+        return shares @ v / shares.sum(-1, keepdim=True)
+
+    def placed(self, x: Tensor, sizes: Sizes) -> Tensor:
+        """The bases of all tokens, where they all see each other."""
+        return self.base(x)
+
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """Bases and features, one state and its use."""
+        heads, values = sizes.heads, sizes.inner + sizes.heads
+        base, features = heads * self.base_size(sizes.head_size), heads * self.feature_size(sizes.head_size)
+        states = self.feature_size(sizes.head_size) * values
+        return (
+            Operation(OperationKind.GATHER, elements=tokens * values, calls=1),
+            Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * (base + features), calls=8),
+            Operation(
+                OperationKind.ATTENTION, macs=2 * tokens * states, elements=states + tokens * values, calls=2
+            ),
+            Operation(OperationKind.ELEMENTWISE, elements=tokens * sizes.inner, calls=1),
+        )
 
     def mix_step(
         self,

@@ -129,7 +129,11 @@ class Mixer(Part):
 MIXERS: Registry[Mixer] = Registry(Mixer, "searchspaces.mixers", "mixer", "nas.mixers")
 register_mixer = MIXERS.register
 parse_mixer = MIXERS.parse
-mixers = MIXERS.classes
+
+
+def mixers(sight: Sight | None = None) -> dict[str, type[Mixer]]:
+    """Every class by name, or those that have a sight."""
+    return {name: cls for name, cls in MIXERS.classes().items() if sight is None or sight in cls.sights}
 
 
 def obeyed_genes(option: str) -> frozenset[str]:

@@ -66,6 +66,10 @@ class Performer(Linear):
         padded = chunk_count(tokens, CHUNK) * CHUNK
         return self._across(2 * padded * sizes.inner), *super().mix_operations(sizes, tokens)
 
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """The same, of all tokens at once."""
+        return self._across(2 * tokens * sizes.inner), *super().mix_bidirectional_operations(sizes, tokens)
+
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """The same for one token."""
         return self._across(sizes.inner + sizes.shared), *super().mix_step_operations(sizes, context)

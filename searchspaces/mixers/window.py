@@ -1,9 +1,11 @@
-"""Sliding-window softmax attention (Beltagy et al., 2020; Child et al., 2019), in chunks."""
+"""Sliding-window softmax attention (Beltagy et al., 2020; Child et al., 2019), in chunks; on grids in square
+windows (Hassani et al., 2023)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, ClassVar
 
 from searchspaces.mixers.cache import (
@@ -16,13 +18,13 @@ from searchspaces.mixers.cache import (
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.heads import HeadMixer
-from searchspaces.mixers.mixer import Position, Shape, State, register_mixer
+from searchspaces.mixers.mixer import Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.tiles import Neighbourhoods, taken
 from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Sight, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from searchspaces.part import Sizes
 
 LARGEST_CHUNK = 64
 """A smaller chunk computes fewer scores that the window then hides, in smaller products."""
@@ -38,6 +40,9 @@ class Window(HeadMixer):
     N (W + C + sinks) and no N × N matrix exists. The state keeps the last W keys and values, and the sinks
     that left them.
 
+    Where tokens all see each other, a token sees those at most W/2 away (rounded down, as Longformer counts)
+    along every axis of the grid.
+
     Args:
         window: W.
         sinks: tokens at the start that everyone sees.
@@ -48,6 +53,7 @@ class Window(HeadMixer):
 
     glyph = "W"
     example = "window:8"
+    sights = frozenset(Sight)
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"window": (1, 1 << 16), "sinks": (0, 1024)}
 
     @property
@@ -115,6 +121,48 @@ class Window(HeadMixer):
             [j for j in range(i + 1) if j > i - self.window or j < self.sinks] for i in range(q.shape[-2])
         ]
         return attend_one_by_one(q, k, v, seen)
+
+    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """In tiles of the grid."""
+        near, on = self._neighbourhoods(sizes), q.device
+        keys = near.keys(on)
+        # Added, not filled in: onnxruntime adds several times faster than it selects.
+        mask = q.new_zeros(1).masked_fill(near.hidden(on), float("-inf"))
+        queries = taken(q * q.shape[-1] ** -0.5, near.queries(on))
+        mixed = (queries @ taken(k, keys).transpose(-1, -2) + mask).softmax(-1) @ taken(v, keys)
+        return mixed.flatten(2, 3).index_select(2, near.places(on))
+
+    def mix_bidirectional_reference(
+        self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
+    ) -> Tensor:
+        """Token by token."""
+        places = list(product(*map(range, sizes.view.grid)))
+        seen = [
+            [
+                j
+                for j, there in enumerate(places)
+                if j < self.sinks
+                or max(abs(a - b) for a, b in zip(here, there, strict=True)) <= self.window // 2
+            ]
+            for here in places
+        ]
+        return attend_one_by_one(q, k, v, seen)
+
+    def _neighbourhoods(self, sizes: Sizes) -> Neighbourhoods:
+        return Neighbourhoods(sizes.view.grid, self.window // 2, self.sinks)
+
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """Scores, softmax, weighted sum of every tile, and the copies."""
+        tiles, queries, keys = self._neighbourhoods(sizes).counts()
+        pairs = tiles * queries * keys
+        copied = (tiles * (queries + 2 * keys) + tokens) * sizes.inner
+        return (
+            Operation(OperationKind.GATHER, elements=copied, calls=4),
+            Operation(
+                OperationKind.ATTENTION, macs=2 * pairs * sizes.inner, elements=pairs * sizes.heads, calls=2
+            ),
+            Operation(OperationKind.ELEMENTWISE, elements=2 * pairs * sizes.heads, calls=2),
+        )
 
     def mix_step(
         self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position

@@ -19,7 +19,7 @@ from searchspaces.mixers.recurrence import unit_lower_inverse
 from searchspaces.mixers.sparse import Sparse
 from searchspaces.part import Sight
 
-EXAMPLES = {sight: [cls.example for cls in mixers().values() if sight in cls.sights] for sight in Sight}
+EXAMPLES = {sight: [cls.example for cls in mixers(sight).values()] for sight in Sight}
 SIZES = ["window:1", "window:100", "window:8,3", "window:3,9", "window:100,4", "sparse", "sparse:5,5"]
 SIZES += ["sparse:4,2,3"]
 
@@ -35,7 +35,7 @@ class TestEveryMixer(MixerContract):
 
 
 class TestEveryBidirectionalMixer(BidirectionalMixerContract):
-    subjects = tuple(EXAMPLES[Sight.BIDIRECTIONAL])
+    subjects = (*EXAMPLES[Sight.BIDIRECTIONAL], "window:1", "window:20", "window:3,9", "window:7,2")
     quadratic = frozenset({"softmax"})
 
 

@@ -15,13 +15,13 @@ from searchspaces.channels import CHANNELS, register_channel
 from searchspaces.channels.mlp import Mlp
 from searchspaces.costs import CostModel
 from searchspaces.mixers import mixers, parse_mixer
-from searchspaces.part import Sizes, Weight
+from searchspaces.part import Sight, Sizes, Weight
 from searchspaces.submodel import Submodel
 from searchspaces.supernet import Supernet
 
 SMALL = [
     option if option != "window:8" else "window:3"
-    for option in (cls.example for cls in mixers().values())
+    for option in (cls.example for cls in mixers(Sight.CAUSAL).values())
     if option != "none"
 ]
 SPACE = load_space(

@@ -11,6 +11,7 @@ import pytest
 from nas.export.timed import TimedModels
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from searchspaces.mixers import mixers
+from searchspaces.part import Sight
 from workers.gateway.server import Gateway
 from workers.runtimes import parse_runtime, workload_tokens
 from workers.target import Phase, Target, Workload
@@ -50,7 +51,7 @@ def document(array: np.ndarray) -> dict[str, Any]:
     "mixer",
     [
         name if name in ("softmax", "linear") else pytest.param(name, marks=pytest.mark.slow)
-        for name in sorted(mixers())
+        for name in sorted(mixers(Sight.CAUSAL))
     ],
 )
 def test_a_browser_computes_what_is_computed_natively(page, mixer: str, phase: Phase) -> None:
