@@ -23,9 +23,6 @@ CHANGE = 0.08
 """Log ratio of a control's latency to its usual one from which the device is taken to have changed: on a busy
 machine single readings vary by up to 5%."""
 
-SESSION_ERROR, IMAGINED_READINGS = 0.01, 4
-"""What sessions differ by beforehand, relatively, and how many readings that counts as."""
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -35,12 +32,16 @@ class Batch:
         digests: of the architectures.
         before, after: the readings.
         again: by digest, the second readings, where this batch measured them again.
+        repeats: by digest, readings of what earlier sessions had measured.
+        stage: of the job, whose batches are one session; empty in journals of earlier versions.
     """
 
     digests: tuple[str, ...]
     before: float
     after: float
     again: Mapping[str, Reading] = field(default_factory=dict)
+    repeats: Mapping[str, Reading] = field(default_factory=dict)
+    stage: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -49,8 +50,12 @@ class Batch:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Inverse of `to_dict`."""
-        again = {digest: Reading(**reading) for digest, reading in data["again"].items()}
-        return cls(tuple(data["digests"]), data["before"], data["after"], again)
+        again, repeats = (
+            {digest: Reading(**reading) for digest, reading in data.get(name, {}).items()}
+            for name in ("again", "repeats")
+        )
+        stage = data.get("stage", "")
+        return cls(tuple(data["digests"]), data["before"], data["after"], again, repeats, stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,10 @@ class DriftLog:
         """Digests of all architectures in it."""
         return {digest for batch in self.batches for digest in batch.digests}
 
+    def measured_in(self, stage: str) -> set[str]:
+        """Those that a stage's batches measured."""
+        return {digest for batch in self.batches if batch.stage == stage for digest in batch.digests}
+
     @cached_property
     def usual(self) -> float:
         """The reading of the undisturbed device: the lower quartile of all readings, since devices are slowed
@@ -134,22 +143,6 @@ class DriftLog:
             )
             for batch in self.batches
         )
-
-    @cached_property
-    def session_error(self) -> float:
-        """Relative standard deviation of what a model takes on the undisturbed device from one session of
-        measuring to the next, which the standard error of a single session does not tell: learned from the
-        controls, which are measured in each. Few of them are drawn to `SESSION_ERROR`; 0 where there are
-        none. Their yardstick is a session's as well, so ratios to it vary twice as much as one session."""
-        taken: list[float] = []
-        for batch in self.batches:
-            # A reading is the one after a batch and the one before the next; 1 is none at all.
-            taken += [r for r in (batch.before, batch.after) if r not in (1.0, *taken[-1:])]
-        usual = [math.log(reading) for reading in taken if self.is_usual(reading)]
-        if not usual:
-            return 0.0
-        imagined = IMAGINED_READINGS * SESSION_ERROR**2
-        return math.sqrt((imagined + sum(x**2 for x in usual) / 2) / (IMAGINED_READINGS + len(usual)))
 
     def is_usual(self, reading: float) -> bool:
         """Whether a reading is that of the undisturbed device, within noise."""
@@ -189,6 +182,17 @@ class DriftLog:
             correction = speed.correct(reading)
             corrections[digest] = None if correction == Correction.of(first[digest]) else correction
         return corrections
+
+    def repeated(self, stage: str) -> dict[str, Reading]:
+        """By digest, what a stage's batches say of what earlier sessions had measured; slowdowns are divided
+        out."""
+        return {
+            digest: Reading(correction.latency_ms, correction.error_ms)
+            for batch, speed in zip(self.batches, self.speeds, strict=True)
+            if batch.stage == stage
+            for digest, reading in batch.repeats.items()
+            for correction in [speed.correct(reading)]
+        }
 
 
 def journal_of_controls(target: Target) -> str:

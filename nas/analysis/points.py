@@ -11,8 +11,8 @@ import numpy as np
 from nas.analysis.candidates import Candidates
 from nas.analysis.converted import with_converted
 from nas.analysis.delivered import with_delivered
-from nas.analysis.drift_log import Batch, DriftLog, journal_of_controls
 from nas.analysis.known import Known
+from nas.analysis.sessions import session_error
 from nas.evaluation import Split
 from nas.front import Point, mark_front
 from nas.objectives import Objective
@@ -84,13 +84,12 @@ def _values(
     rows = candidates.unmeasured(population)
     place = {digest: row for row, digest in enumerate(digests)}
     for target in context.plan.targets:
-        controls = context.store.journal(context.job_id, journal_of_controls(target))
-        apart = DriftLog(tuple(map(Batch.from_dict, controls))).session_error
+        between = session_error(context.store, target)
         for measurement in context.store.measurements(target, digests):
             row, earlier = rows[place[measurement.digest]], stored.get(measurement.digest)
             for kind in measured_kinds():
                 key, observation = (kind.name, str(target)), kind.observed(measurement)
                 if key in row and observation is not None:
                     known = earlier.values.get(key) if earlier else None
-                    row[key] = (known or row[key]).observed(observation.in_any_session(apart))
+                    row[key] = (known or row[key]).observed(observation.in_any_session(between.relative))
     return rows

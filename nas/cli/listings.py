@@ -189,14 +189,16 @@ def presets_table(presets: Sequence[dict[str, Any]]) -> PlainTable:
 
 def targets_table(rows: Sequence[dict[str, Any]]) -> PlainTable:
     """One row a target."""
-    table = PlainTable("target", "measurements", right=("measurements",))
+    numbers = ("measurements", "sessions\ndiffer by", "pairs")
+    table = PlainTable("target", *numbers, right=numbers, keep=("target", "measurements"))
     for row in rows:
-        table.add_row(row["target"], str(row["measurements"]))
+        sessions = f"{row['session_error']:.1%}", str(row["session_pairs"])
+        table.add_row(row["target"], str(row["measurements"]), *sessions)
     return table
 
 
 def measurements_table(rows: Sequence[dict[str, Any]]) -> PlainTable:
-    """One row a measurement."""
+    """One row a measurement; what sessions differ by below."""
     architectures = [Architecture.from_dict(row["architecture"]) for row in rows]
     strips = Strips(architectures)
     # Only a target that was disturbed has the columns.
@@ -217,6 +219,10 @@ def measurements_table(rows: Sequence[dict[str, Any]]) -> PlainTable:
             "noisy" if row["noisy"] else "",
             _local_time(row["measured_at"]),
         )
+    if rows:
+        error, pairs = rows[0]["session_error"], rows[0]["session_pairs"]
+        learned = f"{pairs} pairs" if pairs else "assumed"
+        table.caption = Text(f"± includes {error:.1%} between sessions ({learned})", "dim")
     return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,8 +13,13 @@ from nas.cli.options import Json, parse_targets
 from nas.cli.output import print_json, result_console
 from nas.cli.settings import open_client
 from nas.errors import InvalidSpec
+from nas.objectives.latency_ms import Latency
 from nas.store import Forgotten
 from searchspaces.errors import Problem
+from workers.target import Target
+
+if TYPE_CHECKING:
+    from nas.client import Client
 
 __all__ = ["app"]
 
@@ -35,7 +40,7 @@ app = typer.Typer(
     help="List the targets that were measured, or what was measured on one; have measurements forgotten.",
 )
 
-Target = Annotated[
+TargetArgument = Annotated[
     str,
     typer.Argument(metavar="TARGET", help="A target, as [bold]nas measurements[/] lists them."),
 ]
@@ -44,7 +49,7 @@ Target = Annotated[
 @app.command()
 def forget(
     context: typer.Context,
-    target: Target,
+    target: TargetArgument,
     digest: Annotated[
         str | None,
         typer.Option(
@@ -119,6 +124,9 @@ def measurements(
 ) -> None:
     """List the targets that were measured, or every measurement on one of them.
 
+    Errors include what sessions of measuring differ by on the target, learned from the few models that every
+    session measures again of what earlier ones had measured.
+
     Where control models showed that the device was disturbed, the first reading is shown beside what
     replaced it: a second measurement, or the first with the slowdown divided out.
 
@@ -127,30 +135,49 @@ def measurements(
     """
     wanted = None if target is None else parse_targets("TARGET", [target])[0]
     with open_client(context) as client:
-        if wanted is None:
-            counts = {str(each): len(client.measurements(each)) for each in client.targets()}
-            rows: list[dict[str, Any]] = [{"target": t, "measurements": n} for t, n in counts.items()]
-        else:
-            rows = [
-                {
-                    "digest": found.digest,
-                    "latency_ms": found.corrected.latency_ms,
-                    "error_ms": found.corrected.error_ms,
-                    "wall_ms": found.wall_ms,
-                    "drift": found.drift,
-                    "slowdown": found.slowdown,
-                    "first": None if found.correction is None else asdict(found.reading),
-                    "peak_memory_bytes": found.peak_memory_bytes,
-                    "noisy": found.noisy,
-                    "attention": found.attention,
-                    "measured_at": found.measured_at,
-                    "architecture": architecture.to_dict(),
-                }
-                for architecture, found in client.measurements(wanted)
-            ]
+        rows = _of_targets(client) if wanted is None else _of_target(client, wanted)
     if json:
         print_json(rows)
         return
     from nas.cli.listings import measurements_table, targets_table
 
     result_console().print(targets_table(rows) if wanted is None else measurements_table(rows))
+
+
+def _of_targets(client: Client) -> list[dict[str, Any]]:
+    return [
+        {
+            "target": str(target),
+            "measurements": len(client.measurements(target)),
+            **_between_sessions(client, target),
+        }
+        for target in client.targets()
+    ]
+
+
+def _of_target(client: Client, target: Target) -> list[dict[str, Any]]:
+    between = _between_sessions(client, target)
+    return [
+        {
+            "digest": found.digest,
+            "latency_ms": found.corrected.latency_ms,
+            "error_ms": Latency.observed(found).in_any_session(between["session_error"]).std,
+            "error_within_session_ms": found.corrected.error_ms,
+            **between,
+            "wall_ms": found.wall_ms,
+            "drift": found.drift,
+            "slowdown": found.slowdown,
+            "first": None if found.correction is None else asdict(found.reading),
+            "peak_memory_bytes": found.peak_memory_bytes,
+            "noisy": found.noisy,
+            "attention": found.attention,
+            "measured_at": found.measured_at,
+            "architecture": architecture.to_dict(),
+        }
+        for architecture, found in client.measurements(target)
+    ]
+
+
+def _between_sessions(client: Client, target: Target) -> dict[str, Any]:
+    error = client.session_error(target)
+    return {"session_error": error.relative, "session_pairs": error.pairs}

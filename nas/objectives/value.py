@@ -21,7 +21,7 @@ class Value:
             it); of a count the count itself.
         predicted_std: its standard deviation; None of a count, which is exact.
         measured, measured_std: what the device said, and its standard error where it tells one, what its
-            sessions differ by included (`nas.analysis.drift_log`); None until it was asked.
+            sessions differ by included (`nas.analysis.sessions`); None until it was asked.
         slowdown: times that the device was slower than undisturbed while it measured, by its control
             models; divided out of `measured`.
     """

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from nas.analysis.sessions import SessionError
 from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.errors import NoSuchPoint
@@ -274,6 +275,11 @@ class Service(ABC):
     @abstractmethod
     def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
         """What was measured on a target, in the order in which it was; nothing where it is not known."""
+
+    @abstractmethod
+    def session_error(self, target: Target) -> SessionError:
+        """What sessions of measuring differ by on a target: a measurement's own standard error does not
+        include it."""
 
     @abstractmethod
     def forget_measurements(

@@ -14,10 +14,11 @@ from nas.analysis.drift_log import Batch, DriftLog, journal_of_controls
 from nas.planning.plan import Plan
 from nas.spec import StageName
 from nas.stages.measure import measure_again, measure_missing
+from nas.stages.repeats import choose_repeats
 from nas.stages.stage import StageContext
 from nas.stages.states import ControlsState, OpenBatch
 from searchspaces.architecture import Architecture
-from workers.measurement import Measurement
+from workers.measurement import Measurement, Reading
 from workers.target import Target
 
 __all__ = ["Controls", "control_architectures", "measure_between_controls"]
@@ -46,6 +47,9 @@ class Controls:
     device has changed, since both must agree. Corrections are stored beside the measurements and are what
     everything is computed with from then on; the original readings are kept.
 
+    What a stage of a job measures is a session. Each measures a few models again that earlier ones had
+    measured, so that the store knows what sessions differ by (`nas.analysis.sessions`).
+
     Attributes:
         refused: by digest, what the device could not measure in this object's lifetime; it is not tried
             again.
@@ -59,6 +63,7 @@ class Controls:
         self._state = ControlsState.load(context.store, context.job_id, self._name)
         self._batches = tuple(map(Batch.from_dict, context.store.journal(context.job_id, self._name)))
         self._before: float | None = None
+        self._repeats: dict[str, Reading] = {}
         self.refused: dict[str, Architecture] = {}
 
     @property
@@ -86,6 +91,7 @@ class Controls:
         self._keep(open=OpenBatch(tuple(a.digest for a in missing), self._read_before()))
         yield from measure_missing(self._context, self._stage, self._target, missing)
         self.refused |= {a.digest: a for a in self.missing(missing)}
+        self._repeat()
         self._close()
 
     def measure_again(self) -> None:
@@ -99,7 +105,21 @@ class Controls:
         measured = measure_again(self._context, self._stage, self._target, list(architectures.values()))
         again = {m.digest: m.reading for m in measured}
         if again:
-            self._end(Batch(tuple(again), before, self._read(), again))
+            self._end(Batch(tuple(again), before, self._read(), again, stage=self._stage))
+
+    def _repeat(self) -> None:
+        """Measure again some of what earlier sessions measured."""
+        log, opened = DriftLog(self._batches), self._state.open
+        new = log.measured_in(self._stage).union(opened.digests if opened else ())
+        without = (
+            {a.digest for a in self._architectures} | log.repeated(self._stage).keys() | self.refused.keys()
+        )
+        done = len(log.repeated(self._stage))
+        wanted = choose_repeats(self._context, self._target, new, without, done)
+        if wanted:
+            measured = measure_again(self._context, self._stage, self._target, wanted)
+            self._repeats = {m.digest: m.reading for m in measured}
+            self.refused |= {a.digest: a for a in wanted if a.digest not in self._repeats}
 
     def _keep(self, *, entry: Mapping[str, Any] | None = None, **changes: Any) -> None:
         self._state = replace(self._state, **changes)
@@ -113,7 +133,8 @@ class Controls:
         measured = self._measured(opened.digests)
         digests = tuple(digest for digest in opened.digests if digest in measured)
         if digests and self._yardsticks():
-            self._end(Batch(digests, opened.before, self._read()))
+            repeats, self._repeats = self._repeats, {}
+            self._end(Batch(digests, opened.before, self._read(), repeats=repeats, stage=self._stage))
             return
         self._keep(open=None)  # the device refused all of it, or every control
         if not self._state.uncontrolled and self.refused.keys() >= {a.digest for a in self._architectures}:
@@ -152,12 +173,15 @@ class Controls:
             )
 
     def _correct(self, log: DriftLog) -> None:
-        """Store the corrections of this job's measurements that have changed."""
+        """Store the corrections of this job's measurements that have changed, and what it measured again of
+        earlier ones."""
         store = self._context.store
         known = store.measurements(self._target, log.measured)
         corrections = log.corrections({m.digest: m.reading for m in known})
         changed = {m.digest: corrections[m.digest] for m in known if corrections[m.digest] != m.correction}
         store.correct_measurements(self._target, changed)
+        session = f"{self._context.job_id} {self._stage}"
+        store.put_repeats(self._target, session, log.repeated(self._stage))
 
     def _measured(self, digests: Sequence[str]) -> dict[str, Measurement]:
         return {m.digest: m for m in self._context.store.measurements(self._target, digests)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nas.analysis.sessions import session_error
 from nas.errors import JobFailed
 from nas.objectives.kind import Measured, Observation, measured_kinds
 from nas.objectives.latency_ms import Latency
@@ -61,7 +62,7 @@ def fit_predictor(
     """A predictor of one kind of objective, fitted to those of (n, genes) measurements of the profiled space
     that tell of it."""
     name = kind.predictor or context.plan.spec.budget.profile.predictor
-    observed = _observed(context, kind, population, measured)
+    observed = _observed(context, kind, target, population, measured)
     told = [observation for observation in observed if observation is not None]
     errors = [observation.std for observation in told if observation.std is not None]
     return make_predictor(name, context.plan.profiled_space, target.workload, prior).fit(
@@ -72,17 +73,22 @@ def fit_predictor(
 
 
 def _observed(
-    context: StageContext, kind: type[Measured], population: Population, measured: list[Measurement]
+    context: StageContext,
+    kind: type[Measured],
+    target: Target,
+    population: Population,
+    measured: list[Measurement],
 ) -> list[Observation | None]:
-    """What each measurement tells the kind's predictor: of single blocks nothing, where those teach it
-    nothing."""
+    """What each measurement tells the kind's predictor, as a number of the device rather than of its session;
+    of single blocks nothing, where those teach it nothing."""
     name = kind.predictor or context.plan.spec.budget.profile.predictor
     whole = context.plan.profiled_space.is_member(population)
     teaches = whole | get_predictor(name).learns_from_blocks
-    return [
-        kind.observed(measurement) if taught else None
-        for measurement, taught in zip(measured, teaches.tolist(), strict=True)
+    between = session_error(context.store, target)
+    found = [
+        kind.observed(m) if taught else None for m, taught in zip(measured, teaches.tolist(), strict=True)
     ]
+    return [each and each.in_any_session(between.relative) for each in found]
 
 
 def keep_predictors(
@@ -105,7 +111,7 @@ def keep_predictors(
         key = kind.name, str(target)
         if kind is Latency:
             continue
-        observed = _observed(context, kind, population, measured)
+        observed = _observed(context, kind, target, population, measured)
         telling = sum(observation is not None for observation in observed)
         if telling >= FEWEST:
             predictor = fit_predictor(context, kind, target, population, measured)

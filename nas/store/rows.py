@@ -19,10 +19,10 @@ from nas.objectives.objective import Key
 from nas.objectives.quality import QUALITY
 from nas.objectives.value import Value, Values
 from nas.spec import JobSpec, StageName
-from nas.store.store import Forgotten, SupernetRecord
+from nas.store.store import Forgotten, Repeat, SupernetRecord
 from nas.store.tables import ArchitectureRow, PointRow, PointValueRow
 from searchspaces.architecture import Architecture
-from workers.measurement import Correction, Measurement
+from workers.measurement import Correction, Measurement, Reading
 from workers.target import Target
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "measurement_row",
     "point_from",
     "point_row",
+    "repeat_from",
     "supernet_from",
     "supernet_row",
     "value_row",
@@ -140,6 +141,15 @@ def forgotten_from(row: Row[Any]) -> Forgotten:
         row.by,
         row.why,
     )
+
+
+def repeat_from(row: Row[Any]) -> Repeat:
+    """A repeat of its row, which has the target's text and what is repeated too."""
+    first = (row.first_ms, row.first_error_ms)
+    if row.corrected_ms is not None:
+        first = (row.corrected_ms, row.corrected_error_ms)
+    again = Reading(row.latency_ms, row.error_ms)
+    return Repeat(Target.parse(row.text), row.digest, Reading(*first), again)
 
 
 def measurement_from(row: Row[Any], target: Target) -> Measurement:

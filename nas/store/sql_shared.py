@@ -8,7 +8,7 @@ from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import and_, bindparam, delete, select, update
 
 from nas.evaluation import Evaluation, Split
 from nas.objectives.objective import Key
@@ -23,7 +23,7 @@ from nas.store.statements import (
     put_architectures,
     target_numbers,
 )
-from nas.store.store import Forgotten, Store, SupernetRecord
+from nas.store.store import Forgotten, Repeat, Store, SupernetRecord
 from nas.store.tables import (
     ArchitectureRow,
     EvaluationRow,
@@ -32,11 +32,12 @@ from nas.store.tables import (
     MeasurementRow,
     ObjectiveRow,
     PredictorRow,
+    RepeatRow,
     SupernetRow,
     TargetRow,
 )
 from searchspaces.architecture import Architecture
-from workers.measurement import Correction, Measurement
+from workers.measurement import Correction, Measurement, Reading
 from workers.target import Target
 
 __all__ = ["SharedQueries"]
@@ -97,6 +98,42 @@ class SharedQueries(Store):
             found = of_digests(connection, query, MeasurementRow.digest, digests)
         return [rows.measurement_from(row, target) for row in sorted(found, key=_NUMBER)]
 
+    def put_repeats(self, target: Target, session: str, readings: Mapping[str, Reading]) -> None:
+        """See `Store.put_repeats`."""
+        if not readings:
+            return
+        with self._database.write() as connection:
+            number = target_numbers(connection, [str(target)])[str(target)]
+            came = {"target": number, "session": session, "measured_at": time.time()}
+            new = [{**came, "digest": digest, **asdict(readings[digest])} for digest in sorted(readings)]
+            put(connection, RepeatRow, ["target", "digest", "session"], new)
+
+    def repeats(self) -> list[Repeat]:
+        """See `Store.repeats`."""
+        of = (
+            MeasurementRow.target == RepeatRow.target,
+            MeasurementRow.digest == RepeatRow.digest,
+            MeasurementRow.measured_at <= RepeatRow.measured_at,
+            ~MeasurementRow.retired,
+        )
+        query = (
+            select(
+                TargetRow.text,
+                RepeatRow.digest,
+                MeasurementRow.latency_ms.label("first_ms"),
+                MeasurementRow.error_ms.label("first_error_ms"),
+                MeasurementRow.corrected_ms,
+                MeasurementRow.corrected_error_ms,
+                RepeatRow.latency_ms,
+                RepeatRow.error_ms,
+            )
+            .join(MeasurementRow, and_(*of))
+            .join(TargetRow, TargetRow.number == RepeatRow.target)
+            .order_by(TargetRow.text, RepeatRow.number)
+        )
+        with self._database.read() as connection:
+            return list(map(rows.repeat_from, connection.execute(query)))
+
     def forget_measurements(
         self,
         target: Target,
@@ -121,6 +158,10 @@ class SharedQueries(Store):
                 retire = update(MeasurementRow).where(MeasurementRow.number == bindparam("of"))
                 connection.execute(retire.values(retired=True), [{"of": row.number} for row in found])
                 of = found[0].target
+                repeated = delete(RepeatRow).where(
+                    RepeatRow.target == of, RepeatRow.digest == bindparam("repeated")
+                )
+                connection.execute(repeated, [{"repeated": row.digest} for row in found])
                 connection.execute(
                     insert(connection, ForgottenRow), [{**asdict(entry), "target": of} for entry in entries]
                 )

@@ -15,10 +15,10 @@ from nas.job import Event, Job, JobStatus, Viewer
 from nas.objectives.objective import Key
 from nas.spec import JobSpec, StageName
 from searchspaces.architecture import Architecture
-from workers.measurement import Correction, Measurement
+from workers.measurement import Correction, Measurement, Reading
 from workers.target import Target
 
-__all__ = ["UNFINISHED", "Forgotten", "Store", "SupernetRecord"]
+__all__ = ["UNFINISHED", "Forgotten", "Repeat", "Store", "SupernetRecord"]
 
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 """A job of another status waits for nobody but its user."""
@@ -62,6 +62,21 @@ class Forgotten:
     forgotten_at: float
     by: str = ""
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What a device said of one model in two sessions of measuring.
+
+    Attributes:
+        first: what stands in the store, as it is computed with (`Measurement.corrected`).
+        again: what a later session said, corrected likewise.
+    """
+
+    target: Target
+    digest: str
+    first: Reading
+    again: Reading
 
 
 class Store(ABC):
@@ -201,6 +216,21 @@ class Store(ABC):
         """Of one target in the order in which they were taken; of all digests where None."""
 
     @abstractmethod
+    def put_repeats(self, target: Target, session: str, readings: Mapping[str, Reading]) -> None:
+        """Keep, by digest, what a session of measuring said of models that were measured in earlier ones, in
+        place of what it said of them before.
+
+        Args:
+            session: the same text for all that was measured without a longer break.
+        """
+
+    @abstractmethod
+    def repeats(self) -> list[Repeat]:
+        """Of all targets, each beside the measurement that it repeats: by target, in the order in which they
+        were taken. What is older than the measurement that stands in the store now is left out, and so is
+        what was forgotten."""
+
+    @abstractmethod
     def forget_measurements(
         self,
         target: Target,
@@ -211,7 +241,8 @@ class Store(ABC):
         why: str = "",
     ) -> list[Forgotten]:
         """Forget what was measured on a target: nobody hears of it any more, and the next measurement takes
-        its place. Written down in a journal, whose new entries are returned.
+        its place. What repeated it goes as well. Written down in a journal, whose new entries are
+        returned.
 
         Args:
             digests: of these alone; of all where None.

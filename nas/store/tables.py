@@ -227,6 +227,21 @@ class MeasurementRow(Base):
     retired: Mapped[bool] = mapped_column(Boolean, server_default=false())
 
 
+class RepeatRow(Base):
+    """What a later session of measuring said of an architecture that was measured before."""
+
+    __tablename__ = "repeats"
+    __table_args__ = (Unique("target", "digest", "session"),)
+
+    number: Mapped[Number]
+    target: Mapped[OfTarget]
+    digest: Mapped[Code]
+    session: Mapped[Code]
+    latency_ms: Mapped[Real]
+    error_ms: Mapped[Real]
+    measured_at: Mapped[Real]
+
+
 class ForgottenRow(Base):
     """An entry of the journal of measurements that somebody had the store forget."""
 

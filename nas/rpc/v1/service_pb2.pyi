@@ -802,6 +802,20 @@ class ListMeasurementsResponse(_message.Message):
     measurements: _containers.RepeatedCompositeFieldContainer[Measurement]
     def __init__(self, measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ...) -> None: ...
 
+class GetSessionErrorRequest(_message.Message):
+    __slots__ = ("target",)
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    target: Target
+    def __init__(self, target: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
+
+class GetSessionErrorResponse(_message.Message):
+    __slots__ = ("relative", "pairs")
+    RELATIVE_FIELD_NUMBER: _ClassVar[int]
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    relative: float
+    pairs: int
+    def __init__(self, relative: _Optional[float] = ..., pairs: _Optional[int] = ...) -> None: ...
+
 class ForgetMeasurementsRequest(_message.Message):
     __slots__ = ("target", "digest", "since", "why")
     TARGET_FIELD_NUMBER: _ClassVar[int]

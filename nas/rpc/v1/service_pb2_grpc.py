@@ -149,6 +149,11 @@ class SearchServiceStub:
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsRequest.SerializeToString,
                 response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsResponse.FromString,
                 _registered_method=True)
+        self.GetSessionError = channel.unary_unary(
+                '/nas.rpc.v1.SearchService/GetSessionError',
+                request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetSessionErrorRequest.SerializeToString,
+                response_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetSessionErrorResponse.FromString,
+                _registered_method=True)
         self.ForgetMeasurements = channel.unary_unary(
                 '/nas.rpc.v1.SearchService/ForgetMeasurements',
                 request_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ForgetMeasurementsRequest.SerializeToString,
@@ -336,6 +341,13 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSessionError(self, request, context):
+        """What sessions of measuring differ by on a target.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ForgetMeasurements(self, request, context):
         """Has the service forget what was measured on a target, and write that down. PERMISSION_DENIED: the caller is
         no administrator.
@@ -482,6 +494,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.ListMeasurements,
                     request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsRequest.FromString,
                     response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsResponse.SerializeToString,
+            ),
+            'GetSessionError': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSessionError,
+                    request_deserializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetSessionErrorRequest.FromString,
+                    response_serializer=nas_dot_rpc_dot_v1_dot_service__pb2.GetSessionErrorResponse.SerializeToString,
             ),
             'ForgetMeasurements': grpc.unary_unary_rpc_method_handler(
                     servicer.ForgetMeasurements,
@@ -1125,6 +1142,33 @@ class SearchService:
             '/nas.rpc.v1.SearchService/ListMeasurements',
             nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsRequest.SerializeToString,
             nas_dot_rpc_dot_v1_dot_service__pb2.ListMeasurementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSessionError(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nas.rpc.v1.SearchService/GetSessionError',
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetSessionErrorRequest.SerializeToString,
+            nas_dot_rpc_dot_v1_dot_service__pb2.GetSessionErrorResponse.FromString,
             options,
             channel_credentials,
             insecure,

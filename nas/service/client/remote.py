@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from nas.analysis.sessions import SessionError
 from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.errors import InvalidSpec, NasError, ServiceUnavailable, StoreUnavailable, as_nas_error
@@ -324,6 +325,12 @@ class RemoteService(Service):
             request = pb.ListMeasurementsRequest(target=convert.target_to_message(target))
             parts = self._stub.ListMeasurements(request, timeout=FRONT_SECONDS, metadata=self._metadata)
             return [convert.measurement_from_message(m, target) for part in parts for m in part.measurements]
+
+    def session_error(self, target: Target) -> SessionError:
+        """See `Service.session_error`."""
+        request = pb.GetSessionErrorRequest(target=convert.target_to_message(target))
+        answer = self._ask(self._stub.GetSessionError, request)
+        return SessionError(answer.relative, answer.pairs)
 
     def forget_measurements(
         self,

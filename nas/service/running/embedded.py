@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nas.analysis.sessions import SessionError, session_error
 from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.controller.lease import JobLease
@@ -347,6 +348,10 @@ class EmbeddedService(Service):
         found = self._store.measurements(target)
         architectures = self._store.architectures(m.digest for m in found)
         return [(architectures[m.digest], m) for m in found]
+
+    def session_error(self, target: Target) -> SessionError:
+        """See `Service.session_error`."""
+        return session_error(self._store, target)
 
     def forget_measurements(
         self,

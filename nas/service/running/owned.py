@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nas.analysis.sessions import SessionError
 from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.errors import Forbidden
@@ -155,6 +156,10 @@ class OwnedService(Service):
     def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
         """See `Service.measurements`."""
         return self._service.measurements(target)
+
+    def session_error(self, target: Target) -> SessionError:
+        """See `Service.session_error`."""
+        return self._service.session_error(target)
 
     def forget_measurements(
         self,

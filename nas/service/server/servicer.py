@@ -265,6 +265,14 @@ class SearchServicer(rpc.SearchServiceServicer):
             part = [convert.measurement_to_message(*each) for each in found[first : first + POINTS_A_MESSAGE]]
             yield pb.ListMeasurementsResponse(measurements=part)
 
+    async def GetSessionError(
+        self, request: pb.GetSessionErrorRequest, context: Any
+    ) -> pb.GetSessionErrorResponse:
+        """See the proto."""
+        target = convert.target_from_message(request.target)
+        between = await self.quickly(self._service.session_error, target)
+        return pb.GetSessionErrorResponse(relative=between.relative, pairs=between.pairs)
+
     async def ForgetMeasurements(
         self, request: pb.ForgetMeasurementsRequest, context: Any
     ) -> pb.ForgetMeasurementsResponse:

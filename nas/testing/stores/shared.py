@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.evaluation import Evaluation, Split
-from nas.store.store import Store, SupernetRecord
+from nas.store.store import Repeat, Store, SupernetRecord
 from nas.testing.contract import arbitrary
 from nas.testing.stores import examples
 from searchspaces.architecture import Architecture
@@ -114,6 +114,33 @@ class SharedContract:
         assert [e.digest for e in store.forgotten(examples.TARGET)] == ["a", "b", "c"]
         assert store.forgotten()[0] == one
         assert store.forgotten(examples.OTHER_TARGET) == []
+
+    def test_repeats_are_pairs_with_what_stands_in_the_store(self, store: Store) -> None:
+        for digest in "ab":
+            store.add_measurement(examples.measurement(digest))
+        store.add_measurement(examples.measurement("a", examples.OTHER_TARGET))
+        store.put_repeats(examples.TARGET, "one", {"b": Reading(2.2, 0.1), "a": Reading(9.0, 0.1)})
+        store.put_repeats(examples.TARGET, "one", {"a": Reading(1.9, 0.2)})
+        store.put_repeats(
+            examples.TARGET, "two", {"a": Reading(2.1, 0.3), "never measured": Reading(1.0, 0.1)}
+        )
+        store.put_repeats(examples.OTHER_TARGET, "one", {"a": Reading(4.0, 0.4)})
+        store.put_repeats(examples.TARGET, "three", {})
+        first, again = Reading(2.0, 0.01), [Reading(1.9, 0.2), Reading(2.2, 0.1), Reading(2.1, 0.3)]
+        pairs = [Repeat(examples.TARGET, digest, first, it) for digest, it in zip("aba", again, strict=True)]
+        other = Repeat(examples.OTHER_TARGET, "a", first, Reading(4.0, 0.4))
+        assert store.repeats() == [*pairs, other]
+        store.correct_measurements(examples.TARGET, {"b": Correction(1.5, 0.5)})
+        assert store.repeats()[1].first == Reading(1.5, 0.5)
+
+    def test_what_repeats_a_forgotten_measurement_goes_with_it(self, store: Store) -> None:
+        for target in (examples.TARGET, examples.OTHER_TARGET):
+            store.add_measurement(examples.measurement("a", target))
+            store.put_repeats(target, "one", {"a": Reading(2.1, 0.1)})
+        store.forget_measurements(examples.TARGET)
+        assert [pair.target for pair in store.repeats()] == [examples.OTHER_TARGET]
+        store.add_measurement(examples.measurement("a"))
+        assert [pair.target for pair in store.repeats()] == [examples.OTHER_TARGET]
 
     def test_a_files_checksum_is_that_of_its_last_writing(self, store: Store) -> None:
         assert store.checksum("supernets/a") is None

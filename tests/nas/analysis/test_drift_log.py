@@ -57,25 +57,25 @@ def test_a_steady_device_needs_no_correction() -> None:
     assert set(log.corrections(first_readings(log)).values()) == {None}
 
 
-@pytest.mark.parametrize("apart", [0.002, 0.01, 0.03])
-@pytest.mark.parametrize("calibrated", [False, True])
-def test_what_sessions_differ_by_is_learned_from_controls(apart: float, calibrated: bool) -> None:
-    """Every reading, and the yardstick that all are compared with, is of a session of its own."""
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(200):
-        sessions = np.exp(apart * rng.standard_normal(21))
-        found.append(log_of(tuple(sessions[1:] / sessions[0]), calibrated).session_error)
-    expected = math.sqrt((4 * 0.01**2 + 20 * apart**2) / 24)
-    assert np.mean(found) == pytest.approx(expected, rel=0.15)
+def test_what_earlier_sessions_measured_is_repeated_at_the_devices_speed() -> None:
+    again = {"early": Reading(3.0, 0.03)}
+    steady = Batch(("a",), 1.0, 1.01, repeats=again, stage="verify")
+    slow = Batch(("b",), 1.2, 1.2, repeats={"late": Reading(3.6, 0.036)}, stage="verify")
+    log = DriftLog((Batch(("early", "late"), 1.0, 1.0, stage="profile"), steady, slow))
+    assert log.measured_in("verify") == {"a", "b"}
+    assert log.repeated("profile") == {}
+    repeated = log.repeated("verify")
+    assert repeated["early"] == again["early"]
+    assert repeated["late"].latency_ms == pytest.approx(3.0)
+    first = {digest: Reading(2.9, 0.03) for digest in ("early", "late")}
+    assert log.corrections(first) == dict.fromkeys(first)  # a repeat stands in for nothing
 
 
-def test_disturbances_are_no_session_error_and_few_readings_say_little() -> None:
-    assert DriftLog().session_error == 0.0
-    assert log_of((1.0, 1.0)).session_error == 0.0  # no control was read
-    assert log_of(IN_THE_MIDDLE).session_error < 0.012
-    assert 0.008 < log_of((1.0, 1.002)).session_error < 0.01
-    assert log_of((1.0, 1.05)).session_error > 0.015
+@pytest.mark.parametrize("earlier", [{}, {"repeats": {}, "stage": "profile"}])
+def test_batches_of_earlier_journals_are_read(earlier: dict[str, object]) -> None:
+    batch = Batch.from_dict({"digests": ["a"], "before": 1.0, "after": 1.0, "again": {}, **earlier})
+    assert batch.repeats == {}
+    assert Batch.from_dict(batch.to_dict()) == batch
 
 
 def test_a_slow_stretch_is_told_from_its_edges() -> None:

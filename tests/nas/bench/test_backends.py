@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Set
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -193,7 +193,7 @@ def test_a_job_stopped_again_and_again_evaluates_and_measures_nothing_twice(trai
     assert evaluator.evaluated == sum(map(len, scored))
     controls = {a.digest for a in control_architectures(resolve(job.spec))}
     measured = [taken for taken in backend.measured if taken[1] not in controls]
-    assert len(measured) == len(set(measured))
+    assert len(measured) == len(set(measured)) + len(store.repeats())
     with closing(open_store(trained)) as one:
         (same,) = one.jobs()
         assert points(store, job) == points(one, same)
@@ -333,9 +333,10 @@ class TestManyDevices:
                 p.values["latency_ms", str(target)].measured is not None and p.test is not None
                 for p in members
             )
-        # What was measured before still stands.
+        # What was measured before still stands; how much sessions differ is better known now.
         for old, new in zip(joint.points, wider.points, strict=True):
-            assert old.values.items() <= new.values.items() or not old.on_front
+            for key, value in old.values.items() if old.on_front else ():
+                assert new.values[key] == replace(value, measured_std=new.values[key].measured_std)
 
     def test_a_target_is_added_to_a_job_that_has_succeeded_only(self, store, home):
         job = store.create_job(simulated.spec("phone"))

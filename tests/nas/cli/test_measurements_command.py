@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer
-from workers.measurement import Correction, Measurement
+from workers.measurement import Correction, Measurement, Reading
 from workers.target import Target
 
 TARGET = Target("phone", "openvino")
@@ -33,7 +34,22 @@ def measured(tmp_path: Path) -> list[Architecture]:
 
 def test_targets_are_listed(nas, measured):
     assert str(TARGET) in nas("measurements").out
-    assert json.loads(nas("measurements", "--json").out) == [{"target": str(TARGET), "measurements": 2}]
+    sessions = {"session_error": pytest.approx(0.01), "session_pairs": 0}
+    listed = [{"target": str(TARGET), "measurements": 2, **sessions}]
+    assert json.loads(nas("measurements", "--json").out) == listed
+
+
+def test_errors_include_what_sessions_differ_by(nas, measured, tmp_path):
+    assert "1.0% between sessions (assumed)" in nas("measurements", str(TARGET)).out
+    with closing(open_store(tmp_path / "home")) as store:
+        store.put_repeats(TARGET, "later", {measured[0].digest: Reading(3.6, 0.02)})
+    shown = nas("measurements", str(TARGET))
+    assert "5.8% between sessions (1 pairs)" in shown.out
+    rows = json.loads(nas("measurements", str(TARGET), "--json").out)
+    assert {row["session_pairs"] for row in rows} == {1}
+    for row in rows:
+        assert row["error_within_session_ms"] == 0.02
+        assert row["error_ms"] == pytest.approx(math.hypot(0.02, row["session_error"] * row["latency_ms"]))
 
 
 def test_what_was_measured_on_one_is_listed_in_order(nas, measured):
@@ -51,7 +67,8 @@ def test_what_a_disturbed_device_said_first_is_shown_beside_what_stands_in_for_i
         slow, again = store.measurements(TARGET)
         corrections = {slow.digest: Correction.of(slow.reading, 1.25), again.digest: Correction(3.5, 0.01)}
         store.correct_measurements(TARGET, corrections)
-    shown = nas("measurements", str(TARGET)).out.splitlines()
+    *shown, below = nas("measurements", str(TARGET)).out.splitlines()
+    assert "between sessions" in below
     assert all(part in shown[-2] for part in ("2.400", "3.000", "÷1.25"))
     assert all(part in shown[-1] for part in ("3.500", "4.000"))
     assert "÷" not in shown[-1]

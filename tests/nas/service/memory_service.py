@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nas.analysis.sessions import SessionError
 from nas.cloud import Cloud, digest_numbers
 from nas.comparison import Comparison, Difference
 from nas.errors import InvalidSpec, NasError, NoSuchJob, NoSuchPoint, NothingMeetsBounds
@@ -252,6 +253,9 @@ class MemoryService(Service):
 
     def measurements(self, target: Target) -> list[tuple[Architecture, Measurement]]:
         return self.measured.get(target, [])
+
+    def session_error(self, target: Target) -> SessionError:
+        return SessionError(0.02, 3)
 
     def forget_measurements(
         self,

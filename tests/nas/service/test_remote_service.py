@@ -155,6 +155,11 @@ def test_measurements_come_back_whole_and_in_order(served) -> None:
     assert served.client.measurements(Target("nobody")) == []
 
 
+def test_what_sessions_differ_by_comes_back(served) -> None:
+    target = Target("phone")
+    assert served.client.session_error(target) == served.service.session_error(target)
+
+
 def test_a_repeated_submission_makes_one_job(served) -> None:
     first = served.client.submit(SPEC, key="monday")
     assert served.client.submit(SPEC, key="monday") == first

@@ -19,10 +19,10 @@ from nas.objectives.objective import Key
 from nas.spec import JobSpec, StageName
 from nas.store.identity import is_beginning, new_job_id, no_such_job, too_many_jobs
 from nas.store.rows import extents_of
-from nas.store.store import UNFINISHED, Forgotten, Store, SupernetRecord
+from nas.store.store import UNFINISHED, Forgotten, Repeat, Store, SupernetRecord
 from nas.store.text import storable
 from searchspaces.architecture import Architecture
-from workers.measurement import Correction, Measurement
+from workers.measurement import Correction, Measurement, Reading
 from workers.target import Target
 
 __all__ = ["MemoryStore"]
@@ -74,6 +74,7 @@ class MemoryStore(Store):
         self._supernets: dict[str, SupernetRecord] = {}
         self._predictors: dict[tuple[str, Key], str] = {}
         self._forgotten: list[Forgotten] = []
+        self._repeats: dict[tuple[Target, str, str], Reading] = {}
         self._checksums: dict[str, str] = {}
 
     def close(self) -> None:
@@ -278,6 +279,22 @@ class MemoryStore(Store):
         with self._lock:
             return _chosen(self._measurements.get(target, {}), digests)
 
+    def put_repeats(self, target: Target, session: str, readings: Mapping[str, Reading]) -> None:
+        """See `Store.put_repeats`."""
+        with self._lock:
+            self._repeats |= {(target, d, session): readings[d] for d in sorted(readings)}
+
+    def repeats(self) -> list[Repeat]:
+        """See `Store.repeats`."""
+        with self._lock:
+            return [
+                Repeat(target, digest, self._measurements[target][digest].corrected, again)
+                for (target, digest, _), again in sorted(
+                    self._repeats.items(), key=lambda kept: str(kept[0][0])
+                )
+                if digest in self._measurements.get(target, {})
+            ]
+
     def forget_measurements(
         self,
         target: Target,
@@ -297,6 +314,8 @@ class MemoryStore(Store):
             ]
             for entry in entries:
                 del known[entry.digest]
+                for of in [of for of in self._repeats if of[:2] == (target, entry.digest)]:
+                    del self._repeats[of]
             if not known:
                 self._measurements.pop(target, None)
             self._forgotten += entries
