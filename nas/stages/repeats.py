@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Set
 
 import numpy as np
 
@@ -22,7 +21,7 @@ time."""
 
 
 def choose_repeats(
-    context: StageContext, target: Target, new: Set[str], without: Set[str], done: int
+    context: StageContext, target: Target, new: set[str], without: set[str], done: int
 ) -> list[Architecture]:
     """What to measure again now: those that were repeated least often, spread over all latencies.
 

@@ -132,7 +132,7 @@ class SharedQueries(Store):
             .order_by(TargetRow.text, RepeatRow.number)
         )
         with self._database.read() as connection:
-            return list(map(rows.repeat_from, connection.execute(query)))
+            return [rows.repeat_from(row) for row in connection.execute(query)]
 
     def forget_measurements(
         self,
