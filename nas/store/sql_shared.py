@@ -118,14 +118,12 @@ class SharedQueries(Store):
         )
         query = (
             select(
+                RepeatRow.__table__,
                 TargetRow.text,
-                RepeatRow.digest,
                 MeasurementRow.latency_ms.label("first_ms"),
                 MeasurementRow.error_ms.label("first_error_ms"),
                 MeasurementRow.corrected_ms,
                 MeasurementRow.corrected_error_ms,
-                RepeatRow.latency_ms,
-                RepeatRow.error_ms,
             )
             .join(MeasurementRow, and_(*of))
             .join(TargetRow, TargetRow.number == RepeatRow.target)
