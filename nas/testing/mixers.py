@@ -397,7 +397,7 @@ class BidirectionalMixerContract(_OfEverySight):
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 Traced(),
-                (case.tokens(2, tokens),),
+                (case.tokens(2, tokens).float(),),
                 file,
                 dynamo=False,
                 opset_version=OPSET,
@@ -406,6 +406,6 @@ class BidirectionalMixerContract(_OfEverySight):
             )
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
         for batch in (1, 3):
-            x = case.tokens(batch, tokens, seed=batch)
+            x = case.tokens(batch, tokens, seed=batch).float()
             (found,) = session.run(None, {"x": x.numpy()})
             np.testing.assert_allclose(found, case.forward(x).numpy(), atol=1e-4)

@@ -1,0 +1,72 @@
+"""Average pooling as a token mixer (PoolFormer; Yu et al., 2022): no weights at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, ClassVar
+
+from searchspaces.mixers.depthwise import KERNELS, check_kernel
+from searchspaces.mixers.mixer import Mixer, Weights, register_mixer
+from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Sight, Sizes, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from searchspaces.rotary import Turns
+
+
+@register_mixer("pool")
+@dataclass(frozen=True)
+class Pool(Mixer):
+    """The mean of the tokens around a token, it among them, minus the token itself, which the residual adds.
+    At an edge it is of those that there are.
+
+    Args:
+        kernel: places along every axis of the grid.
+    """
+
+    kernel: int = 3
+
+    glyph = "○"
+    example = "pool"
+    family = ""
+    sights = frozenset({Sight.BIDIRECTIONAL})
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"kernel": KERNELS}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_kernel(self.kernel)
+
+    def shapes(self, sizes: Sizes) -> dict[str, Weight]:
+        """None."""
+        return {}
+
+    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+        """See `Mixer.forward`."""
+        from torch.nn.functional import avg_pool1d, avg_pool2d
+
+        grid = sizes.view.grid
+        image = x.transpose(1, 2).reshape(-1, int(x.shape[2]), *grid)
+        pool = avg_pool1d if len(grid) == 1 else avg_pool2d
+        mean = pool(image, self.kernel, 1, self.kernel // 2, count_include_pad=False)
+        return mean.flatten(2).transpose(1, 2) - x
+
+    def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+        """Token by token."""
+        import torch
+
+        places = torch.tensor(list(product(*map(range, sizes.view.grid))))
+        far = (places.unsqueeze(1) - places).abs().amax(-1)
+        return torch.stack([x[:, row <= self.kernel // 2].mean(1) for row in far], dim=1) - x
+
+    def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """A sum a place, the layout changed there and back."""
+        written = tokens * sizes.width
+        places = self.kernel**sizes.view.dimensions
+        return (
+            Operation(OperationKind.GATHER, elements=2 * written, calls=2),
+            Operation(OperationKind.ELEMENTWISE, elements=(places + 1) * written, calls=2),
+        )

@@ -1,0 +1,67 @@
+"""A frozen random matrix as a token mixer (RandFormer; Yu et al., 2022)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from searchspaces.mixers.mixer import Mixer, Weights, register_mixer
+from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Sight, Sizes, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from searchspaces.rotary import Turns
+
+
+@register_mixer("random")
+@dataclass(frozen=True)
+class Random(Mixer):
+    """Token i gets Σ_j A_ij x_j with A (N, N) the softmax of rows of numbers drawn evenly from [0, 1).
+
+    They are drawn once for each N: constants, no weights. RandFormer draws them for each layer; here all
+    layers have the same.
+    """
+
+    glyph = "?"
+    example = "random"
+    family = ""
+    sights = frozenset({Sight.BIDIRECTIONAL})
+
+    def shapes(self, sizes: Sizes) -> dict[str, Weight]:
+        """None."""
+        return {}
+
+    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+        """See `Mixer.forward`."""
+        mixed: Tensor = x.new_tensor(_shares(math.prod(sizes.view.grid))) @ x
+        return mixed
+
+    def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+        """Token by token."""
+        import torch
+
+        shares = _shares(x.shape[1])
+        rows = [sum(float(share) * x[:, j] for j, share in enumerate(row)) for row in shares]
+        return torch.stack([row for row in rows if isinstance(row, torch.Tensor)], dim=1)
+
+    def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """One product."""
+        written = tokens * sizes.width
+        return (Operation(OperationKind.ATTENTION, macs=tokens * written, elements=written),)
+
+
+@cache
+def _shares(tokens: int) -> NDArray[np.float32]:
+    """(N, N), rows that sum to 1."""
+    seed = np.frombuffer(hashlib.sha256(f"random/{tokens}".encode()).digest(), np.uint32)
+    drawn = np.exp(np.random.default_rng(seed).random((tokens, tokens), np.float32))
+    shares: NDArray[np.float32] = drawn / drawn.sum(1, keepdims=True)
+    return shares

@@ -1,0 +1,92 @@
+"""SLAB's attention (Guo et al., 2024): linear attention of relu features, and a convolution of the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from searchspaces.mixers.depthwise import (
+    KERNELS,
+    check_kernel,
+    depthwise,
+    depthwise_operations,
+    depthwise_reference,
+    depthwise_taps,
+)
+from searchspaces.mixers.heads import LINEAR, HeadMixer
+from searchspaces.mixers.mixer import Weights, register_mixer
+from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Sight, Sizes, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EPSILON = 1e-6
+"""Added to what is divided by: relu features may all be zeros."""
+
+
+@register_mixer("relu")
+@dataclass(frozen=True)
+class Relu(HeadMixer):
+    """out_i = φ(q_i)·mean_j φ(k_j) v_jᵀ / (φ(q_i)·mean_j φ(k_j) + ε) + dw(v)_i with φ = relu, and a depthwise
+    kernel for each dimension of a head, which all heads share.
+
+    SLAB adds a learned position to every key, for which rotary positions stand here.
+
+    Args:
+        kernel: places along every axis of the grid.
+    """
+
+    kernel: int = 5
+
+    glyph = "R"
+    example = "relu"
+    family = LINEAR
+    sights = frozenset({Sight.BIDIRECTIONAL})
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"kernel": KERNELS}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_kernel(self.kernel)
+
+    def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
+        """A kernel a dimension of a head."""
+        taps = depthwise_taps(sizes.head_size, self.kernel, sizes.view.dimensions)
+        return {f"taps{sizes.heads}": taps}
+
+    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """One state of all tokens."""
+        queries, keys = q.relu(), k.relu()
+        tokens = int(k.shape[2])
+        sums = keys.transpose(-1, -2) @ (v / tokens)
+        weight = queries @ keys.mean(2, keepdim=True).transpose(-1, -2) + EPSILON
+        return queries @ sums / weight + self._around(depthwise, v, weights, sizes)
+
+    def mix_bidirectional_reference(
+        self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
+    ) -> Tensor:
+        """Every pair's weight."""
+        shares = q.relu() @ k.relu().transpose(-1, -2) / k.shape[2]
+        mixed = shares @ v / (shares.sum(-1, keepdim=True) + EPSILON)
+        return mixed + self._around(depthwise_reference, v, weights, sizes)
+
+    def _around(self, convolve: Any, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        taps = weights[self.own_name(f"taps{sizes.heads}")]
+        mixed: Tensor = convolve(v.flatten(0, 1), taps, sizes.view.grid, self.kernel)
+        return mixed.reshape(v.shape[0], sizes.heads, int(v.shape[2]), int(v.shape[3]))
+
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """Features, one state and its use, the convolution."""
+        inner, size = sizes.inner, sizes.head_size
+        return (
+            Operation(OperationKind.ELEMENTWISE, elements=4 * tokens * inner, calls=5),
+            Operation(
+                OperationKind.ATTENTION,
+                macs=2 * tokens * inner * size + tokens * inner,
+                elements=inner * size + tokens * (inner + sizes.heads),
+                calls=3,
+            ),
+            Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * inner, calls=2),
+            *depthwise_operations(inner, self.kernel, sizes.view.dimensions, tokens),
+        )
