@@ -1,4 +1,4 @@
-"""What there is: spaces, tasks, presets, plug-ins and versions."""
+"""What there is: spaces, tasks, mixers, presets, plug-ins and versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nas.cli.options import Json
 from nas.cli.output import print_json, result_console
 from nas.cli.settings import open_client
 
-__all__ = ["plugins", "presets", "print_version", "spaces", "tasks", "version"]
+__all__ = ["mixers", "plugins", "presets", "print_version", "spaces", "tasks", "version"]
 
 
 def spaces(context: typer.Context, json: Json = False) -> None:
@@ -32,6 +32,16 @@ def tasks(context: typer.Context, json: Json = False) -> None:
     with open_client(context) as client:
         found = client.tasks()
     _answer(found, "tasks", as_json=json)
+
+
+def mixers(json: Json = False) -> None:
+    """List the token mixers: what each sees, how it weighs, what it keeps, how its work grows.
+
+    [dim]nas mixers --json[/dim]
+    """
+    from searchspaces.mixers.descriptions import mixer_descriptions
+
+    _answer(mixer_descriptions(), "mixers", as_json=json)
 
 
 def plugins(json: Json = False) -> None:

@@ -173,6 +173,39 @@ def tasks_table(tasks: Sequence[dict[str, Any]]) -> PlainTable:
     return table
 
 
+def mixers_table(mixers: Sequence[dict[str, Any]]) -> PlainTable:
+    """One row a mixer."""
+    prose = ("kernel", "sees", "source")
+    table = PlainTable(
+        "mixer",
+        "",
+        "kind",
+        "sight",
+        "grids",
+        "state",
+        "work",
+        *prose,
+        keep=("mixer", "", "sight"),
+        prose=prose,
+    )
+    for mixer in mixers:
+        option = ",".join(each["name"] for each in mixer["parameters"])
+        growth = max(mixer["growth"].values())
+        table.add_row(
+            f"{mixer['name']}:{option}" if option else mixer["name"],
+            mixer["glyph"],
+            mixer["kind"],
+            "both" if len(mixer["sights"]) > 1 else mixer["sights"][0],
+            ", ".join(f"{dimensions}D" for dimensions in mixer["dimensions"]) or "–",
+            mixer["state"],
+            "N²" if growth > 1.9 else "N" if growth > 0.9 else "–",
+            mixer["kernel"],
+            mixer["sparsity"],
+            mixer["source"] or "–",
+        )
+    return table
+
+
 def presets_table(presets: Sequence[dict[str, Any]]) -> PlainTable:
     """One row a published design."""
     architectures = [Architecture.from_dict(preset["architecture"]) for preset in presets]
@@ -283,6 +316,7 @@ CATALOGUE_TABLES = {
     "plugins": plugins_table,
     "spaces": spaces_table,
     "tasks": tasks_table,
+    "mixers": mixers_table,
     "presets": presets_table,
 }
 """How the listing of each noun is shown."""

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from colorsys import hls_to_rgb
 from dataclasses import dataclass
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
-from searchspaces.mixers import MIXERS, parse_mixer
+from searchspaces.mixers import Kind, mixers, parse_mixer
 
 __all__ = ["Cell", "Strips", "family_hues"]
 
 BARS = "▁▂▃▄▅▆▇█"
-HUES = (
-    *("#1b8a3a", "#c8321e", "#d98200", "#9a3a94", "#1f6fb4", "#0f8b8d", "#8a5a2b", "#5a5fc0"),
-    *("#b0306a", "#5d7316", "#00566b", "#7a2c1a", "#3c3c9e", "#a0682a"),
-)
-"""One a mixer, in the order of their names, those of plug-ins last; told apart in the common forms of
-colour blindness by lightness as well as hue, and dark enough for text on white."""
+HUES = {
+    Kind.ATTENTION: 0.04,
+    Kind.KERNEL: 0.58,
+    Kind.RECURRENT: 0.80,
+    Kind.CONVOLUTION: 0.36,
+    Kind.FIXED: 0.13,
+    Kind.OTHER: 0.93,
+}
+"""Of each kind of mixer, parts of a turn. Mixers of one kind differ by lightness and a little in hue, so that
+they are told apart in the common forms of colour blindness, too; all are dark enough for text on white."""
+AROUND, DARKEST, LIGHT = 0.05, 0.24, 0.46
+SATURATION = 0.72
 NO_MIXER_HUE = "#8c8c8c"
 LIGHTEST = 0.75
 """How far towards white the smallest parameter of a mixer family is tinted."""
@@ -42,8 +49,9 @@ class Cell:
 
 
 class Strips:
-    """One visual language for a set of architectures: a hue for each mixer, a tint for each of its
-    parameters, a bar height for each ratio, from the smallest that occurs to the largest.
+    """One visual language for a set of architectures: a hue for each kind of mixer, a shade for each mixer,
+    a tint for each of its parameters, a bar height for each ratio, from the smallest that occurs to the
+    largest.
 
     Args:
         architectures: everything that will be shown beside each other.
@@ -108,8 +116,15 @@ class Strips:
 
 def family_hues() -> dict[str, str]:
     """The colour of each mixer, ``"#rrggbb"`` by its name; that of no mixer left out."""
-    names = [name for name in MIXERS.names() if name != NO_MIXER]
-    return {name: HUES[number % len(HUES)] for number, name in enumerate(names)}
+    found = {}
+    for kind, hue in HUES.items():
+        names = [name for name, cls in mixers().items() if cls.kind is kind and name != NO_MIXER]
+        for number, name in enumerate(names):
+            place = number / max(1, len(names) - 1)
+            lightness = DARKEST + (LIGHT - DARKEST) * place
+            rgb = hls_to_rgb((hue + AROUND * (2 * place - 1)) % 1.0, lightness, SATURATION)
+            found[name] = "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+    return found
 
 
 def _name(option: str) -> str:

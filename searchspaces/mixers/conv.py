@@ -15,7 +15,7 @@ from searchspaces.mixers.depthwise import (
     depthwise_reference,
     depthwise_taps,
 )
-from searchspaces.mixers.mixer import Mixer, Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Mixer, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Initial, Sight, Sizes, Weight
 
@@ -35,20 +35,24 @@ class Convolution(Mixer):
     The identity beside it stands for a tap of 1 more in the middle: fresh taps are zeros and change nothing.
 
     Args:
-        kernel: places along every axis of the grid.
+        size: places along every axis of the grid.
     """
 
-    kernel: int = 7
+    size: int = 7
 
     glyph = "V"
     example = "conv:3"
+    kind = Kind.CONVOLUTION
+    kernel = "a depthwise kernel"
+    sparsity = "a window"
+    source = "ConvFormer: Yu et al., 2022"
     family = "convolution"
     sights = frozenset({Sight.BIDIRECTIONAL})
-    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"kernel": KERNELS}
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"size": KERNELS}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_kernel(self.kernel)
+        check_kernel(self.size)
 
     def shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """Two matrices, the kernel and the activation's numbers."""
@@ -56,7 +60,7 @@ class Convolution(Mixer):
         own = {
             "up": Weight((hidden, width), ("width", "width")),
             "down": Weight((width, hidden), ("width", "width"), Initial.RESIDUAL),
-            "taps": depthwise_taps(hidden, self.kernel, sizes.view.dimensions),
+            "taps": depthwise_taps(hidden, self.size, sizes.view.dimensions),
         }
         return {f"conv_{name}": weight for name, weight in (own | star_shapes()).items()}
 
@@ -65,13 +69,13 @@ class Convolution(Mixer):
         from torch.nn.functional import linear
 
         hidden = self._hidden(x, weights)
-        mixed = hidden + depthwise(hidden, weights["conv_taps"], sizes.view.grid, self.kernel)
+        mixed = hidden + depthwise(hidden, weights["conv_taps"], sizes.view.grid, self.size)
         return linear(mixed, weights["conv_down"])
 
     def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """Token by token."""
         hidden = self._hidden(x, weights)
-        mixed = hidden + depthwise_reference(hidden, weights["conv_taps"], sizes.view.grid, self.kernel)
+        mixed = hidden + depthwise_reference(hidden, weights["conv_taps"], sizes.view.grid, self.size)
         return mixed @ weights["conv_down"].T
 
     def _hidden(self, x: Tensor, weights: Weights) -> Tensor:
@@ -90,5 +94,5 @@ class Convolution(Mixer):
                 calls=2,
             ),
             Operation(OperationKind.ELEMENTWISE, elements=5 * tokens * hidden, calls=5),
-            *depthwise_operations(hidden, self.kernel, sizes.view.dimensions, tokens),
+            *depthwise_operations(hidden, self.size, sizes.view.dimensions, tokens),
         )

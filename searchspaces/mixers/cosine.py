@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from searchspaces.mixers.chunks import into_chunks
 from searchspaces.mixers.kernel import CHUNK
 from searchspaces.mixers.linear import Linear
-from searchspaces.mixers.mixer import Position, State, register_mixer
+from searchspaces.mixers.mixer import Kind, Position, State, register_mixer
 from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ class Cosine(Linear):
 
     glyph = "K"
     example = "cosine"
+    kind = Kind.KERNEL
+    kernel = "φ(q)·φ(k) × a raised cosine of the distance, normalised"
+    sparsity = "all tokens"
+    source = "cosFormer: Qin et al., 2022"
     dimensions = frozenset({1})
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"reach": (2, 1 << 20)}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.linear import Linear
-from searchspaces.mixers.mixer import register_mixer
+from searchspaces.mixers.mixer import Kind, register_mixer
 from searchspaces.operations import Operation
 from searchspaces.part import Sight, Sizes
 
@@ -48,6 +48,10 @@ class Decay(Linear):
 
     glyph = "D"
     example = "decay"
+    kind = Kind.RECURRENT
+    kernel = "φ(q)·φ(k) × a fixed decay, normalised"
+    sparsity = "all tokens"
+    source = "RetNet: Sun et al., 2023"
     sights = frozenset({Sight.CAUSAL})
 
     def signals(self, x: Tensor, weights: Mapping[str, Tensor], sizes: Sizes) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.gates import gate, gate_operations, gate_weights, log_gate
 from searchspaces.mixers.heads import DELTA, HeadMixer
-from searchspaces.mixers.mixer import Position, Shape, State, register_mixer
+from searchspaces.mixers.mixer import Kind, Position, Shape, State, register_mixer
 from searchspaces.mixers.recurrence import Decayed, Remembered, Undecayed, carried, unit_lower_inverse
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes, Weight
@@ -37,6 +37,10 @@ class Delta(HeadMixer):
 
     glyph = "Δ"
     example = "delta"
+    kind = Kind.RECURRENT
+    kernel = "the delta rule: what a key stood for is replaced"
+    sparsity = "all tokens"
+    source = "DeltaNet: Schlag et al., 2021; Yang et al., 2024"
     family = DELTA
     positioned = False
 
@@ -197,6 +201,8 @@ class GatedDelta(Delta):
 
     glyph = "Γ"
     example = "gateddelta"
+    kernel = "the delta rule, × decays read from tokens"
+    source = "Yang, Kautz & Hatamizadeh, 2025"
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """The gates' of β and α."""

@@ -29,7 +29,7 @@ def check_kernel(kernel: int) -> None:
     """Raises:
     ValueError: it has no place in its middle."""
     if kernel % 2 == 0:
-        raise ValueError(f"kernel {kernel}; accepted: odd numbers, for a token stands in the middle")
+        raise ValueError(f"size {kernel}; accepted: odd numbers, for a token stands in the middle")
 
 
 def depthwise_taps(channels: int, kernel: int, dimensions: int) -> Weight:

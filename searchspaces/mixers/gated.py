@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from searchspaces.mixers.gates import gate_operations, gate_weights, log_gate
 from searchspaces.mixers.linear import Linear
-from searchspaces.mixers.mixer import register_mixer
+from searchspaces.mixers.mixer import Kind, register_mixer
 from searchspaces.operations import Operation
 from searchspaces.part import Sight, Sizes, Weight
 
@@ -28,6 +28,10 @@ class Gated(Linear):
 
     glyph = "G"
     example = "gated"
+    kind = Kind.RECURRENT
+    kernel = "φ(q)·φ(k) × decays read from tokens, normalised"
+    sparsity = "all tokens"
+    source = "Mamba-2: Dao & Gu, 2024; GLA: Yang et al., 2024"
     sights = frozenset({Sight.CAUSAL})
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:

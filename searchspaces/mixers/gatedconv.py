@@ -13,7 +13,7 @@ from searchspaces.mixers.convolution import (
     kept_for,
     taps_of,
 )
-from searchspaces.mixers.mixer import Mixer, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Mixer, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Initial, Sizes, Weight
 
@@ -39,6 +39,10 @@ class GatedConvolution(Mixer):
 
     glyph = "C"
     example = "gatedconv"
+    kind = Kind.CONVOLUTION
+    kernel = "a depthwise kernel, gated by tokens"
+    sparsity = "a few tokens"
+    source = "LFM2: Liquid AI, 2025"
     family = "convolution"
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"taps": (2, MOST_TAPS)}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.linear import Linear
-from searchspaces.mixers.mixer import register_mixer
+from searchspaces.mixers.mixer import Kind, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Initial, Sizes, Weight
 
@@ -27,6 +27,10 @@ class Hedgehog(Linear):
 
     glyph = "H"
     example = "hedgehog"
+    kind = Kind.KERNEL
+    kernel = "φ(q)·φ(k), φ learned, normalised"
+    sparsity = "all tokens"
+    source = "Zhang et al., 2024"
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """W of queries (H, K, K) and of keys (G, K, K), zeros at first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.mixer import Mixer, Position, State, Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Mixer, Position, State, Weights, register_mixer
 from searchspaces.operations import Operation
 from searchspaces.part import Sight, Sizes, Weight
 
@@ -22,6 +22,10 @@ class Identity(Mixer):
 
     glyph = "="
     example = "identity"
+    kind = Kind.FIXED
+    kernel = "1"
+    sparsity = "the token itself"
+    source = "IdentityFormer: Yu et al., 2022"
     family = ""
     sights = frozenset(Sight)
 

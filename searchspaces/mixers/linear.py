@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.kernel import KernelMixer
-from searchspaces.mixers.mixer import register_mixer
+from searchspaces.mixers.mixer import Kind, register_mixer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +19,10 @@ class Linear(KernelMixer):
 
     glyph = "L"
     example = "linear"
+    kind = Kind.KERNEL
+    kernel = "φ(q)·φ(k), φ = elu + 1, normalised"
+    sparsity = "all tokens"
+    source = "Katharopoulos et al., 2020"
 
     def base(self, x: Tensor) -> Tensor:
         """elu(x) + 1, all above 0."""

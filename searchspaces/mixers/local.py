@@ -14,7 +14,7 @@ from searchspaces.mixers.depthwise import (
     depthwise_reference,
     depthwise_taps,
 )
-from searchspaces.mixers.mixer import Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Weights, register_mixer
 from searchspaces.mixers.softmax import Softmax
 from searchspaces.operations import Operation
 from searchspaces.part import Sight, Sizes, Weight
@@ -29,23 +29,27 @@ class Local(Softmax):
     """softmax(q kᵀ/√K) v + dw(v): all tokens, and once more those around each. Fresh taps are zeros.
 
     Args:
-        kernel: places along every axis of the grid.
+        size: places along every axis of the grid.
     """
 
-    kernel: int = 3
+    size: int = 3
 
     glyph = "Λ"
     example = "local"
+    kind = Kind.ATTENTION
+    kernel = "exp(q·k/√K), normalised, and a depthwise kernel"
+    sparsity = "all tokens"
+    source = "ResFormer: Tian et al., 2023"
     sights = frozenset({Sight.BIDIRECTIONAL})
-    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"kernel": KERNELS}
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"size": KERNELS}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_kernel(self.kernel)
+        check_kernel(self.size)
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """A kernel a channel of the values."""
-        return {"taps": depthwise_taps(sizes.inner, self.kernel, sizes.view.dimensions)}
+        return {"taps": depthwise_taps(sizes.inner, self.size, sizes.view.dimensions)}
 
     def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
         """Attention, and torch's convolution."""
@@ -62,12 +66,12 @@ class Local(Softmax):
     def _around(self, convolve: Any, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
         batch, heads, tokens, size = v.shape
         rows = v.transpose(1, 2).reshape(batch, int(tokens), sizes.inner)
-        mixed: Tensor = convolve(rows, weights[self.own_name("taps")], sizes.view.grid, self.kernel)
+        mixed: Tensor = convolve(rows, weights[self.own_name("taps")], sizes.view.grid, self.size)
         return mixed.reshape(batch, int(tokens), int(heads), int(size)).transpose(1, 2)
 
     def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """Of both."""
         return (
             *super().mix_bidirectional_operations(sizes, tokens),
-            *depthwise_operations(sizes.inner, self.kernel, sizes.view.dimensions, tokens),
+            *depthwise_operations(sizes.inner, self.size, sizes.view.dimensions, tokens),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from searchspaces.operations import Operation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GENES",
     "MIXERS",
+    "Kind",
     "Mixer",
     "Position",
     "Shape",
@@ -50,6 +52,22 @@ GENES = ("heads", "conv", "kv_heads")
 """A layer's genes that a mixer may obey."""
 
 
+class Kind(StrEnum):
+    """What mixers have in common, for those who look at them: one colour each."""
+
+    ATTENTION = "attention"
+    """Softmax over some tokens."""
+    KERNEL = "kernel"
+    """Weights with finitely many features: sums over tokens are states of fixed size."""
+    RECURRENT = "recurrent"
+    """States that forget, or are corrected."""
+    CONVOLUTION = "convolution"
+    """Weights that follow from the distance alone, learned."""
+    FIXED = "fixed"
+    """Weights that nothing learns."""
+    OTHER = "other"
+
+
 class Mixer(Part):
     """A token mixer, in the sights that its formula has: `Sizes.view` says in which one it is used.
 
@@ -61,6 +79,8 @@ class Mixer(Part):
         glyph: one character for the strip that pictures an architecture.
         family: mixers of one share a layer's query and key projections, and families are trained equally
             often; empty for what has none to share.
+        kind, kernel, sparsity, source: for `nas mixers`: how a pair of tokens is weighed, which pairs are,
+            and who says so.
         genes: those of `GENES` that it obeys; the others are inactive in its layers.
         positioned: whether it reads rotary turns.
         sights: in which it can be used.
@@ -69,6 +89,10 @@ class Mixer(Part):
 
     glyph: ClassVar[str]
     family: ClassVar[str]
+    kind: ClassVar[Kind] = Kind.OTHER
+    kernel: ClassVar[str] = ""
+    sparsity: ClassVar[str] = ""
+    source: ClassVar[str] = ""
     genes: ClassVar[frozenset[str]] = frozenset()
     positioned: ClassVar[bool] = False
     sights: ClassVar[frozenset[Sight]] = frozenset({Sight.CAUSAL})

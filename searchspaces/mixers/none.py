@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.mixer import Mixer, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Mixer, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation
 from searchspaces.part import Sight, Sizes, Weight
 
@@ -22,6 +22,9 @@ class NoMixer(Mixer):
 
     glyph = "·"
     example = "none"
+    kind = Kind.FIXED
+    kernel = "0"
+    sparsity = "nothing"
     family = ""
     sights = frozenset(Sight)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspaces.mixers.linear import Linear
-from searchspaces.mixers.mixer import register_mixer
+from searchspaces.mixers.mixer import Kind, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
 
@@ -40,6 +40,10 @@ class Performer(Linear):
 
     glyph = "P"
     example = "performer"
+    kind = Kind.KERNEL
+    kernel = "φ(q)·φ(k), φ random, estimates exp, normalised"
+    sparsity = "all tokens"
+    source = "Choromanski et al., 2021"
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"directions": (1, 1024)}
 
     def base(self, x: Tensor) -> Tensor:

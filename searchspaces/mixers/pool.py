@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, ClassVar
 
 from searchspaces.mixers.depthwise import KERNELS, check_kernel
-from searchspaces.mixers.mixer import Mixer, Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Mixer, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sight, Sizes, Weight
 
@@ -25,20 +25,24 @@ class Pool(Mixer):
     At an edge it is of those that there are.
 
     Args:
-        kernel: places along every axis of the grid.
+        size: places along every axis of the grid.
     """
 
-    kernel: int = 3
+    size: int = 3
 
     glyph = "○"
     example = "pool"
+    kind = Kind.FIXED
+    kernel = "1/n"
+    sparsity = "a window"
+    source = "PoolFormer: Yu et al., 2022"
     family = ""
     sights = frozenset({Sight.BIDIRECTIONAL})
-    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"kernel": KERNELS}
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"size": KERNELS}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_kernel(self.kernel)
+        check_kernel(self.size)
 
     def shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """None."""
@@ -51,7 +55,7 @@ class Pool(Mixer):
         grid = sizes.view.grid
         image = x.transpose(1, 2).reshape(-1, int(x.shape[2]), *grid)
         pool = avg_pool1d if len(grid) == 1 else avg_pool2d
-        mean = pool(image, self.kernel, 1, self.kernel // 2, count_include_pad=False)
+        mean = pool(image, self.size, 1, self.size // 2, count_include_pad=False)
         return mean.flatten(2).transpose(1, 2) - x
 
     def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
@@ -60,12 +64,12 @@ class Pool(Mixer):
 
         places = torch.tensor(list(product(*map(range, sizes.view.grid))))
         far = (places.unsqueeze(1) - places).abs().amax(-1)
-        return torch.stack([x[:, row <= self.kernel // 2].mean(1) for row in far], dim=1) - x
+        return torch.stack([x[:, row <= self.size // 2].mean(1) for row in far], dim=1) - x
 
     def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """A sum a place, the layout changed there and back."""
         written = tokens * sizes.width
-        places = self.kernel**sizes.view.dimensions
+        places = self.size**sizes.view.dimensions
         return (
             Operation(OperationKind.GATHER, elements=2 * written, calls=2),
             Operation(OperationKind.ELEMENTWISE, elements=(places + 1) * written, calls=2),

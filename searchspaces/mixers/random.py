@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from searchspaces.mixers.mixer import Mixer, Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Mixer, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sight, Sizes, Weight
 
@@ -32,6 +32,10 @@ class Random(Mixer):
 
     glyph = "?"
     example = "random"
+    kind = Kind.FIXED
+    kernel = "random numbers"
+    sparsity = "all tokens"
+    source = "RandFormer: Yu et al., 2022"
     family = ""
     sights = frozenset({Sight.BIDIRECTIONAL})
 

@@ -15,7 +15,7 @@ from searchspaces.mixers.depthwise import (
     depthwise_taps,
 )
 from searchspaces.mixers.heads import LINEAR, HeadMixer
-from searchspaces.mixers.mixer import Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sight, Sizes, Weight
 
@@ -35,24 +35,28 @@ class Relu(HeadMixer):
     SLAB adds a learned position to every key, for which rotary positions stand here.
 
     Args:
-        kernel: places along every axis of the grid.
+        size: places along every axis of the grid.
     """
 
-    kernel: int = 5
+    size: int = 5
 
     glyph = "R"
     example = "relu"
+    kind = Kind.KERNEL
+    kernel = "relu(q)·relu(k), normalised, and a depthwise kernel"
+    sparsity = "all tokens"
+    source = "SLAB: Guo et al., 2024"
     family = LINEAR
     sights = frozenset({Sight.BIDIRECTIONAL})
-    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"kernel": KERNELS}
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"size": KERNELS}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_kernel(self.kernel)
+        check_kernel(self.size)
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """A kernel a dimension of a head."""
-        taps = depthwise_taps(sizes.head_size, self.kernel, sizes.view.dimensions)
+        taps = depthwise_taps(sizes.head_size, self.size, sizes.view.dimensions)
         return {f"taps{sizes.heads}": taps}
 
     def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
@@ -73,7 +77,7 @@ class Relu(HeadMixer):
 
     def _around(self, convolve: Any, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
         taps = weights[self.own_name(f"taps{sizes.heads}")]
-        mixed: Tensor = convolve(v.flatten(0, 1), taps, sizes.view.grid, self.kernel)
+        mixed: Tensor = convolve(v.flatten(0, 1), taps, sizes.view.grid, self.size)
         return mixed.reshape(v.shape[0], sizes.heads, int(v.shape[2]), int(v.shape[3]))
 
     def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
@@ -88,5 +92,5 @@ class Relu(HeadMixer):
                 calls=3,
             ),
             Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * inner, calls=2),
-            *depthwise_operations(inner, self.kernel, sizes.view.dimensions, tokens),
+            *depthwise_operations(inner, self.size, sizes.view.dimensions, tokens),
         )

@@ -14,7 +14,7 @@ from searchspaces.mixers.cache import (
     cached_step_operations,
 )
 from searchspaces.mixers.heads import HeadMixer
-from searchspaces.mixers.mixer import Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sight, Sizes
 
@@ -29,6 +29,10 @@ class Softmax(HeadMixer):
 
     glyph = "S"
     example = "softmax"
+    kind = Kind.ATTENTION
+    kernel = "exp(q·k/√K), normalised"
+    sparsity = "all tokens"
+    source = "Vaswani et al., 2017"
     sights = frozenset(Sight)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from searchspaces.mixers.cache import (
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.heads import HeadMixer
-from searchspaces.mixers.mixer import Position, Shape, State, register_mixer
+from searchspaces.mixers.mixer import Kind, Position, Shape, State, register_mixer
 from searchspaces.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class Sparse(HeadMixer):
 
     glyph = "B"
     example = "sparse:8,4"
+    kind = Kind.ATTENTION
+    kernel = "exp(q·k/√K), normalised"
+    sparsity = "blocks nearby, global tokens, random blocks"
+    source = "BigBird: Zaheer et al., 2020"
 
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {
         "block": (1, 4096),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.kernel import KernelMixer
-from searchspaces.mixers.mixer import register_mixer
+from searchspaces.mixers.mixer import Kind, register_mixer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,10 @@ class Taylor(KernelMixer):
 
     glyph = "T"
     example = "taylor"
+    kind = Kind.KERNEL
+    kernel = "1 + s + s²/2, s = q·k/√d, normalised"
+    sparsity = "all tokens"
+    source = "BASED: Arora et al., 2024"
 
     def base(self, x: Tensor) -> Tensor:
         """The first d dimensions over d^(1/4)."""

@@ -18,7 +18,7 @@ from searchspaces.mixers.cache import (
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.heads import HeadMixer
-from searchspaces.mixers.mixer import Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.tiles import Neighbourhoods, taken
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sight, Sizes
@@ -53,6 +53,10 @@ class Window(HeadMixer):
 
     glyph = "W"
     example = "window:8"
+    kind = Kind.ATTENTION
+    kernel = "exp(q·k/√K), normalised"
+    sparsity = "a window, and sinks"
+    source = "Longformer: Beltagy et al., 2020; StreamingLLM: Xiao et al., 2024"
     sights = frozenset(Sight)
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"window": (1, 1 << 16), "sinks": (0, 1024)}
 

@@ -14,6 +14,7 @@ from nas.testing.mixers import BidirectionalMixerContract, Case, MixerContract
 from searchspaces.mixers import MIXERS, HeadMixer, mixers, parse_mixer, register_mixer
 from searchspaces.mixers.convolution import convolve
 from searchspaces.mixers.decay import log_decays
+from searchspaces.mixers.descriptions import mixer_descriptions
 from searchspaces.mixers.kernel import KernelMixer
 from searchspaces.mixers.recurrence import unit_lower_inverse
 from searchspaces.mixers.sparse import Sparse
@@ -231,6 +232,23 @@ print(json.dumps(found))
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(answer.stdout) == list(mixers())
+
+
+def test_the_template_of_token_mixing_is_told_of_every_mixer() -> None:
+    described = {each["name"]: each for each in mixer_descriptions()}
+    assert set(described) == set(mixers())
+    for name, each in described.items():
+        assert each["kernel"], name
+        assert each["sparsity"], name
+        assert each["source"] or name == "none"
+        assert each["kind"] != "other"
+        assert set(each["growth"]) == set(each["sights"])
+    states = {name: each["state"] for name, each in described.items()}
+    assert (states["softmax"], states["window"], states["local"]) == ("grows", "fixed", "none")
+    growth = {name: max(each["growth"].values()) for name, each in described.items()}
+    assert growth["softmax"] == pytest.approx(2, abs=0.1)
+    assert growth["window"] == pytest.approx(1, abs=0.05)
+    assert described["window"]["parameters"][1] == {"name": "sinks", "default": 0, "least": 0, "most": 1024}
 
 
 def test_a_name_is_registered_once() -> None:

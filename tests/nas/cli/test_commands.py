@@ -267,6 +267,8 @@ def test_what_there_is(nas):
     assert "hybrid-lm" in nas("spaces").out
     assert "text" in [task["name"] for task in json.loads(nas("tasks", "--json").out)]
     assert "bits_per_byte" in nas("tasks").out
+    assert "softmax" in [mixer["name"] for mixer in json.loads(nas("mixers", "--json").out)]
+    assert "performer:directions" in nas("mixers").out
     presets = json.loads(nas("presets", "hybrid-lm", "--json").out)
     assert all(f"★ {preset['name']}" in nas("presets").out for preset in presets[:1])
     assert nas("presets", "nowhere").code == 2
