@@ -27,6 +27,10 @@ HOPELESS = 3
 """After this many times `min_repeats` calls with fewer than `min_repeats` undisturbed, the device is taken to
 be too busy for more to come."""
 
+FEWEST_LONG = 4
+"""Calls that count where the time is over before there are `min_repeats`: a model that takes seconds is as
+sure after a few."""
+
 MEDIAN_ERROR = 1.2533
 """Standard error of the median of normal samples over that of their mean: √(π/2)."""
 
@@ -49,7 +53,7 @@ class TimingProtocol:
         min_repeats: counted calls at least.
         max_repeats: counted calls at most.
         goal_error: stop once the standard error of the median is below this part of the median.
-        max_seconds: stop after this much wall time, warm-up left out; `min_repeats` still holds.
+        max_seconds: stop after this much wall time, warm-up left out, with `FEWEST_LONG` calls at least.
         decode_ms: a sample of decoding takes at least that long: as many tokens in a row as it needs. A token
             alone, between calls of the reference, finds caches and clock rate as nobody who decodes does.
     """
@@ -66,7 +70,8 @@ class TimingProtocol:
         sending and loading one, and as many calls as are made at least."""
         sample_ms = np.maximum(latency_ms, self.decode_ms) if phase is Phase.DECODE else latency_ms
         calls = (self.warm_up + self.min_repeats) * sample_ms / 1e3
-        return SETUP_SECONDS + np.minimum(calls, self.max_seconds)
+        fewest = (self.warm_up + FEWEST_LONG) * sample_ms / 1e3
+        return SETUP_SECONDS + np.maximum(np.minimum(calls, self.max_seconds), fewest)
 
     def __post_init__(self) -> None:
         if not (self.warm_up >= 0 and 2 <= self.min_repeats <= self.max_repeats):
@@ -134,7 +139,8 @@ def time_interleaved(
     Both warm up first, by the protocol's calls and for as long as the device needs.
 
     A disturbed sample is repeated. Where undisturbed ones hardly come, or the time is over before there
-    are `min_repeats`, the disturbed count too, by their processor time, and the result says that it is noisy.
+    are as many as are wanted at least, the disturbed count too, by their processor time, and the result says
+    that it is noisy.
 
     Raises:
         MeasurementCancelled: `cancelled` said so between two samples.
@@ -156,11 +162,12 @@ def time_interleaved(
         (disturbed if sample.disturbed else clean).append(sample)
         tried = len(clean) + len(disturbed)
         out_of_time = clocks.wall() - start >= protocol.max_seconds
-        if len(clean) >= protocol.min_repeats:
+        fewest = min(FEWEST_LONG, protocol.min_repeats) if out_of_time else protocol.min_repeats
+        if len(clean) >= fewest:
             timing = _summary(clean, len(disturbed), protocol)
             if not timing.noisy or out_of_time or len(clean) >= protocol.max_repeats:
                 return timing
-        elif tried >= (1 if out_of_time else HOPELESS) * protocol.min_repeats:
+        elif tried >= (1 if out_of_time else HOPELESS) * fewest:
             return _summary(clean + disturbed, 0, protocol, noisy=True)
 
 

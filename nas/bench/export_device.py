@@ -7,20 +7,16 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nas.bench.device import BenchDevice
 from nas.errors import InvalidSpec
 from nas.evaluation import Conversion, Split
-from nas.export import BlockLibrary, TimedModels
+from nas.export import BlockLibrary
 from nas.export.converted import ConvertedModel
 from nas.front import Front
 from nas.objectives.latency_ms import LATENCY
 from nas.planning.plan import Plan
 from searchspaces.errors import Problem
-from workers.capabilities import Capabilities
 from workers.errors import WorkerError
-from workers.isolated import IsolatedMeasuring
-from workers.measurement import Measurement
-from workers.request import MeasurementRequest
-from workers.runtimes import parse_runtime
 from workers.target import Phase, Target, Workload
 from workers.timing import TimingProtocol
 
@@ -31,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["ExportDevice"]
 
 
-class ExportDevice:
-    """This machine, and what models are made for it with.
+class ExportDevice(BenchDevice):
+    """This machine, and what models of a job are in its engines.
 
     Args:
         plan: of the job whose models they are.
@@ -44,16 +40,10 @@ class ExportDevice:
     def __init__(
         self, plan: Plan, engines: Sequence[str], contexts: Sequence[int], protocol: TimingProtocol
     ) -> None:
-        self._plan, self._asked, self._contexts, self._protocol = plan, engines, contexts, protocol
-        self._measuring, self._library, self._models = IsolatedMeasuring(), BlockLibrary(), TimedModels()
-        self._name = plan.targets[0].device
-        self.here: Capabilities = self._measuring.describe(self._name)
+        self._plan, self._asked, self._contexts = plan, engines, contexts
+        self._library, self._name = BlockLibrary(), plan.targets[0].device
         self._losses: dict[str, float] = {}
-        self._units: dict[tuple[str, Workload], float] = {}
-
-    def close(self) -> None:
-        """End the process that measures."""
-        self._measuring.close()
+        super().__init__(self._name, protocol)
 
     @cached_property
     def engines(self) -> list[Conversion]:
@@ -124,26 +114,6 @@ class ExportDevice:
             "loss": task.evaluate(model, Split.TEST),
             "loss_before": self._losses[architecture.digest],
         }
-
-    def measure(
-        self, architecture: Architecture, target: Target, reference_ms: float | None = None
-    ) -> Measurement:
-        """See `workers.measuring.measure`; where no unit is given, in that of the first with the same
-        reference."""
-        runtime = parse_runtime(target.runtime)
-        unit = target.runtime, runtime.reference_workload(target.workload)
-        files = self._models.model(architecture, target), self._models.reference(target)
-        request = MeasurementRequest(
-            architecture.digest,
-            target,
-            *files,
-            architecture.vocabulary,
-            reference_ms or self._units.get(unit),
-            self._protocol,
-        )
-        measurement = self._measuring.measure(request, self.here)
-        self._units.setdefault(unit, measurement.reference_ms)
-        return measurement
 
     def asked(
         self, front: Front, target: Target, asked_ms: float, reference_ms: float | None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from nas.cli.bench_answers import Out, answer, numbers, shares, texts
+from nas.cli.bench_start import start
 from nas.cli.options import Json, parse_targets
-from nas.cli.output import error_console, print_json, result_console, write_file, write_or_print
-from nas.cli.plain_table import PlainTable
+from nas.cli.output import error_console, write_file
 from nas.cli.running import run_to_end
 from nas.cli.settings import open_client
 from nas.errors import InvalidSpec
@@ -21,10 +21,10 @@ __all__ = ["app"]
 app = typer.Typer(
     name="bench",
     no_args_is_help=True,
-    help="Compare predictors, strategies, scores with training alone, and engines.",
+    help="Compare predictors, strategies, scores with training alone, engines, cuts of pretrained models.",
 )
+app.command()(start)
 
-Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number to this file, as JSON.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Repetitions, each with its own seed.")]
 
 
@@ -70,7 +70,7 @@ def predictor(
     from predictors.errors import ArgumentError, PredictorError
     from predictors.predictor import get_predictor
 
-    names = _texts(predictors) or list(DEFAULT_PREDICTORS)
+    names = texts(predictors) or list(DEFAULT_PREDICTORS)
     try:
         for name in names:
             get_predictor(name)
@@ -80,12 +80,12 @@ def predictor(
         try:
             result = run_table_bench(
                 table,
-                _texts(devices),
-                None if samples is None else _numbers("--samples", samples),
+                texts(devices),
+                None if samples is None else numbers("--samples", samples),
                 seeds,
-                _texts(prior_devices),
+                texts(prior_devices),
                 names,
-                _texts(drift),
+                texts(drift),
                 on_progress=lambda done, total: status.update(f"device {done + 1} of {total}"),
             )
         except ArgumentError as error:
@@ -93,7 +93,7 @@ def predictor(
             raise InvalidSpec([Problem(option, str(error))]) from error
         except PredictorError as error:
             raise InvalidSpec([Problem("--table", str(error))]) from error
-    _answer([predictor_table(result)], result, out, as_json=json)
+    answer([predictor_table(result)], result, out, as_json=json)
 
 
 @app.command()
@@ -130,18 +130,18 @@ def devices(
     from nas.cli.bench_tables import predictor_table, profiled_table
 
     if targets is not None:
-        wanted = parse_targets("--targets", _texts(targets) or [])
+        wanted = parse_targets("--targets", texts(targets) or [])
     else:
         wanted, lacking = targets_here()
         for target, obstacle in lacking.items():
             error_console().print(f"note: without {target}: it {obstacle}", markup=False, soft_wrap=True)
     bench = DeviceBench(
-        space, wanted, learn, holdout, _numbers("--samples", samples), _texts(predictors) or [], seeds
+        space, wanted, learn, holdout, numbers("--samples", samples), texts(predictors) or [], seeds
     )
     with open_client(context) as client:
         run_to_end(client, client.submit(bench.job()).id)
         result = bench.run(client)
-    _answer([profiled_table(result), predictor_table(result)], result, out, as_json=json)
+    answer([profiled_table(result), predictor_table(result)], result, out, as_json=json)
 
 
 @app.command()
@@ -186,17 +186,17 @@ def search(
     with error_console().status("reading the problem") as status:
         result = run_search_bench(
             problem,
-            _texts(strategies) or [],
-            _numbers("--budgets", budgets),
+            texts(strategies) or [],
+            numbers("--budgets", budgets),
             seeds,
             batch,
             noise,
             failures,
-            _shares("--fidelities", fidelities),
+            shares("--fidelities", fidelities),
             known,
             on_run=lambda name, seed, _: status.update(f"{name}, run {seed + 1} of {seeds} done"),
         )
-    _answer([search_table(result)], result, out, as_json=json)
+    answer([search_table(result)], result, out, as_json=json)
     if plot is not None:
         from nas.bench.plot import plot_search_bench
 
@@ -246,7 +246,7 @@ def mixing(
         options=dict(_option(text) for text in option or ()),
         tokens=tokens,
         context=context or tokens,
-        depths=tuple(_numbers("--depths", depths)),
+        depths=tuple(numbers("--depths", depths)),
         width=width,
         conv=conv,
         members=members,
@@ -258,7 +258,7 @@ def mixing(
     )
     with error_console().status("drawing models") as status:
         result = run_mixing_bench(bench.quick() if quick else bench, status.update, kept)
-    _answer(mixing_tables(result), result, out, as_json=json)
+    answer(mixing_tables(result), result, out, as_json=json)
 
 
 @app.command()
@@ -305,7 +305,7 @@ def ranking(
     norms = gradient_norms(job.spec, trained_points(front))
     result = judge(front, {"first gradient": norms})
     drawn = ranking_picture(front)
-    _answer(ranking_tables(result), result, out, as_json=json)
+    answer(ranking_tables(result), result, out, as_json=json)
     if picture is not None and drawn is not None:
         write_file(drawn, picture, "--picture")
 
@@ -347,12 +347,12 @@ def export(
     from nas.cli.bench_tables import export_tables
     from searchspaces.space import space_names
 
-    named = _texts(formats)
+    named = texts(formats)
     asked = ExportBench(
         models,
         budgets,
-        tuple(_numbers("--contexts", contexts)),
-        tuple(_texts(engines) or ()),
+        tuple(numbers("--contexts", contexts)),
+        tuple(texts(engines) or ()),
         None if named is None else tuple(named),
     )
     bench = asked.quick() if quick else asked
@@ -370,44 +370,9 @@ def export(
                 job,
                 lambda done, total, what: shown.update(bar, completed=done, total=total, description=what),
             )
-    _answer(export_tables(result), result, out, as_json=json)
+    answer(export_tables(result), result, out, as_json=json)
     if not all(goal["met"] for goal in result["goals"]):
         raise typer.Exit(1)
-
-
-def _answer(tables: Sequence[PlainTable], result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:
-    """Tables and what they mean, or the same as JSON; every number to a file besides."""
-    if as_json:
-        print_json(result)
-    else:
-        for table in tables:
-            result_console().print(table)
-        for drift, protocol in result.get("protocol", {}).items():
-            result_console().print(f"drift {drift}: {protocol}", markup=False, soft_wrap=True)
-        for note in result.get("notes", []):
-            error_console().print(f"note: {note}", markup=False, soft_wrap=True)
-    if out is not None:
-        write_or_print(result, out)
-
-
-def _texts(listed: str | None) -> list[str] | None:
-    return None if listed is None else [part.strip() for part in listed.split(",") if part.strip()]
-
-
-def _shares(option: str, listed: str) -> list[float]:
-    try:
-        return [float(part) for part in listed.split(",")]
-    except ValueError as error:
-        message = f"{listed!r}; accepted: rising shares, separated by commas, the last one 1"
-        raise InvalidSpec([Problem(option, message)]) from error
-
-
-def _numbers(option: str, listed: str) -> list[int]:
-    try:
-        return [int(part) for part in listed.split(",")]
-    except ValueError as error:
-        message = f"{listed!r}; accepted: whole numbers from 1, separated by commas"
-        raise InvalidSpec([Problem(option, message)]) from error
 
 
 def _option(text: str) -> tuple[str, int]:

@@ -19,6 +19,7 @@ __all__ = [
     "profiled_table",
     "ranking_tables",
     "search_table",
+    "start_table",
 ]
 
 SCORES = ("±10%", "±5%", "MAPE", "Spearman", "coverage 90%", "fit ms", "predict/s")
@@ -178,6 +179,30 @@ def export_tables(result: Mapping[str, Any]) -> list[PlainTable]:
 
 def _or_dash(value: Any, written: Callable[[Any], str]) -> str:
     return "–" if value is None else written(value)
+
+
+def start_table(result: Mapping[str, Any]) -> PlainTable:
+    """One row a level and model: what it takes, and how much worse than the parent it predicts."""
+    columns = ("of parent", "ms", "perplexity", "over parent", "healed", "over parent ", "said ms", "seconds")
+    table = PlainTable("level", "model", *columns, right=columns)
+    settings, parent = result["settings"], result["rows"][0]["perplexity"]
+    tokens, steps = settings["evaluated"], settings["heal"]
+    table.title = Text(f"{result['target']}, {tokens:,} tokens of test text, healed for {steps} steps")
+    for row in result["rows"]:
+        healed = row.get("healed")
+        table.add_row(
+            _or_dash(row["level"], "{}%".format),
+            row["model"],
+            f"{row['of_parent']:.1%}",
+            f"{row['latency_ms']:,.1f}",
+            f"{row['perplexity']:,.4g}",
+            f"{row['perplexity'] / parent:,.3g}",
+            _or_dash(healed, "{:,.4g}".format),
+            _or_dash(None if healed is None else healed / parent, "{:,.3g}".format),
+            _or_dash(row.get("said_ms"), "{:,.1f}".format),
+            _or_dash(row.get("seconds"), "{:,.0f}".format),
+        )
+    return table
 
 
 def search_table(result: Mapping[str, Any]) -> PlainTable:

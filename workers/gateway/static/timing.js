@@ -4,6 +4,7 @@
 
 const MEDIAN_ERROR = 1.2533; // standard error of the median of normal samples over that of their mean
 const HOPELESS = 3; // times min_repeats tried with fewer than min_repeats undisturbed: the device is too busy
+const FEWEST_LONG = 4; // calls that count where the time is over before min_repeats
 const CALIBRATION_SAMPLES = 50;
 const MOST_CALLS = 256;
 const TICKS = 100;
@@ -68,10 +69,11 @@ export async function timeInterleaved(model, reference, protocol) {
     before = sample.after;
     (isDisturbed(sample) ? disturbed : clean).push(sample);
     const outOfTime = clock.now() - began >= 1000 * protocol.max_seconds;
-    if (clean.length >= protocol.min_repeats) {
+    const fewest = outOfTime ? Math.min(FEWEST_LONG, protocol.min_repeats) : protocol.min_repeats;
+    if (clean.length >= fewest) {
       const timing = summary(clean, disturbed.length, model, reference, protocol);
       if (!timing.noisy || outOfTime || clean.length >= protocol.max_repeats) return timing;
-    } else if (clean.length + disturbed.length >= (outOfTime ? 1 : HOPELESS) * protocol.min_repeats) {
+    } else if (clean.length + disturbed.length >= (outOfTime ? 1 : HOPELESS) * fewest) {
       return { ...summary([...clean, ...disturbed], 0, model, reference, protocol), noisy: true };
     }
   }

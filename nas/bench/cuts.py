@@ -1,0 +1,211 @@
+"""What a pretrained model would be cut to without a search: feed-forwards narrowed alike, layers dropped,
+small weights pruned."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from searchspaces.architecture import Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from searchspaces.submodel import Submodel
+
+__all__ = ["Cut", "DroppedLayers", "NarrowedAlike", "PrunedByMagnitude", "WindowedAlike", "nearest_below"]
+
+GRAIN = 16
+"""Feed-forward widths are multiples of this, which processors multiply well."""
+
+OVER = 1.01
+"""Times a limit that still counts as within it: measurements repeat within a percent."""
+
+TRIES = 3
+"""Strengths between the two ends that are measured to meet a latency."""
+
+
+class Cut(ABC):
+    """A family of smaller models, by how strongly the parent is cut.
+
+    Args:
+        parent: nested (`nas.pretrained.nesting.nest`).
+
+    Attributes:
+        name: for tables.
+        most: the strongest cut; 0 cuts nothing that the family's members share.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, parent: Submodel) -> None:
+        self.parent = parent
+
+    @property
+    @abstractmethod
+    def most(self) -> int:
+        """See the class."""
+
+    @abstractmethod
+    def architecture(self, strength: int) -> Architecture:
+        """Of the model that is cut so strongly."""
+
+    @abstractmethod
+    def layers(self, strength: int) -> Sequence[Mapping[str, Tensor]]:
+        """Weights of its layers."""
+
+    def model(self, strength: int) -> Submodel:
+        """With the parent's weights."""
+        from searchspaces.blocks import Weights
+        from searchspaces.submodel import Submodel
+
+        whole = self.parent.weights
+        weights = Weights(whole.embedding, whole.norm, self.layers(strength), whole.head)
+        return Submodel(self.architecture(strength), weights)
+
+
+class NarrowedAlike(Cut):
+    """The same share of feed-forward units in every layer, those that the parent is nested by."""
+
+    name = "feed-forwards alike"
+
+    @property
+    def most(self) -> int:
+        """All units."""
+        return self._hidden // GRAIN
+
+    @property
+    def _hidden(self) -> int:
+        return round(self._whole.layers[0].ratio * self._whole.width)
+
+    @property
+    def _whole(self) -> Architecture:
+        return self.parent.architecture
+
+    def architecture(self, strength: int) -> Architecture:
+        """See `Cut.architecture`."""
+        ratio = max(0, self._hidden - GRAIN * strength) / self._whole.width
+        layers = (replace(layer, ratio=ratio) for layer in self._whole.layers)
+        return replace(self._whole, layers=tuple(layers))
+
+    def layers(self, strength: int) -> Sequence[Mapping[str, Tensor]]:
+        """The first units of each."""
+        kept = max(0, self._hidden - GRAIN * strength)
+        return [self._narrowed(weights, kept) for weights in self.parent.weights.layers]
+
+    def _narrowed(self, weights: Mapping[str, Tensor], kept: int) -> Mapping[str, Tensor]:
+        if not kept:
+            return {name: w for name, w in weights.items() if not name.startswith(("swiglu_", "channel_"))}
+        return {
+            **weights,
+            **{name: weights[name][:kept] for name in ("swiglu_gate", "swiglu_up")},
+            "swiglu_down": weights["swiglu_down"][:, :kept],
+        }
+
+
+class WindowedAlike(NarrowedAlike):
+    """A window in every layer, and feed-forwards alike.
+
+    Args:
+        mixer: option of the token mixer.
+    """
+
+    name = "windows and feed-forwards alike"
+
+    def __init__(self, parent: Submodel, mixer: str) -> None:
+        super().__init__(parent)
+        self._mixer = mixer
+
+    def architecture(self, strength: int) -> Architecture:
+        """See `Cut.architecture`."""
+        narrowed = super().architecture(strength)
+        return replace(narrowed, layers=tuple(replace(layer, mixer=self._mixer) for layer in narrowed.layers))
+
+
+class PrunedByMagnitude(NarrowedAlike):
+    """As many feed-forward units of every layer, those of the largest weights: the norm of a unit's row and
+    column in all three matrices (LLM-Pruner; Ma et al., 2023)."""
+
+    name = "pruned by magnitude"
+
+    def _narrowed(self, weights: Mapping[str, Tensor], kept: int) -> Mapping[str, Tensor]:
+        squares = weights["swiglu_gate"].square().sum(1) + weights["swiglu_up"].square().sum(1)
+        order = (squares + weights["swiglu_down"].square().sum(0)).argsort(descending=True, stable=True)
+        ordered = {name: weights[name][order] for name in ("swiglu_gate", "swiglu_up")}
+        ordered["swiglu_down"] = weights["swiglu_down"][:, order]
+        return super()._narrowed({**weights, **ordered}, kept)
+
+
+class DroppedLayers(Cut):
+    """Whole layers left out, those first that turn the stream least (ShortGPT; Men et al., 2024).
+
+    Args:
+        tokens: (B, N), on which that is seen.
+    """
+
+    name = "layers dropped (ShortGPT)"
+
+    def __init__(self, parent: Submodel, tokens: Tensor) -> None:
+        super().__init__(parent)
+        self._least_first = sorted(
+            range(parent.architecture.depth), key=_block_influence(parent, tokens).__getitem__
+        )
+
+    @property
+    def most(self) -> int:
+        """All but one."""
+        return self.parent.architecture.depth - 1
+
+    def architecture(self, strength: int) -> Architecture:
+        """See `Cut.architecture`."""
+        whole = self.parent.architecture
+        return replace(whole, layers=tuple(whole.layers[number] for number in self._kept(strength)))
+
+    def layers(self, strength: int) -> Sequence[Mapping[str, Tensor]]:
+        """Of those that are left."""
+        return [self.parent.weights.layers[number] for number in self._kept(strength)]
+
+    def _kept(self, strength: int) -> list[int]:
+        return sorted(self._least_first[strength:])
+
+
+def _block_influence(parent: Submodel, tokens: Tensor) -> list[float]:
+    """Of each layer 1 − the mean cosine of the stream before and behind it."""
+    import torch
+    from torch.nn.functional import cosine_similarity
+
+    from nas.pretrained.streams import passages
+    from searchspaces.blocks import forward_layer
+
+    turned = [0.0] * parent.architecture.depth
+    with torch.inference_mode():
+        for row in tokens.split(1):
+            for number, passage in enumerate(passages(row, parent.architecture, parent.weights)):
+                behind = forward_layer(passage.before, passage.layer, passage.weights, passage.turns)
+                turned[number] += 1 - cosine_similarity(passage.before, behind, dim=-1).mean().item()
+    return turned
+
+
+def nearest_below(cut: Cut, limit_ms: float, latency_ms: Callable[[Architecture], float]) -> int | None:
+    """The strength of the slowest member within a latency, of those that are looked at: both ends, and a few
+    between them by interpolation. None where even the strongest cut is slower."""
+    weak, strong = 0, cut.most
+    known = {at: latency_ms(cut.architecture(at)) for at in (weak, strong)}
+    within = limit_ms * OVER
+    if known[strong] > within:
+        return None
+    if known[weak] <= within:
+        return weak
+    for _ in range(TRIES):
+        share = (known[weak] - limit_ms) / (known[weak] - known[strong])
+        between = min(max(round(weak + share * (strong - weak)), weak + 1), strong)
+        if between in known:
+            break
+        known[between] = latency_ms(cut.architecture(between))
+        if known[between] > within:
+            weak = between
+        else:
+            strong = between
+    return strong

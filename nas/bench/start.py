@@ -1,0 +1,359 @@
+"""What is a search worth to a pretrained model? What it finds beside what the model is cut to without one.
+
+At each share of the parent's latency a job finds a model (`nas.planning.start`); beside it stand cuts that
+take as long (`nas.bench.cuts`), with the parent's weights as they are, and all healed alike: the same steps,
+batches and teacher.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.bench.cuts import Cut, DroppedLayers, NarrowedAlike, PrunedByMagnitude, WindowedAlike, nearest_below
+from nas.bench.device import BenchDevice
+from nas.errors import InvalidSpec, NothingMeetsBounds
+from nas.evaluation import Split
+from nas.files import write_whole
+from nas.objectives.latency_ms import LATENCY
+from nas.planning.plan import Plan, resolve
+from nas.planning.start import settle_start
+from nas.pretrained import KEEP, read_parent
+from nas.spec import JobSpec, load_job_spec
+from searchspaces.architecture import Architecture
+from searchspaces.errors import Problem
+from workers.timing import TimingProtocol
+
+if TYPE_CHECKING:
+    from nas.client import Client
+    from nas.job import Job
+    from searchspaces.submodel import Submodel
+
+__all__ = ["StartBench", "run_start_bench"]
+
+FOUND = "found"
+"""Name of what the job found; `cuts` have names of their own."""
+
+
+@dataclass(frozen=True)
+class StartBench:
+    """What is compared.
+
+    Attributes:
+        model: a Hugging Face folder, or a GGUF file.
+        text: files or patterns of the text that is learned and scored; Python's documentation where empty.
+        tokens: N, of a prompt that is timed and of a sequence that is learned and scored.
+        levels: percentages of the parent's latency.
+        mixers, ratios: what may stand in the place of its parts, see `nas.planning.start`.
+        calibrate, scored: tokens by which units are ranked, and on which single replacements are.
+        library: training steps of each replacement with weights of its own.
+        measured: architectures that are profiled.
+        evaluations: candidates that a search evaluates.
+        evaluated: tokens of each split that models are scored on.
+        heal: steps of each model's training against the parent's predictions.
+        seed: of everything random.
+    """
+
+    model: str
+    text: tuple[str, ...] = ()
+    tokens: int = 2048
+    levels: tuple[int, ...] = (85, 70, 55)
+    mixers: tuple[str, ...] = (KEEP, "window:64,4", "window:256,4", "none")
+    ratios: tuple[float, ...] = (1, 0.75, 0.5, 0.25, 0)
+    calibrate: int = 32768
+    scored: int = 2048
+    library: int = 40
+    measured: int = 24
+    evaluations: int = 32
+    evaluated: int = 16384
+    heal: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        wrong = [level for level in self.levels if not 0 < level < 100]
+        if wrong or not self.levels:
+            said = f"{wrong or 'none'}; accepted: percentages of the parent's latency, 1 to 99"
+            raise InvalidSpec([Problem("--levels", said)])
+
+    def quick(self) -> StartBench:
+        """The same on so little that a model of a few layers takes a minute, and nothing is told."""
+        return replace(
+            self,
+            tokens=min(self.tokens, 64),
+            levels=self.levels[:1],
+            calibrate=128,
+            scored=64,
+            library=2,
+            measured=6,
+            evaluations=6,
+            evaluated=128,
+            heal=3,
+        )
+
+    @property
+    def key(self) -> str:
+        """Names these settings: a run with the same ones goes on with what an earlier one left."""
+        return f"start-{hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]}"
+
+    def spec(self, level: int) -> JobSpec:
+        """The job that finds a model for a level."""
+        held_out = max(2, self.measured // 4)
+        budget = {
+            "calibrate": {"tokens": self.calibrate, "scored": self.scored},
+            "library": {"steps": self.library},
+            "profile": {"measurements": self.measured, "holdout": held_out, "tolerance": 0.03},
+            "search": {"evaluations": self.evaluations, "batch": min(4, self.evaluations)},
+            "verify": {"rounds": 2, "evaluations": max(1, self.evaluations // 4)},
+            "heal": {"count": 0, "steps": self.heal},
+        }
+        task = {"name": "text", "evaluation_tokens": self.evaluated}
+        return load_job_spec(
+            {
+                "name": f"start-{level}",
+                "start": {"model": self.model},
+                "space": {"mixer": list(self.mixers), "ratio": list(self.ratios)},
+                "task": task | ({"path": list(self.text)} if self.text else {}),
+                "targets": [{"tokens": self.tokens}],
+                "bounds": {LATENCY: f"{level}%"},
+                "budget": budget,
+                "seed": self.seed,
+            }
+        )
+
+
+class Kept:
+    """Numbers that took long, by name, in a file of JSON lines: none is computed twice."""
+
+    def __init__(self, path: Path) -> None:
+        lines = path.read_text().splitlines() if path.is_file() else []
+        self._path, self._rows = path, {row["name"]: row for row in map(json.loads, lines)}
+
+    def __call__(self, name: str, compute: Callable[[], float]) -> float:
+        """The number of that name; computed where it is not known."""
+        if name not in self._rows:
+            begun = time.monotonic()
+            row = {"name": name, "value": compute(), "seconds": time.monotonic() - begun}
+            with self._path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            self._rows[name] = row
+        return float(self._rows[name]["value"])
+
+    def seconds(self, name: str) -> float:
+        """That it took; of the run that ended it, where it took several."""
+        return float(self._rows[name]["seconds"])
+
+
+def run_start_bench(
+    bench: StartBench,
+    client: Client,
+    run_job: Callable[[JobSpec, str], Job],
+    folder: Path,
+    on_progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """Find, cut, heal and time; plain data, `rows` among it, one a model and level.
+
+    Args:
+        run_job: submits a job under a key, and runs it to its end.
+        folder: keeps every number and what is being healed, so that a run that was stopped goes on; in
+            ``result.json`` what is known by now.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = settle_start(bench.spec(bench.levels[0]), Path(), folder / "models")
+    assert spec.start is not None
+    settled = replace(bench, model=spec.start.model)
+    device = BenchDevice("local-cpu", TimingProtocol(max_seconds=5.0))
+    try:
+        return _Run(settled, resolve(spec), client, run_job, folder, on_progress, device).run()
+    finally:
+        device.close()
+
+
+@dataclass
+class _Model:
+    """One row in the making: a model at a level, made when it is asked for, since several do not fit."""
+
+    level: int | None
+    name: str
+    architecture: Architecture
+    make: Callable[[], Submodel]
+    told: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return "parent" if self.level is None else f"{self.level}-{self.name}"
+
+
+class _Run:
+    def __init__(
+        self,
+        bench: StartBench,
+        plan: Plan,
+        client: Client,
+        run_job: Callable[[JobSpec, str], Job],
+        folder: Path,
+        on_progress: Callable[[str], None],
+        device: BenchDevice,
+    ) -> None:
+        self._bench, self._plan, self._client, self._run_job = bench, plan, client, run_job
+        self._folder, self._say, self._device = folder, on_progress, device
+        self._kept = Kept(folder / "known.jsonl")
+        self._rows: list[dict[str, Any]] = []
+
+    def run(self) -> dict[str, Any]:
+        """Level by level: first all models as they are, then healed."""
+        whole = self._parent
+        self._told(_Model(None, "parent", whole.architecture, lambda: whole, {}))
+        for level in self._bench.levels:
+            models = [*self._found(level), *self._cuts(level)]
+            rows = [(model, self._told(model)) for model in models]
+            for model, row in rows:
+                row |= self._healed(model)
+                self._write()
+        return self._result()
+
+    @cached_property
+    def _parent(self) -> Submodel:
+        """Nested as the jobs' is."""
+        from nas.pretrained.nesting import nest
+        from nas.pretrained.reading import read_model
+        from nas.training.start import calibration_tokens
+
+        self._say("reading the parent")
+        plan, budget = self._plan, self._plan.spec.budget
+        assert plan.spec.start is not None
+        model = read_model(read_parent(Path(plan.spec.start.model))).requires_grad_(False)
+        self._tokens = calibration_tokens(plan.task, budget, plan.space.spec.context, plan.train_seed)
+        nest(model, self._tokens)
+        return model
+
+    @cached_property
+    def _families(self) -> list[Cut]:
+        whole, windows = self._parent, [m for m in self._bench.mixers if m.startswith("window")]
+        cuts: list[Cut] = [NarrowedAlike(whole), PrunedByMagnitude(whole), DroppedLayers(whole, self._tokens)]
+        return cuts + [WindowedAlike(whole, mixer) for mixer in windows[:1]]
+
+    def _latency_ms(self, architecture: Architecture) -> float:
+        target = self._plan.targets[0]
+        self._say(f"timing {architecture.digest[:8]}")
+        return self._kept(
+            f"latency/{architecture.digest}",
+            lambda: self._device.measure(architecture, target).latency_ms,
+        )
+
+    def _found(self, level: int) -> list[_Model]:
+        """What a job finds for a level; nothing where no model meets it."""
+        from nas.export import load_model_folder
+
+        job = self._run_job(self._bench.spec(level), f"{self._bench.key}-{level}")
+        try:
+            point = self._client.front(job.id).best()
+        except NothingMeetsBounds as error:
+            self._say(str(error))
+            return []
+        out = self._folder / f"found-{level}"
+        if not out.is_dir():
+            self._say(f"extracting {point.digest[:8]}")
+            self._client.extract(job.id, point.digest, out)
+        known = point.known(LATENCY, self._plan.targets[0])
+        told = {
+            "job": job.id,
+            "seconds": job.updated_at - job.created_at,
+            "said_ms": None if known is None else known.best_known,
+        }
+        return [_Model(level, FOUND, point.architecture, partial(load_model_folder, out), told)]
+
+    def _cuts(self, level: int) -> list[_Model]:
+        """The families' members that take as long; those that cannot are left out."""
+        limit = level / 100 * self._latency_ms(self._parent.architecture)
+        models = []
+        for cut in self._families:
+            strength = nearest_below(cut, limit, self._latency_ms)
+            if strength is None:
+                self._say(f"no model with {cut.name} takes {level}%")
+                continue
+            architecture = cut.architecture(strength)
+            models.append(_Model(level, cut.name, architecture, partial(cut.model, strength), {}))
+        return models
+
+    def _told(self, model: _Model) -> dict[str, Any]:
+        """The row of a model as it is."""
+        latency, whole = self._latency_ms(model.architecture), self._latency_ms(self._parent.architecture)
+        self._say(f"scoring {model.key}")
+        row = {
+            "level": model.level,
+            "model": model.name,
+            "digest": model.architecture.digest,
+            "layers": model.architecture.depth,
+            "latency_ms": latency,
+            "of_parent": latency / whole,
+            "perplexity": self._perplexity(f"test/{model.key}", lambda: self._score(model.make())),
+            **model.told,
+        }
+        self._rows.append(row)
+        self._write()
+        return row
+
+    def _healed(self, model: _Model) -> dict[str, Any]:
+        """What a row has besides once the model is trained on."""
+        name = f"healed/{model.key}"
+        perplexity = self._perplexity(name, lambda: self._heal(model))
+        return {"healed": perplexity, "heal_seconds": self._kept.seconds(name)}
+
+    def _heal(self, model: _Model) -> float:
+        from nas.pretrained.teacher import Teacher
+        from nas.training.finetune import Diverged, FineTuning, best_weights, finetune
+
+        plan, teacher = self._plan, self._parent
+        budget = plan.spec.budget.finalists
+        folder = self._folder / "heal" / f"{model.key}".replace(" ", "-")
+        student = model.make().requires_grad_(True).train()
+        context, seed = plan.space.spec.context, plan.train_seed
+        job = FineTuning(
+            plan.task, budget, 0, context, seed, folder, Teacher(teacher.architecture, teacher.weights)
+        )
+
+        def progress(steps: int) -> None:
+            self._say(f"healing {model.key}: {steps} of {budget.steps} steps")
+
+        try:
+            finetune(student, job, budget.steps, lambda *_: None, progress, lambda: False)
+        except Diverged:
+            return math.inf
+        best = best_weights(folder)
+        assert best is not None
+        student.load_state_dict(best.tensors)
+        score = self._score(student)
+        (folder / "checkpoint.safetensors").unlink()  # three times the model; its best weights stay
+        return score
+
+    def _score(self, model: Submodel) -> float:
+        return self._plan.task.evaluate(model, Split.TEST)
+
+    def _perplexity(self, name: str, score: Callable[[], float]) -> float:
+        """Of a token, from bits per byte."""
+        return 2.0 ** (self._kept(name, score) * self._bytes_per_token)
+
+    @property
+    def _bytes_per_token(self) -> float:
+        from nas.tasks.text import Text
+
+        assert isinstance(self._plan.task, Text)
+        return self._plan.task.bytes_per_token
+
+    def _result(self) -> dict[str, Any]:
+        return {
+            "settings": asdict(self._bench),
+            "target": str(self._plan.targets[0]),
+            "rows": self._rows,
+        }
+
+    def _write(self) -> None:
+        with write_whole(self._folder / "result.json") as path:
+            path.write_text(json.dumps(self._result(), indent=1))

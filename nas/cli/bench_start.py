@@ -1,0 +1,102 @@
+"""`nas bench start`: a search beside cuts of a pretrained model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nas.cli.bench_answers import Out, answer, numbers, shares
+from nas.cli.options import Json
+from nas.cli.output import error_console
+from nas.cli.running import run_to_end
+from nas.cli.settings import open_client, settings_of
+
+if TYPE_CHECKING:
+    from nas.job import Job
+    from nas.spec import JobSpec
+
+__all__ = ["start"]
+
+
+def start(
+    context: typer.Context,
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A folder of Hugging Face with safetensors, or a GGUF.")
+    ],
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Files of text to learn from and score on (repeatable).", show_default="Python's own"
+        ),
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=2, help="Of a prompt, and of a sequence that is scored.")] = 2048,
+    levels: Annotated[
+        str, typer.Option(help="Percentages of the model's latency, separated by commas.")
+    ] = "85,70,55",
+    mixers: Annotated[
+        str | None,
+        typer.Option(help="Options of the token mixer, separated by spaces.", show_default="keep, windows"),
+    ] = None,
+    ratios: Annotated[
+        str, typer.Option(help="Shares of the feed-forwards, separated by commas.")
+    ] = "1,0.75,0.5,0.25,0",
+    calibrate: Annotated[int, typer.Option(min=1, help="Tokens that rank feed-forward units.")] = 32768,
+    scored: Annotated[int, typer.Option(min=1, help="Tokens that single replacements are scored on.")] = 2048,
+    library: Annotated[int, typer.Option(min=0, help="Training steps of each replacement.")] = 40,
+    measured: Annotated[int, typer.Option(min=4, help="Architectures to profile.")] = 24,
+    evaluations: Annotated[int, typer.Option(min=1, help="Candidates that a search evaluates.")] = 32,
+    evaluated: Annotated[int, typer.Option(min=1, help="Tokens that models are scored on.")] = 16384,
+    heal: Annotated[int, typer.Option(min=1, help="Steps of each model's training.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A small version, to see that it works.")] = False,
+    kept: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keeps what is done.", show_default="bench/… below the home"),
+    ] = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Find smaller forms of a pretrained model, and compare them with cuts that take as long and need no
+    search: as they are, and all healed alike.
+
+    Stopped and run again with the same options it goes on; result.json in its folder says what is known by
+    now.
+
+    [dim]nas bench start SmolLM2-135M --text "books/*.txt" --levels 70 --heal 64[/dim]
+    [dim]nas bench start tiny --text text.txt --quick[/dim]
+    """
+    from nas.bench.start import StartBench, run_start_bench
+    from nas.cli.bench_tables import start_table
+
+    asked = StartBench(
+        model=str(model.expanduser().resolve()),
+        text=tuple(text or ()),
+        tokens=tokens,
+        levels=tuple(numbers("--levels", levels)),
+        mixers=tuple(mixers.split()) if mixers else StartBench.mixers,
+        ratios=tuple(shares("--ratios", ratios, "shares, 0 to 1")),
+        calibrate=calibrate,
+        scored=scored,
+        library=library,
+        measured=measured,
+        evaluations=evaluations,
+        evaluated=evaluated,
+        heal=heal,
+        seed=seed,
+    )
+    bench = asked.quick() if quick else asked
+    home = settings_of(context).home or Path(os.environ.get("NAS_HOME") or ".nas")
+    folder = kept or home / "bench" / bench.key
+    with open_client(context) as client, error_console().status("") as status:
+
+        def run_job(spec: JobSpec, key: str) -> Job:
+            status.stop()
+            job = run_to_end(client, client.submit(spec, key=key).id)
+            status.start()
+            return job
+
+        result = run_start_bench(bench, client, run_job, folder, status.update)
+    answer([start_table(result)], result, out, as_json=json)
