@@ -11,12 +11,18 @@ from functools import cached_property
 from typing import Any
 
 from searchspaces.errors import Problem, SpaceError
-from searchspaces.mixers import obeyed_genes
+from searchspaces.form import LANGUAGE, Form, Tokens
+from searchspaces.mixers import obeyed_genes, parse_mixer
 from searchspaces.mixers.mixer import GENES
 from searchspaces.part import CAUSAL, Sizes, View
 from searchspaces.projection import PLAIN, Projection
+from searchspaces.readouts import parse_readout
+from searchspaces.stems import parse_stem
 
-__all__ = ["NO_MIXER", "Architecture", "Layer"]
+__all__ = ["EMBEDDING", "LOGITS", "NO_MIXER", "Architecture", "Layer", "unfit"]
+
+EMBEDDING, LOGITS = "embedding", "logits"
+"""Stem and readout of a language model."""
 
 NO_MIXER = "none"
 """The mixer option of a layer without a token mixer."""
@@ -92,12 +98,38 @@ class Architecture:
         width: D, model width.
         layers: one entry a layer, in order; its length is the depth L.
         tied: whether the output projection is the embedding (Press & Wolf, 2017), not one of its own.
+        form: what goes in and what comes out; of tokens, `vocabulary` of them.
+        stem: option of what turns inputs into tokens.
+        readout: option of what turns tokens into answers.
     """
 
     vocabulary: int
     width: int
     layers: tuple[Layer, ...]
     tied: bool = True
+    form: Form = LANGUAGE
+    stem: str = EMBEDDING
+    readout: str = LOGITS
+
+    def __post_init__(self) -> None:
+        if self.form.causal:
+            object.__setattr__(self, "form", Form(Tokens(self.vocabulary)))
+        else:
+            object.__setattr__(self, "vocabulary", self.form.vocabulary)
+
+    @cached_property
+    def view(self) -> View:
+        """How its tokens lie.
+
+        Raises:
+            ValueError: its stem does not take its inputs.
+        """
+        return View(self.form.causal, parse_stem(self.stem).grid(self.form.input))
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the model says to its stem and its readout."""
+        return Sizes(self.width, view=self.view, form=self.form, tied=self.tied)
 
     @property
     def depth(self) -> int:
@@ -111,12 +143,16 @@ class Architecture:
         return replace(self, layers=tuple(layers))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the form of the JSON documents and of the wire."""
+        """Plain data, the form of the JSON documents and of the wire; of a language model no word of what
+        makes others."""
+        later: dict[str, Any] = {} if self.tied else {"tied": False}
+        if not self.form.causal:
+            later |= {"form": self.form.to_dict(), "stem": self.stem, "readout": self.readout}
         return {
             "vocabulary": self.vocabulary,
             "width": self.width,
             "layers": [layer.to_dict() for layer in self.layers],
-        } | ({} if self.tied else {"tied": False})
+        } | later
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
@@ -127,12 +163,15 @@ class Architecture:
         """
         try:
             layers = tuple(_layer(layer) for layer in data["layers"])
-            architecture = cls(**{**data, "layers": layers})
+            said = {"form": Form.from_dict(data["form"])} if "form" in data else {}
+            architecture = cls(**{**data, **said, "layers": layers})
             _refuse_other_types(architecture)
+            if not architecture.form.causal:
+                _refuse_other_views(architecture)
             return architecture
         except (KeyError, TypeError, ValueError) as error:
             layer = "{mixer, heads, channel, ratio, conv, kv_heads, projection}"
-            accepted = f"{{vocabulary, width, tied, layers: [{layer}]}}"
+            accepted = f"{{vocabulary, width, tied, form, stem, readout, layers: [{layer}]}}"
             raise SpaceError([Problem("architecture", f"{error!s}; accepted: {accepted}")]) from error
 
     def canonical_json(self) -> str:
@@ -165,3 +204,26 @@ def _refuse_other_types(architecture: Architecture) -> None:
     for path, value in whole.items():
         if type(value) is not int or value < 0:
             raise TypeError(f"{path}: {value!r} is not a count")
+
+
+def _refuse_other_views(architecture: Architecture) -> None:
+    """Parts that do not fit a form."""
+    view = architecture.view
+    readout = parse_readout(architecture.readout)
+    if not isinstance(architecture.form.output, readout.answers):
+        raise ValueError(f"readout {architecture.readout} does not tell {architecture.form.output}")
+    for number, layer in enumerate(architecture.layers):
+        if problem := unfit(layer.mixer, layer.conv, view):
+            raise ValueError(f"layers.{number}: {problem}")
+
+
+def unfit(mixer: str, conv: int, view: View) -> str:
+    """Why a layer's mixer with so many taps cannot be used where tokens lie so; empty where it can."""
+    known = parse_mixer(mixer)
+    if view.sight not in known.sights:
+        return f"mixer {mixer} is {' and '.join(sorted(known.sights))} only, the model {view.sight}"
+    if view.causal:
+        return ""
+    if view.dimensions not in known.dimensions:
+        return f"mixer {mixer} takes grids of {sorted(known.dimensions)} axes, not of {view.dimensions}"
+    return f"conv {conv}: short convolutions are causal; accepted: 0" if conv else ""

@@ -7,21 +7,22 @@ embedding (Press & Wolf, 2017) unless the architecture says otherwise.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding, linear
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
 from searchspaces.mixers.mixer import Position, State
 from searchspaces.norms import rms_norm
+from searchspaces.part import CAUSAL, View
 from searchspaces.projection import Projection
-from searchspaces.rotary import Turns, rotary
+from searchspaces.readouts import parse_readout
+from searchspaces.rotary import Turns, grid_rotary, rotary
+from searchspaces.stems import parse_stem
 
 __all__ = [
     "ExtendLayer",
@@ -38,6 +39,7 @@ __all__ = [
     "mix_channels",
     "mix_tokens",
     "positioned",
+    "read_out",
     "rms_norm",
     "turns_of",
 ]
@@ -48,22 +50,13 @@ class Weights:
     """Everything that an architecture multiplies with, already cut to its sizes.
 
     Attributes:
-        embedding: (V, D).
-        norm: (D,) of the final norm.
+        outer: of the stem and of the readout, by name.
         layers: of each layer by name: ``mixing_norm`` (D,) and the token mixer's where it has one;
             ``channel_norm`` (D,) and the channel mixer's own where it has one.
-        head: (V, D) of the output projection; None where it is the embedding.
     """
 
-    embedding: Tensor
-    norm: Tensor
+    outer: Mapping[str, Tensor]
     layers: Sequence[Mapping[str, Tensor]]
-    head: Tensor | None = None
-
-    @property
-    def output(self) -> Tensor:
-        """(V, D) of the output projection."""
-        return self.embedding if self.head is None else self.head
 
 
 def channel_prefix(channel: str) -> str:
@@ -71,10 +64,14 @@ def channel_prefix(channel: str) -> str:
     return channel.partition(":")[0] + "_"
 
 
-def embed(tokens: Tensor, weight: Tensor) -> Tensor:
-    """Token ids (…) and (V, D) → (…, D), times √D as in Vaswani et al. (2017, 3.4): a tied embedding starts
-    small for the logits' sake, and without the factor its residual stream learns much more slowly."""
-    return embedding(tokens, weight) * math.sqrt(weight.shape[1])
+def embed(inputs: Tensor, architecture: Architecture, weights: Weights) -> Tensor:
+    """What goes into a model → its tokens (B, N, D)."""
+    return parse_stem(architecture.stem).forward(inputs, weights.outer, architecture.sizes)
+
+
+def read_out(x: Tensor, architecture: Architecture, weights: Weights) -> Tensor:
+    """Tokens behind the last layer (B, N, D) → what the model answers."""
+    return parse_readout(architecture.readout).forward(x, weights.outer, architecture.sizes)
 
 
 def positioned(layer: Layer) -> bool:
@@ -83,22 +80,31 @@ def positioned(layer: Layer) -> bool:
 
 
 def turns_of(positions: Tensor, architecture: Architecture) -> dict[Layer, Turns]:
-    """The rotary turns of every layer whose mixer reads them, shared by those of equal ones."""
+    """The rotary turns of every layer whose mixer reads them, shared by those of equal ones.
+
+    Args:
+        positions: (N,) in a sequence; where tokens lie on a grid their places in it count instead.
+    """
+    grid = architecture.view.grid
     made: dict[tuple[int, Projection], Turns] = {}
     turns = {}
     for layer in filter(positioned, architecture.layers):
         size = layer.sizes(architecture.width).head_size
         key = size, layer.projection
         if key not in made:
-            made[key] = rotary(positions, *key)
+            made[key] = (
+                rotary(positions, *key) if len(grid) < 2 else grid_rotary(grid, size, positions.device)
+            )
         turns[layer] = made[key]
     return turns
 
 
-def mix_tokens(x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None) -> Tensor:
+def mix_tokens(
+    x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None, view: View = CAUSAL
+) -> Tensor:
     """(B, N, D) → what a layer's token mixer adds to it."""
     normed = rms_norm(x, weights["mixing_norm"])
-    return parse_mixer(layer.mixer).forward(normed, weights, layer.sizes(int(x.shape[-1])), turns)
+    return parse_mixer(layer.mixer).forward(normed, weights, layer.sizes(int(x.shape[-1]), view), turns)
 
 
 def mix_channels(x: Tensor, layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
@@ -108,16 +114,18 @@ def mix_channels(x: Tensor, layer: Layer, weights: Mapping[str, Tensor]) -> Tens
     return parse_channel(layer.channel).forward(rms_norm(x, weights["channel_norm"]), own)
 
 
-ForwardLayer = Callable[[Tensor, Layer, Mapping[str, Tensor], Turns | None], Tensor]
+ForwardLayer = Callable[[Tensor, Layer, Mapping[str, Tensor], Turns | None, View], Tensor]
 ExtendLayer = Callable[
     [Tensor, Layer, Mapping[str, Tensor], Turns | None, State, Position], tuple[Tensor, State]
 ]
 
 
-def forward_layer(x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None) -> Tensor:
+def forward_layer(
+    x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None, view: View = CAUSAL
+) -> Tensor:
     """(B, N, D) → the same after a layer; turns are those of its head size, None where it needs none."""
     if layer.mixer != NO_MIXER:
-        x = x + mix_tokens(x, layer, weights, turns)
+        x = x + mix_tokens(x, layer, weights, turns, view)
     return x + mix_channels(x, layer, weights) if layer.ratio else x
 
 
@@ -137,22 +145,23 @@ def extend_layer(
 
 
 def forward(
-    tokens: Tensor, architecture: Architecture, weights: Weights, run: ForwardLayer = forward_layer
+    inputs: Tensor, architecture: Architecture, weights: Weights, run: ForwardLayer = forward_layer
 ) -> Tensor:
-    """(B, N) token ids → (B, N, V) logits; `run` computes a layer, and may be compiled."""
-    return linear(last_hidden(tokens, architecture, weights, run), weights.output)
+    """What the architecture's form takes → what it asks for: of a language model (B, N) token ids → (B, N, V)
+    logits; `run` computes a layer, and may be compiled."""
+    return read_out(last_hidden(inputs, architecture, weights, run), architecture, weights)
 
 
 def last_hidden(
-    tokens: Tensor, architecture: Architecture, weights: Weights, run: ForwardLayer = forward_layer
+    inputs: Tensor, architecture: Architecture, weights: Weights, run: ForwardLayer = forward_layer
 ) -> Tensor:
-    """(B, N) token ids → (B, N, D), what the output projection makes logits of."""
-    x = embed(tokens, weights.embedding)
-    positions = torch.arange(tokens.shape[1], device=tokens.device)
+    """What goes into a model → its tokens behind the last layer (B, N, D), which `read_out` takes."""
+    x = embed(inputs, architecture, weights)
+    positions = torch.arange(x.shape[1], device=x.device)
     turns = turns_of(positions, architecture)
     for layer, own in zip(architecture.layers, weights.layers, strict=True):
-        x = run(x, layer, own, turns.get(layer))
-    return rms_norm(x, weights.norm)
+        x = run(x, layer, own, turns.get(layer), architecture.view)
+    return x
 
 
 def extend(
@@ -165,7 +174,7 @@ def extend(
 ) -> tuple[Tensor, list[State]]:
     """(B, S) token ids from `position` on → (B, S, V) logits and the layers' next states; `run` as in
     `forward`."""
-    x = embed(tokens, weights.embedding)
+    x = embed(tokens, architecture, weights)
     # Made on the device: a copy from the host's memory cannot be in a CUDA graph.
     here = torch.arange(tokens.shape[1], device=tokens.device) + position
     turns = turns_of(here, architecture)
@@ -173,7 +182,7 @@ def extend(
     for layer, own, state in zip(architecture.layers, weights.layers, states, strict=True):
         x, state = run(x, layer, own, turns.get(layer), state, position)
         following.append(state)
-    return linear(rms_norm(x, weights.norm), weights.output), following
+    return read_out(x, architecture, weights), following
 
 
 def extend_tokens(

@@ -8,6 +8,7 @@ from dataclasses import Field, dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from searchspaces.form import LANGUAGE, Form
 from searchspaces.operations import Operation
 
 __all__ = ["CAUSAL", "Initial", "Part", "Sight", "Sizes", "View", "Weight"]
@@ -20,6 +21,8 @@ class Initial(StrEnum):
     """Normal, standard deviation 1/√columns; an optimiser may treat it as a matrix."""
     RESIDUAL = "residual"
     """A matrix that writes to the residual stream: divided by √2L more (GPT-2)."""
+    KERNEL = "kernel"
+    """As a matrix, by the sizes of all axes but the first; of a convolution, and no matrix."""
     EMBEDDING = "embedding"
     """Normal, standard deviation 0.02: tied logits of a fresh model are nearly even."""
     ONES = "ones"
@@ -97,6 +100,8 @@ class Sizes:
         hidden: F.
         bias, out_bias, norms: see `searchspaces.projection.Projection`.
         view: how the model's tokens lie.
+        form: what goes into the model and comes out.
+        tied: whether tokens are told by the embedding.
     """
 
     width: int
@@ -109,6 +114,8 @@ class Sizes:
     out_bias: bool = False
     norms: bool = False
     view: View = CAUSAL
+    form: Form = LANGUAGE
+    tied: bool = True
 
     @property
     def inner(self) -> int:

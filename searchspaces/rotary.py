@@ -44,14 +44,15 @@ def rotary(positions: Tensor, head_size: int, projection: Projection = PLAIN) ->
     return torch.cat(twice, dim=-1), torch.cat([each for sine in sines for each in (-sine, sine)], dim=-1)
 
 
-def grid_rotary(grid: tuple[int, ...], head_size: int) -> Turns:
+def grid_rotary(grid: tuple[int, ...], head_size: int, device: torch.device | None = None) -> Turns:
     """The turns of the places of a grid of one or two axes, in row-major order: as `rotary` on one axis; on
     two, the pairs of a block turn by one axis and the other in rotation."""
     if len(grid) == 1:
-        return rotary(torch.arange(grid[0]), head_size)
+        return rotary(torch.arange(grid[0], device=device), head_size)
     block = _rotary_block(head_size)
-    pairs = torch.arange(block // 2)
-    places = torch.cartesian_prod(*map(torch.arange, grid)).to(torch.float32)
+    pairs = torch.arange(block // 2, device=device)
+    axes = [torch.arange(size, device=device) for size in grid]
+    places = torch.cartesian_prod(*axes).to(torch.float32)
     exponents = (pairs // len(grid)) / max(1, block // 2 // len(grid))
     angles = places[:, pairs % len(grid)] * GRID_BASE**-exponents
     cosine, sine, blocks = angles.cos(), angles.sin(), head_size // block

@@ -12,6 +12,12 @@ A space is a YAML document (see `searchspaces/library/*.yaml` for those that shi
       heads: [2, 4]
       channel: [mlp]
       ratio: [1, 2, 4]
+
+One of models that see a whole input at once says its form, stems and readouts in place of a vocabulary:
+
+    form: {input: {grid: [28, 28], channels: 1}, output: {classes: 10}}
+    stem: ["patch:4", "conv:3,2"]
+    readout: [mean, pool]
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,16 +42,20 @@ from pydantic import (
     model_validator,
 )
 
-from searchspaces.architecture import Architecture, Layer
+from searchspaces.architecture import EMBEDDING, LOGITS, Architecture, Layer, unfit
 from searchspaces.channels import parse_channel
 from searchspaces.documents import DocumentError, described, read_document
 from searchspaces.encoding import Encoding, Population
 from searchspaces.errors import Problem, SpaceError
-from searchspaces.mixers import obeyed_genes, parse_mixer
+from searchspaces.form import LANGUAGE, Form, Tokens
+from searchspaces.mixers import mixers, obeyed_genes, parse_mixer
 from searchspaces.mixers.convolution import MOST_TAPS
 from searchspaces.mixers.mixer import GENES
 from searchspaces.numbers import NO_TRUTH
+from searchspaces.part import View
 from searchspaces.projection import PLAIN, Projection
+from searchspaces.readouts import parse_readout, readouts
+from searchspaces.stems import parse_stem
 
 __all__ = ["LAYER_GENES", "LIBRARY", "SearchSpace", "SpaceSpec", "load_space", "problems_of", "space_names"]
 
@@ -54,6 +64,10 @@ LIBRARY = Path(__file__).parent / "library"
 
 LAYER_GENES = ("mixer", "heads", "channel", "ratio", "conv", "kv_heads")
 """A layer's genes, in the order of their columns."""
+
+OUTER_GENES = ("stem", "readout")
+"""Of the whole model, in the order of their columns behind width and depth; columns only where a space
+declares several options."""
 
 LATER_GENES = ("conv", "kv_heads")
 """Columns only where a space declares several options, so that older spaces keep their codes."""
@@ -165,6 +179,9 @@ class SpaceSpec(_Frozen):
         depth: options of L; layers are dropped from the end (depth by prefix).
         layer: options of each layer's genes.
         tied: whether the output projection is the embedding.
+        form: what goes in and comes out, where it is no language model; vocabulary and context follow.
+        stem: options of what turns inputs into tokens, all on the same grid.
+        readout: options of what turns tokens into answers.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -175,12 +192,38 @@ class SpaceSpec(_Frozen):
     depth: tuple[PositiveInt, ...] = Field(min_length=1)
     layer: LayerSpec
     tied: bool = True
+    form: Form = LANGUAGE
+    stem: tuple[str, ...] = Field(default=(EMBEDDING,), min_length=1)
+    readout: tuple[str, ...] = Field(default=(LOGITS,), min_length=1)
 
-    @field_validator("width", "depth")
+    @field_validator("width", "depth", "stem", "readout")
     @classmethod
-    def _unique(cls, options: tuple[int, ...]) -> tuple[int, ...]:
+    def _unique(cls, options: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(set(options)) != len(options):
             raise ValueError("an option is listed twice")
+        return options
+
+    @field_validator("form", mode="before")
+    @classmethod
+    def _form_exists(cls, value: Any) -> Any:
+        return value if isinstance(value, Form) else Form.from_dict(value) if value else LANGUAGE
+
+    @field_serializer("form")
+    def _form_said(self, form: Form) -> dict[str, Any]:
+        return {} if form.causal else form.to_dict()
+
+    @field_validator("stem")
+    @classmethod
+    def _stems_exist(cls, options: tuple[str, ...]) -> tuple[str, ...]:
+        for option in options:
+            parse_stem(option)
+        return options
+
+    @field_validator("readout")
+    @classmethod
+    def _readouts_exist(cls, options: tuple[str, ...]) -> tuple[str, ...]:
+        for option in options:
+            parse_readout(option)
         return options
 
     @model_validator(mode="after")
@@ -225,8 +268,8 @@ class SpaceSpec(_Frozen):
 
 
 class SearchSpace(Encoding):
-    """The genes of a `SpaceSpec` in one fixed order: width, depth, then those of layer 0, of layer 1, …, each
-    layer's in the order of `LAYER_GENES`.
+    """The genes of a `SpaceSpec` in one fixed order: width, depth, stem and readout where there are several,
+    then those of layer 0, of layer 1, …, each layer's in the order of `LAYER_GENES`.
 
     Inactive genes are canonical: those of layers past the depth, and those that a layer's token mixer does
     not obey, are 0.
@@ -237,7 +280,8 @@ class SearchSpace(Encoding):
             `with_single_blocks`.
 
     Attributes:
-        layer_columns: the genes that are columns; the others have one option.
+        layer_columns: a layer's genes that are columns; the others have one option.
+        outer_columns: likewise of `OUTER_GENES`.
     """
 
     def __init__(self, spec: SpaceSpec, members: int | None = None) -> None:
@@ -250,19 +294,23 @@ class SearchSpace(Encoding):
             for gene, options in self._layer_options.items()
             if gene not in LATER_GENES or len(options) > 1
         )
-        names = ["width", "depth"]
+        self._outer_options = {gene: getattr(spec, gene) for gene in OUTER_GENES}
+        self.outer_columns = tuple(gene for gene, options in self._outer_options.items() if len(options) > 1)
+        names = ["width", "depth", *self.outer_columns]
+        first = len(names)
         names += [f"{gene}_{i}" for i in range(self.max_depth) for gene in self.layer_columns]
         layer_options = [self._layer_options[gene] for gene in self.layer_columns]
         self.options: tuple[tuple[Any, ...], ...] = (
             spec.width,
             spec.depth,
+            *(self._outer_options[gene] for gene in self.outer_columns),
             *(layer_options * self.max_depth),
         )
         per_layer = len(self.layer_columns)
         super().__init__(
             [len(options) for options in self.options],
             names,
-            2 + np.arange(self.max_depth * per_layer).reshape(self.max_depth, per_layer),
+            first + np.arange(self.max_depth * per_layer).reshape(self.max_depth, per_layer),
             self._canonicalise,
         )
         self._depths = np.asarray(spec.depth)
@@ -280,6 +328,16 @@ class SearchSpace(Encoding):
         return self.spec.name
 
     @cached_property
+    def form(self) -> Form:
+        """What goes in and comes out of every member."""
+        return Form(Tokens(self.spec.vocabulary)) if self.spec.form.causal else self.spec.form
+
+    @cached_property
+    def view(self) -> View:
+        """How the tokens of every member lie."""
+        return View(self.form.causal, parse_stem(self.spec.stem[0]).grid(self.form.input))
+
+    @cached_property
     def digest(self) -> str:
         """Identifies the space by what it contains: names and descriptions do not count."""
         content = self.spec.model_dump(mode="json", exclude={"name", "description"})
@@ -290,6 +348,10 @@ class SearchSpace(Encoding):
             del content["layer"]["projection"]
         if content["tied"]:
             del content["tied"]
+        if self.form.causal:
+            del content["form"], content["stem"], content["readout"]
+        else:
+            del content["vocabulary"], content["context"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -333,13 +395,21 @@ class SearchSpace(Encoding):
         layers[:, :, columns] = population[:, self.layer_genes]
         return layers, np.arange(self.max_depth) < self._depths[population[:, 1], None]
 
+    def outer_view(self, population: Population) -> Population:
+        """(n, 2) option indices in the order of `OUTER_GENES`, 0 of what is no column."""
+        outer = np.zeros((len(population), len(OUTER_GENES)), np.int64)
+        for place, gene in enumerate(self.outer_columns):
+            outer[:, OUTER_GENES.index(gene)] = population[:, 2 + place]
+        return outer
+
     def decode(self, population: Population) -> list[Architecture]:
         """The architecture of each row."""
         spec, options = self.spec, self._layer_options.items()
         rows = self.canonical(population)
+        outer = self.outer_view(rows)
         decoded = []
-        for (width, depth), genes in zip(
-            rows[:, :2].tolist(), self.layer_view(rows)[0].tolist(), strict=True
+        for (width, depth), (stem, readout), genes in zip(
+            rows[:, :2].tolist(), outer.tolist(), self.layer_view(rows)[0].tolist(), strict=True
         ):
             layers = tuple(
                 Layer(
@@ -348,7 +418,8 @@ class SearchSpace(Encoding):
                 )
                 for layer in genes[: spec.depth[depth]]
             )
-            decoded.append(Architecture(spec.vocabulary, spec.width[width], layers, spec.tied))
+            around = self.form, spec.stem[stem], spec.readout[readout]
+            decoded.append(Architecture(spec.vocabulary, spec.width[width], layers, spec.tied, *around))
         return decoded
 
     def encode(self, architectures: Iterable[Architecture]) -> Population:
@@ -381,14 +452,18 @@ class SearchSpace(Encoding):
             )
             return 0
 
-        if architecture.vocabulary != self.spec.vocabulary:
-            problems.append(Problem("vocabulary", f"{architecture.vocabulary} is not {self.spec.vocabulary}"))
+        if architecture.form != self.form:
+            path = "vocabulary" if architecture.form.causal and self.form.causal else "form"
+            problems.append(Problem(path, f"{architecture.form} is not {self.form}"))
         if architecture.tied != self.spec.tied:
             problems.append(Problem("tied", f"{architecture.tied} is not {self.spec.tied}"))
         row = [
             index(self.spec.width, architecture.width, "width"),
             index(self.spec.depth, architecture.depth, "depth"),
         ]
+        for gene, options in self._outer_options.items():
+            found = index(options, getattr(architecture, gene), gene)
+            row += [found] if gene in self.outer_columns else []
         for i, layer in enumerate(architecture.layers[: self.max_depth]):
             obeyed = obeyed_genes(layer.mixer)
             if layer.heads and layer.projection != self.spec.layer.projection:
@@ -437,6 +512,50 @@ def load_space(source: str | Path | Mapping[str, Any]) -> SearchSpace:
             )
             raise SpaceError([Problem("space", message)])
     try:
-        return SearchSpace(SpaceSpec.model_validate(data))
+        spec = SpaceSpec.model_validate(data)
     except ValidationError as error:
         raise SpaceError(problems_of(error, "space")) from error
+    if problems := list(_form_problems(spec)):
+        raise SpaceError(problems)
+    return SearchSpace(_with_sizes_of_form(spec))
+
+
+def _form_problems(spec: SpaceSpec) -> Iterator[Problem]:
+    """Options that do not fit what goes in and comes out, each with its path."""
+    grids: dict[str, tuple[int, ...]] = {}
+    for number, option in enumerate(spec.stem):
+        try:
+            grids[option] = parse_stem(option).grid(spec.form.input)
+        except ValueError as error:
+            yield Problem(f"space.stem.{number}", str(error))
+    if len(set(grids.values())) > 1:
+        said = ", ".join(f"{stem} {'×'.join(map(str, grid))}" for stem, grid in grids.items())
+        yield Problem("space.stem", f"tokens lie on different grids: {said}; accepted: stems of one grid")
+    for number, option in enumerate(spec.readout):
+        if not isinstance(spec.form.output, parse_readout(option).answers):
+            fitting = [name for name, cls in readouts().items() if isinstance(spec.form.output, cls.answers)]
+            message = f"readout {option} does not tell {spec.form.output}; accepted: {', '.join(fitting)}"
+            yield Problem(f"space.readout.{number}", message)
+    if not grids:
+        return
+    view = View(spec.form.causal, next(iter(grids.values())))
+    for number, option in enumerate(spec.layer.mixer):
+        if problem := unfit(option, 0, view):
+            fitting = [name for name, cls in mixers().items() if not unfit(cls.example, 0, view)]
+            yield Problem(f"space.layer.mixer.{number}", f"{problem}; accepted: {', '.join(fitting)}")
+    for number, taps in enumerate(spec.layer.conv):
+        if taps and not view.causal:
+            message = f"short convolutions of {taps} taps are causal; accepted: 0 where tokens see all others"
+            yield Problem(f"space.layer.conv.{number}", message)
+    tokens = math.prod(view.grid)
+    if not view.causal and "context" in spec.model_fields_set and spec.context != tokens:
+        message = f"{spec.context} is not what form and stem make of an input; accepted: {tokens}, or nothing"
+        yield Problem("space.context", message)
+
+
+def _with_sizes_of_form(spec: SpaceSpec) -> SpaceSpec:
+    """With the vocabulary and the context that follow from a form which is no language model's."""
+    if spec.form.causal:
+        return spec
+    context = math.prod(parse_stem(spec.stem[0]).grid(spec.form.input))
+    return spec.model_copy(update={"context": context, "vocabulary": spec.form.vocabulary or 1})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,9 @@ from searchspaces.blocks import Weights, channel_prefix, extend, forward
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
 from searchspaces.mixers.mixer import Shape, State
-from searchspaces.part import Initial, Weight
+from searchspaces.part import CAUSAL, Initial, Sizes, View, Weight
+from searchspaces.readouts import parse_readout
+from searchspaces.stems import parse_stem
 
 __all__ = [
     "DecodeState",
@@ -23,8 +26,8 @@ __all__ = [
     "layer_shapes",
     "matrix_names",
     "mixing_shapes",
+    "outer_shapes",
     "state_shapes",
-    "stem_shapes",
 ]
 
 EMBEDDING_SCALE = 0.02
@@ -44,28 +47,26 @@ class DecodeState:
     layers: tuple[State, ...]
 
 
-def mixing_shapes(layer: Layer, width: int) -> dict[str, Weight]:
+def mixing_shapes(layer: Layer, width: int, view: View = CAUSAL) -> dict[str, Weight]:
     """Weights of a layer's token mixer and of the norm before it, by name; none without a mixer."""
     if layer.mixer == NO_MIXER:
         return {}
-    return {"mixing_norm": _norm(width), **parse_mixer(layer.mixer).shapes(layer.sizes(width))}
+    return {"mixing_norm": _norm(width), **parse_mixer(layer.mixer).shapes(layer.sizes(width, view))}
 
 
-def layer_shapes(layer: Layer, width: int) -> dict[str, Weight]:
+def layer_shapes(layer: Layer, width: int, view: View = CAUSAL) -> dict[str, Weight]:
     """Weights of one layer by name: the norms and those of its parts."""
-    shapes = mixing_shapes(layer, width)
+    shapes = mixing_shapes(layer, width, view)
     if layer.ratio:
         prefix = channel_prefix(layer.channel)
-        own = parse_channel(layer.channel).shapes(layer.sizes(width))
+        own = parse_channel(layer.channel).shapes(layer.sizes(width, view))
         shapes |= {"channel_norm": _norm(width), **{prefix + name: weight for name, weight in own.items()}}
     return shapes
 
 
-def stem_shapes(vocabulary: int, width: int, tied: bool = True) -> dict[str, Weight]:
-    """Weights that belong to no layer: embedding, final norm and, where it is not tied, the output
-    projection."""
-    rows = Weight((vocabulary, width), ("", "width"), Initial.EMBEDDING)
-    return {"embedding": rows, "norm": _norm(width)} | ({} if tied else {"head": rows})
+def outer_shapes(stem: str, readout: str, sizes: Sizes) -> dict[str, Weight]:
+    """Weights that belong to no layer, by name: the stem's and the readout's, which may share some."""
+    return {**parse_stem(stem).shapes(sizes), **parse_readout(readout).shapes(sizes)}
 
 
 def _norm(width: int) -> Weight:
@@ -73,7 +74,8 @@ def _norm(width: int) -> Weight:
 
 
 class Submodel(nn.Module):
-    """A causal language model of one architecture.
+    """A model of one architecture. Parameters outside its layers have the names that stem and readout give
+    them.
 
     Args:
         architecture: what to build.
@@ -87,9 +89,8 @@ class Submodel(nn.Module):
         self.architecture = architecture
         if weights is None:
             weights = _fresh(architecture)
-        self.embedding = _copied(weights.embedding)
-        self.norm = _copied(weights.norm)
-        self.head = None if weights.head is None else _copied(weights.head)
+        for name, weight in weights.outer.items():
+            self.register_parameter(name, _copied(weight))
         self.layers = nn.ModuleList(
             nn.ParameterDict({name: _copied(weight) for name, weight in own.items()})
             for own in weights.layers
@@ -98,27 +99,31 @@ class Submodel(nn.Module):
     @property
     def matrices(self) -> frozenset[str]:
         """Names of the parameters that map vectors to vectors."""
-        width = self.architecture.width
-        shapes = (layer_shapes(layer, width) for layer in self.architecture.layers)
-        return matrix_names(shapes)
+        return matrix_names(*_shapes(self.architecture))
 
     @property
     def weights(self) -> Weights:
         """As the blocks read them."""
         layers = [dict(layer.named_parameters()) for layer in self.layers]
-        return Weights(self.embedding, self.norm, layers, self.head)
+        return Weights(dict(self.named_parameters(recurse=False)), layers)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N) token ids → (B, N, V) logits; position i depends on tokens ≤ i."""
-        return forward(tokens, self.architecture, self.weights)
+    @property
+    def like(self) -> Tensor:
+        """A weight, for the type and the device of all."""
+        return next(self.parameters())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What the form takes → what it asks for: (B, N) token ids → (B, N, V) logits, where position i
+        depends on tokens ≤ i; or pixels (B, C, H, W) → (B, classes)."""
+        return forward(inputs, self.architecture, self.weights)
 
     def init_state(self, batch: int) -> DecodeState:
         """The state before the first token, of the weights' type and on their device."""
-        width, dtype = self.architecture.width, self.embedding.dtype
+        width, dtype = self.architecture.width, self.like.dtype
         states: list[State] = []
         for layer in self.architecture.layers:
             state = parse_mixer(layer.mixer).init_state(batch, layer.sizes(width), dtype)
-            states.append({name: kept.to(self.embedding.device) for name, kept in state.items()})
+            states.append({name: kept.to(self.like.device) for name, kept in state.items()})
         return DecodeState(0, tuple(states))
 
     def extend(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
@@ -141,13 +146,11 @@ def has_bounded_state(architecture: Architecture) -> bool:
     return state_shapes(architecture, 1, 1) == state_shapes(architecture, 1, 1 << 20)
 
 
-def matrix_names(layers: Iterable[Mapping[str, Weight]]) -> frozenset[str]:
-    """Of the parameters of a model with these layers, those that map vectors to vectors."""
+def matrix_names(outer: Mapping[str, Weight], layers: Sequence[Mapping[str, Weight]]) -> frozenset[str]:
+    """Of the parameters of a model with these weights, those that map vectors to vectors."""
+    named = [("", outer), *((f"layers.{number}.", shapes) for number, shapes in enumerate(layers))]
     return frozenset(
-        f"layers.{number}.{name}"
-        for number, shapes in enumerate(layers)
-        for name, weight in shapes.items()
-        if weight.is_matrix
+        prefix + name for prefix, shapes in named for name, weight in shapes.items() if weight.is_matrix
     )
 
 
@@ -161,19 +164,28 @@ def fresh(weight: Weight, depth: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(shape))
         case Initial.EMBEDDING:
             return nn.Parameter(torch.randn(shape) * EMBEDDING_SCALE)
+        case Initial.KERNEL:
+            return nn.Parameter(torch.randn(shape) * math.prod(shape[1:]) ** -0.5)
         case Initial.RESIDUAL:
             return nn.Parameter(torch.randn(shape) * (2 * depth * shape[-1]) ** -0.5)
         case Initial.MATRIX:
             return nn.Parameter(torch.randn(shape) * shape[-1] ** -0.5)
 
 
+def _shapes(architecture: Architecture) -> tuple[dict[str, Weight], list[dict[str, Weight]]]:
+    """Outside the layers, and of each."""
+    outer = outer_shapes(architecture.stem, architecture.readout, architecture.sizes)
+    width, view = architecture.width, architecture.view
+    return outer, [layer_shapes(layer, width, view) for layer in architecture.layers]
+
+
 def _fresh(architecture: Architecture) -> Weights:
-    width, depth = architecture.width, architecture.depth
-    shapes_of_stem = stem_shapes(architecture.vocabulary, width, architecture.tied)
-    stem = {name: fresh(weight, depth) for name, weight in shapes_of_stem.items()}
-    shapes = [layer_shapes(layer, width) for layer in architecture.layers]
-    layers = [{name: fresh(weight, depth) for name, weight in own.items()} for own in shapes]
-    return Weights(stem["embedding"], stem["norm"], layers, stem.get("head"))
+    depth = architecture.depth
+    outer, layers = _shapes(architecture)
+    return Weights(
+        {name: fresh(weight, depth) for name, weight in outer.items()},
+        [{name: fresh(weight, depth) for name, weight in own.items()} for own in layers],
+    )
 
 
 def _copied(weight: Tensor) -> nn.Parameter:

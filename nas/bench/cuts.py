@@ -61,8 +61,7 @@ class Cut(ABC):
         from searchspaces.blocks import Weights
         from searchspaces.submodel import Submodel
 
-        whole = self.parent.weights
-        weights = Weights(whole.embedding, whole.norm, self.layers(strength), whole.head)
+        weights = Weights(self.parent.weights.outer, self.layers(strength))
         return Submodel(self.architecture(strength), weights)
 
 

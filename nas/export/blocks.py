@@ -9,20 +9,26 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from searchspaces.architecture import EMBEDDING, NO_MIXER, Architecture, Layer
+from searchspaces.form import LANGUAGE, Form, Tokens
+from searchspaces.part import CAUSAL, Part, Sizes, View
 from searchspaces.projection import PLAIN, Projection
+from searchspaces.readouts import parse_readout
+from searchspaces.stems import parse_stem
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["AXES", "Block", "Channels", "Embedding", "Logits", "Mixing", "Positions", "TokenMixer"]
+__all__ = ["AXES", "Answer", "Block", "Channels", "Mixing", "Opening", "Positions", "TokenMixer"]
 
 AXES = {
     "tokens": {0: "batch", 1: "length"},
+    "pixels": {0: "batch"},
+    "series": {0: "batch"},
     "x": {0: "batch", 1: "length"},
     "y": {0: "batch", 1: "length"},
     "cosine": {0: "length"},
@@ -43,9 +49,11 @@ class Block(ABC):
 
     Attributes:
         width: D.
+        view: how tokens lie: any number of them in a causal one, else those of the grid.
     """
 
     width: int
+    view: View = field(default=CAUSAL, kw_only=True)
 
     @property
     @abstractmethod
@@ -55,12 +63,15 @@ class Block(ABC):
     @property
     def name(self) -> str:
         """As an identifier, e.g. ``"Mixing_128_window_64_4"``."""
-        numbers = (str(getattr(self, field.name)) for field in fields(self))
-        return re.sub(r"\W", "_", "_".join([type(self).__name__, *filter(None, numbers)]))
+        told = (str(getattr(self, each.name)) for each in fields(self) if each.name != "view")
+        grid = "x".join(map(str, self.view.grid))
+        return re.sub(r"\W", "_", "_".join([type(self).__name__, *filter(None, [*told, grid])]))
 
     def axes(self, name: str) -> dict[int, str]:
         """Those axes of an input or output that any model file takes at any size; none of a weight."""
-        return AXES.get(name, {})
+        axes = AXES.get(name, {})
+        fixed = bool(self.view.grid)
+        return {axis: size for axis, size in axes.items() if not (fixed and size == "length")}
 
     @abstractmethod
     def example(self) -> dict[str, Tensor]:
@@ -70,30 +81,67 @@ class Block(ABC):
     def compute(self, inputs: dict[str, Tensor]) -> Tensor | tuple[Tensor, ...]:
         """Outputs, in order."""
 
+    @property
+    def length(self) -> int:
+        """N of the example; where tokens all see each other, of every input."""
+        return math.prod(self.view.grid) if self.view.grid else EXAMPLE_LENGTH
+
     def _activations(self) -> Tensor:
         import torch
 
-        return torch.zeros(EXAMPLE_BATCH, EXAMPLE_LENGTH, self.width)
+        return torch.zeros(EXAMPLE_BATCH, self.length, self.width)
 
 
 @dataclass(frozen=True)
-class Embedding(Block):
-    """tokens → y."""
+class ModelBlock(Block):
+    """A block around the layers.
+
+    Attributes:
+        option: of the stem or the readout.
+        form: of the model; `LANGUAGE` of every language model, for graphs do not follow from a vocabulary.
+        tied: whether tokens are told by the embedding.
+    """
+
+    option: str
+    form: Form
+    tied: bool
+
+    @property
+    def sizes(self) -> Sizes:
+        """What it says to its part."""
+        form = Form(Tokens(EXAMPLE_VOCABULARY)) if self.form.causal else self.form
+        return Sizes(self.width, view=self.view, form=form, tied=self.tied)
+
+    def weights(self, part: Part) -> dict[str, Tensor]:
+        """Zeros."""
+        import torch
+
+        return {name: torch.zeros(weight.shape) for name, weight in part.shapes(self.sizes).items()}
+
+
+@dataclass(frozen=True)
+class Opening(ModelBlock):
+    """What goes into a model, and its stem's weights → y: its tokens."""
 
     outputs: ClassVar[tuple[str, ...]] = ("y",)
 
+    @classmethod
+    def of(cls, architecture: Architecture) -> Self:
+        """That of a model."""
+        return cls(architecture.width, architecture.stem, *_form(architecture), view=architecture.view)
+
     def example(self) -> dict[str, Tensor]:
-        """tokens (B, N) and embedding (V, D)."""
+        """Inputs as the form says, (B, N) tokens or (B, C, …) numbers, and weights."""
         import torch
 
-        tokens = torch.zeros(EXAMPLE_BATCH, EXAMPLE_LENGTH, dtype=torch.int64)
-        return {"tokens": tokens, "embedding": torch.zeros(EXAMPLE_VOCABULARY, self.width)}
+        given = self.form.input
+        kind = torch.int64 if isinstance(given, Tokens) else torch.float32
+        shape = (EXAMPLE_BATCH, EXAMPLE_LENGTH) if self.form.causal else given.shape(EXAMPLE_BATCH)
+        return {given.name: torch.zeros(shape, dtype=kind), **self.weights(parse_stem(self.option))}
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:
         """y (B, N, D)."""
-        from searchspaces.blocks import embed
-
-        return embed(inputs["tokens"], inputs["embedding"])
+        return parse_stem(self.option).forward(inputs[self.form.input.name], inputs, self.sizes)
 
 
 @dataclass(frozen=True)
@@ -166,10 +214,10 @@ class TokenMixer(Block):
     projection: Projection
 
     @classmethod
-    def of(cls, layer: Layer, width: int, *others: int) -> Self:
+    def of(cls, layer: Layer, width: int, *others: int, view: View = CAUSAL) -> Self:
         """That of a layer of a model of width D; others are fields that it has besides."""
         genes = layer.mixer, layer.heads, layer.conv, layer.kv_heads, layer.projection
-        return cls(width, *genes, *others)
+        return cls(width, *genes, *others, view=view)
 
     @property
     def layer(self) -> Layer:
@@ -187,33 +235,51 @@ class TokenMixer(Block):
 
         from searchspaces.submodel import mixing_shapes
 
-        return {name: torch.zeros(w.shape) for name, w in mixing_shapes(self.layer, self.width).items()}
+        shapes = mixing_shapes(self.layer, self.width, self.view)
+        return {name: torch.zeros(weight.shape) for name, weight in shapes.items()}
 
 
 @dataclass(frozen=True)
 class Mixing(TokenMixer):
-    """x, cosine and sine where it reads them, and a token mixer's weights → y: x plus what it adds."""
+    """x, cosine and sine where it reads them, and a token mixer's weights → y: x plus what it adds. On a grid
+    the turns are constants."""
 
     outputs: ClassVar[tuple[str, ...]] = ("y",)
+
+    @property
+    def reads_turns(self) -> bool:
+        """Whether cosine and sine are among its inputs."""
+        from searchspaces.blocks import positioned
+
+        return not self.view.grid and positioned(self.layer)
+
+    @cached_property
+    def grid_turns(self) -> tuple[Tensor, Tensor] | None:
+        """Those of its grid; None where it has none, or its mixer reads none."""
+        from searchspaces.blocks import positioned
+        from searchspaces.rotary import grid_rotary
+
+        if not (self.view.grid and positioned(self.layer)):
+            return None
+        return grid_rotary(self.view.grid, self.head_size)
 
     def example(self) -> dict[str, Tensor]:
         """x (B, N, D), the turns (N, K) and the weights."""
         import torch
 
-        from searchspaces.blocks import positioned
-
         inputs = {"x": self._activations()}
-        if positioned(self.layer):
+        if self.reads_turns:
             for name in Positions.outputs:
-                inputs[name] = torch.zeros(EXAMPLE_LENGTH, self.head_size)
+                inputs[name] = torch.zeros(self.length, self.head_size)
+        _ = self.grid_turns  # made before the trace, which then takes them for constants
         return inputs | self.weights()
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:
         """y (B, N, D)."""
         from searchspaces.blocks import mix_tokens
 
-        turns = (inputs["cosine"], inputs["sine"]) if "cosine" in inputs else None
-        return inputs["x"] + mix_tokens(inputs["x"], self.layer, inputs, turns)
+        turns = (inputs["cosine"], inputs["sine"]) if self.reads_turns else self.grid_turns
+        return inputs["x"] + mix_tokens(inputs["x"], self.layer, inputs, turns, self.view)
 
 
 @dataclass(frozen=True)
@@ -247,33 +313,27 @@ class Channels(Block):
 
 
 @dataclass(frozen=True)
-class Logits(Block):
-    """x, norm and the output projection → logits.
-
-    Attributes:
-        projection: name of the output projection's weight.
-    """
-
-    projection: str
+class Answer(ModelBlock):
+    """x and the readout's weights → logits."""
 
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
         """That of a model."""
-        return cls(architecture.width, "embedding" if architecture.tied else "head")
+        return cls(architecture.width, architecture.readout, *_form(architecture), view=architecture.view)
 
     def example(self) -> dict[str, Tensor]:
-        """x (B, N, D), norm (D,) and the projection (V, D)."""
-        import torch
-
-        rows = torch.zeros(EXAMPLE_VOCABULARY, self.width)
-        return {"x": self._activations(), "norm": torch.zeros(self.width), self.projection: rows}
+        """x (B, N, D) and weights, the embedding among them where it tells tokens."""
+        shared = {}
+        if self.form.causal and self.tied:
+            shared = self.weights(parse_stem(EMBEDDING))
+        return {"x": self._activations(), **self.weights(parse_readout(self.option)), **shared}
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:
-        """logits (B, N, V)."""
-        from torch.nn.functional import linear
+        """logits (B, N, V), or (B, classes)."""
+        return parse_readout(self.option).forward(inputs["x"], inputs, self.sizes)
 
-        from searchspaces.norms import rms_norm
 
-        return linear(rms_norm(inputs["x"], inputs["norm"]), inputs[self.projection])
+def _form(architecture: Architecture) -> tuple[Form, bool]:
+    return LANGUAGE if architecture.form.causal else architecture.form, architecture.tied

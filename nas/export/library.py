@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.export.attention import ATTENTION_DOMAIN, OPERATOR, STANDARD_FORM, Form, form_of
-from nas.export.blocks import Block, Channels, Embedding, Logits, Mixing, Positions
+from nas.export.blocks import Answer, Block, Channels, Mixing, Opening, Positions
 from nas.export.calls import DOMAIN, OPSET, Arrays, Calls
 from nas.export.carried import with_carried
 from nas.export.generating import ExtendedMixers
 from nas.export.weights import random_weights
 from nas.files import write_whole
 from searchspaces.architecture import NO_MIXER, Architecture
+from searchspaces.form import Classes
 from searchspaces.mixers import HeadMixer, parse_mixer
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class BlockLibrary:
         seed: int = 0,
         attention: Form | None = None,
     ) -> ModelProto:
-        """A model file: input `tokens` int64 (batch, length), output `logits` float32 (batch, length, V),
-        any batch and length, opset `OPSET`.
+        """A model file of any batch, opset `OPSET`: of a language model with the input `tokens` int64 (batch,
+        length) and the output `logits` float32 (batch, length, V), any length; of others as their form says,
+        `pixels` float32 (batch, C, H, W) to `logits` (batch, classes).
 
         Args:
             weights: float32, by the names of `Submodel.state_dict`, which the file's initializers keep, with
@@ -65,17 +67,15 @@ class BlockLibrary:
         Raises:
             KeyError: a weight is missing.
         """
-        from searchspaces.blocks import positioned
-
         calls = Calls(self.function, attention or form_of((STANDARD_FORM,)))
-        width = architecture.width
-        (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
+        width, given, asked = architecture.width, architecture.form.input, architecture.form.output
+        (x,) = calls.add(Opening.of(architecture), {given.name: given.name})
         turns: dict[Positions, list[str]] = {}
         for number, layer in enumerate(architecture.layers):
             prefix = f"layers.{number}."
             if layer.mixer != NO_MIXER:
-                activations, mixing = {"x": x}, Mixing.of(layer, width)
-                if positioned(layer):
+                activations, mixing = {"x": x}, Mixing.of(layer, width, view=architecture.view)
+                if mixing.reads_turns:
                     positions = Positions(width, mixing.head_size, layer.projection)
                     if positions not in turns:
                         turns[positions] = calls.add(positions, {"tokens": "tokens"})
@@ -83,13 +83,15 @@ class BlockLibrary:
                 (x,) = calls.add(mixing, activations, prefix)
             if layer.ratio:
                 (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
-        calls.add(Logits.of(architecture), {"x": x}, outputs=["logits"])
-        return calls.model(
-            architecture,
-            _arrays(architecture, weights, seed),
-            {"tokens": ["batch", "length"]},
-            {"logits": ["batch", "length", architecture.vocabulary]},
-        )
+        calls.add(Answer.of(architecture), {"x": x}, outputs=["logits"])
+        sizes: list[int | str]
+        answers: list[int | str]
+        if isinstance(asked, Classes):
+            sizes, answers = ["batch", *given.shape(1)[1:]], ["batch", asked.count]
+        else:
+            sizes, answers = ["batch", "length"], ["batch", "length", architecture.vocabulary]
+        arrays = _arrays(architecture, weights, seed)
+        return calls.model(architecture, arrays, {given.name: sizes}, {"logits": answers})
 
     def compose_extend(
         self,
@@ -120,14 +122,14 @@ class BlockLibrary:
         calls = Calls(self.function, form_of((STANDARD_FORM,)))
         width, sizes = architecture.width, (batch or "batch", tokens or "length")
         extended = ExtendedMixers(calls, width, sizes)
-        (x,) = calls.add(Embedding(width), {"tokens": "tokens"})
+        (x,) = calls.add(Opening.of(architecture), {"tokens": "tokens"})
         for number, layer in enumerate(architecture.layers):
             prefix = f"layers.{number}."
             if layer.mixer != NO_MIXER:
                 x = extended.mix(layer, x, prefix)
             if layer.ratio:
                 (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
-        calls.add(Logits.of(architecture), {"x": x}, outputs=["logits"])
+        calls.add(Answer.of(architecture), {"x": x}, outputs=["logits"])
         return calls.model(
             architecture,
             _arrays(architecture, weights, seed),

@@ -166,7 +166,7 @@ class NasForCausalLM(PreTrainedModel, GenerationMixin):
     @property
     def _weights(self) -> Weights:
         layers = [dict(layer.named_parameters()) for layer in self.layers]
-        return Weights(self.embedding, self.norm, layers, getattr(self, "head", None))
+        return Weights(dict(self.named_parameters(recurse=False)), layers)
 
     def fresh_cache(self, batch: int) -> NasCache:
         """Before the first token."""

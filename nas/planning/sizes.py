@@ -57,8 +57,9 @@ def sizes_of(plan: Plan) -> Sizes:
     """What the job's largest model and longest sequences take."""
     space, spec = plan.space.spec, plan.spec
     widest, depth = max(space.width), plan.space.max_depth
-    blocks = [block for block in CostModel(plan.space).blocks if block.width == widest]
-    stem = block_parameters(Block(BlockRole.STEM, widest), space.vocabulary)
+    every = [block for block in CostModel(plan.space).blocks if block.width == widest]
+    stem = sum(block_parameters(block) for block in every if block.role is BlockRole.STEM)
+    blocks = [block for block in every if block.role is not BlockRole.STEM]
     layer = _layer_weights(blocks) + 2 * widest
     trains = plan.given_task is not None and StageName.TRAIN in spec.stages
     options = plan.given_task.options if plan.given_task is not None else None
@@ -128,10 +129,7 @@ def _layer_weights(blocks: list[Block]) -> int:
     """Scalars of one layer that holds every option: weights of one name once, at their largest."""
     largest: dict[str, tuple[int, ...]] = {}
     for block in blocks:
-        part = block.part
-        if part is None:
-            continue
-        for name, weight in part.shapes(block.sizes).items():
+        for name, weight in block.weights.items():
             known = largest.get(name, weight.shape)
             largest[name] = tuple(map(max, weight.shape, known))
     return sum(prod(shape) for shape in largest.values())
@@ -141,7 +139,7 @@ def _pairs(block: Block, tokens: int) -> int:
     """Queries times keys that an attention over so many tokens has a mask for."""
     if block.role is not BlockRole.MIXER or not block.heads:
         return 0
-    operations = prefill(block, tokens, 0)
+    operations = prefill(block, tokens)
     scores = (o.elements for o in operations if o.kind is OperationKind.ATTENTION)
     return max(scores, default=0) // block.heads
 

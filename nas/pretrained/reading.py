@@ -70,14 +70,12 @@ def _assembled(kind: type[Submodel], architecture: Any, weights: dict[str, Tenso
 
 
 def _expected_shapes(parent: Parent) -> dict[str, tuple[int, ...]]:
-    from searchspaces.submodel import layer_shapes, stem_shapes
+    from searchspaces.submodel import layer_shapes, outer_shapes
 
     architecture = parent.architecture
     shapes = {
         name: weight.shape
-        for name, weight in stem_shapes(
-            architecture.vocabulary, architecture.width, architecture.tied
-        ).items()
+        for name, weight in outer_shapes(architecture.stem, architecture.readout, architecture.sizes).items()
     }
     for number, layer in enumerate(architecture.layers):
         own = layer_shapes(layer, architecture.width)

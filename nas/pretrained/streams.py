@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, log_softmax
+from torch.nn.functional import log_softmax
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
-from searchspaces.blocks import Weights, embed, forward_layer, mix_tokens, turns_of
-from searchspaces.norms import rms_norm
+from searchspaces.blocks import Weights, embed, forward_layer, mix_tokens, read_out, turns_of
 from searchspaces.rotary import Turns
 
 __all__ = ["Divergence", "Passage", "divergence", "passages"]
@@ -40,7 +39,7 @@ class Passage:
 
 def passages(tokens: Tensor, architecture: Architecture, weights: Weights) -> Iterator[Passage]:
     """The layers that (B, N) tokens pass, in order."""
-    x = embed(tokens, weights.embedding)
+    x = embed(tokens, architecture, weights)
     turns = turns_of(torch.arange(tokens.shape[1]), architecture)
     for layer, own in zip(architecture.layers, weights.layers, strict=True):
         turned = turns.get(layer)
@@ -84,9 +83,8 @@ class Divergence:
             after = self._from(first, architecture, weights)
             total = torch.zeros((), dtype=torch.float64)
             for expected, found in zip(self._after.split(CHUNK, 1), after.split(CHUNK, 1), strict=True):
-                teacher, student = (
-                    self._logits(x, w) for x, w in ((expected, self._weights), (found, weights))
-                )
+                teacher = read_out(expected, self._parent, self._weights)
+                student = read_out(found, architecture, weights)
                 total += divergence(teacher, student).double() * found.shape[1]
         return float(total) / after.shape[1]
 
@@ -97,7 +95,3 @@ class Divergence:
         for layer, own in zip(architecture.layers[first:], weights.layers[first:], strict=True):
             x = forward_layer(x, layer, own, turns.get(layer))
         return x
-
-    @staticmethod
-    def _logits(x: Tensor, weights: Weights) -> Tensor:
-        return linear(rms_norm(x, weights.norm), weights.output)

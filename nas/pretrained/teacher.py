@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from nas.pretrained.streams import CHUNK, divergence
 from searchspaces.architecture import Architecture
-from searchspaces.blocks import Weights, last_hidden
+from searchspaces.blocks import Weights, last_hidden, read_out
 from searchspaces.submodel import Submodel
 
 __all__ = ["Teacher"]
@@ -35,11 +34,12 @@ class Teacher:
             expected = last_hidden(tokens, self._architecture, self._weights)
         hidden = last_hidden(tokens, student.architecture, student.weights)
         found = hidden.detach().requires_grad_()
-        total, output = 0.0, student.weights.output
+        total, own = 0.0, student.weights
         for taught, learning in zip(expected.split(CHUNK, 1), found.split(CHUNK, 1), strict=True):
             with torch.no_grad():
-                logits = linear(taught, self._weights.output)
-            loss = divergence(logits, linear(learning, output)) * (learning.shape[1] / tokens.shape[1])
+                logits = read_out(taught, self._architecture, self._weights)
+            told = read_out(learning, student.architecture, own)
+            loss = divergence(logits, told) * (learning.shape[1] / tokens.shape[1])
             loss.backward()
             total += loss.item()
         hidden.backward(found.grad)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,10 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas.testing.contract import Contract, arbitrary
 from searchspaces.architecture import Architecture, Layer
+from searchspaces.form import Classes, Form, Grid, Input, Tokens
 from searchspaces.mixers import Mixer, mixers, parse_mixer
 from searchspaces.mixers.mixer import State
 from searchspaces.part import CAUSAL, Sight, Sizes, View
 from searchspaces.rotary import Turns, grid_rotary, rotary
+from searchspaces.stems import parse_stem
 
 __all__ = ["BidirectionalMixerContract", "Case", "MixerContract"]
 
@@ -381,31 +381,27 @@ class BidirectionalMixerContract(_OfEverySight):
                 wanted = tuple(n // 2 if f else n for n, f in zip(weight.shape, follow, strict=True))
                 assert mixer.shapes(smaller.sizes)[name].shape == wanted
 
-    def test_exports_to_onnx_with_any_batch(self, subject: str, tmp_path: Path) -> None:
+    def test_exports_to_onnx_with_any_batch(self, mixer: Mixer, subject: str) -> None:
         onnxruntime = pytest.importorskip("onnxruntime")
-        from nas.export.calls import OPSET
+        from nas.export import BlockLibrary
+        from searchspaces.submodel import Submodel
 
-        case = self.cases(subject)[-1].single()
-        tokens = math.prod(case.sizes.view.grid)
-
-        class Traced(torch.nn.Module):
-            def forward(self, x: Tensor) -> Tensor:
-                return case.forward(x)
-
-        file = tmp_path / "mixer.onnx"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                Traced(),
-                (case.tokens(2, tokens).float(),),
-                file,
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=["x"],
-                dynamic_axes={"x": [0]},
-            )
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        for batch in (1, 3):
-            x = case.tokens(batch, tokens, seed=batch).float()
-            (found,) = session.run(None, {"x": x.numpy()})
-            np.testing.assert_allclose(found, case.forward(x).numpy(), atol=1e-4)
+        inputs: dict[str, Input] = {"embedding": Tokens(20, 33), "patch:2": Grid((10, 14))}
+        for stem, given_as in inputs.items():
+            form = Form(given_as, Classes(3))
+            if len(parse_stem(stem).grid(form.input)) not in mixer.dimensions:
+                continue
+            torch.manual_seed(0)
+            layers = (Layer(subject, 2, ratio=1),)
+            submodel = Submodel(Architecture(0, 36, layers, form=form, stem=stem, readout="pool")).eval()
+            for weight in submodel.parameters():
+                weight.data += 0.1 * torch.randn_like(weight)
+            weights = {name: value.numpy() for name, value in submodel.state_dict().items()}
+            model = BlockLibrary().compose(submodel.architecture, weights).SerializeToString()
+            session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+            for batch in (1, 3):
+                given = torch.randn(form.input.shape(batch))
+                given = given.abs().long() if isinstance(form.input, Tokens) else given
+                (got,) = session.run(None, {form.input.name: given.numpy()})
+                with torch.inference_mode():
+                    np.testing.assert_allclose(got, submodel(given).numpy(), atol=1e-4)

@@ -102,7 +102,7 @@ class HealingOptimizer(ModelOptimizer):
         others = [model.get_parameter(name) for name in names]
         quick, slow = (
             AdamW(weights, betas=BETAS, weight_decay=0.0, fused=True)
-            for weights in (others, [model.embedding])
+            for weights in (others, [model.get_parameter(EMBEDDING)])
         )
         factor = model.architecture.width**-0.5
         super().__init__(model, [(quick, 1.0, names), (slow, factor, [EMBEDDING])])

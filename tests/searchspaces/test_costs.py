@@ -126,7 +126,7 @@ def test_counts_say_what_a_model_consists_of(seed: int) -> None:
     for counts, architecture in zip(costs.counts(population), space.decode(population), strict=True):
         found = [block for block, n in zip(costs.blocks, counts, strict=True) for _ in range(n)]
         expected = sorted(
-            [(BlockRole.STEM, "", 0, 0.0)]
+            [(BlockRole.STEM, "embedding", 0, 0.0)]
             + [(BlockRole.MIXER, x.mixer, x.heads, 0.0) for x in architecture.layers if x.mixer != "none"]
             + [(BlockRole.CHANNEL, x.channel, 0, x.ratio) for x in architecture.layers]
         )

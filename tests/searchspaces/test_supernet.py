@@ -155,7 +155,7 @@ def test_an_extracted_model_is_a_copy(supernet: Supernet) -> None:
 def test_slices_are_views(supernet: Supernet) -> None:
     weights = supernet.weights(sampled(4))
     storage = {parameter.untyped_storage().data_ptr() for parameter in supernet.parameters()}
-    used = [weights.embedding, weights.norm, *(w for layer in weights.layers for w in layer.values())]
+    used = [*weights.outer.values(), *(w for layer in weights.layers for w in layer.values())]
     assert all(weight.untyped_storage().data_ptr() in storage for weight in used)
 
 

@@ -50,7 +50,7 @@ def first_state(submodel: Submodel, workload: Workload) -> DecodeState:
 
     from searchspaces.submodel import DecodeState, state_shapes
 
-    generator, like = torch.Generator().manual_seed(0), submodel.embedding
+    generator, like = torch.Generator().manual_seed(0), submodel.like
     with torch.inference_mode():  # as those that follow it: another kind would be compiled for anew
         layers = tuple(
             {name: torch.rand(shape, generator=generator).to(like) for name, shape in shapes.items()}

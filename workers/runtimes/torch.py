@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from searchspaces.architecture import Layer
+    from searchspaces.part import View
     from searchspaces.submodel import DecodeState, Submodel
 
 __all__ = ["CompiledSubmodel", "EagerSubmodel", "TorchCompile", "TorchEager"]
@@ -59,7 +60,7 @@ class EagerSubmodel(LoadedModel):
     def _ids(self, tokens: Tokens) -> Tensor:
         import torch
 
-        return torch.from_numpy(tokens).to(self.submodel.embedding.device)
+        return torch.from_numpy(tokens).to(self.submodel.like.device)
 
     def _run(self, ids: Tensor, calls: int) -> Tensor:
         """The logits of the last call."""
@@ -142,10 +143,10 @@ class TorchCompile(TorchEager):
         return CompiledSubmodel(*rebuilt(prepared))
 
 
-def _compiled_forward(x: Tensor, layer: Layer, weights: Any, turns: Any) -> Tensor:
+def _compiled_forward(x: Tensor, layer: Layer, weights: Any, turns: Any, view: View) -> Tensor:
     from searchspaces.blocks import forward_layer
 
-    mixed: Tensor = _compiled_for(x, forward_layer, layer)(x, dict(weights), turns)
+    mixed: Tensor = _compiled_for(x, forward_layer, layer, view)(x, dict(weights), turns)
     return mixed
 
 
@@ -159,15 +160,17 @@ def _compiled_extend(x: Tensor, layer: Layer, weights: Any, turns: Any, state: A
     return _compiled_for(x, extend_layer, layer)(x, dict(weights), turns, state, here)
 
 
-def _compiled_for(x: Tensor, function: Callable[..., Any], layer: Layer) -> Callable[..., Any]:
-    """`function` of everything but its layer, compiled for such inputs."""
+def _compiled_for(x: Tensor, function: Callable[..., Any], layer: Layer, *last: View) -> Callable[..., Any]:
+    """`function` of everything but its layer and its last arguments, compiled for such inputs."""
     import torch
 
-    return _compiled(function, layer, (x.shape, x.dtype, x.device, torch.get_num_threads()))
+    return _compiled(function, layer, last, (x.shape, x.dtype, x.device, torch.get_num_threads()))
 
 
 @cache
-def _compiled(function: Callable[..., Any], layer: Layer, inputs: tuple[Any, ...]) -> Callable[..., Any]:
+def _compiled(
+    function: Callable[..., Any], layer: Layer, last: tuple[View, ...], inputs: tuple[Any, ...]
+) -> Callable[..., Any]:
     """Whole: in pieces it would not be what people compile."""
     import torch
 
@@ -177,8 +180,8 @@ def _compiled(function: Callable[..., Any], layer: Layer, inputs: tuple[Any, ...
     parse_mixer(layer.mixer), parse_channel(layer.channel)  # what they import cannot be compiled
 
     def run(x: Tensor, *others: Any) -> Any:
-        return function(x, layer, *others)
+        return function(x, layer, *others, *last)
 
     # Code of its own: torch gives up on one piece of code after a few versions of it.
-    run.__code__ = run.__code__.replace(co_name=f"layer_{hash((layer, inputs)) & MASK:x}")
+    run.__code__ = run.__code__.replace(co_name=f"layer_{hash((layer, last, inputs)) & MASK:x}")
     return torch.compile(run, fullgraph=True)

@@ -16,6 +16,8 @@ from nas.pretrained.terms import to_theirs
 from searchspaces.architecture import NO_MIXER, Architecture
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
+from searchspaces.readouts import parse_readout
+from searchspaces.stems import parse_stem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +37,8 @@ COUNTED = frozenset(
     {
         *("operations", "step_operations", "mix_operations", "mix_step_operations", "decay_operations"),
         *("_shared_operations", "_across", "reference", "mix_reference", "_mixed_one_by_one", "_distant"),
-        *("shapes", "own_shapes", "init_state", "state_bytes"),
+        *("mix_bidirectional", "mix_bidirectional_reference", "mix_bidirectional_operations"),
+        *("shapes", "own_shapes", "own_operations", "init_state", "state_bytes"),
         *("to_dict", "from_dict", "canonical_json", "digest", "__str__"),
     }
 )
@@ -48,6 +51,12 @@ INSTEAD = {
     "parse_channel": '''def parse_channel(option):
     """The channel mixer that an option names."""
     return _made(CHANNELS, option)''',
+    "parse_stem": '''def parse_stem(option):
+    """What an option names that turns inputs into tokens."""
+    return _made(STEMS, option)''',
+    "parse_readout": '''def parse_readout(option):
+    """What an option names that turns tokens into answers."""
+    return _made(READOUTS, option)''',
     "obeyed_genes": '''def obeyed_genes(option):
     """Genes that an option's token mixer obeys."""
     return parse_mixer(option).genes''',
@@ -69,6 +78,8 @@ def modelling_source(architecture: Architecture) -> str:
     tables = {
         "MIXERS": {name: type(_first(architecture, name)) for name in mixers},
         "CHANNELS": {name: type(parse_channel(name)) for name in channels},
+        "STEMS": {architecture.stem: type(parse_stem(architecture.stem))},
+        "READOUTS": {architecture.readout: type(parse_readout(architecture.readout))},
     }
     text = bundle("nas.export.modelling", tables, COUNTED, INSTEAD)
     return f"{HEADER.format(mixers=', '.join(mixers))}\n\n{text}"

@@ -206,16 +206,57 @@ class Projection(_message.Message):
     def __init__(self, head_size: _Optional[int] = ..., bias: _Optional[bool] = ..., out_bias: _Optional[bool] = ..., norms: _Optional[bool] = ..., base: _Optional[float] = ..., factor: _Optional[float] = ..., original: _Optional[int] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
 
 class Architecture(_message.Message):
-    __slots__ = ("vocabulary", "width", "layers", "untied")
+    __slots__ = ("vocabulary", "width", "layers", "untied", "form", "stem", "readout")
     VOCABULARY_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
     UNTIED_FIELD_NUMBER: _ClassVar[int]
+    FORM_FIELD_NUMBER: _ClassVar[int]
+    STEM_FIELD_NUMBER: _ClassVar[int]
+    READOUT_FIELD_NUMBER: _ClassVar[int]
     vocabulary: int
     width: int
     layers: _containers.RepeatedCompositeFieldContainer[Layer]
     untied: bool
-    def __init__(self, vocabulary: _Optional[int] = ..., width: _Optional[int] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., untied: _Optional[bool] = ...) -> None: ...
+    form: Form
+    stem: str
+    readout: str
+    def __init__(self, vocabulary: _Optional[int] = ..., width: _Optional[int] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., untied: _Optional[bool] = ..., form: _Optional[_Union[Form, _Mapping]] = ..., stem: _Optional[str] = ..., readout: _Optional[str] = ...) -> None: ...
+
+class Form(_message.Message):
+    __slots__ = ("tokens", "grid", "series", "classes")
+    class Tokens(_message.Message):
+        __slots__ = ("vocabulary", "length")
+        VOCABULARY_FIELD_NUMBER: _ClassVar[int]
+        LENGTH_FIELD_NUMBER: _ClassVar[int]
+        vocabulary: int
+        length: int
+        def __init__(self, vocabulary: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+    class Grid(_message.Message):
+        __slots__ = ("height", "width", "channels")
+        HEIGHT_FIELD_NUMBER: _ClassVar[int]
+        WIDTH_FIELD_NUMBER: _ClassVar[int]
+        CHANNELS_FIELD_NUMBER: _ClassVar[int]
+        height: int
+        width: int
+        channels: int
+        def __init__(self, height: _Optional[int] = ..., width: _Optional[int] = ..., channels: _Optional[int] = ...) -> None: ...
+    class Series(_message.Message):
+        __slots__ = ("length", "channels")
+        LENGTH_FIELD_NUMBER: _ClassVar[int]
+        CHANNELS_FIELD_NUMBER: _ClassVar[int]
+        length: int
+        channels: int
+        def __init__(self, length: _Optional[int] = ..., channels: _Optional[int] = ...) -> None: ...
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    GRID_FIELD_NUMBER: _ClassVar[int]
+    SERIES_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    tokens: Form.Tokens
+    grid: Form.Grid
+    series: Form.Series
+    classes: int
+    def __init__(self, tokens: _Optional[_Union[Form.Tokens, _Mapping]] = ..., grid: _Optional[_Union[Form.Grid, _Mapping]] = ..., series: _Optional[_Union[Form.Series, _Mapping]] = ..., classes: _Optional[int] = ...) -> None: ...
 
 class Value(_message.Message):
     __slots__ = ("kind", "target", "predicted", "predicted_std", "measured", "measured_std", "slowdown")

@@ -1,0 +1,39 @@
+"""The interface of a stem: inputs → tokens that lie on a grid."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from searchspaces.form import Input
+from searchspaces.part import Part, Sizes
+from searchspaces.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["STEMS", "Stem", "parse_stem", "register_stem", "stems"]
+
+
+class Stem(Part):
+    """Inputs → (B, N, D). Its weights belong to no layer, and are named so that no other stem has the name:
+    stems do not share them. `Sizes.form` says what goes in."""
+
+    @abstractmethod
+    def grid(self, given: Input) -> tuple[int, ...]:
+        """How the tokens lie that it makes of an input; () for a sequence of any length.
+
+        Raises:
+            ValueError: it takes no such input; what it takes is said.
+        """
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, weights: Mapping[str, Tensor], sizes: Sizes) -> Tensor:
+        """Inputs as the form says → (B, N, D), tokens of a grid in row-major order."""
+
+
+STEMS: Registry[Stem] = Registry(Stem, "searchspaces.stems", "stem", "nas.stems")
+register_stem = STEMS.register
+parse_stem = STEMS.parse
+stems = STEMS.classes
