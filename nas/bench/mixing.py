@@ -1,7 +1,7 @@
 """Does mixing pay? Fronts of hybrids against fronts of one kind of attention, every member trained alone.
 
-Each pool of mixers gets as many models, over the same depths and feed-forward widths; a mixer is drawn for
-each layer. All are trained from fresh weights to the same end, and timed in turns in onnxruntime on one
+Each pool of mixers gets as many models, of the same depths and feed-forward widths; a mixer is drawn for each
+layer. All are trained from fresh weights to the same end, and timed in turns in onnxruntime on one
 thread. A pool is worth the hypervolume of its front, between the best and the worst of all.
 """
 
@@ -110,15 +110,25 @@ class MixingBench:
         layers = (Layer(mixer, HEADS, ratio=ratio, conv=self.conv) for mixer in mixers)
         return Architecture(self.make_task().vocabulary, self.width, tuple(layers))
 
+    def shapes(self, seed: int) -> list[tuple[int, float]]:
+        """Depth and feed-forward ratio of each member, the same in every pool: all of them once before any
+        comes again, so that pools differ in mixers alone."""
+        every = [(depth, ratio) for depth in self.depths for ratio in RATIOS]
+        rng, drawn = np.random.default_rng((3, seed)), list[tuple[int, float]]()
+        while len(drawn) < self.members:
+            drawn += [every[i] for i in rng.permutation(len(every))]
+        return drawn[: self.members]
+
     def pool(self, options: Sequence[str], seed: int) -> list[Architecture]:
-        """As many different models of these mixers as there are members, or all."""
+        """A model of each of these shapes with mixers drawn from the options; fewer where there are none
+        left that differ."""
         rng, found = np.random.default_rng(seed), dict[str, Architecture]()
-        for _ in range(100 * self.members):
-            mixers = [options[i] for i in rng.integers(len(options), size=rng.choice(self.depths))]
-            model = self.architecture(mixers, float(rng.choice(RATIOS)))
-            found[model.digest] = model
-            if len(found) == self.members:
-                break
+        for depth, ratio in self.shapes(seed):
+            for _ in range(20):
+                model = self.architecture([options[i] for i in rng.integers(len(options), size=depth)], ratio)
+                if model.digest not in found:
+                    found[model.digest] = model
+                    break
         return list(found.values())
 
     def placed(self, at: Sequence[int]) -> Architecture:

@@ -34,6 +34,8 @@ def test_pools_are_of_equal_size_and_of_their_mixers_alone() -> None:
         assert len({model.digest for model in models}) == BENCH.members, name
         assert {layer.mixer for model in models for layer in model.layers} <= set(options)
         assert {layer.conv for model in models for layer in model.layers} == {4}
+        shapes = [(len(model.layers), model.layers[0].ratio) for model in models]
+        assert shapes == BENCH.shapes(3), name
     assert any(len({layer.mixer for layer in m.layers}) > 1 for m in BENCH.pool(POOLS["mixed"], seed=3))
 
 
