@@ -28,10 +28,11 @@ from rich.console import Console
 from rich.table import Table
 
 from nas.errors import LimitExceeded, ServiceUnavailable
-from nas.front import Point, Scope, mark_front
+from nas.front import Scope, mark_front
 from nas.job import Event, EventKind, JobStatus
 from nas.objectives.value import Value
 from nas.planning.objectives import compared_by
+from nas.point import Point
 from nas.service.client.remote import RemoteService
 from nas.service.identity import Limits, Role
 from nas.service.server.tokens import Tokens

@@ -23,9 +23,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nas.evaluation import Evaluation, Split
-from nas.front import Front, Point, Scope, extent_of, mark_front
+from nas.front import Front, Scope, extent_of, mark_front
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.value import Value
+from nas.point import Point
 from nas.spec import load_job_spec
 from nas.store import open_store
 from nas.store.store import Store

@@ -24,10 +24,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nas.front import Point, mark_front
+from nas.front import mark_front
 from nas.job import Event, EventKind, JobStatus
 from nas.objectives.value import Value
 from nas.planning.plan import resolve
+from nas.point import Point
 from nas.spec import StageName, load_job_spec
 from nas.store import open_store
 from nas.store.store import Store

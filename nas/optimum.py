@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nas.front import Point
+from nas.point import Point
 
 __all__ = ["Optimum"]
 

@@ -11,11 +11,12 @@ import moocore
 import numpy as np
 
 from nas.errors import InvalidSpec, NoSuchPoint
-from nas.front import SCORES, Front, Point, extent_of, mark_front
+from nas.front import Front, extent_of, mark_front
 from nas.objectives import Direction
 from nas.objectives.latency_ms import LATENCY, Latency
 from nas.objectives.quality import QUALITY, quality_objective
 from nas.objectives.value import Value
+from nas.point import SCORES, Point
 from searchspaces.errors import Problem
 from workers.target import Target
 

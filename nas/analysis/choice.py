@@ -9,8 +9,8 @@ import numpy as np
 
 from nas.analysis.delivered import delivered_model
 from nas.analysis.known import Known
-from nas.front import Point
 from nas.objectives import Source
+from nas.point import Point
 from nas.problem import Values
 from nas.strategies.dominance import best_first
 from nas.surrogates.acquisition import ExpectedHypervolumeImprovement

@@ -9,8 +9,9 @@ from nas.analysis.delivered import alone_scores, seed_deviation
 from nas.analysis.known import Known
 from nas.comparison import Comparison, paired_difference
 from nas.evaluation import Conversion, Evaluation, Split
-from nas.front import Point, Scope
+from nas.front import Scope
 from nas.objectives.latency_ms import LATENCY
+from nas.point import Point
 from workers.target import Target
 
 __all__ = ["compare_with_presets"]

@@ -11,9 +11,9 @@ import numpy as np
 
 from nas.analysis.known import Known
 from nas.evaluation import SPLITS, Conversion, Split
-from nas.front import SCORES, Point
 from nas.objectives.objective import Key
 from nas.objectives.value import Value
+from nas.point import SCORES, Point
 
 __all__ = ["conversions", "with_converted"]
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from nas.analysis.known import Known
 from nas.evaluation import Evaluation, Split
-from nas.front import Point
 from nas.objectives.quality import QUALITY
 from nas.objectives.value import Value
 from nas.planning.plan import Plan
+from nas.point import Point
 from nas.surrogates.features import StructureFeatures
 from nas.surrogates.gaussian_process import GaussianProcess, JointPosterior
 from searchspaces.encoding import Population

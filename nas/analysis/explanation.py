@@ -12,8 +12,9 @@ from nas.analysis.candidates import Candidates
 from nas.analysis.importance import explain
 from nas.analysis.known import Known, scored, stored_predictors, unlearned
 from nas.errors import NoSuchPoint
-from nas.front import Point, Scope
+from nas.front import Scope
 from nas.objectives import Objective
+from nas.point import Point
 from searchspaces.space import SearchSpace
 
 __all__ = ["explain_front"]

@@ -78,7 +78,7 @@ def stored_predictors(job: Known) -> dict[Key, Predictor]:
 
 def scored(job: Known) -> tuple[Population, np.ndarray]:
     """(n, genes) and their (n,) qualities: what the job's supernet has scored; once some were trained alone,
-    what each scores so (`nas.front.Point.quality`)."""
+    what each scores so (`nas.point.Point.quality`)."""
     evaluations = job.store.evaluations(job.plan.supernet_digest, Split.VALIDATION)
     values = {e.digest: e.value for e in evaluations if math.isfinite(e.value)}
     if job.plan.spec.budget.finalists.start == "scratch":

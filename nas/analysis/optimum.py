@@ -17,10 +17,10 @@ from nas.bounds import bounded_objectives, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.exact.additive import ModelOptimum
 from nas.exact.decomposition import Decomposition
-from nas.front import Point
 from nas.objectives import Objective, Source
 from nas.optimum import Optimum
 from nas.planning.plan import Plan
+from nas.point import Point
 from nas.problem import SearchProblem
 from nas.strategies.evolution import EvolutionStrategy
 from nas.surrogates.additive import AdditiveSurrogate

@@ -14,11 +14,12 @@ from nas.analysis.delivered import with_delivered
 from nas.analysis.known import Known
 from nas.analysis.sessions import session_error
 from nas.evaluation import Split
-from nas.front import Point, mark_front
+from nas.front import mark_front
 from nas.objectives import Objective
 from nas.objectives.kind import measured_kinds
 from nas.objectives.objective import Key
 from nas.objectives.value import Value
+from nas.point import Point
 
 __all__ = ["as_delivered", "evaluated_points", "mark_verified"]
 

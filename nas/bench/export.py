@@ -18,10 +18,11 @@ from nas.errors import InvalidSpec, JobFailed, ModelRejected, NoSuchPoint
 from nas.export import load_model_folder
 from nas.export.convert import convert_model_folder
 from nas.export.formats import FORMATS, get_format
-from nas.front import Front, Point
+from nas.front import Front
 from nas.job import Job, JobStatus
 from nas.objectives.latency_ms import LATENCY
 from nas.planning.plan import resolve
+from nas.point import Point
 from nas.spec import (
     Budget,
     JobSpec,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from nas.front import Point
+from nas.point import Point
 from searchspaces.submodel import has_bounded_state
 
 __all__ = ["Goal", "export_goals"]

@@ -16,9 +16,10 @@ import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
 from nas.errors import InvalidSpec, NoSuchPoint
-from nas.front import Front, Point
+from nas.front import Front
 from nas.job import Job, JobStatus
 from nas.planning.plan import resolve
+from nas.point import Point
 from nas.spec import (
     Budget,
     FinalistBudget,

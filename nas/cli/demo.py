@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from nas.client import Client
     from nas.comparison import Comparison
-    from nas.front import Front, Point
+    from nas.front import Front
+    from nas.point import Point
 
 __all__ = ["DEMO", "DEMO_FAST", "demo"]
 

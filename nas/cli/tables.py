@@ -14,10 +14,11 @@ from rich.text import Text
 
 from nas.cli.plain_table import PlainTable
 from nas.comparison import Comparison
-from nas.front import Front, Point
+from nas.front import Front
 from nas.objectives.latency_ms import LATENCY
 from nas.objectives.names import shortest_part
 from nas.optimum import Optimum
+from nas.point import Point
 from nas.report.columns import Column, columns
 from nas.report.describe import (
     describe_absence,

@@ -12,9 +12,9 @@ from nas.controller.lease import JobLease
 from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import was_asked_to_stop
 from nas.errors import Busy, JobFailed, JobInterrupted, NasError, StoreUnavailable, as_nas_error
-from nas.front import Point
 from nas.job import Event, EventKind, Job, JobStatus
 from nas.planning.plan import resolve
+from nas.point import Point
 from nas.spec import StageName
 from nas.stages.backends import ComputeBackend, MeasurementBackend
 from nas.stages.pipeline import STAGES

@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import Any
 
 from nas.errors import InvalidSpec
-from nas.front import Front, Point
+from nas.front import Front
+from nas.point import Point
 from searchspaces.errors import Problem
 
 __all__ = ["EXPORTERS", "Exporter", "destination_url", "facts", "genes", "get_exporter"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nas.front import Front, Point
+from nas.front import Front
 from nas.objectives.kind import ObjectiveKind, objective_kinds
 from nas.objectives.latency_ms import LATENCY
 from nas.objectives.objective import Key
 from nas.objectives.quality import QUALITY
+from nas.point import Point
 from nas.report.numbers import in_heading, written
 from workers.target import Target
 

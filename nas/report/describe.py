@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from nas.comparison import Comparison
 from nas.errors import NoSuchPoint, NothingMeetsBounds
-from nas.front import SCORES, FineTuned, Front, Point
+from nas.front import Front
 from nas.objectives import Direction, Objective
 from nas.objectives.latency_ms import LATENCY, Latency
 from nas.objectives.value import Value
+from nas.point import SCORES, FineTuned, Point
 from nas.report.columns import UNKNOWN, label_of, unit_of
 from nas.report.numbers import MILLISECONDS, unit_of_axis, written
 from workers.target import Target

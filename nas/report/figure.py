@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from nas.front import Front, Point
+from nas.front import Front
 from nas.objectives import Objective
+from nas.point import Point
 from nas.report.describe import (
     Axis,
     Dot,

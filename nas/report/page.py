@@ -9,9 +9,10 @@ from html import escape
 from statistics import median
 from typing import Any
 
-from nas.front import Front, Point
+from nas.front import Front
 from nas.objectives import Objective, Source
 from nas.objectives.latency_ms import LATENCY
+from nas.point import Point
 from nas.report.columns import Column, columns, label_of
 from nas.report.describe import (
     describe_value,

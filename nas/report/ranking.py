@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from nas.front import Front, Point
+from nas.front import Front
+from nas.point import Point
 from nas.report.describe import readable_metric
 from nas.report.palette import FONT, FRONT, GRID, MUTED, PRESET
 from nas.report.scales import linear_scale, linear_ticks

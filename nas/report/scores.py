@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nas.front import Front, Point
+from nas.front import Front
 from nas.objectives.quality import QUALITY, TEST
+from nas.point import Point
 from nas.report.describe import describe_delivered, describe_quality, describe_score, readable_metric
 from workers.target import Target
 

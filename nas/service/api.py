@@ -18,10 +18,11 @@ from nas.analysis.sessions import SessionError
 from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.errors import NoSuchPoint
-from nas.front import Front, Point, Scope
+from nas.front import Front, Scope
 from nas.job import Event, Job, TargetProfile, Viewer
 from nas.optimum import Optimum
 from nas.planning.limits import Limits
+from nas.point import Point
 from nas.service.identity import Identity
 from nas.spec import JobSpec
 from nas.store import Forgotten

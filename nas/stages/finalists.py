@@ -18,8 +18,8 @@ from nas.errors import JobFailed
 from nas.evaluation import SPLITS, Evaluation, Split
 from nas.export import BlockLibrary
 from nas.export.converted import ConvertedModel
-from nas.front import FineTuned, Point
 from nas.planning.plan import Plan
+from nas.point import FineTuned, Point
 from nas.spec import StageName
 from nas.stages.backends import Finalist, FinalistProgress
 from nas.stages.controls import measure_between_controls

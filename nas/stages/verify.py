@@ -10,9 +10,9 @@ from nas.analysis.known import stored_predictors
 from nas.analysis.points import evaluated_points, mark_verified
 from nas.errors import JobFailed
 from nas.evaluation import SPLITS, Split
-from nas.front import Point
 from nas.objectives import Objective
 from nas.objectives.latency_ms import LATENCY, Latency
+from nas.point import Point
 from nas.spec import StageName
 from nas.stages.backends import EvaluationPool
 from nas.stages.controls import measure_between_controls

@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import Row
 
 from nas.evaluation import Evaluation, Split
-from nas.front import FineTuned, Point
 from nas.job import Event, EventKind, Job, JobStatus
 from nas.objectives.objective import Key
 from nas.objectives.quality import QUALITY
 from nas.objectives.value import Value, Values
+from nas.point import FineTuned, Point
 from nas.spec import JobSpec, StageName
 from nas.store.store import Forgotten, Repeat, SupernetRecord
 from nas.store.tables import ArchitectureRow, PointRow, PointValueRow

@@ -11,9 +11,10 @@ from sqlalchemy.sql import ColumnElement
 
 from nas.cloud import Cloud, digest_numbers, single_precision
 from nas.errors import NoSuchPoint
-from nas.front import Point, Scope
+from nas.front import Scope
 from nas.objectives.objective import Key
 from nas.objectives.quality import QUALITY
+from nas.point import Point
 from nas.store import rows, statements
 from nas.store.identity import is_beginning
 from nas.store.sql_of_job import OfJob

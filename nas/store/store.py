@@ -10,9 +10,10 @@ from typing import Any
 from nas.cloud import Cloud
 from nas.errors import NasError
 from nas.evaluation import Evaluation, Split
-from nas.front import Point, Scope
+from nas.front import Scope
 from nas.job import Event, Job, JobStatus, Viewer
 from nas.objectives.objective import Key
+from nas.point import Point
 from nas.spec import JobSpec, StageName
 from searchspaces.architecture import Architecture
 from workers.measurement import Correction, Measurement, Reading

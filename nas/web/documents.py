@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from nas.cloud import Cloud
-from nas.front import Front, Point
+from nas.front import Front
 from nas.job import Event, Job
+from nas.point import Point
 from nas.report.columns import label_of, unit_of
 from nas.report.strip import family_hues
 from nas.views import JointFront, RobustFront

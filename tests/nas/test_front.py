@@ -15,9 +15,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
-from nas.front import Front, Point, extent_of, mark_front
+from nas.front import Front, extent_of, mark_front
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.value import Value
+from nas.point import Point
 from nas.report.csv_table import csv_table
 from searchspaces.architecture import Architecture, Layer
 from workers.target import Target

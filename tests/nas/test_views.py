@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nas.front import Front, Point, extent_of
+from nas.front import Front, extent_of
 from nas.objectives import Direction
 from nas.objectives.latency_ms import Latency
 from nas.objectives.quality import quality_objective
 from nas.objectives.value import Value
+from nas.point import Point
 from nas.views import joint_front
 from searchspaces.architecture import Architecture, Layer
 from workers.target import Target

@@ -18,10 +18,11 @@ from nas.analysis.sessions import SessionError
 from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.errors import InvalidSpec, NasError, ServiceUnavailable, StoreUnavailable, as_nas_error
-from nas.front import Front, Point, Scope
+from nas.front import Front, Scope
 from nas.job import Event, Job, JobStatus, TargetProfile, Viewer
 from nas.optimum import Optimum
 from nas.planning.limits import Limits
+from nas.point import Point
 from nas.rpc.v1 import service_pb2 as pb
 from nas.rpc.v1 import service_pb2_grpc as rpc
 from nas.service.api import EventBatch, Service

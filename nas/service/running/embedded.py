@@ -18,7 +18,7 @@ from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import ask_to_stop, forget_stop
 from nas.errors import Busy, DeadlineExceeded, InvalidSpec, NoSuchPoint
 from nas.evaluation import Conversion
-from nas.front import Front, Point, Scope
+from nas.front import Front, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile, Viewer
 from nas.objectives import Source
 from nas.objectives.latency_ms import Latency
@@ -30,6 +30,7 @@ from nas.planning.objectives import compared_by, with_target
 from nas.planning.plan import resolve
 from nas.planning.sizes import check_sizes
 from nas.planning.start import settle_start
+from nas.point import Point
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.service.running.worker_endpoint import WorkerEndpoint

@@ -13,7 +13,7 @@ from nas.controller.controller import Controller
 from nas.controller.restarts import ON_REQUEST, RestartPolicy
 from nas.controller.stopping import was_asked_to_stop
 from nas.errors import JobInterrupted, NasError
-from nas.front import Point
+from nas.point import Point
 from nas.service.running.measurement import WorkerMeasurementBackend
 from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.store.store import Store

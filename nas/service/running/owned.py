@@ -10,10 +10,11 @@ from nas.analysis.sessions import SessionError
 from nas.cloud import Cloud
 from nas.comparison import Comparison
 from nas.errors import Forbidden
-from nas.front import Front, Point, Scope
+from nas.front import Front, Scope
 from nas.job import Job, TargetProfile, Viewer
 from nas.optimum import Optimum
 from nas.planning.limits import Limits
+from nas.point import Point
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.spec import JobSpec

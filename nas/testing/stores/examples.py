@@ -8,9 +8,9 @@ import uuid
 from hypothesis import strategies as st
 
 from nas.evaluation import Evaluation, Split
-from nas.front import FineTuned, Point
 from nas.job import Event, EventKind
 from nas.objectives.value import Value
+from nas.point import FineTuned, Point
 from nas.spec import JobSpec, StageName, load_job_spec
 from nas.store.store import SupernetRecord
 from searchspaces.architecture import Architecture, Layer

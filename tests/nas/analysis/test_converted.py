@@ -14,9 +14,10 @@ from nas.analysis.converted import with_converted
 from nas.analysis.known import KnownJob
 from nas.cloud import Cloud
 from nas.evaluation import Conversion, Evaluation, Split
-from nas.front import FineTuned, Front, Point, extent_of, mark_front
+from nas.front import Front, extent_of, mark_front
 from nas.objectives.value import Value
 from nas.planning.plan import resolve
+from nas.point import FineTuned, Point
 from nas.report.describe import axis_of
 from nas.report.scores import score_columns
 from nas.spec import load_job_spec

@@ -14,9 +14,9 @@ from nas.analysis.choice import most_improving, over_everything, published
 from nas.analysis.delivered import seed_deviation, with_delivered
 from nas.analysis.known import KnownJob
 from nas.evaluation import Evaluation, Split
-from nas.front import FineTuned, Point
 from nas.objectives.value import Value
 from nas.planning.plan import resolve
+from nas.point import FineTuned, Point
 from nas.spec import load_job_spec
 from nas.store import open_store
 from searchspaces.architecture import Architecture

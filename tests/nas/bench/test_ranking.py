@@ -9,11 +9,12 @@ import pytest
 
 from nas.bench.ranking import RankingBench, gradient_norms, judge, key_of, trained_points
 from nas.errors import InvalidSpec, NoSuchPoint
-from nas.front import FineTuned, Front, Point
+from nas.front import Front
 from nas.job import Job, JobStatus
 from nas.objectives import Direction
 from nas.objectives.value import Value
 from nas.planning.plan import resolve
+from nas.point import FineTuned, Point
 from nas.report.ranking import ranking_picture
 from nas.spec import StageName, load_job_spec
 from searchspaces.architecture import Architecture, Layer

@@ -8,10 +8,11 @@ import numpy as np
 
 from nas.cli.demo import DEMO_FAST
 from nas.evaluation import Evaluation, Split
-from nas.front import Point, mark_front
+from nas.front import mark_front
 from nas.job import JobStatus
 from nas.objectives.value import Value
 from nas.planning.plan import resolve
+from nas.point import Point
 from nas.spec import load_job_spec
 from nas.store import open_store
 from predictors import make_predictor

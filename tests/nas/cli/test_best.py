@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 from known_job import store_known_job
 
-from nas.front import Point
 from nas.objectives.value import Value
+from nas.point import Point
 from nas.store import open_store
 from searchspaces.architecture import Architecture
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from nas.front import Point
 from nas.job import JobStatus
 from nas.objectives.value import Value
+from nas.point import Point
 from nas.spec import load_job_spec
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer

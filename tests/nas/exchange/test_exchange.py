@@ -14,11 +14,12 @@ import pytest
 
 from nas.errors import InvalidSpec
 from nas.exchange.exporters import EXPORTERS, facts, get_exporter
-from nas.front import Front, Point, extent_of
+from nas.front import Front, extent_of
 from nas.objectives import Direction
 from nas.objectives.latency_ms import Latency
 from nas.objectives.quality import quality_objective
 from nas.objectives.value import Value
+from nas.point import Point
 from searchspaces.architecture import Architecture, Layer
 from workers.target import Target
 

@@ -17,11 +17,12 @@ from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBack
 from nas.controller.controller import Controller
 from nas.errors import JobFailed
 from nas.evaluation import Split
-from nas.front import Front, Point, Scope
+from nas.front import Front, Scope
 from nas.job import Job, JobStatus
 from nas.objectives.latency_ms import Latency
 from nas.objectives.peak_memory_bytes import PeakMemory
 from nas.planning.plan import resolve
+from nas.point import Point
 from nas.report.csv_table import csv_table
 from nas.report.page import page
 from nas.report.picture import picture

@@ -10,9 +10,10 @@ import pytest
 
 from nas.comparison import Comparison, Difference
 from nas.errors import NoSuchPoint, NothingMeetsBounds
-from nas.front import Front, Point, extent_of
+from nas.front import Front, extent_of
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.value import Value
+from nas.point import Point
 from nas.report.describe import (
     axis_of,
     describe_comparison,

@@ -16,12 +16,13 @@ from nas.analysis.sessions import SessionError
 from nas.cloud import Cloud, digest_numbers
 from nas.comparison import Comparison, Difference
 from nas.errors import InvalidSpec, NasError, NoSuchJob, NoSuchPoint, NothingMeetsBounds
-from nas.front import Front, Point, Scope, extent_of
+from nas.front import Front, Scope, extent_of
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile, Viewer
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.value import Value
 from nas.optimum import Optimum
 from nas.planning.limits import Limits
+from nas.point import Point
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity
 from nas.spec import JobSpec, StageName, TargetSpec, load_job_spec

@@ -13,10 +13,10 @@ import torch
 
 from nas.errors import ModelRejected
 from nas.evaluation import Evaluation, Split
-from nas.front import Point
 from nas.job import Job
 from nas.objectives.value import Value
 from nas.planning.plan import Plan, resolve
+from nas.point import Point
 from nas.service.running.extract import extract_point
 from nas.spec import load_job_spec
 from nas.store import open_store

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from memory_service import SPEC
 
 from nas.errors import Incompatible
-from nas.front import FineTuned, Front, Point, Scope
+from nas.front import Front, Scope
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.value import Value
 from nas.optimum import Optimum
 from nas.planning.limits import Limits
+from nas.point import FineTuned, Point
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire import convert
 from nas.spec import JobSpec, StageName

@@ -17,10 +17,11 @@ from nas.controller.tuning import starting_point
 from nas.errors import JobInterrupted
 from nas.evaluation import Split
 from nas.export import load_model_folder
-from nas.front import FineTuned, Point, Scope
+from nas.front import Scope
 from nas.job import EventKind
 from nas.objectives.value import Value
 from nas.planning.plan import Plan, resolve
+from nas.point import FineTuned, Point
 from nas.service.running.extract import extract_point
 from nas.spec import load_job_spec
 from nas.stages.backends import Finalist, FinalistProgress

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from nas.cloud import Cloud, digest_numbers, single_precision
 from nas.errors import NasError, NoSuchPoint
 from nas.evaluation import Evaluation, Split
-from nas.front import Point, Scope
+from nas.front import Scope
 from nas.job import Event, Job, JobStatus, Viewer
 from nas.objectives.objective import Key
+from nas.point import Point
 from nas.spec import JobSpec, StageName
 from nas.store.identity import is_beginning, new_job_id, no_such_job, too_many_jobs
 from nas.store.rows import extents_of

@@ -8,10 +8,11 @@ import numpy as np
 
 from nas.errors import JobFailed
 from nas.evaluation import Evaluation, Split
-from nas.front import Point, mark_front
+from nas.front import mark_front
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.objectives.value import Value
 from nas.planning.plan import Plan, resolve
+from nas.point import Point
 from nas.spec import JobSpec, StageName, load_job_spec
 from nas.stages.states import ProfileState
 from nas.store import open_store

@@ -7,11 +7,12 @@ from dataclasses import asdict
 
 from nas.comparison import Comparison, Difference
 from nas.errors import Incompatible
-from nas.front import FineTuned, Front, Point
+from nas.front import Front
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.objective import Key
 from nas.objectives.value import Value
 from nas.optimum import Optimum
+from nas.point import FineTuned, Point
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire.convert.plain import member_of, number_of
 from nas.service.wire.convert.targets import (
