@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.mixers import parse_mixer
@@ -105,7 +106,8 @@ def presets(space: SearchSpace) -> dict[str, Preset]:
 
     Designs of token mixing stand at every depth, ``NAME-LDEPTH``, with the largest width, the middle
     number of heads, the first of key-value heads and the widest feed-forward; ``matformer-LDEPTH-xRATIO``
-    at the largest depth with each smaller feed-forward (MatFormer granularities, Devvrit et al., 2023).
+    at the largest depth with each smaller feed-forward (MatFormer granularities, Devvrit et al., 2023), and
+    ``…-mixed`` with feed-forwards that widen with depth, as large together as that one's (Mix'n'Match there).
     """
     found: dict[str, Preset] = {}
     seen: set[str] = set()
@@ -121,18 +123,30 @@ def _all(space: SearchSpace) -> Iterator[Preset]:
     width, ratio, channel = max(spec.width), max(spec.layer.ratio), spec.layer.channel[0]
     heads = sorted(spec.layer.heads)[len(spec.layer.heads) // 2]
 
-    def build(mixers: list[str], ratio: float, conv: int = 0) -> Architecture:
+    def build(mixers: list[str], ratios: Sequence[float], conv: int = 0) -> Architecture:
         taps = min(spec.layer.conv, key=lambda option: abs(option - conv))
-        genes = heads, channel, ratio, taps, spec.layer.kv_heads[0], spec.layer.projection
-        return Architecture(spec.vocabulary, width, tuple(Layer(m, *genes) for m in mixers), spec.tied)
+        layers = (
+            Layer(mixer, heads, channel, of, taps, spec.layer.kv_heads[0], spec.layer.projection)
+            for mixer, of in zip(mixers, ratios, strict=True)
+        )
+        return Architecture(spec.vocabulary, width, tuple(layers), spec.tied)
 
     for name, (source, conv, design) in _DESIGNS.items():
         for depth in sorted(spec.depth):
-            yield Preset(f"{name}-L{depth}", source, build(design(space, depth), ratio, conv))
-    deepest = space.max_depth
+            yield Preset(f"{name}-L{depth}", source, build(design(space, depth), [ratio] * depth, conv))
+    deepest, ratios = space.max_depth, sorted(spec.layer.ratio)
     source = "MatFormer granularity; Devvrit et al., 2023"
-    for smaller in sorted(spec.layer.ratio)[:-1]:
-        yield Preset(f"matformer-L{deepest}-x{smaller:g}", source, build(["softmax"] * deepest, smaller))
+    for smaller in ratios[:-1]:
+        granularity = build(["softmax"] * deepest, [smaller] * deepest)
+        yield Preset(f"matformer-L{deepest}-x{smaller:g}", source, granularity)
+    source = "MatFormer's Mix'n'Match; Devvrit et al., 2023"
+    for below, middle, above in zip(ratios, ratios[1:], ratios[2:], strict=False):
+        balance = Fraction(above - middle) / Fraction(middle - below)
+        narrower, wider = balance.numerator, balance.denominator
+        if narrower + wider <= deepest:
+            mixed = [below] * narrower + [middle] * (deepest - narrower - wider) + [above] * wider
+            name = f"matformer-L{deepest}-x{middle:g}-mixed"
+            yield Preset(name, source, build(["softmax"] * deepest, mixed))
 
 
 def _option(space: SearchSpace, mixer: str, size: int) -> str:

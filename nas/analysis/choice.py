@@ -39,10 +39,14 @@ def published(job: Known, points: Sequence[Point], count: int) -> list[Point]:
 
 def over_everything(job: Known, points: Sequence[Point], count: int, presets: int) -> list[Point]:
     """So many published designs, and so many candidates that the search found, half of them on the front,
-    half off it; all from the best to the worst."""
+    half off it; all from the best to the worst. Of the designs MatFormer's come first where they are no more
+    than half: what it claims of nested widths holds of all of these together."""
     sign = job.plan.task.direction.sign
     scored = [point for point in points if point.validation is not None]
-    designs = _spread([point for point in scored if point.preset is not None], presets, sign)
+    nested = [point for point in scored if point.preset and point.preset.startswith("matformer")]
+    nested = nested if len(nested) <= presets // 2 else []
+    further = [point for point in scored if point.preset is not None and point not in nested]
+    designs = nested + _spread(further, presets - len(nested), sign)
     found = [point for point in scored if point.preset is None]
     members = _spread([point for point in found if point.on_front], (count + 1) // 2, sign)
     others = _spread([point for point in found if not point.on_front], count - len(members), sign)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau, spearmanr
 
+from nas.bench.agreement import agreement, upper_half
+from nas.bench.calibration import calibrate
 from nas.errors import InvalidSpec, NoSuchPoint
 from nas.front import Front
 from nas.job import Job, JobStatus
+from nas.objectives.value import Value
 from nas.planning.plan import resolve
 from nas.point import Point
 from nas.spec import (
@@ -34,10 +36,17 @@ from nas.spec import (
 )
 from searchspaces.errors import Problem
 
-__all__ = ["FEWEST", "RankingBench", "gradient_norms", "judge", "key_of", "trained_points"]
+__all__ = ["FEWEST", "RankingBench", "held_out", "judge", "key_of", "trained_points", "zero_cost_scores"]
 
 FEWEST = 4
 """Models trained alone that can be ranked: upper halves have two at least."""
+
+REPEATS = 200
+"""Draws of the noise of seeds."""
+
+
+MIXED = "-mixed"
+"""Presets of mixed feed-forward widths are named after those of uniform ones, as large, with this."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ def judge(front: Front, proxies: Mapping[str, Sequence[float]] | None = None) ->
     points, sign = trained_points(front), front.direction.sign
     told = [(p, p.delivered) for p in points if p.delivered is not None]
     truth = np.array([sign * (value.measured or 0.0) for _, value in told])
-    upper = np.argsort(truth, kind="stable")[: (len(truth) + 1) // 2]
+    upper = upper_half(truth)
     scores = {
         "supernet": [sign * (p.validation or 0.0) for p in points],
         "predicted when delivered": [sign * value.predicted for _, value in told],
@@ -157,6 +166,8 @@ def judge(front: Front, proxies: Mapping[str, Sequence[float]] | None = None) ->
         "layers": [-float(p.architecture.depth) for p in points],
         **{name: [-value for value in values] for name, values in (proxies or {}).items()},
     }
+    nested = {p.preset: p for p in points if p.preset and p.preset.startswith("matformer")}
+    again = _trained_again(told, truth, upper)
     errors = [value.measured_std for _, value in told if value.measured_std is not None]
     inside = [abs(v.predicted - v.measured) <= 2 * (v.predicted_std or 0.0) for _, v in told if v.measured]
     return {
@@ -171,10 +182,14 @@ def judge(front: Front, proxies: Mapping[str, Sequence[float]] | None = None) ->
         "seed_error": float(np.mean(errors)) if errors else None,
         "within_two_deviations": float(np.mean(inside)) if inside else None,
         "scores": [
-            {"score": name, **_agreement(np.array(values), truth, upper)} for name, values in scores.items()
-        ],
-        "granularities": [
-            _in_supernet(p, sign) for p in points if p.preset and p.preset.startswith("matformer")
+            {"score": name, **agreement(np.array(values), truth, upper)} for name, values in scores.items()
+        ]
+        + ([] if again is None else [{"score": "alone with other seeds", **again}]),
+        "granularities": [_in_supernet(p, sign) for name, p in nested.items() if not name.endswith(MIXED)],
+        "mixed": [
+            _mixed(p, nested[name.removesuffix(MIXED)], sign)
+            for name, p in nested.items()
+            if name.endswith(MIXED) and name.removesuffix(MIXED) in nested
         ],
         "largest": _in_supernet(max(points, key=lambda p: p.values["parameters", None].predicted), sign),
         "models": [
@@ -188,6 +203,27 @@ def judge(front: Front, proxies: Mapping[str, Sequence[float]] | None = None) ->
     }
 
 
+def _trained_again(
+    told: Sequence[tuple[Point, Value]], truth: np.ndarray, upper: np.ndarray
+) -> dict[str, float | None] | None:
+    """How the noise of seeds lets training alone agree with itself, as often repeated: no score can be
+    expected to agree better. None where seeds are unknown."""
+    errors = np.array([value.measured_std or 0.0 for _, value in told])
+    if not errors.any():
+        return None
+    rng = np.random.default_rng(0)
+    drawn = [agreement(truth + rng.normal(0.0, errors), truth, upper) for _ in range(REPEATS)]
+    return {name: float(np.mean([row[name] or 0.0 for row in drawn])) for name in drawn[0]}
+
+
+def _mixed(mixed: Point, uniform: Point, sign: int) -> dict[str, Any]:
+    """A model of mixed feed-forward widths beside that of uniform ones, as large: by how much it is better,
+    in the supernet and alone."""
+    ours, theirs = _in_supernet(mixed, sign), _in_supernet(uniform, sign)
+    better = {of: sign * (theirs[of] - ours[of]) for of in ("supernet", "alone")}
+    return {"preset": mixed.preset, "beside": uniform.preset, "better": better}
+
+
 def _in_supernet(point: Point, sign: int) -> dict[str, Any]:
     """A model in the supernet, alone, and by what share of the latter it is worse in the former: for
     MatFormer's granularities 1% is claimed (Devvrit et al., 2023)."""
@@ -198,36 +234,31 @@ def _in_supernet(point: Point, sign: int) -> dict[str, Any]:
     return {"digest": point.digest, "preset": point.preset, **told}
 
 
-def _agreement(score: np.ndarray, truth: np.ndarray, upper: np.ndarray) -> dict[str, float | None]:
-    def number(value: float) -> float | None:
-        return float(value) if math.isfinite(value) else None
-
-    def both(rows: Any, suffix: str) -> dict[str, float | None]:
-        if np.ptp(score[rows]) == 0:
-            return {f"tau{suffix}": None, f"spearman{suffix}": None}
-        return {
-            f"tau{suffix}": number(kendalltau(score[rows], truth[rows])[0]),
-            f"spearman{suffix}": number(spearmanr(score[rows], truth[rows])[0]),
-        }
-
-    return {**both(slice(None), ""), **both(upper, "_upper")}
+def held_out(spec: JobSpec, front: Front) -> dict[str, Any] | None:
+    """How well a prediction from few models trained alone holds of the others (`nas.bench.calibration`), of
+    all points; None where too few were trained."""
+    alone = {p.digest: p.delivered.measured or 0.0 for p in trained_points(front) if p.delivered is not None}
+    told = calibrate(resolve(spec), front.points, alone)
+    return None if told is None else asdict(told)
 
 
-def gradient_norms(spec: JobSpec, points: Sequence[Point]) -> list[float]:
-    """The norm of the first gradient of fresh weights, a score that costs no training (Abdelfattah et al.,
-    2021), of each point; the task's data is read here."""
+def zero_cost_scores(spec: JobSpec, points: Sequence[Point]) -> dict[str, list[float]]:
+    """Scores of fresh weights by one batch, which cost no training (Abdelfattah et al., 2021), of each point:
+    the norm of the first gradient, and SNIP, the sum of |weight x gradient| (Lee et al., 2019). The task's
+    data is read here."""
     import torch
 
     from searchspaces.submodel import Submodel
 
     plan = resolve(spec)
     batch = plan.task.batch(0, plan.train_seed, spec.budget.finalists.batch, plan.space.spec.context)
-    norms = []
+    scores: dict[str, list[float]] = {"first gradient": [], "SNIP": []}
     for point in points:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.train_seed)
             model = Submodel(point.architecture)
         plan.task.loss(model(batch[:, :-1]), batch).backward()
-        squares = [p.grad.square().sum().item() for p in model.parameters() if p.grad is not None]
-        norms.append(math.sqrt(sum(squares)))
-    return norms
+        known = [(p.detach(), p.grad) for p in model.parameters() if p.grad is not None]
+        scores["first gradient"].append(math.sqrt(sum(g.square().sum().item() for _, g in known)))
+        scores["SNIP"].append(sum((weight * g).abs().sum().item() for weight, g in known))
+    return scores

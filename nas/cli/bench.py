@@ -289,7 +289,7 @@ def ranking(
     [dim]nas bench ranking latest --seeds 2 --picture ranking.svg[/dim]
     [dim]nas bench ranking hybrid-lm --quick[/dim]
     """
-    from nas.bench.ranking import RankingBench, gradient_norms, judge, key_of, trained_points
+    from nas.bench.ranking import RankingBench, held_out, judge, key_of, trained_points, zero_cost_scores
     from nas.cli.bench_tables import ranking_tables
     from nas.front import Scope
     from nas.report.ranking import ranking_picture
@@ -302,8 +302,8 @@ def ranking(
         spec = bench.of_space(subject, task) if is_space else bench.of_job(client.job(subject))
         job = run_to_end(client, client.submit(spec, key=key_of(spec)).id)
         front = client.front(job.id, Scope.ALL)
-    norms = gradient_norms(job.spec, trained_points(front))
-    result = judge(front, {"first gradient": norms})
+    result = judge(front, zero_cost_scores(job.spec, trained_points(front)))
+    result["held_out"] = held_out(job.spec, front)
     drawn = ranking_picture(front)
     answer(ranking_tables(result), result, out, as_json=json)
     if picture is not None and drawn is not None:

@@ -124,9 +124,39 @@ def ranking_tables(result: Mapping[str, Any]) -> list[PlainTable]:
             f"{row['predicted']:.3f}±{row['predicted_std']:.3f}",
             f"★ {row['preset']}" if row["preset"] else "",
         )
-    largest = result["largest"]["worse_in_supernet"]
-    models.caption = Text(f"the largest is {largest:.1%} worse in the supernet than alone")
+    models.caption = Text("\n".join(_ranking_notes(result)))
     return [scores, models]
+
+
+def _ranking_notes(result: Mapping[str, Any]) -> list[str]:
+    """What stands below the models."""
+    notes = [f"the largest is {result['largest']['worse_in_supernet']:.1%} worse in the supernet than alone"]
+    if result["granularities"]:
+        gaps = ", ".join(f"{row['preset']} {row['worse_in_supernet']:.1%}" for row in result["granularities"])
+        notes.append(f"MatFormer's granularities are worse there by: {gaps}")
+    for row in result["mixed"]:
+        better = row["better"]
+        told = f"{better['supernet']:+.4f} in the supernet, {better['alone']:+.4f} alone"
+        notes.append(
+            f"{row['preset']} is better than {row['beside']}, as large, by {told} {result['metric']}"
+        )
+    if result.get("held_out") is not None:
+        notes.append(_held_out(result["held_out"]))
+    return notes
+
+
+def _held_out(told: Mapping[str, Any]) -> str:
+    """Of models that were predicted from others."""
+    taus = {
+        of: " and ".join(_or_dash(told[of][key], "{:.2f}".format) for key in ("tau", "tau_upper"))
+        for of in ("predicted", "supernet")
+    }
+    return (
+        f"predicted from {told['taught']} models the {told['held_out']} others rank with tau "
+        f"{taus['predicted']} (supernet {taus['supernet']}); they are off by {told['error']:.3f}, "
+        f"{told['deviation']:.3f} is stated, {told['within_one']:.0%} are within one such deviation, "
+        f"{told['within_two']:.0%} within two"
+    )
 
 
 def export_tables(result: Mapping[str, Any]) -> list[PlainTable]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nas.bench.ranking import RankingBench, gradient_norms, judge, key_of, trained_points
+from nas.bench.ranking import RankingBench, judge, key_of, trained_points, zero_cost_scores
 from nas.errors import InvalidSpec, NoSuchPoint
 from nas.front import Front
 from nas.job import Job, JobStatus
@@ -112,11 +112,12 @@ def test_a_job_is_judged_with_its_own_supernet() -> None:
             )
 
 
-def test_the_first_gradient_is_a_function_of_seed_and_architecture() -> None:
+def test_zero_cost_scores_are_a_function_of_seed_and_architecture() -> None:
     points = [model(0, 2.0, 1.9), model(1, 2.0, 1.8)]
-    norms = gradient_norms(SPEC, points)
-    assert norms == gradient_norms(SPEC, points)
-    assert norms[0] != norms[1]
+    scores = zero_cost_scores(SPEC, points)
+    assert scores == zero_cost_scores(SPEC, points)
+    assert set(scores) == {"first gradient", "SNIP"}
+    assert all(first != second for first, second in scores.values())
     assert [p.digest for p in trained_points(front_of([model(n, 2.0, 1.9) for n in (3, 2, 1, 0)]))] == sorted(
         model(n, 2.0, 1.9).digest for n in range(4)
     )
