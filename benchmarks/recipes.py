@@ -55,6 +55,8 @@ TIMED_STEPS = 24
 """By which recipes' processor time is told, at most, and a twentieth of all steps."""
 
 BESIDE = 24
+TUNED, TUNING_RATE = 1 / 12, 0.01
+"""Of the steps, in which models go on from the plain supernet's weights, and their learning rate."""
 
 
 @dataclass(frozen=True)
@@ -146,14 +148,19 @@ def alone(job: Job, architecture: Architecture) -> dict[str, Any]:
     torch.manual_seed(job.seed)
     budget = FinalistBudget(start="scratch", steps=steps, batch=setting.batch, learning_rate=RATE)
     begun = time.process_time()
+    scores = {architecture.digest: _trained(job, Submodel(architecture), budget, 0)}
+    return {"scores": scores, "seconds": time.process_time() - begun, "steps": steps}
+
+
+def _trained(job: Job, submodel: Submodel, budget: FinalistBudget, first_batch: int) -> float:
+    """The validation score at the end."""
+    task, context = job.setting.make_task(), job.setting.load_space().spec.context
     with TemporaryDirectory() as folder:
-        context = setting.load_space().spec.context
-        training = FineTuning(setting.make_task(), budget, 0, context, job.seed, Path(folder))
-        finetune(Submodel(architecture), training, steps, lambda *_: None, lambda _: None, lambda: False)
+        training = FineTuning(task, budget, first_batch, context, job.seed, Path(folder))
+        finetune(submodel, training, budget.steps, lambda *_: None, lambda _: None, lambda: False)
         best = best_weights(Path(folder))
     assert best is not None
-    scores = {architecture.digest: best.validation}
-    return {"scores": scores, "seconds": time.process_time() - begun, "steps": steps}
+    return best.validation
 
 
 def supernet(job: Job, recipe: Recipe) -> dict[str, Any]:
@@ -166,7 +173,19 @@ def supernet(job: Job, recipe: Recipe) -> dict[str, Any]:
         trainer.step(number)
     seconds = time.process_time() - begun
     scores = trainer.scores([*chosen(setting), *beside(setting)])
-    return {"scores": scores, "seconds": seconds, "steps": steps}
+    told = {"scores": scores, "seconds": seconds, "steps": steps}
+    if recipe != Recipe():
+        return told
+    begun = time.process_time()
+    tuned = {a.digest: _tuned(job, trainer.supernet.extract(a)) for a in chosen(setting)}
+    return told | {"tuned": tuned, "tuning_seconds": time.process_time() - begun}
+
+
+def _tuned(job: Job, submodel: Submodel) -> float:
+    """The validation score after a few steps on from a supernet's weights."""
+    steps = max(1, round(TUNED * job.setting.steps))
+    budget = FinalistBudget(start="scratch", steps=steps, batch=job.setting.batch, learning_rate=TUNING_RATE)
+    return _trained(job, submodel.requires_grad_(True), budget, job.setting.steps)
 
 
 def _budget(setting: Setting, steps: int) -> TrainBudget:
@@ -292,6 +311,17 @@ def report(setting: Setting, seeds: int, recipes: Sequence[str], answers: Answer
     ]
     if len(complete) > 1:
         rows.append({"score": "alone, one seed with the other", **_agreement(*(sign * each[:2]), upper)})
+    tuned = [
+        [answer["tuned"][a.digest] for a in models]
+        for s in range(seeds)
+        if (answer := answers.known.get(Job(setting, s, recipe="plain").key)) is not None
+    ]
+    if tuned:
+        name = f"plain, on for {TUNED * setting.steps:.0f} steps"
+        each_tuned = [_agreement(sign * np.array(of), sign * truth, upper) for of in tuned]
+        rows.append(
+            {"score": name, "each": [[r["tau"], r["tau_upper"]] for r in each_tuned], **_mean_of(each_tuned)}
+        )
     halves = [
         told[0]
         for s in range(len(complete))
@@ -326,8 +356,7 @@ def report(setting: Setting, seeds: int, recipes: Sequence[str], answers: Answer
             {
                 "recipe": name,
                 "seeds": len(ran),
-                "tau": float(np.mean([r["tau"] for r in ranked])),
-                "tau_upper": float(np.mean([r["tau_upper"] for r in ranked])),
+                **_mean_of(ranked),
                 "each": [[r["tau"], r["tau_upper"]] for r in ranked],
                 "tau_of_mean": _agreement(sign * np.mean(by_seed, axis=0), sign * truth, upper),
                 "spread_upper": float(np.mean([np.ptp(scores[upper]) for scores in by_seed])),
@@ -384,6 +413,10 @@ def _predicted(
     return None if found is None else asdict(found)
 
 
+def _mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
 def _agreement(score: np.ndarray, truth: np.ndarray, upper: np.ndarray) -> dict[str, float]:
     def tau(rows: Any) -> float:
         return float(np.nan_to_num(kendalltau(score[rows], truth[rows])[0]))
@@ -423,7 +456,8 @@ def show(told: dict[str, Any], console: Console) -> None:
     )
     table = Table(*columns, "steps", "s", title=title)
     for row in told["proxies"]:
-        table.add_row(row["score"], f"{row['tau']:.2f}", f"{row['tau_upper']:.2f}", *[""] * 10)
+        each = " ".join(f"{tau:.2f}/{half:.2f}" for tau, half in row.get("each", []))
+        table.add_row(row["score"], f"{row['tau']:.2f}", f"{row['tau_upper']:.2f}", each, *[""] * 9)
     for row in sorted(told["recipes"], key=lambda row: -row["tau"] - row["tau_upper"]):
         nested = max(row["granularities_worse"].values())
         table.add_row(
