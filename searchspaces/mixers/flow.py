@@ -89,8 +89,7 @@ class Flow(HeadMixer):
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """In chunks, from nothing."""
         shapes = self.mix_state_shapes(1, int(q.shape[1]), int(q.shape[3]), 0)
-        start = {name: q.new_zeros(1, *shape[1:]) for name, shape in shapes.items()}
-        start = {name: y.expand(q.shape[0], -1, -1, -1) for name, y in start.items()}
+        start = {name: q.new_zeros(shape).expand(q.shape[0], -1, -1, -1) for name, shape in shapes.items()}
         return self.mix_extend(q, k, v, start, 0)[0]
 
     def mix_reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -150,7 +149,7 @@ class Flow(HeadMixer):
         """The same for one token."""
         q, k, v = q.sigmoid(), k.sigmoid().unsqueeze(2), v.unsqueeze(2)
         number = position + 1
-        following = {"sources": state["sources"] + k, "sinks": state["sinks"] + q}
+        following: State = {"sources": state["sources"] + k, "sinks": state["sinks"] + q}
         incoming, outgoing = _flow(q, following["sources"]), _flow(k, following["sinks"])
         following["outgoing"] = state["outgoing"] + k / outgoing * number
         following["incoming"] = state["incoming"] + q / incoming * number
@@ -163,7 +162,8 @@ class Flow(HeadMixer):
 
     def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
         """Four sums of K, one of 1 and one of K × K a head."""
-        sums = dict.fromkeys(("sources", "sinks", "outgoing", "incoming"), (batch, groups, 1, head_size))
+        names = ("sources", "sinks", "outgoing", "incoming")
+        sums: dict[str, Shape] = dict.fromkeys(names, (batch, groups, 1, head_size))
         return sums | {"competition": (batch, groups, 1, 1), "sums": (batch, groups, head_size, head_size)}
 
     def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:

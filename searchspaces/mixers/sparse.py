@@ -1,11 +1,15 @@
 """Block-sparse softmax attention with global tokens (Longformer: Beltagy et al., 2020; BigBird: Zaheer
-et al., 2020), causal."""
+et al., 2020)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from searchspaces.mixers.cache import (
     append,
@@ -17,13 +21,13 @@ from searchspaces.mixers.cache import (
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.heads import HeadMixer
-from searchspaces.mixers.mixer import Kind, Position, Shape, State, register_mixer
+from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.tiles import taken
 from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Sight, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from searchspaces.part import Sizes
 
 
 @register_mixer("sparse")
@@ -40,6 +44,9 @@ class Sparse(HeadMixer):
     Which blocks are random for block m is fixed, the same for all heads, models and lengths: blocks 1 to
     m − 2 in `random` stretches of equal length, one block of each (`_drawn`).
 
+    Where tokens all see each other a position sees the block after its own as well, random blocks come from
+    both sides, and the first `globals` positions see every token. In BigBird so does the last block.
+
     Args:
         block: C, tokens a block.
         globals: tokens at the start that everyone sees; a divisor of `block`.
@@ -54,6 +61,8 @@ class Sparse(HeadMixer):
     example = "sparse:8,4"
     kind = Kind.ATTENTION
     kernel = "exp(q·k/√K), normalised"
+    sights = frozenset(Sight)
+    dimensions = frozenset({1})
     sparsity = "blocks nearby, global tokens, random blocks"
     source = "BigBird: Zaheer et al., 2020"
 
@@ -137,6 +146,66 @@ class Sparse(HeadMixer):
                 ]
             )
         return attend_one_by_one(q, k, v, seen)
+
+    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """Blocks of queries against [globals | random blocks | block before, own, after]; globals apart."""
+        import torch
+        from torch.nn.functional import scaled_dot_product_attention
+
+        tokens, on = int(q.shape[2]), q.device
+        first = min(self.globals, tokens)
+        met, hidden = self._met(tokens)
+        table = torch.tensor(met, device=on)
+        mask = q.new_zeros(hidden.shape).masked_fill(torch.tensor(hidden, device=on), float("-inf"))
+        queries = into_chunks(q * q.shape[-1] ** -0.5, self.block)
+        mixed = (queries @ taken(k, table).transpose(-1, -2) + mask.unsqueeze(1)).softmax(-1) @ taken(
+            v, table
+        )
+        everywhere = scaled_dot_product_attention(q[:, :, :first], k, v)
+        return torch.cat([everywhere, out_of_chunks(mixed, tokens)[:, :, first:]], dim=2)
+
+    def mix_bidirectional_reference(
+        self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
+    ) -> Tensor:
+        """Token by token."""
+        tokens = q.shape[2]
+        drawn = drawn_of_both_sides(chunk_count(tokens, self.block), self.random)
+        seen = []
+        for i in range(tokens):
+            own = i // self.block
+            blocks = {own - 1, own, own + 1, *drawn[own]}
+            met = [j for j in range(tokens) if j < self.globals or j // self.block in blocks]
+            seen.append(list(range(tokens)) if i < self.globals else met)
+        return attend_one_by_one(q, k, v, seen)
+
+    def _met(self, tokens: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(M, P) tokens that a block's queries meet, and which of them count for none."""
+        count, first = chunk_count(tokens, self.block), min(self.globals, tokens)
+        own = np.arange(count)[:, None]
+        drawn = np.array(drawn_of_both_sides(count, self.random), np.int64).reshape(count, self.random)
+        near = np.concatenate([own - 1, own, own + 1], axis=1)
+        blocks = np.concatenate([drawn, near], axis=1)
+        numbers = (blocks[:, :, None] * self.block + np.arange(self.block)).reshape(count, -1)
+        lacking = (numbers < 0) | (numbers >= tokens)
+        # Globals of blocks nearby count once, there.
+        globals_ = np.broadcast_to(np.arange(first), (count, first))
+        within = np.broadcast_to(own <= 1, (count, first))
+        met = np.concatenate([globals_, numbers.clip(0, tokens - 1)], axis=1)
+        return met, np.concatenate([within, lacking], axis=1)
+
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """Scores, softmax, weighted sum over N × (globals + (3 + random) C) and globals × N, and copies."""
+        count, first = chunk_count(tokens, self.block), min(self.globals, tokens)
+        row = first + (3 + self.random) * self.block
+        pairs = count * self.block * row + first * tokens
+        copied = count * (2 * row + self.block) + tokens
+        return (
+            Operation(OperationKind.GATHER, elements=copied * sizes.inner, calls=5),
+            Operation(
+                OperationKind.ATTENTION, macs=2 * pairs * sizes.inner, elements=pairs * sizes.heads, calls=4
+            ),
+            Operation(OperationKind.ELEMENTWISE, elements=2 * pairs * sizes.heads, calls=4),
+        )
 
     def mix_step(
         self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
@@ -258,3 +327,16 @@ def _drawn(block: Tensor, random: int) -> list[Tensor]:
         scattered = scattered * scattered % PRIME
         drawn.append(torch.where(length > 0, 1 + first + scattered % length.clamp(min=1), -1))
     return drawn
+
+
+@cache
+def drawn_of_both_sides(count: int, random: int) -> tuple[tuple[int, ...], ...]:
+    """For each of so many blocks, where tokens all see each other, random ones that are neither the first nor
+    next to it; −1 where there are not so many."""
+    rng = np.random.default_rng((count, random))
+    rows = []
+    for own in range(count):
+        distant = [block for block in range(1, count) if abs(block - own) > 1]
+        chosen = sorted(rng.permutation(distant)[:random].tolist())
+        rows.append((*chosen, *[-1] * (random - len(chosen))))
+    return tuple(rows)

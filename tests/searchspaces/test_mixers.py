@@ -23,6 +23,7 @@ from searchspaces.part import Sight
 EXAMPLES = {sight: [cls.example for cls in mixers(sight).values()] for sight in Sight}
 SIZES = ["window:1", "window:100", "window:8,3", "window:3,9", "window:100,4", "sparse", "sparse:5,5"]
 SIZES += ["sparse:4,2,3"]
+SPARSE = ("sparse:4,2,3", "sparse", "sparse:5,5,1", "linformer:16")
 KERNELS = ("conv:1", "conv", "pool:5", "local:5", "relu:3")
 
 
@@ -37,7 +38,15 @@ class TestEveryMixer(MixerContract):
 
 
 class TestEveryBidirectionalMixer(BidirectionalMixerContract):
-    subjects = (*EXAMPLES[Sight.BIDIRECTIONAL], "window:1", "window:20", "window:3,9", "window:7,2", *KERNELS)
+    subjects = (
+        *EXAMPLES[Sight.BIDIRECTIONAL],
+        "window:1",
+        "window:20",
+        "window:3,9",
+        "window:7,2",
+        *SPARSE,
+        *KERNELS,
+    )
     quadratic = frozenset({"softmax", "local", "random"})
 
 
