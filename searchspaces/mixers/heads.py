@@ -118,7 +118,8 @@ class HeadMixer(Mixer):
         return f"{self.name}_{name}"
 
     def prepared(self, q: Tensor, k: Tensor, weights: Weights, sizes: Sizes) -> tuple[Tensor, Tensor]:
-        """Queries (B, H, N, K) and keys (B, G, N, K) as `mix` takes them, each token by itself."""
+        """Queries (B, H, N, K) and keys (B, G, N, K) as `mix` takes them, each token by itself: of another
+        size than K where it says more of each."""
         return q, k
 
     def signals(self, x: Tensor, weights: Weights, sizes: Sizes) -> dict[str, Tensor]:
@@ -216,7 +217,8 @@ class HeadMixer(Mixer):
         kept = {name: state[name] for name in self.mix_state_shapes(1, 1, 1, 0)}
         if values["q"].shape[2] == 1:
             one = {name: y.squeeze(2) for name, y in values.items()}
-            one["q"] = one["q"].reshape(-1, sizes.groups, sizes.heads // sizes.groups, sizes.head_size)
+            size = int(values["q"].shape[-1])
+            one["q"] = one["q"].reshape(-1, sizes.groups, sizes.heads // sizes.groups, size)
             mixed, following = self.mix_step(state=kept, position=position, **one)
             return mixed.reshape(-1, sizes.heads, 1, sizes.head_size), following
         if sizes.groups == sizes.heads:

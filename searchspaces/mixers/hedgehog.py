@@ -35,17 +35,18 @@ class Hedgehog(Linear):
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """W of queries (H, K, K) and of keys (G, K, K), zeros at first."""
         size, axes = sizes.head_size, ("", "width", "width")
-        return {
-            f"query{sizes.heads}": Weight((sizes.heads, size, size), axes, Initial.ZEROS),
-            f"key{sizes.groups}": Weight((sizes.groups, size, size), axes, Initial.ZEROS),
-        }
+        heads = zip(self.maps(sizes), (sizes.heads, sizes.groups), strict=True)
+        return {name: Weight((count, size, size), axes, Initial.ZEROS) for name, count in heads}
+
+    def maps(self, sizes: Sizes) -> tuple[str, str]:
+        """Names of W of queries and of keys among `own_shapes`; of one number of heads only."""
+        return f"query{sizes.heads}", f"key{sizes.groups}"
 
     def prepared(
         self, q: Tensor, k: Tensor, weights: Mapping[str, Tensor], sizes: Sizes
     ) -> tuple[Tensor, Tensor]:
         """y of queries and keys."""
-        maps = (weights[self.own_name(name)] for name in (f"query{sizes.heads}", f"key{sizes.groups}"))
-        of_query, of_key = maps
+        of_query, of_key = (weights[self.own_name(name)] for name in self.maps(sizes))
         return q + q @ of_query, k + k @ of_key
 
     def base(self, x: Tensor) -> Tensor:

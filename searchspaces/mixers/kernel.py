@@ -69,14 +69,18 @@ class KernelMixer(HeadMixer):
         """Of bases in chunks."""
         from torch.nn.functional import pad
 
+        # A column of ones beside v carries the sum of weights through the same products.
+        sums = self.sums(queries, keys, pad(into_chunks(v, CHUNK), (0, 1), value=1.0), log_decay)
+        sums = out_of_chunks(sums, v.shape[2])
+        return sums[..., :-1] / sums[..., -1:]
+
+    def sums(self, queries: Tensor, keys: Tensor, values: Tensor, log_decay: Tensor | None = None) -> Tensor:
+        """Σ_{j≤i} w_ij of values (B, H, M, C, V), all in chunks."""
         left: Remembered = Undecayed() if log_decay is None else Decayed(log_decay, CHUNK)
         keys = keys.transpose(-1, -2)
-        # A column of ones beside v carries the sum of weights through the same products.
-        values = pad(into_chunks(v, CHUNK), (0, 1), value=1.0)
         before = left.before(self.features(keys) @ left.at_end(values))
         within = left.within(self.weight(queries @ keys)) @ values
-        sums = within + left.since_start(self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ before)
-        return out_of_chunks(sums[..., :-1] / sums[..., -1:], v.shape[2])
+        return within + left.since_start(self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ before)
 
     def mix_reference(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
         """Token by token."""
@@ -115,18 +119,24 @@ class KernelMixer(HeadMixer):
         """`_mixed` on top of the sums of earlier tokens, and the sums after these."""
         from torch.nn.functional import pad
 
+        sums, end = self.sums_after(start, queries, keys, pad(v, (0, 1), value=1.0), log_decay)
+        return sums[..., :-1] / sums[..., -1:], end
+
+    def sums_after(
+        self, start: Tensor, queries: Tensor, keys: Tensor, values: Tensor, log_decay: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`sums` of values (B, H, S, V) on top of those of earlier tokens, and those after these."""
         # A number a token, for what fills the last chunk must not decay anything.
         left: Remembered = (
-            Undecayed() if log_decay is None else Decayed(log_decay.expand(-1, -1, v.shape[2]), CHUNK)
+            Undecayed() if log_decay is None else Decayed(log_decay.expand(-1, -1, values.shape[2]), CHUNK)
         )
-        keys = keys.transpose(-1, -2)
+        tokens, keys = values.shape[2], keys.transpose(-1, -2)
         # Zeros fill the last chunk, for it must not add to the sums.
-        values = into_chunks(pad(v, (0, 1), value=1.0), CHUNK)
+        values = into_chunks(values, CHUNK)
         before, end = left.after(start, self.features(keys) @ left.at_end(values))
         within = left.within(self.weight(queries @ keys)) @ values
         sums = within + left.since_start(self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ before)
-        sums = out_of_chunks(sums, v.shape[2])
-        return sums[..., :-1] / sums[..., -1:], end
+        return out_of_chunks(sums, tokens), end
 
     def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
         """One state of all tokens."""

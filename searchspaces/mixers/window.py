@@ -71,10 +71,15 @@ class Window(HeadMixer):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """In chunks."""
-        return self._mixed(q, self._seen(k), self._seen(v))
+        return self._mixed(q, self.seen(k), self.seen(v))
 
     def _mixed(self, q: Tensor, keys: Tensor, values: Tensor, position: Position = 0) -> Tensor:
-        """Queries (B, H, N, K) from `position` on, each chunk against what `_seen` gives it."""
+        """Queries (B, H, N, K) from `position` on, each chunk against what `seen` gives it."""
+        return out_of_chunks(self.scores(q, keys, position).softmax(-1) @ values, q.shape[2])
+
+    def scores(self, q: Tensor, keys: Tensor, position: Position = 0) -> Tensor:
+        """Of queries (B, H, N, K) from `position` on, in chunks, with the keys that `seen` gives each chunk:
+        (B, H, M, C, sinks + (earlier + 1) C), −∞ where one is not seen."""
         import torch
 
         chunk, earlier = self._chunk, self._earlier
@@ -95,10 +100,10 @@ class Window(HeadMixer):
                 sink > start + query - self.window, float("-inf")
             )
             mask = torch.cat([near, mask], dim=2)
-        mixed = (queries @ keys.transpose(-1, -2) + mask).softmax(-1) @ values
-        return out_of_chunks(mixed, q.shape[2])
+        scores: Tensor = queries @ keys.transpose(-1, -2) + mask
+        return scores
 
-    def _seen(self, x: Tensor, before: Tensor | None = None, sinks: Tensor | None = None) -> Tensor:
+    def seen(self, x: Tensor, before: Tensor | None = None, sinks: Tensor | None = None) -> Tensor:
         """(B, H, N, K) → (B, H, M, sinks + (earlier + 1) C, K): sinks, and chunks up to the own one.
 
         Args:
@@ -187,8 +192,8 @@ class Window(HeadMixer):
     ) -> tuple[Tensor, State]:
         """In chunks, as a whole sequence."""
         kept = self._following(k, v, state, position)
-        keys = self._seen(k, state["k"], kept.get("sink_k"))
-        values = self._seen(v, state["v"], kept.get("sink_v"))
+        keys = self.seen(k, state["k"], kept.get("sink_k"))
+        values = self.seen(v, state["v"], kept.get("sink_v"))
         return self._mixed(q, keys, values, position), kept
 
     def _following(self, k: Tensor, v: Tensor, state: State, position: Position) -> State:

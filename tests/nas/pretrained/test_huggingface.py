@@ -74,10 +74,10 @@ def test_a_process_without_this_project_generates_text(llama: Path, tmp_path: Pa
     parent = read_parent(llama)
     submodel, _ = _cut(
         parent,
-        ["window:8,2", "hedgehog", "none"],
+        ["window:8,2", "linear+window:6", "none"],
         lambda first: (
             first.with_layer(1, mixer="window:8,2", ratio=first.layers[1].ratio / 2)
-            .with_layer(2, mixer="hedgehog", ratio=0.0)
+            .with_layer(2, mixer="linear+window:6", ratio=0.0)
             .with_layer(3, mixer="none")
         ),
     )

@@ -29,7 +29,7 @@ from nas.training.start import start_supernet
 from nas.training.trainer import load_supernet
 
 TOKENS = torch.randint(300, (2, 64), generator=torch.Generator().manual_seed(1))
-MIXERS = ["keep", "window:8,2", "hedgehog", "none"]
+MIXERS = ["keep", "window:8,2", "linear+window:4", "none"]
 
 
 def spec_of(model: Path, text: Path, **changes: Any) -> dict[str, Any]:
