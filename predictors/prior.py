@@ -31,6 +31,9 @@ RATE_DOUBT = 0.7
 FAMILY_DOUBT = 0.25
 TERM_DOUBT = 0.15
 SCALE_DOUBT = 1.0
+FAMILY_APART, TERM_APART = 2.0, 0.5
+"""Relative standard deviations of a family, and of a term within it, on a device on which families deviate
+for their own reasons."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,12 @@ class Prior:
             odds=self.odds ** (1 - share) * other.odds**share,
         )
 
-    def apart(self, doubt: float, odds: float) -> Self:
-        """With the same mean, of which each term deviates by itself, with a relative standard deviation of
-        `doubt`."""
-        own = np.diag((doubt * self.mean) ** 2)
-        covariance = SCALE_DOUBT**2 * np.outer(self.mean, self.mean) + own
-        return replace(self, covariance=covariance, odds=odds)
+    def by_families(self, design: Design) -> Self:
+        """With the same mean, of which each family of terms deviates far and for its own reasons, and
+        each term somewhat by itself: a device whose engine does well at other blocks than is believed."""
+        together = FAMILY_APART**2 * _same_family(design) + TERM_APART**2 * np.eye(len(self.mean))
+        covariance = np.outer(self.mean, self.mean) * (SCALE_DOUBT**2 + together)
+        return replace(self, covariance=covariance, odds=1.0)
 
     def check(self, design: Design) -> Self:
         """Itself, if it belongs to a design.
@@ -124,13 +127,17 @@ def counted_prior(design: Design) -> Prior:
     if not (mean > 0).all():
         idle = [name for name, value in zip(design.names, mean, strict=True) if not value > 0]
         raise PredictorError(f"terms without any counted work cannot have a prior: {idle[:5]}")
-    family = np.array(design.families)
-    same = (family[:, None] == family[None, :]).astype(float)
     outer = np.outer(mean, mean)
     covariance = (
         SCALE_DOUBT**2 * outer
         + RATE_DOUBT**2 * by_kind @ by_kind.T
-        + FAMILY_DOUBT**2 * same * outer
+        + FAMILY_DOUBT**2 * _same_family(design) * outer
         + TERM_DOUBT**2 * np.diag(mean**2)
     )
     return Prior(design.names, mean, covariance)
+
+
+def _same_family(design: Design) -> Matrix:
+    """(terms, terms) 1 where both are of one family, else 0."""
+    family = np.array(design.families)
+    return (family[:, None] == family[None, :]).astype(float)

@@ -28,9 +28,6 @@ IMAGINED = 1.0
 """Devices that what counted work leaves open counts as, among those that were measured."""
 SHARES = (0.25, 0.5, 0.75)
 """How much of what known devices have in common is believed, besides none and all of it."""
-APART, APART_ODDS = 1.0, 1.0
-"""Relative standard deviation of each term by itself, and the odds beforehand, of a device on which terms
-cost in the mean what they cost on known ones, and differ from it each for its own reasons."""
 CONTRADICTION = 0.5
 """Median relative error of what a device's other measurements say of one: far above any device's noise."""
 FEW, DRAWS = 10, 6
@@ -170,8 +167,8 @@ def _standardised_errors(prior: Prior, device: KnownDevice) -> Vector:
 class Transfer(Additive):
     """`additive`, drawn to what other devices taught as far as the measurements bear it out, from not at all
     to wholly: a device unlike all known ones is not bent to them. It may also have their mean and none of
-    the ways in which they vary together, as a board may have beside GPUs. Without a prior there is nothing
-    to transfer.
+    the ways in which they vary together, as a board may have beside GPUs. Without a prior there is nothing to
+    transfer.
     """
 
     @property
@@ -181,4 +178,4 @@ class Transfer(Additive):
         if self.prior is None:
             return counted
         shares = (counted[0].toward(self.prior, share) for share in SHARES)
-        return [*counted, *shares, self.prior, self.prior.apart(APART, APART_ODDS)]
+        return [*counted, *shares, self.prior, self.prior.by_families(self.design)]

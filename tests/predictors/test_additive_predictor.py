@@ -37,6 +37,25 @@ def test_forty_eight_planned_measurements_are_enough(space, workload, make_devic
     assert 0.82 < np.mean(covered) < 0.98
 
 
+def test_families_far_from_their_counted_work_are_learned_from_few(space, workload, design) -> None:
+    """As on boards whose engine takes many times as long for some layers as for others."""
+    families = list(dict.fromkeys(design.families))
+    counted = counted_prior(design)
+    errors, without = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        factor = dict(zip(families, np.exp(rng.uniform(-1.5, 1.5, len(families))), strict=True))
+        cost = counted.mean * np.array([factor[family] for family in design.families])
+        population, new = space.sample(16, rng), space.sample(200, rng)
+        latency, asked = design.counts(population) @ cost, design.counts(new) @ cost
+        predictor = make_predictor("additive", space, workload).fit(population, latency)
+        errors.append(score(predictor.predict(new), asked).mape)
+        alone = fit_posterior(design.counts(population), latency, counted)
+        without.append(np.abs(design.counts(new) @ alone.mean / asked - 1).mean())
+    assert np.mean(errors) < 0.6 * np.mean(without)
+    assert max(errors) < 0.1
+
+
 def test_a_block_never_measured_costs_what_its_work_suggests(space, workload, design, make_device) -> None:
     population = space.sample(3000, np.random.default_rng(0))
     counts = design.counts(population)
