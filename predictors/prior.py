@@ -140,4 +140,5 @@ def counted_prior(design: Design) -> Prior:
 def _same_family(design: Design) -> Matrix:
     """(terms, terms) 1 where both are of one family, else 0."""
     family = np.array(design.families)
-    return (family[:, None] == family[None, :]).astype(float)
+    same: Matrix = (family[:, None] == family[None, :]).astype(float)
+    return same
