@@ -111,7 +111,7 @@ class Plan:
 
     def architecture(self, model: Model) -> Architecture:
         layers = (Layer(mixer, self.heads, ratio=self.ratio, conv=model.conv) for mixer in model.mixers)
-        return Architecture(self.make_task().vocabulary, self.width, tuple(layers))
+        return Architecture(self.make_task().form.vocabulary, self.width, tuple(layers))
 
 
 PLANS = {

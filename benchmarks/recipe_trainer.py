@@ -143,8 +143,8 @@ class RecipeTrainer(Trainer):
         told: Tensor | None = None
         total = 0.0
         for architecture in architectures:
-            logits = self.supernet(batch[:, :-1], architecture)
-            loss = self.task.loss(logits, batch)
+            logits = self.supernet(batch.inputs, architecture)
+            loss = self.task.loss(logits, batch.targets)
             total += loss.item() / len(architectures)
             if told is not None:
                 loss = (loss + divergence(told, logits)) / 2

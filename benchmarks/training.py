@@ -49,7 +49,7 @@ def fixed_step(model: torch.nn.Module, *architecture: Architecture, task: Task) 
     def step(number: int) -> None:
         batch = task.batch(number, 0, BATCH, CONTEXT)
         model.zero_grad()
-        task.loss(model(batch[:, :-1], *architecture), batch).backward()
+        task.loss(model(batch.inputs, *architecture), batch.targets).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
         optimizer.step(TrainBudget().learning_rate)
 

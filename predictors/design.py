@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from searchspaces.costs import CostModel
 from searchspaces.encoding import Population
-from searchspaces.space import LAYER_GENES, SearchSpace
+from searchspaces.space import LAYER_GENES, OUTER_GENES, SearchSpace
 from workers.target import Phase, Workload
 
 __all__ = ["Design", "Matrix", "SpaceDesign", "standardisation"]
@@ -91,11 +91,12 @@ class SpaceDesign(Design):
     @cached_property
     def work(self) -> Matrix:
         """(blocks, len(WORK)) under the workload."""
-        table = self.costs.prefill_work if self.workload.phase is Phase.PREFILL else self.costs.step_work
+        table = self.costs.step_work if self.workload.phase is Phase.DECODE else self.costs.prefill_work
         return table(self.workload.tokens, self.workload.batch)
 
     def flat(self, population: Population) -> Matrix:
-        """(n, features) D, L, and for every layer option its share of layers and the mean ratio."""
+        """(n, features) D, L, for every layer option its share of layers and the mean ratio, and which stem
+        and readout stand around them where there are several."""
         spec, layer = self.space.spec, self.space.spec.layer
         layers, active = self.space.layer_view(population)
         depth = active.sum(1)
@@ -107,4 +108,8 @@ class SpaceDesign(Design):
             columns += [((indices == option) & active).sum(1) / depth for option in options]
         ratios = np.asarray(layer.ratio)[layers[:, :, 3]] * active
         columns.append(ratios.sum(1) / depth)
+        outer = self.space.outer_view(population)
+        for gene in self.space.outer_columns:
+            indices = outer[:, OUTER_GENES.index(gene)]
+            columns += [indices == option for option in range(len(getattr(spec, gene)))]
         return np.stack(columns, axis=1).astype(float)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from searchspaces.architecture import Architecture, Layer
+from searchspaces.architecture import EMBEDDING, LOGITS, Architecture, Layer
 from searchspaces.mixers import parse_mixer
 from searchspaces.space import SearchSpace
 
@@ -22,20 +22,50 @@ class Preset:
     architecture: Architecture
 
 
-Design = Callable[[SearchSpace, int], list[str]]
+Layers = Callable[[SearchSpace, int], list[str]]
 """A space and a depth → the mixer option of each layer."""
 
-_DESIGNS: dict[str, tuple[str, int, Design]] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Design:
+    """A published design of token mixing.
+
+    Attributes:
+        source: where it comes from.
+        layers: its token mixers.
+        conv: taps of its short convolutions.
+        stem, readout: names of those around its layers.
+    """
+
+    source: str
+    layers: Layers
+    conv: int = 0
+    stem: str = EMBEDDING
+    readout: str = LOGITS
 
 
-def _design(name: str, source: str, conv: int = 0) -> Callable[[Design], Design]:
-    """With short convolutions of as many taps, or of those of the space's that are nearest."""
+_DESIGNS: dict[str, _Design] = {}
 
-    def register(design: Design) -> Design:
-        _DESIGNS[name] = source, conv, design
-        return design
+
+def _design(name: str, source: str, conv: int = 0) -> Callable[[Layers], Layers]:
+    """A language model with short convolutions of as many taps, or of those of the space's nearest to it."""
+
+    def register(layers: Layers) -> Layers:
+        _DESIGNS[name] = _Design(source, layers, conv)
+        return layers
 
     return register
+
+
+def _encoder(
+    name: str, source: str, mixer: str, size: int = 3, stem: str = "", readout: str = "mean"
+) -> None:
+    """A model that sees all of its input, with one mixer of a parameter near `size` in every layer."""
+
+    def layers(space: SearchSpace, depth: int) -> list[str]:
+        return [_option(space, mixer, size)] * depth
+
+    _DESIGNS[name] = _Design(source, layers, stem=stem, readout=readout)
 
 
 @_design("softmax", "Vaswani et al., 2017")
@@ -96,6 +126,20 @@ def _lfm2(space: SearchSpace, depth: int) -> list[str]:
     return ["softmax" if i % 3 == 2 else "gatedconv" for i in range(depth)]
 
 
+_encoder("vit", "ViT; Dosovitskiy et al., 2021", "softmax", stem="patch")
+_encoder("cct", "Compact Transformers; Hassani et al., 2021", "softmax", stem="conv", readout="pool")
+_encoder("poolformer", "PoolFormer; Yu et al., 2022", "pool")
+_encoder("convformer", "ConvFormer; MetaFormer baselines, Yu et al., 2024", "conv", size=7)
+_encoder("resformer", "ResFormer's local position encoding; Tian et al., 2023", "local")
+_encoder("linear-encoder", "Katharopoulos et al., 2020", "linear")
+_encoder("slab", "SLAB's attention; Guo et al., 2024", "relu", size=5)
+_encoder("performer", "Performer; Choromanski et al., 2021", "performer", size=64)
+_encoder("flowformer", "Flowformer; Wu et al., 2022", "flow")
+_encoder("longformer", "Longformer; Beltagy et al., 2020", "window", size=64)
+_encoder("bigbird", "BigBird; Zaheer et al., 2020", "sparse", size=64)
+_encoder("linformer", "Linformer; Wang et al., 2020", "linformer", size=64)
+
+
 def _three_to_one(mixer: str, depth: int) -> list[str]:
     """Every fourth layer, or the last one of fewer, is softmax."""
     return ["softmax" if i % 4 == 3 or i == depth - 1 < 3 else mixer for i in range(depth)]
@@ -104,7 +148,8 @@ def _three_to_one(mixer: str, depth: int) -> list[str]:
 def presets(space: SearchSpace) -> dict[str, Preset]:
     """Every design that the space contains, by name; no two are the same architecture.
 
-    Designs of token mixing stand at every depth, ``NAME-LDEPTH``, with the largest width, the middle
+    Designs of token mixing, of language models or of those that see all of an input as the space's are, stand
+    at every depth, ``NAME-LDEPTH``, with the largest width, the middle
     number of heads, the first of key-value heads and the widest feed-forward; ``matformer-LDEPTH-xRATIO``
     at the largest depth with each smaller feed-forward (MatFormer granularities, Devvrit et al., 2023), and
     ``…-mixed`` with feed-forwards that widen with depth, as large together as that one's (Mix'n'Match there).
@@ -122,18 +167,22 @@ def _all(space: SearchSpace) -> Iterator[Preset]:
     spec = space.spec
     width, ratio, channel = max(spec.width), max(spec.layer.ratio), spec.layer.channel[0]
     heads = sorted(spec.layer.heads)[len(spec.layer.heads) // 2]
+    plain = "softmax" if space.form.causal else "vit"
 
-    def build(mixers: list[str], ratios: Sequence[float], conv: int = 0) -> Architecture:
-        taps = min(spec.layer.conv, key=lambda option: abs(option - conv))
+    def build(mixers: list[str], ratios: Sequence[float], design: _Design = _DESIGNS[plain]) -> Architecture:
+        taps = min(spec.layer.conv, key=lambda option: abs(option - design.conv))
         layers = (
             Layer(mixer, heads, channel, of, taps, spec.layer.kv_heads[0], spec.layer.projection)
             for mixer, of in zip(mixers, ratios, strict=True)
         )
-        return Architecture(spec.vocabulary, width, tuple(layers), spec.tied)
+        around = _named(spec.stem, design.stem), _named(spec.readout, design.readout)
+        return Architecture(spec.vocabulary, width, tuple(layers), spec.tied, space.form, *around)
 
-    for name, (source, conv, design) in _DESIGNS.items():
-        for depth in sorted(spec.depth):
-            yield Preset(f"{name}-L{depth}", source, build(design(space, depth), [ratio] * depth, conv))
+    for name, design in _DESIGNS.items():
+        if space.form.causal == (design.readout == LOGITS):
+            for depth in sorted(spec.depth):
+                whole = build(design.layers(space, depth), [ratio] * depth, design)
+                yield Preset(f"{name}-L{depth}", design.source, whole)
     deepest, ratios = space.max_depth, sorted(spec.layer.ratio)
     source = "MatFormer granularity; Devvrit et al., 2023"
     for smaller in ratios[:-1]:
@@ -147,6 +196,14 @@ def _all(space: SearchSpace) -> Iterator[Preset]:
             mixed = [below] * narrower + [middle] * (deepest - narrower - wider) + [above] * wider
             name = f"matformer-L{deepest}-x{middle:g}-mixed"
             yield Preset(name, source, build(["softmax"] * deepest, mixed))
+
+
+def _named(options: tuple[str, ...], name: str) -> str:
+    """The first of the options of that name, or the first of all where none is wanted; the name, which the
+    space then does not contain, where it has none."""
+    if not name:
+        return options[0]
+    return next((option for option in options if option.partition(":")[0] == name), name)
 
 
 def _option(space: SearchSpace, mixer: str, size: int) -> str:

@@ -57,7 +57,16 @@ from searchspaces.projection import PLAIN, Projection
 from searchspaces.readouts import parse_readout, readouts
 from searchspaces.stems import parse_stem
 
-__all__ = ["LAYER_GENES", "LIBRARY", "SearchSpace", "SpaceSpec", "load_space", "problems_of", "space_names"]
+__all__ = [
+    "LAYER_GENES",
+    "LIBRARY",
+    "OUTER_GENES",
+    "SearchSpace",
+    "SpaceSpec",
+    "load_space",
+    "problems_of",
+    "space_names",
+]
 
 LIBRARY = Path(__file__).parent / "library"
 """The folder of the spaces that ship."""

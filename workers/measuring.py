@@ -15,7 +15,7 @@ from workers.errors import TargetNotServed
 from workers.measurement import Measurement
 from workers.memory import keep_freed_memory, total_memory_bytes
 from workers.request import MeasurementRequest
-from workers.runtimes import parse_runtime, runtimes, workload_tokens
+from workers.runtimes import parse_runtime, runtimes
 from workers.target import Phase
 from workers.timing import calibrate, calls_in_a_row, time_interleaved
 
@@ -73,24 +73,24 @@ def measure(
     # The reference stays as it is whatever the target's dtype: it is the unit, not the subject.
     beside = runtime.reference_workload(target.workload)
     unit = _prepared_reference(target.runtime, request.reference)
-    reference = runtime.load(unit, REFERENCE_DTYPE, target.threads).in_a_row(
-        workload_tokens(beside, min(request.vocabulary, REFERENCE_VOCABULARY)), 1
-    )
+    fixed = runtime.load(unit, REFERENCE_DTYPE, target.threads)
+    reference = fixed.in_a_row(fixed.inputs(beside, min(request.vocabulary, REFERENCE_VOCABULARY)), 1)
     for _ in range(max(1, request.protocol.warm_up)):
         reference()
     reference_ms = request.reference_ms if request.reference_ms is not None else calibrate(reference, clocks)
     prepared = runtime.prepare(request.model, target.dtype)
-    tokens = workload_tokens(target.workload, request.vocabulary)
     if target.runtime not in _LOADED:
         # What an engine takes once a process is none of the first model's.
-        runtime.load(prepared, target.dtype, target.threads).in_a_row(tokens, 1)()
+        first = runtime.load(prepared, target.dtype, target.threads)
+        first.in_a_row(first.inputs(target.workload, request.vocabulary), 1)()
         _LOADED.add(target.runtime)
     memory = runtime.peak_memory()
     loaded = runtime.load(prepared, target.dtype, target.threads)
+    inputs = loaded.inputs(target.workload, request.vocabulary)
     calls = 1
     if target.workload.phase is Phase.DECODE:
-        calls = calls_in_a_row(loaded.in_a_row(tokens, 1), clocks, request.protocol.decode_ms)
-    model = loaded.in_a_row(tokens, calls)
+        calls = calls_in_a_row(loaded.in_a_row(inputs, 1), clocks, request.protocol.decode_ms)
+    model = loaded.in_a_row(inputs, calls)
     for _ in range(max(1, request.protocol.warm_up)):
         model()
     # Before the reference runs again: what it takes is none of the model's.

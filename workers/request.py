@@ -22,7 +22,7 @@ class MeasurementRequest:
         model: file in the format of the target's runtime (`workers.runtimes.ModelFormat`) that does its
             workload.
         reference: file of the fixed model that is timed in between.
-        vocabulary: token ids are drawn below this.
+        vocabulary: token ids are drawn below this; 1 where none go in.
         reference_ms: what the reference takes on this target when undisturbed, as an earlier measurement
             of the target reported it. None: the worker finds out, and reports it.
         protocol: how to time.

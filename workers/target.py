@@ -10,12 +10,14 @@ __all__ = ["Phase", "Target", "Workload"]
 
 
 class Phase(StrEnum):
-    """Which of the two jobs of a language model is timed."""
+    """What a model is timed at."""
 
     PREFILL = "prefill"
     """All tokens of a prompt at once."""
     DECODE = "decode"
     """One token, after `tokens` tokens of context."""
+    ENCODE = "encode"
+    """All of an input of fixed size at once, in a model that is no language model."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,9 +25,9 @@ class Workload:
     """What one timed call does.
 
     Attributes:
-        phase: prefill or decode.
+        phase: prefill or decode of a language model, encode of others.
         batch: B, sequences at once.
-        tokens: N for prefill, the context's length for decode.
+        tokens: N, which the model makes of an input where it encodes; for decode the context's length.
     """
 
     phase: Phase = Phase.PREFILL
@@ -49,11 +51,12 @@ class Workload:
         """
         match = _WORKLOAD.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text!r} is not a workload; accepted: prefill/b1/n1024 or decode/b1/n1024")
+            accepted = "prefill/b1/n1024, decode/b1/n1024 or encode/b1/n49"
+            raise ValueError(f"{text!r} is not a workload; accepted: {accepted}")
         return cls(Phase(match["phase"]), int(match["batch"]), int(match["tokens"]))
 
 
-_WORKLOAD = re.compile(r"(?P<phase>prefill|decode)/b(?P<batch>\d+)/n(?P<tokens>\d+)")
+_WORKLOAD = re.compile(r"(?P<phase>prefill|decode|encode)/b(?P<batch>\d+)/n(?P<tokens>\d+)")
 _TARGET = re.compile(
     r"(?P<device>[\w.-]+)/(?P<runtime>[\w.-]+)/(?P<dtype>[\w.-]+)/(?P<threads>\d+)t/(?P<workload>.+)"
 )

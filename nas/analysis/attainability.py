@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from nas.analysis.candidates import Candidates
@@ -16,6 +14,7 @@ from nas.exact.decomposition import Decomposition
 from nas.objectives import Source
 from nas.planning.plan import Plan
 from nas.problem import SearchProblem
+from nas.tasks import SequenceTask
 from searchspaces.encoding import Population
 from searchspaces.errors import Problem
 
@@ -34,10 +33,10 @@ def check_budget(plan: Plan) -> None:
     problems = []
     search, finalists, task = plan.spec.budget.search, plan.spec.budget.finalists, plan.given_task
     if task is not None:
-        options = task.options
-        sequences = math.ceil(options.evaluation_tokens / options.evaluation_context)
+        sequences = task.scored_examples
         if search.fidelities[0] * sequences < 1:
-            accepted = f"accepted: shares of at least {1 / sequences:.3g}, or more task.evaluation_tokens"
+            more = ", or more task.evaluation_tokens" if isinstance(task, SequenceTask) else ""
+            accepted = f"accepted: shares of at least {1 / sequences:.3g}{more}"
             said = f"{search.fidelities[0]:g} of a split of {sequences} sequences is less than one"
             problems.append(Problem("budget.search.fidelities", f"{said}; {accepted}"))
     if finalists.minutes is not None and not finalists.count:

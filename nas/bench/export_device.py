@@ -98,7 +98,7 @@ class ExportDevice(BenchDevice):
         import torch
 
         architecture, task = submodel.architecture, self._plan.task
-        batch = next(iter(task.evaluation_batches(Split.TEST)))[:, :-1]
+        batch = next(iter(task.evaluation_batches(Split.TEST))).inputs
         model = ConvertedModel(architecture, submodel.state_dict(), engine, self._library)
         begun = time.perf_counter()
         found = model(batch)

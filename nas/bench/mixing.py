@@ -108,7 +108,7 @@ class MixingBench:
     def architecture(self, mixers: Sequence[str], ratio: float) -> Architecture:
         """A model with these mixers."""
         layers = (Layer(mixer, HEADS, ratio=ratio, conv=self.conv) for mixer in mixers)
-        return Architecture(self.make_task().vocabulary, self.width, tuple(layers))
+        return Architecture(self.make_task().form.vocabulary, self.width, tuple(layers))
 
     def shapes(self, seed: int) -> list[tuple[int, float]]:
         """Depth and feed-forward ratio of each member, the same in every pool: all of them once before any
@@ -248,7 +248,7 @@ def _learned(bench: MixingBench, every: Sequence[tuple[int, ...]], seed: int) ->
     space = load_space(
         {
             "name": "placements",
-            "vocabulary": task.vocabulary,
+            "vocabulary": task.form.vocabulary,
             "context": bench.context,
             "width": [bench.width],
             "depth": [max(bench.depths)],

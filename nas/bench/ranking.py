@@ -257,7 +257,7 @@ def zero_cost_scores(spec: JobSpec, points: Sequence[Point]) -> dict[str, list[f
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.train_seed)
             model = Submodel(point.architecture)
-        plan.task.loss(model(batch[:, :-1]), batch).backward()
+        plan.task.loss(model(batch.inputs), batch.targets).backward()
         known = [(p.detach(), p.grad) for p in model.parameters() if p.grad is not None]
         scores["first gradient"].append(math.sqrt(sum(g.square().sum().item() for _, g in known)))
         scores["SNIP"].append(sum((weight * g).abs().sum().item() for weight, g in known))

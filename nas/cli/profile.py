@@ -23,9 +23,14 @@ def profile(
     runtime: Annotated[str, typer.Option(help="The engine that runs the models.")] = "onnxruntime",
     dtype: Annotated[str, typer.Option(help="Data type of weights and activations.")] = "fp32",
     threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
-    phase: Annotated[str, typer.Option(help="[bold]prefill[/] or [bold]decode[/].")] = "prefill",
+    phase: Annotated[
+        str | None,
+        typer.Option(help="[bold]prefill[/] or [bold]decode[/]; by default what the space's models do."),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Sequences in a batch.")] = 1,
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens of each sequence.")] = 1024,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Of each sequence; 1024 by default, or those of an input.")
+    ] = None,
     measurements: Annotated[
         int | None,
         typer.Option(min=1, help="At most this many, besides held-out ones.", show_default="the job's own"),

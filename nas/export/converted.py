@@ -1,7 +1,8 @@
-"""Models as an engine runs them in a number format, as functions of tokens."""
+"""Models as an engine runs them in a number format, as functions of what goes into them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,9 @@ def converted_obstacle(conversion: Conversion) -> str | None:
 
 
 class ConvertedModel:
-    """What an engine computes with converted weights: token ids (B, N) → logits (B, N, V), in the calling
-    thread. Its file is the one that prompts of the first call's shape are timed with; where an engine's files
-    have one shape, that of each call's.
+    """What an engine computes with converted weights, in the calling thread: token ids (B, N) → logits
+    (B, N, V), or whatever else the model takes and tells. Its file is the one that is timed with prompts, or
+    inputs, of the first call's shape; where an engine's files have one shape, that of each call's.
 
     Args:
         weights: by the names of `Submodel.state_dict`.
@@ -58,7 +59,8 @@ class ConvertedModel:
 
     def file(self, batch: int, tokens: int) -> bytes:
         """As the engine loads it."""
-        runtime, workload = self._runtime, Workload(Phase.PREFILL, batch, tokens)
+        runtime, phase = self._runtime, Phase.PREFILL if self._architecture.form.causal else Phase.ENCODE
+        workload = Workload(phase, batch, tokens)
         if runtime.model_format is ModelFormat.SUBMODEL:
             plain = submodel_file(self._architecture, self._weights, workload)
         else:
@@ -68,12 +70,14 @@ class ConvertedModel:
             plain = bytes(composed.SerializeToString())
         return runtime.prepare(plain, self._conversion.dtype)
 
-    def __call__(self, tokens: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor) -> Tensor:
         """See the class."""
-        shape = () if self._runtime.any_shape else tuple(tokens.shape)
+        grid = self._architecture.view.grid
+        sizes = len(inputs), math.prod(grid) if grid else inputs.shape[1]
+        shape = () if self._runtime.any_shape else sizes
         if shape not in self._models:
-            self._models[shape] = prepared_model(self.file(*tokens.shape), self._conversion)
-        return self._models[shape](tokens)
+            self._models[shape] = prepared_model(self.file(*sizes), self._conversion)
+        return self._models[shape](inputs)
 
 
 def prepared_model(file: bytes, conversion: Conversion) -> Callable[[Tensor], Tensor]:
@@ -85,4 +89,4 @@ def prepared_model(file: bytes, conversion: Conversion) -> Callable[[Tensor], Te
     import torch
 
     loaded = parse_runtime(conversion.runtime).load(file, conversion.dtype, 1)
-    return lambda tokens: torch.from_numpy(loaded(tokens.numpy())[0])
+    return lambda inputs: torch.from_numpy(loaded(inputs.numpy())[0])

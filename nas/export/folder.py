@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -47,7 +47,8 @@ LARGEST_DIFFERENCE = 1e-3
 """Between the logits of torch and of onnxruntime, on the shapes of `CHECKED`."""
 
 CHECKED = ((1, 1), (2, 50), (1, 300))
-"""(batch, length) of the random tokens on which outputs are compared: short, odd and long."""
+"""(batch, length) of the random tokens on which outputs are compared: short, odd and long. Inputs of a fixed
+size have that."""
 
 FORMAT = 1
 
@@ -184,8 +185,7 @@ def _write_files(
         "layers": layer_table(architecture, arrays),
         "onnx": {
             "opset": OPSET,
-            "inputs": {"tokens": ["int64", "batch", "length"]},
-            "outputs": {"logits": ["float32", "batch", "length", architecture.vocabulary]},
+            **_declared(written["model.onnx"]),
             "attention": {"form": wanted.name, "domains": list(wanted.domains)},
             "largest_difference": difference,
             "largest_difference_accepted": LARGEST_DIFFERENCE,
@@ -199,7 +199,8 @@ def _write_files(
 
 
 def onnx_logits(content: bytes) -> Callable[[Tensor], Tensor]:
-    """A model file of onnxruntime's as a function of token ids (B, N) → logits (B, N, V).
+    """A model file of onnxruntime's as a function of token ids (B, N) → logits (B, N, V), or of whatever else
+    the model takes and tells.
 
     Raises:
         ModelRejected: it does not load.
@@ -212,15 +213,17 @@ def onnx_logits(content: bytes) -> Callable[[Tensor], Tensor]:
     except Exception as error:
         raise ModelRejected(f"onnxruntime does not load the exported model: {error}") from error
 
-    def run(ids: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, {"tokens": ids.numpy()})[0])
+    (given,) = session.get_inputs()
+
+    def run(inputs: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {given.name: inputs.numpy()})[0])
 
     return run
 
 
 def onnx_difference(submodel: Submodel, files: Mapping[str, bytes], of_targets: Mapping[str, str]) -> float:
     """Between the logits of onnxruntime and torch, the largest over the files in training's number format: of
-    prompts on the shapes of `CHECKED`, of decoding see `decoding_difference`. NaN where one is.
+    prompts and inputs see `largest_difference`, of decoding `decoding_difference`. NaN where one is.
 
     Args:
         files: by name.
@@ -245,18 +248,49 @@ def onnx_difference(submodel: Submodel, files: Mapping[str, bytes], of_targets: 
 
 
 def largest_difference(submodel: Submodel, model: Callable[[Tensor], Tensor]) -> float:
-    """Between the logits of a model and of the submodel that it was made of, on the shapes of `CHECKED`; NaN
-    where one of them is."""
+    """Between the logits of a model and of the submodel that it was made of, on random inputs of the sizes of
+    `CHECKED`; NaN where one of them is."""
     import torch
 
-    rng, largest = np.random.default_rng(0), 0.0
-    for shape in CHECKED:
-        ids = torch.from_numpy(rng.integers(submodel.architecture.vocabulary, size=shape))
+    largest = 0.0
+    for inputs in _checked_inputs(submodel.architecture):
         with torch.inference_mode():
-            largest = max(float((model(ids) - submodel(ids)).abs().max()), largest)
+            largest = max(float((model(inputs) - submodel(inputs)).abs().max()), largest)
             if math.isnan(largest):
                 break
     return largest
+
+
+def _checked_inputs(architecture: Architecture) -> Iterator[Tensor]:
+    """Of a fixed size where the model's are."""
+    import torch
+
+    form = architecture.form
+    rng = np.random.default_rng(0)
+    for batch, length in CHECKED:
+        if form.causal:
+            yield torch.from_numpy(rng.integers(form.vocabulary, size=(batch, length)))
+        elif form.vocabulary:
+            yield torch.from_numpy(rng.integers(form.vocabulary, size=form.input.shape(batch)))
+        else:
+            yield torch.from_numpy(rng.standard_normal(form.input.shape(batch), np.float32))
+
+
+def _declared(content: bytes) -> dict[str, dict[str, list[int | str]]]:
+    """The inputs and outputs of a model file: type and sizes by name."""
+    import onnx
+
+    graph = onnx.load_model_from_string(content).graph
+
+    def told(value: onnx.ValueInfoProto) -> list[int | str]:
+        kind = value.type.tensor_type
+        sizes = [each.dim_param or each.dim_value for each in kind.shape.dim]
+        return [str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)), *sizes]
+
+    return {
+        side: {value.name: told(value) for value in values}
+        for side, values in (("inputs", graph.input), ("outputs", graph.output))
+    }
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -172,7 +172,7 @@ def _converted(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> I
         said, conversion = told.get("test", {}).get("measured"), Conversion.of(target)
         if said is None or conversion is None:
             continue
-        prompts = target.workload.phase is Phase.PREFILL and files.get(text)
+        prompts = target.workload.phase is not Phase.DECODE and files.get(text)
 
         def found(conversion: Conversion = conversion, file: str | None = prompts or None) -> float:
             if file is not None:
@@ -202,7 +202,7 @@ def _latencies(submodel: Submodel, manifest: Mapping[str, Any]) -> Iterator[Chec
         def found(target: Target = target) -> float:
             model, reference = models.model(architecture, target), models.reference(target)
             request = MeasurementRequest(
-                architecture.digest, target, model, reference, architecture.vocabulary
+                architecture.digest, target, model, reference, max(1, architecture.vocabulary)
             )
             return measure(request, describe_device(target.device)).latency_ms
 

@@ -21,7 +21,7 @@ from nas.planning.objectives import asked_objectives, settle_bounds
 from nas.planning.start import Beginning, beginning, uniform
 from nas.spec import JobSpec, TargetSpec
 from nas.strategies import get_strategy, strategies
-from nas.tasks import Task, get_task, make_task
+from nas.tasks import SequenceOptions, Task, get_task, make_task
 from predictors.predictor import get_predictor
 from searchspaces.costs import CostModel
 from searchspaces.counted import Deployment
@@ -30,7 +30,7 @@ from searchspaces.errors import Problem, SpaceError
 from searchspaces.presets import Preset, presets
 from searchspaces.space import SearchSpace, load_space, space_names
 from workers.runtimes import parse_runtime
-from workers.target import Target
+from workers.target import Phase, Target, Workload
 
 __all__ = ["Plan", "resolve"]
 
@@ -199,10 +199,10 @@ def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
         task = _task(spec, begun) if spec.task else None
     except InvalidSpec as error:
         problems += error.problems
-    if space and task and task.vocabulary > space.spec.vocabulary:
-        accepted = f"accepted: spaces of a vocabulary ≥ {task.vocabulary}; those that ship: {space_names()}"
-        message = f"{space.name} has {space.spec.vocabulary}, task {task.name} needs {task.vocabulary}"
-        problems.append(Problem("space.vocabulary", f"{message}; {accepted}"))
+    if space and task and not space.form.serves(task.form):
+        problems.append(_other_form(space, task))
+    if space is not None:
+        spec = _with_workloads(spec, space)
     try:
         get_predictor(spec.budget.profile.predictor)
     except ValueError as error:
@@ -210,7 +210,7 @@ def resolve(spec: JobSpec, relative_to: Path = Path()) -> Plan:
     problems += _strategy_problems(spec, space)
     targets = []
     for number, item in enumerate(spec.targets):
-        problems += _target_problems(item, f"targets.{number}")
+        problems += _target_problems(item, f"targets.{number}", space)
         if item.target() in targets:
             problems.append(Problem(f"targets.{number}", f"{item.target()} is listed twice"))
         targets.append(item.target())
@@ -233,6 +233,7 @@ def _task(spec: JobSpec, begun: Beginning | None) -> Task:
         accepted = "accepted with a start: a task that reads text with a tokenizer, such as text"
         raise InvalidSpec([Problem("task.name", f"{spec.task.name} has tokens of its own; {accepted}")])
     task = make_task(spec.task.name, {**begun.task_options, **options})
+    assert isinstance(task.options, SequenceOptions)
     if task.options.evaluation_context > begun.parent.context:
         said = f"is beyond the parent's context; accepted: 1 to {begun.parent.context}"
         raise InvalidSpec([Problem("task.evaluation_context", said)])
@@ -254,8 +255,38 @@ def _strategy_problems(spec: JobSpec, space: SearchSpace | None) -> Iterator[Pro
         yield Problem("budget.search.fidelities", message)
 
 
-def _target_problems(item: TargetSpec, path: str) -> Iterator[Problem]:
+def _other_form(space: SearchSpace, task: Task) -> Problem:
+    """A task whose form is not the space's."""
+    if space.form.causal and task.form.causal:
+        needed, ships = task.form.vocabulary, f"those that ship: {space_names()}"
+        message = f"{space.name} has {space.form.vocabulary}, task {task.name} needs {needed}"
+        return Problem("space.vocabulary", f"{message}; accepted: spaces of a vocabulary ≥ {needed}; {ships}")
+    message = f"models of {space.name} are {space.form}, task {task.name} is {task.form}"
+    return Problem("space.form", f"{message}; accepted: a space and a task of one form")
+
+
+def _with_workloads(spec: JobSpec, space: SearchSpace) -> JobSpec:
+    """With phases and tokens of targets where they are not said."""
+    plain = Workload()
+    if not space.form.causal:
+        plain = Workload(Phase.ENCODE, tokens=space.spec.context)
+    targets = [
+        item.model_copy(update={"phase": item.phase or plain.phase, "tokens": item.tokens or plain.tokens})
+        for item in spec.targets
+    ]
+    return spec.model_copy(update={"targets": tuple(targets)})
+
+
+def _target_problems(item: TargetSpec, path: str, space: SearchSpace | None) -> Iterator[Problem]:
     """What no device could do; what a device has is for its worker to say."""
+    if space is not None:
+        encodes = (Phase.ENCODE,) if not space.form.causal else (Phase.PREFILL, Phase.DECODE)
+        if item.phase not in encodes:
+            message = f"models of {space.name} ({space.form}) have no phase {item.phase}"
+            yield Problem(f"{path}.phase", f"{message}; accepted: {', '.join(encodes)}")
+        elif not space.form.causal and item.tokens != space.spec.context:
+            message = f"{item.tokens} are not what models of {space.name} make of an input"
+            yield Problem(f"{path}.tokens", f"{message}; accepted: {space.spec.context}, or nothing")
     try:
         runtime = parse_runtime(item.runtime)
     except ValueError as error:
@@ -263,7 +294,7 @@ def _target_problems(item: TargetSpec, path: str) -> Iterator[Problem]:
         return
     for name, value, accepted in (
         ("dtype", item.dtype, runtime.dtypes),
-        ("phase", item.phase, runtime.phases),
+        ("phase", item.target().workload.phase, runtime.phases),
     ):
         if value not in accepted:
             message = f"{runtime.name} has no {name} {value}; accepted: {', '.join(accepted)}"

@@ -10,6 +10,7 @@ from nas.errors import InvalidSpec
 from nas.planning.limits import Limits
 from nas.planning.plan import Plan
 from nas.spec import StageName
+from nas.tasks import SequenceTask
 from searchspaces.costs import Block, BlockRole, CostModel, block_parameters, prefill
 from searchspaces.errors import Problem
 from searchspaces.operations import OperationKind
@@ -25,8 +26,6 @@ KEPT = 8
 """Activations a token, in model widths, that a layer keeps for gradients besides its feed-forward part's."""
 GATED = 3
 """The same of the feed-forward part, in feed-forward widths."""
-SCORED_AT_ONCE = 4
-"""Sequences that an evaluation scores at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,9 @@ def sizes_of(plan: Plan) -> Sizes:
     blocks = [block for block in every if block.role is not BlockRole.STEM]
     layer = _layer_weights(blocks) + 2 * widest
     trains = plan.given_task is not None and StageName.TRAIN in spec.stages
-    options = plan.given_task.options if plan.given_task is not None else None
+    task = plan.given_task
+    # Tokens of one that is scored.
+    scores = task.options.evaluation_context if isinstance(task, SequenceTask) else space.context
     # (sequences, tokens of one) that are computed with at once.
     batches = [
         (w.batch, 1 if w.phase is Phase.DECODE else w.tokens) for w in (t.workload for t in plan.targets)
@@ -71,14 +72,14 @@ def sizes_of(plan: Plan) -> Sizes:
     if trains:
         of_training = spec.budget.finalists.batch if begins else spec.budget.train.batch
         batches.append((of_training, space.context))
-    if options is not None:
-        batches.append((1 if begins else SCORED_AT_ONCE, options.evaluation_context))
+    if task is not None:
+        batches.append((1 if begins else task.scored_at_once, scores))
     a_token = FLOAT * (
         2 * space.vocabulary
         + (depth if trains else 1) * round(KEPT * widest + GATED * max(space.layer.ratio) * widest)
     )
     longest = max(tokens for _, tokens in batches)
-    scored = 0 if options is None else options.evaluation_tokens
+    scored = 0 if task is None else task.scored_examples * scores
     budget = spec.budget
     read = 0
     if trains:

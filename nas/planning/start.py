@@ -103,18 +103,17 @@ def beginning(spec: JobSpec, relative_to: Path = Path()) -> Beginning:
     for number, share in enumerate(shares):
         if isinstance(share, bool) or not isinstance(share, int | float):
             problems.append(Problem(f"space.ratio.{number}", f"{share!r:.80}; accepted: a share of 0 to 1"))
-    for number, target in enumerate(spec.targets):
-        if target.tokens > parent.context:
-            said = (
-                f"{target.tokens} are more than the parent was trained for; accepted: 1 to {parent.context}"
-            )
+    lengths = [target.target().workload.tokens for target in spec.targets]
+    for number, tokens in enumerate(lengths):
+        if tokens > parent.context:
+            said = f"{tokens} are more than the parent was trained for; accepted: 1 to {parent.context}"
             problems.append(Problem(f"targets.{number}.tokens", said))
     if problems:
         raise InvalidSpec(problems)
-    context = max(target.tokens for target in spec.targets)
+    context = max(lengths)
     try:
         space = parent.space(tuple(map(str, options["mixer"])), shares, context)
     except SpaceError as error:
         raise InvalidSpec(error.problems) from error
-    tokens = {"tokenizer": str(parent.folder / "tokenizer.json"), "evaluation_context": context}
-    return Beginning(parent, space, tokens)
+    options = {"tokenizer": str(parent.folder / "tokenizer.json"), "evaluation_context": context}
+    return Beginning(parent, space, options)

@@ -30,19 +30,21 @@ class StageName(StrEnum):
 
 
 class TargetSpec(Spec):
-    """A target as written in a job file."""
+    """A target as written in a job file. Where phase and tokens are not said they are what the space's models
+    do: a prompt of 1,024 tokens, or all of an input."""
 
     device: str = Field(default="local-cpu", pattern=r"^[\w.-]+$")
     runtime: str = Field(default="onnxruntime", pattern=r"^[\w.-]+$")
     dtype: str = Field(default="fp32", pattern=r"^[\w.-]+$")
     threads: PositiveInt = 1
-    phase: Phase = Phase.PREFILL
+    phase: Phase | None = None
     batch: Size = 1
-    tokens: Size = 1024
+    tokens: Size | None = None
 
     def target(self) -> Target:
-        """As the workers know it."""
-        workload = Workload(self.phase, self.batch, self.tokens)
+        """As the workers know it; of a language model where it is not said of what."""
+        plain = Workload()
+        workload = Workload(self.phase or plain.phase, self.batch, self.tokens or plain.tokens)
         return Target(self.device, self.runtime, self.dtype, self.threads, workload)
 
     @classmethod

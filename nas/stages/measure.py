@@ -96,6 +96,6 @@ def _requests(
             target=target,
             model=models.model(architecture, target),
             reference=reference,
-            vocabulary=architecture.vocabulary,
+            vocabulary=max(1, architecture.vocabulary),
             reference_ms=reference_ms,
         )

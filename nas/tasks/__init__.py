@@ -3,7 +3,10 @@ needs no torch."""
 
 from nas.tasks.task import (
     TASKS,
+    Batch,
     DataFiles,
+    SequenceOptions,
+    SequenceTask,
     Task,
     TaskOptions,
     get_task,
@@ -15,7 +18,10 @@ from nas.tasks.task import (
 
 __all__ = [
     "TASKS",
+    "Batch",
     "DataFiles",
+    "SequenceOptions",
+    "SequenceTask",
     "Task",
     "TaskOptions",
     "get_task",

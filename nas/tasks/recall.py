@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.objectives import Direction
-from nas.tasks.task import Task, TaskOptions, register_task
+from nas.tasks.task import SequenceOptions, SequenceTask, register_task
 from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ EVALUATION_SEED = {Split.VALIDATION: 1, Split.TEST: 2}
 EVALUATION_BATCH = 8
 
 
-class RecallOptions(TaskOptions):
+class RecallOptions(SequenceOptions):
     """Options of the task `recall`.
 
     Attributes:
@@ -48,7 +48,7 @@ class RecallOptions(TaskOptions):
 
 
 @register_task("recall")
-class Recall(Task):
+class Recall(SequenceTask):
     """A sequence defines random pairs, `key value key value …`, then names the keys again in random
     orders, each followed by its value. Loss and metric look only at those repeated values.
 
@@ -63,7 +63,7 @@ class Recall(Task):
     options_model = RecallOptions
     options: RecallOptions
 
-    def batch(self, step: int, seed: int, batch: int, context: int) -> Tensor:
+    def sequences(self, step: int, seed: int, batch: int, context: int) -> Tensor:
         """(B, N+1) fresh sequences; N must hold the definitions and a question."""
         if context < 2 * self.options.pairs + 1:
             message = f"{self.options.pairs} pairs and a question do not fit a context of {context}"
@@ -71,14 +71,14 @@ class Recall(Task):
         # The leading 0 keeps training apart from the evaluated sequences, which begin with 1 or 2.
         return self._sequences((0, seed, step), batch, context)
 
-    def loss(self, logits: Tensor, batch: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of the repeated values, in nats."""
         from torch.nn.functional import cross_entropy
 
         asked = slice(2 * self.options.pairs, None, 2)
-        return cross_entropy(logits[:, asked].flatten(0, 1), batch[:, 1:][:, asked].flatten())
+        return cross_entropy(outputs[:, asked].flatten(0, 1), targets[:, asked].flatten())
 
-    def evaluation_batches(self, split: Split) -> Iterator[Tensor]:
+    def evaluation_sequences(self, split: Split) -> Iterator[Tensor]:
         """Sequences that depend on the split alone."""
         context = self.options.evaluation_context
         count = math.ceil(self.options.evaluation_tokens / context)
@@ -86,11 +86,11 @@ class Recall(Task):
         for first in range(0, count, EVALUATION_BATCH):
             yield sequences[first : first + EVALUATION_BATCH]
 
-    def score(self, logits: Tensor, batch: Tensor) -> tuple[float, int]:
+    def score(self, outputs: Tensor, targets: Tensor) -> tuple[float, int]:
         """Number of right answers, and of questions."""
         asked = slice(2 * self.options.pairs, None, 2)
-        answers = batch[:, 1:][:, asked]
-        return (logits[:, asked].argmax(-1) == answers).sum().item(), answers.numel()
+        answers = targets[:, asked]
+        return (outputs[:, asked].argmax(-1) == answers).sum().item(), answers.numel()
 
     def _sequences(self, seed: tuple[int, ...], count: int, context: int) -> Tensor:
         """(count, N+1) tokens: rounds of all pairs, each round in a fresh order."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -17,6 +17,7 @@ from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.objectives import Direction
 from searchspaces.errors import Problem
+from searchspaces.form import Form, Tokens
 from searchspaces.numbers import NO_TRUTH
 from searchspaces.registry import Registry
 from searchspaces.space import problems_of
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TASKS",
+    "Batch",
     "DataFiles",
+    "SequenceOptions",
+    "SequenceTask",
     "Task",
     "TaskOptions",
     "get_task",
@@ -49,18 +53,10 @@ class DataFiles:
 
 
 class TaskOptions(BaseModel):
-    """What a job file may say of any task; a task's own class adds to it. An option that names files is
-    marked so: ``path: Annotated[tuple[str, ...], DataFiles()]``.
-
-    Attributes:
-        evaluation_tokens: tokens of each split that an architecture is scored on: the same for all.
-        evaluation_context: N, tokens of one scored sequence.
-    """
+    """What a job file may say of a task; a task's own class adds to it. An option that names files is
+    marked so: ``path: Annotated[tuple[str, ...], DataFiles()]``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-    evaluation_tokens: PositiveInt = 16384
-    evaluation_context: PositiveInt = 512
 
     @classmethod
     def data_options(cls) -> tuple[str, ...]:
@@ -72,32 +68,78 @@ class TaskOptions(BaseModel):
         )
 
 
-class Task(ABC):
-    """Sequences to learn from, a loss and a metric.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples.
 
-    Subclasses are built by `make_task` from validated options. Registering one enrols it in the
-    contract suite `tests/nas/tasks/test_tasks.py`. Modules import torch inside methods, so that a job
-    can be validated without it.
+    Attributes:
+        inputs: (B, …) what a model reads: see `searchspaces.form`.
+        targets: (B, …) what it is asked for: (B, N) the tokens after each, or (B,) classes.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, rows: Any) -> Batch:
+        """Those of these rows: a slice, or a list."""
+        return Batch(self.inputs[rows], self.targets[rows])
+
+    def to(self, device: Any) -> Batch:
+        """The same there."""
+        return Batch(self.inputs.to(device), self.targets.to(device))
+
+    @staticmethod
+    def joined(batches: Sequence[Batch]) -> Batch:
+        """All of them, in order."""
+        import torch
+
+        return Batch(
+            torch.cat([batch.inputs for batch in batches]), torch.cat([batch.targets for batch in batches])
+        )
+
+
+class Task(ABC):
+    """Examples to learn from, a loss and a metric.
+
+    Most are a `SequenceTask` or a `nas.tasks.classification.ClassificationTask`. Subclasses are built by
+    `make_task` from validated options. Registering one enrols it in the contract suite
+    `tests/nas/tasks/test_tasks.py`. Modules import torch inside methods, so that a job can be validated
+    without it.
 
     Attributes:
         name: set by `@register_task`.
         description: one sentence for `nas tasks`.
         metric: unit of `evaluate`, e.g. ``"bits_per_byte"``.
         direction: which way the metric is better.
-        vocabulary: token ids are below it.
         options_model: what the task accepts.
         options: what this instance was given.
+        baseline: what a plain method reaches, for people; empty where there is none.
+        scored_at_once: examples that an evaluation scores together.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
     metric: ClassVar[str]
     direction: ClassVar[Direction]
-    vocabulary: int
     options_model: ClassVar[type[TaskOptions]] = TaskOptions
+    baseline: ClassVar[str] = ""
+    scored_at_once: ClassVar[int] = 4
 
     def __init__(self, options: TaskOptions) -> None:
         self.options = options
+
+    @property
+    @abstractmethod
+    def form(self) -> Form:
+        """What goes into a model of this task, and what comes out."""
+
+    @property
+    @abstractmethod
+    def scored_examples(self) -> int:
+        """How many of a split an architecture is scored on, about."""
 
     @cached_property
     def digest(self) -> str:
@@ -115,61 +157,122 @@ class Task(ABC):
         return {}
 
     @abstractmethod
-    def batch(self, step: int, seed: int, batch: int, context: int) -> Tensor:
-        """(B, N+1) int64 training tokens, a function of (seed, step) alone: the model reads the first N
-        and is asked for the last N.
+    def batch(self, step: int, seed: int, batch: int, context: int) -> Batch:
+        """B training examples, a function of (seed, step) alone.
+
+        Args:
+            context: N, tokens of one, where that can be chosen.
 
         Raises:
-            InvalidSpec: the training data cannot fill such a sequence.
+            InvalidSpec: the training data cannot fill such an example.
         """
 
     @abstractmethod
-    def loss(self, logits: Tensor, batch: Tensor) -> Tensor:
-        """Mean loss in nats, a scalar, of logits (B, N, V) on tokens (B, N+1)."""
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss in nats, a scalar, of what a model answers and what it was asked for."""
 
     @abstractmethod
-    def evaluation_batches(self, split: Split) -> Iterator[Tensor]:
-        """The fixed part of a split that everything is scored on: (b, N+1) int64 tokens."""
+    def evaluation_batches(self, split: Split) -> Iterator[Batch]:
+        """The fixed part of a split that everything is scored on."""
 
     @abstractmethod
-    def score(self, logits: Tensor, batch: Tensor) -> tuple[float, float]:
-        """Summed metric of logits (b, N, V) on tokens (b, N+1), and the number of tokens, or of what the
-        metric counts instead, that it sums over."""
+    def score(self, outputs: Tensor, targets: Tensor) -> tuple[float, float]:
+        """Summed metric of what a model answers, and the number of tokens or examples, or of what the metric
+        counts instead, that it sums over."""
 
     def evaluate(self, model: Callable[[Tensor], Tensor], split: Split, share: float = 1.0) -> float:
-        """The metric of a model, tokens (b, N) → logits (b, N, V), over `evaluation_batches(split)`.
+        """The metric of a model, inputs → answers, over `evaluation_batches(split)`.
 
         Args:
-            share: of the sequences, evenly spaced, the first one always among them; the same for every model.
+            share: of the examples, evenly spaced, the first one always among them; the same for every model.
         """
         import torch
 
         total, count = 0.0, 0.0
         with torch.inference_mode():
             for batch in _shared(self.evaluation_batches(split), share):
-                value, tokens = self.score(model(batch[:, :-1]), batch)
+                value, counted = self.score(model(batch.inputs), batch.targets)
                 total += value
-                count += tokens
+                count += counted
         return total / count
 
     def evaluate_sequences(
         self, model: Callable[[Tensor], Tensor], split: Split
     ) -> tuple[float, tuple[float, ...]]:
-        """The metric of a model over all of `evaluation_batches(split)`, and on each of its sequences; of
+        """The metric of a model over all of `evaluation_batches(split)`, and on each of its examples; of
         none where it is no finite number."""
         import torch
 
         total, count, sequences = 0.0, 0.0, []
         with torch.inference_mode():
             for batch in self.evaluation_batches(split):
-                logits = model(batch[:, :-1])
+                answers = model(batch.inputs)
                 for row in range(len(batch)):
-                    value, tokens = self.score(logits[row : row + 1], batch[row : row + 1])
+                    value, counted = self.score(answers[row : row + 1], batch.targets[row : row + 1])
                     total += value
-                    count += tokens
-                    sequences.append(value / tokens)
+                    count += counted
+                    sequences.append(value / counted)
         value = total / count
         return value, tuple(sequences) if math.isfinite(value) else ()
+
+
+class SequenceOptions(TaskOptions):
+    """Options of tasks of tokens.
+
+    Attributes:
+        evaluation_tokens: tokens of each split that an architecture is scored on: the same for all.
+        evaluation_context: N, tokens of one scored sequence.
+    """
+
+    evaluation_tokens: PositiveInt = 16384
+    evaluation_context: PositiveInt = 512
+
+
+class SequenceTask(Task):
+    """Sequences of which every token is to be told from those before it.
+
+    Attributes:
+        vocabulary: token ids are below it.
+    """
+
+    vocabulary: int
+    options_model: ClassVar[type[TaskOptions]] = SequenceOptions
+    options: SequenceOptions
+
+    @abstractmethod
+    def sequences(self, step: int, seed: int, batch: int, context: int) -> Tensor:
+        """(B, N+1) int64 training tokens, a function of (seed, step) alone: the model reads the first N and
+        is asked for the last N.
+
+        Raises:
+            InvalidSpec: the training data cannot fill such a sequence.
+        """
+
+    @abstractmethod
+    def evaluation_sequences(self, split: Split) -> Iterator[Tensor]:
+        """The fixed part of a split that everything is scored on: (b, N+1) int64 tokens."""
+
+    @property
+    def form(self) -> Form:
+        """The next token."""
+        return Form(Tokens(self.vocabulary))
+
+    @property
+    def scored_examples(self) -> int:
+        """See `Task.scored_examples`."""
+        return math.ceil(self.options.evaluation_tokens / self.options.evaluation_context)
+
+    def batch(self, step: int, seed: int, batch: int, context: int) -> Batch:
+        """See `sequences`."""
+        return _asked(self.sequences(step, seed, batch, context))
+
+    def evaluation_batches(self, split: Split) -> Iterator[Batch]:
+        """See `evaluation_sequences`."""
+        yield from map(_asked, self.evaluation_sequences(split))
+
+
+def _asked(tokens: Tensor) -> Batch:
+    return Batch(tokens[:, :-1], tokens[:, 1:])
 
 
 TASKS: Registry[Task] = Registry(Task, "nas.tasks", "task", "nas.tasks")
@@ -177,12 +280,10 @@ register_task = TASKS.register
 tasks = TASKS.classes
 
 
-def _shared(batches: Iterator[Tensor], share: float) -> Iterator[Tensor]:
-    """Every so many sequences of these batches, in batches as large as the first: few sequences at a time are
-    scored more slowly."""
-    import torch
-
-    taken, size, seen = [], 0, 0
+def _shared(batches: Iterator[Batch], share: float) -> Iterator[Batch]:
+    """Every so many examples of these batches, in batches as large as the first: few at a time are scored
+    more slowly."""
+    waiting, size, seen = list[Batch](), 0, 0
     for batch in batches:
         size = size or len(batch)
         kept = [
@@ -191,12 +292,12 @@ def _shared(batches: Iterator[Tensor], share: float) -> Iterator[Tensor]:
             if math.ceil((number + 1) * share) > math.ceil(number * share)
         ]
         seen += len(batch)
-        taken += list(batch[kept].unbind())
-        while len(taken) >= size:
-            yield torch.stack(taken[:size])
-            taken = taken[size:]
-    if taken:
-        yield torch.stack(taken)
+        waiting = [Batch.joined([*waiting, batch[kept]])]
+        while len(waiting[0]) >= size:
+            yield waiting[0][:size]
+            waiting = [waiting[0][size:]]
+    if waiting and len(waiting[0]):
+        yield waiting[0]
 
 
 def get_task(name: str) -> type[Task]:
@@ -226,16 +327,18 @@ def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
 
 
 def task_descriptions() -> list[dict[str, Any]]:
-    """Every registered task as plain data: name, description, metric, direction, vocabulary, options
-    (JSON schema properties, defaults included), those of them that name files, and the distribution that
-    adds the task (None where it is ours)."""
+    """Every registered task as plain data: name, description, metric, direction, vocabulary (None where it
+    has none of its own), what a plain method reaches (empty where nothing is said), options (JSON schema
+    properties, defaults included), those of them that name files, and the distribution that adds the task
+    (None where it is ours)."""
     return [
         {
             "name": name,
             "description": task.description,
             "metric": task.metric,
             "direction": str(task.direction),
-            "vocabulary": task.vocabulary,
+            "vocabulary": getattr(task, "vocabulary", None),
+            "baseline": task.baseline,
             "options": task.options_model.model_json_schema()["properties"],
             "data_options": list(task.options_model.data_options()),
             "distribution": TASKS.origin(name),

@@ -18,7 +18,7 @@ from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.objectives import Direction
 from nas.tasks.byte_tokens import byte_tokenizer_files
-from nas.tasks.task import DataFiles, Task, TaskOptions, register_task
+from nas.tasks.task import DataFiles, SequenceOptions, SequenceTask, register_task
 from searchspaces.errors import Problem
 from searchspaces.numbers import NO_TRUTH
 
@@ -38,7 +38,7 @@ EVALUATION_BATCH = 4
 """Sequences scored at once: few enough that activations stay near the processor's caches."""
 
 
-class TextOptions(TaskOptions):
+class TextOptions(SequenceOptions):
     """Options of the task `text`.
 
     Attributes:
@@ -68,7 +68,7 @@ class TextOptions(TaskOptions):
 
 
 @register_task("text")
-class Text(Task):
+class Text(SequenceTask):
     """Predict each token from those before it; without a tokenizer a token is a byte. Metric: bits per byte,
     on evenly spaced sequences that cover `evaluation_tokens` tokens of the split (all of it where the split
     is no longer than that). A token counts as many bytes as the text has a token, so that models of
@@ -125,7 +125,7 @@ class Text(Task):
             return byte_tokenizer_files()
         return {"tokenizer.json": Path(self.options.tokenizer).read_bytes()}
 
-    def batch(self, step: int, seed: int, batch: int, context: int) -> Tensor:
+    def sequences(self, step: int, seed: int, batch: int, context: int) -> Tensor:
         """(B, N+1) windows of the training split that start anywhere."""
         import torch
 
@@ -139,22 +139,22 @@ class Text(Task):
         windows = self._train[first[:, None] + np.arange(context + 1)]
         return torch.from_numpy(windows.astype(np.int64))
 
-    def loss(self, logits: Tensor, batch: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of the next token, in nats."""
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+        return cross_entropy(outputs.flatten(0, 1), targets.flatten())
 
-    def evaluation_batches(self, split: Split) -> Iterator[Tensor]:
+    def evaluation_sequences(self, split: Split) -> Iterator[Tensor]:
         """The split's evenly spaced sequences, a few at a time."""
         yield from self._evaluation_windows[split].split(self._at_once)
 
-    def score(self, logits: Tensor, batch: Tensor) -> tuple[float, float]:
+    def score(self, outputs: Tensor, targets: Tensor) -> tuple[float, float]:
         """Summed bits, and the number of bytes that the tokens stand for."""
         from torch.nn.functional import cross_entropy
 
-        nats = cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="sum")
-        return nats.item() / math.log(2), batch[:, 1:].numel() * self.bytes_per_token
+        nats = cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="sum")
+        return nats.item() / math.log(2), targets.numel() * self.bytes_per_token
 
     @cached_property
     def _evaluation_windows(self) -> dict[Split, Tensor]:

@@ -17,6 +17,7 @@ from nas.export.weights import random_weights
 from nas.testing.contract import Contract
 from nas.testing.models import VOCABULARY, build_model, build_submodel, model_by_hand, submodel_by_hand
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
+from searchspaces.form import Classes, Form, Grid
 from searchspaces.mixers import mixers
 from searchspaces.part import Sight
 from searchspaces.submodel import Submodel
@@ -170,6 +171,26 @@ class RuntimeContract(Contract):
         for dtype, logits in said.items():
             error = np.sqrt(np.square(logits - expected).mean()) / expected.std()
             assert error < self.apart[dtype] * (1.0 if phase is Phase.PREFILL else DECODED_APART), dtype
+
+    def test_encodes_what_torch_computes(self, runtime: Runtime, dtypes: tuple[str, ...]) -> None:
+        if Phase.ENCODE not in runtime.phases:
+            pytest.skip(f"{runtime.name} has no phase {Phase.ENCODE}")
+        form = Form(Grid((12, 8), 3), Classes(5))
+        layers = (Layer("softmax", 4, ratio=2), Layer("linear", 2, ratio=1))
+        architecture = Architecture(0, 64, layers, form=form, stem="conv:3,2", readout="pool")
+        workload, models = Workload(Phase.ENCODE, batch=2, tokens=6), TimedModels()
+        submodel = Submodel(architecture)
+        submodel.load_state_dict(random_weights(architecture))
+        for dtype in dtypes:
+            file = models.model(architecture, Target("here", runtime.name, dtype, workload=workload))
+            loaded = runtime.load(runtime.prepare(file, dtype), dtype, 1)
+            images = loaded.inputs(workload, 1)
+            assert (images.shape, images.dtype) == ((2, 3, 12, 8), np.float32)
+            with torch.inference_mode():
+                expected = submodel(torch.from_numpy(images)).numpy()
+            error = np.sqrt(np.square(loaded(images)[0] - expected).mean()) / expected.std()
+            assert error < self.apart[dtype], dtype
+            loaded.in_a_row(images, 2)()
 
     @pytest.mark.parametrize("model", [b"", b"not a model", bytes(1000)])
     def test_a_file_that_is_no_model_does_not_load(

@@ -177,11 +177,11 @@ def _step(submodel: Submodel, optimizer: ModelOptimizer, job: FineTuning, number
     batch = job.task.batch(job.first_batch + number, job.seed, budget.batch, job.context)
     submodel.zero_grad()
     if job.teacher is None:
-        whole = job.task.loss(submodel(batch[:, :-1]), batch)
+        whole = job.task.loss(submodel(batch.inputs), batch.targets)
         whole.backward()
         loss = whole.item()
     else:
-        loss = job.teacher.backward(submodel, batch[:, :-1])
+        loss = job.teacher.backward(submodel, batch.inputs)
     if not math.isfinite(loss):
         accepted = f"try a learning_rate below {budget.learning_rate:g}"
         raise Diverged(f"its loss is {loss} at step {number}; {accepted}")

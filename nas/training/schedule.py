@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from searchspaces.architecture import NO_MIXER, Architecture
 from searchspaces.mixers import parse_mixer
-from searchspaces.space import SearchSpace
+from searchspaces.space import OUTER_GENES, SearchSpace
 
 __all__ = ["learning_rate_factor", "mixer_shares", "sampled_architectures"]
 
@@ -85,7 +85,7 @@ def sampled_architectures(space: SearchSpace, seed: int, step: int, sandwich: bo
     columns = list(enumerate(zip(space.names, space.options, strict=True)))
     if sandwich:
         for column, (name, options) in columns:
-            if not name.startswith(("mixer", "channel", "kv_heads")):
+            if not name.startswith(("mixer", "channel", "kv_heads", *OUTER_GENES)):
                 rows[:2, column] = options.index(max(options)), options.index(min(options))
     elif rng.random() < LARGEST_FRACTION:
         for column, (name, options) in columns:

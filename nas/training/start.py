@@ -33,13 +33,13 @@ CALIBRATION_STEP = 1 << 30
 def calibration_tokens(task: Task, budget: Budget, context: int, seed: int) -> Tensor:
     """(rows, N) of the task's training data."""
     rows = max(1, budget.calibrate.tokens // context)
-    return task.batch(CALIBRATION_STEP, seed, rows, context)[:, :-1]
+    return task.batch(CALIBRATION_STEP, seed, rows, context).inputs
 
 
 def scored_tokens(task: Task, budget: Budget, context: int, seed: int) -> Tensor:
     """(rows, N) on which replacements are scored: others than those that they are trained on."""
     rows = max(1, budget.calibrate.scored // context)
-    return task.batch(CALIBRATION_STEP + 1, seed, rows, context)[:, :-1]
+    return task.batch(CALIBRATION_STEP + 1, seed, rows, context).inputs
 
 
 def start_supernet(

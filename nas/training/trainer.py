@@ -89,7 +89,7 @@ class Trainer:
         self.supernet.zero_grad()
         total = torch.zeros((), device=ranks.device)
         for architecture in architectures:
-            loss = self.task.loss(self.supernet(batch[:, :-1], architecture), batch) * weight
+            loss = self.task.loss(self.supernet(batch.inputs, architecture), batch.targets) * weight
             loss.backward()
             total += loss.detach()
         # The same architectures everywhere, so that the same weights have a gradient everywhere.

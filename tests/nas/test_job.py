@@ -85,7 +85,7 @@ colour: red
         "seed",
         "colour",
     }
-    assert "'prefill' or 'decode'" in told["targets.0.phase"]
+    assert "'prefill', 'decode' or 'encode'" in told["targets.0.phase"]
     assert "sideways" in told["targets.0.phase"]
     assert "greater than 0" in told["budget.train.steps"]
     assert sorted(tmp_path.iterdir()) == before

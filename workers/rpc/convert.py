@@ -33,7 +33,11 @@ __all__ = [
     "worker_message_to_wire",
 ]
 
-_PHASE_TO_WIRE = {Phase.PREFILL: wire.PHASE_PREFILL, Phase.DECODE: wire.PHASE_DECODE}
+_PHASE_TO_WIRE = {
+    Phase.PREFILL: wire.PHASE_PREFILL,
+    Phase.DECODE: wire.PHASE_DECODE,
+    Phase.ENCODE: wire.PHASE_ENCODE,
+}
 _PHASE_FROM_WIRE: dict[int, Phase] = {number: phase for phase, number in _PHASE_TO_WIRE.items()}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEASURED = (

@@ -1,4 +1,5 @@
-"""What a model file in ONNX may ask for, whichever engine runs it: tokens, and states where it decodes.
+"""What a model file in ONNX may ask for, whichever engine runs it: tokens or numbers, and states where it
+decodes.
 
 An input ``…state_NAME`` is a layer's state before a token, the output ``…next_NAME`` the same after it.
 The input `POSITION`, int64 (), is how many tokens there were, the output ``next_position`` how many there are
@@ -18,10 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.errors import ModelUnusable
-from workers.runtimes.runtime import INPUT
+from workers.runtimes.runtime import INPUT, Inputs, workload_tokens
 from workers.target import Workload
 
-__all__ = ["NEXT", "POSITION", "STATE", "WORKLOAD", "OnnxValue", "advancing_states", "first_states"]
+__all__ = [
+    "NEXT",
+    "POSITION",
+    "STATE",
+    "WORKLOAD",
+    "OnnxValue",
+    "advancing_states",
+    "drawn",
+    "first_states",
+    "given_input",
+]
+
+NUMBERS = ("pixels", "series")
+"""Inputs that are no token ids: (B, C, H, W) and (B, C, N), as `searchspaces.form` names them."""
 
 STATE, NEXT, POSITION = "state_", "next_", "position"
 
@@ -43,7 +57,9 @@ class OnnxValue:
     shape: tuple[int | None, ...]
 
     @property
-    def _is_tokens(self) -> bool:
+    def _is_given(self) -> bool:
+        if self.name in NUMBERS:
+            return self.dtype == "float32" and all(self.shape[1:])
         return (self.name, self.dtype, len(self.shape)) == (INPUT, "int64", 2)
 
     @property
@@ -52,7 +68,27 @@ class OnnxValue:
 
     @property
     def _is_state(self) -> bool:
-        return self.name != INPUT and self.dtype == "float32"
+        return self.name not in (INPUT, *NUMBERS) and self.dtype == "float32"
+
+
+def given_input(inputs: Sequence[OnnxValue]) -> OnnxValue:
+    """That of a file's inputs which is no state.
+
+    Raises:
+        ModelUnusable: there is not exactly one.
+    """
+    found = [declared for declared in inputs if declared._is_given]
+    if len(found) != 1:
+        raise ModelUnusable(_not_accepted(inputs))
+    return found[0]
+
+
+def drawn(given: OnnxValue, workload: Workload, vocabulary: int) -> Inputs:
+    """The fixed pseudo-random input of a workload, as a file declares it."""
+    if given.name == INPUT:
+        return workload_tokens(workload, vocabulary)
+    shape = [workload.batch, *(size or 1 for size in given.shape[1:])]
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
 def first_states(inputs: Sequence[OnnxValue], workload: str | None) -> dict[str, NDArray[Any]]:
@@ -67,14 +103,11 @@ def first_states(inputs: Sequence[OnnxValue], workload: str | None) -> dict[str,
         ModelUnusable: the inputs are not those of a model that is timed, or sizes of states are free and no
             workload fills them.
     """
-    others = [declared for declared in inputs if not declared._is_tokens]
+    others = [declared for declared in inputs if not declared._is_given]
     positions = [declared for declared in others if declared._is_position]
     states = [declared for declared in others if not declared._is_position]
     if len(others) != len(inputs) - 1 or not all(declared._is_state for declared in states):
-        raise ModelUnusable(
-            f"the model's inputs are {_listed(inputs)}; accepted: {INPUT} int64 (B, N), {POSITION} int64 (), "
-            "and states that are float32"
-        )
+        raise ModelUnusable(_not_accepted(inputs))
     context = 0
     if positions or any(None in declared.shape for declared in states):
         try:
@@ -100,6 +133,13 @@ def advancing_states(inputs: Sequence[OnnxValue], outputs: Sequence[OnnxValue]) 
         if shape is not None and (shape == declared.shape or None in declared.shape):
             found[declared.name] = place
     return found
+
+
+def _not_accepted(inputs: Sequence[OnnxValue]) -> str:
+    return (
+        f"the model's inputs are {_listed(inputs)}; accepted: {INPUT} int64 (B, N) or {' or '.join(NUMBERS)} "
+        f"float32 (B, …), {POSITION} int64 (), and states that are float32"
+    )
 
 
 def _listed(values: Sequence[OnnxValue]) -> str:

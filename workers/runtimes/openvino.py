@@ -9,8 +9,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from workers.errors import ModelUnusable
-from workers.runtimes.onnx_states import WORKLOAD, OnnxValue, advancing_states, first_states
-from workers.runtimes.runtime import INPUT, LoadedModel, Runtime, Tokens, register_runtime
+from workers.runtimes.onnx_states import (
+    WORKLOAD,
+    OnnxValue,
+    advancing_states,
+    drawn,
+    first_states,
+    given_input,
+)
+from workers.runtimes.runtime import INPUT, Inputs, LoadedModel, Runtime, register_runtime
+from workers.target import Phase, Workload
 
 __all__ = ["OpenVino"]
 
@@ -31,6 +39,7 @@ class OpenVino(Runtime):
     """
 
     package = "openvino"
+    phases = tuple(Phase)
     dtypes = tuple(PRECISIONS)
 
     def dtypes_here(self) -> Iterable[str]:
@@ -73,23 +82,28 @@ class _Compiled(LoadedModel):
 
     def __init__(self, compiled: Any, workload: str | None) -> None:
         inputs, outputs = (list(map(_declared, values)) for values in (compiled.inputs, compiled.outputs))
+        self._given = given_input(inputs)
         self._states = first_states(inputs, workload)
         self._advancing = advancing_states(inputs, outputs)
         self._outputs = compiled.outputs
         # Two that take turns: outputs stay in their request's memory, where the next call finds its states.
         self._requests = [compiled.create_infer_request() for _ in range(2)]
 
-    def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
-        """See `LoadedModel`."""
-        return self._infer(0, {INPUT: tokens, **self._states})
+    def inputs(self, workload: Workload, vocabulary: int) -> Inputs:
+        """See `LoadedModel.inputs`."""
+        return drawn(self._given, workload, vocabulary)
 
-    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+    def __call__(self, inputs: Inputs) -> Sequence[NDArray[Any]]:
+        """See `LoadedModel`."""
+        return self._infer(0, {self._given.name: inputs, **self._states})
+
+    def in_a_row(self, inputs: Inputs, calls: int) -> Callable[[], object]:
         """See `LoadedModel.in_a_row`."""
         if not self._states:
-            return super().in_a_row(tokens, calls)
+            return super().in_a_row(inputs, calls)
 
         def run() -> None:
-            feeds: dict[str, NDArray[Any]] = {INPUT: tokens, **self._states}
+            feeds: dict[str, NDArray[Any]] = {INPUT: inputs, **self._states}
             for number in range(calls):
                 outputs = self._infer(number % 2, feeds)
                 feeds |= {name: outputs[place] for name, place in self._advancing.items()}

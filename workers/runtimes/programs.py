@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.errors import ModelUnusable
-from workers.runtimes.runtime import LoadedModel, Tokens
+from workers.runtimes.runtime import Inputs, LoadedModel
 from workers.runtimes.submodels import rebuilt
 from workers.target import Phase
 
@@ -145,22 +145,22 @@ class LoadedProgram(LoadedModel):
         self._program, self.call = program, call
         self._first = program.first()
 
-    def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
+    def __call__(self, inputs: Inputs) -> Sequence[NDArray[Any]]:
         """See `LoadedModel`."""
-        self._check(tokens)
-        return self.call([tokens, *self._first])
+        self._check(inputs)
+        return self.call([inputs, *self._first])
 
-    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+    def in_a_row(self, inputs: Inputs, calls: int) -> Callable[[], object]:
         """See `LoadedModel.in_a_row`."""
-        self._check(tokens)
+        self._check(inputs)
         program, call = self._program, self.call
         if program.context is None:
-            return super().in_a_row(tokens, calls)
+            return super().in_a_row(inputs, calls)
 
         def run() -> None:
             position, *states = self._first
             for number in range(calls):
-                following = call([tokens, position + number, *states])[1:]
+                following = call([inputs, position + number, *states])[1:]
                 states = [
                     new if advances else old
                     for new, old, advances in zip(following, states, program.advancing, strict=True)
@@ -168,6 +168,6 @@ class LoadedProgram(LoadedModel):
 
         return run
 
-    def _check(self, tokens: Tokens) -> None:
-        if tokens.shape != self._program.shape:
-            raise ModelUnusable(f"tokens {tokens.shape}; the file was compiled for {self._program.shape}")
+    def _check(self, inputs: Inputs) -> None:
+        if inputs.shape != self._program.shape:
+            raise ModelUnusable(f"tokens {inputs.shape}; the file was compiled for {self._program.shape}")

@@ -22,6 +22,7 @@ from workers.target import Phase, Workload
 __all__ = [
     "INPUT",
     "RUNTIMES",
+    "Inputs",
     "LoadedModel",
     "ModelFormat",
     "Runtime",
@@ -35,8 +36,11 @@ __all__ = [
 Tokens: TypeAlias = NDArray[np.int64]
 """(B, N) token ids; (B, 1) where one token is decoded."""
 
+Inputs: TypeAlias = NDArray[Any]
+"""What goes into a model: token ids, or (B, C, …) numbers."""
+
 INPUT = "tokens"
-"""The input that every model has, int64 (B, N)."""
+"""The input of every model that takes token ids, int64 (B, N)."""
 
 REFERENCE_STEP = Workload(Phase.PREFILL, batch=1, tokens=128)
 """What the reference does beside the decoding of a token, which takes it too short to be timed."""
@@ -46,8 +50,8 @@ class ModelFormat(StrEnum):
     """What kind of file a runtime takes: data in every case, never code."""
 
     ONNX = "onnx"
-    """A graph with the input `tokens`; one that decodes has states as further inputs, float32: see
-    `workers.runtimes.onnx_states`."""
+    """A graph with the input `tokens`, or with numbers; one that decodes has states as further inputs,
+    float32: see `workers.runtimes.onnx_states`."""
     SUBMODEL = "submodel"
     """A safetensors file of the weights of a `searchspaces.submodel.Submodel`, whose metadata name the
     architecture and the workload."""
@@ -56,8 +60,13 @@ class ModelFormat(StrEnum):
 class LoadedModel(ABC):
     """A model ready to run in the thread that loaded it."""
 
+    def inputs(self, workload: Workload, vocabulary: int) -> Inputs:
+        """The fixed pseudo-random input of a workload, as the model declares it: token ids below
+        `vocabulary`, or normal numbers."""
+        return workload_tokens(workload, vocabulary)
+
     @abstractmethod
-    def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
+    def __call__(self, inputs: Inputs) -> Sequence[NDArray[Any]]:
         """One call: the outputs, the logits first. A model that decodes starts from the states that it was
         loaded with: fixed pseudo-random numbers in the shapes of its workload's context.
 
@@ -65,7 +74,7 @@ class LoadedModel(ABC):
             ModelUnusable: it does not run.
         """
 
-    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+    def in_a_row(self, inputs: Inputs, calls: int) -> Callable[[], object]:
         """What is timed: so many calls, one after another, inputs made ready and outputs left where the
         engine has them. One that decodes starts from the same states each time, and goes on from what the
         call before left of them.
@@ -73,7 +82,7 @@ class LoadedModel(ABC):
         Raises:
             ModelUnusable: it does not run; the callable raises it too.
         """
-        one = partial(self, tokens)
+        one = partial(self, inputs)
 
         def run() -> None:
             for _ in range(calls):
@@ -186,5 +195,5 @@ runtimes = RUNTIMES.classes
 
 def workload_tokens(workload: Workload, vocabulary: int) -> Tokens:
     """The fixed pseudo-random input of a workload below `vocabulary`: (B, N), or (B, 1) to decode."""
-    shape = (workload.batch, workload.tokens if workload.phase is Phase.PREFILL else 1)
+    shape = (workload.batch, 1 if workload.phase is Phase.DECODE else workload.tokens)
     return np.random.default_rng(0).integers(vocabulary, size=shape, dtype=np.int64)

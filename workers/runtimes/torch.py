@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from workers.errors import ModelUnusable
-from workers.runtimes.runtime import LoadedModel, ModelFormat, Runtime, Tokens, register_runtime
+from workers.runtimes.runtime import INPUT, Inputs, LoadedModel, ModelFormat, Runtime, register_runtime
 from workers.runtimes.submodels import first_state, rebuilt
 from workers.target import Phase, Workload
 
@@ -39,30 +40,39 @@ class EagerSubmodel(LoadedModel):
         self.submodel = submodel
         self._state = first_state(submodel, workload) if workload.phase is Phase.DECODE else None
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N) token ids → (B, N, V) logits."""
-        logits: Tensor = self.submodel(tokens)
+    def inputs(self, workload: Workload, vocabulary: int) -> Inputs:
+        """See `LoadedModel.inputs`."""
+        given = self.submodel.architecture.form.input
+        if given.name == INPUT:
+            return super().inputs(workload, vocabulary)
+        return np.random.default_rng(0).standard_normal(given.shape(workload.batch), np.float32)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, N) token ids → (B, N, V) logits, or what else the model takes and tells."""
+        logits: Tensor = self.submodel(inputs)
         return logits
 
     def extend(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
         """(B, 1) token ids → (B, 1, V) logits and the next state."""
         return self.submodel.extend(tokens, state)
 
-    def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
+    def __call__(self, inputs: Inputs) -> Sequence[NDArray[Any]]:
         """See `LoadedModel`; float32 whatever the weights are."""
-        return [self._run(self._ids(tokens), 1).float().cpu().numpy()]
+        return [self._run(self._there(inputs), 1).float().cpu().numpy()]
 
-    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+    def in_a_row(self, inputs: Inputs, calls: int) -> Callable[[], object]:
         """See `LoadedModel.in_a_row`."""
-        ids = self._ids(tokens)
-        return lambda: self._run(ids, calls)
+        there = self._there(inputs)
+        return lambda: self._run(there, calls)
 
-    def _ids(self, tokens: Tokens) -> Tensor:
+    def _there(self, inputs: Inputs) -> Tensor:
+        """On the model's device; numbers are of its weights' type."""
         import torch
 
-        return torch.from_numpy(tokens).to(self.submodel.like.device)
+        like, given = self.submodel.like, torch.from_numpy(inputs)
+        return given.to(like) if given.is_floating_point() else given.to(like.device)
 
-    def _run(self, ids: Tensor, calls: int) -> Tensor:
+    def _run(self, inputs: Tensor, calls: int) -> Tensor:
         """The logits of the last call."""
         import torch
 
@@ -71,9 +81,9 @@ class EagerSubmodel(LoadedModel):
             with torch.inference_mode():
                 for _ in range(calls):
                     if state is None:
-                        logits = self.forward(ids)
+                        logits = self.forward(inputs)
                     else:
-                        logits, state = self.extend(ids, state)
+                        logits, state = self.extend(inputs, state)
         except (IndexError, RuntimeError) as error:
             raise ModelUnusable(f"torch does not run the model: {error}") from error
         return logits
@@ -90,11 +100,11 @@ class CompiledSubmodel(EagerSubmodel):
         super().__init__(submodel, workload)
         self._weights = submodel.weights
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """See `EagerSubmodel.forward`."""
         from searchspaces.blocks import forward
 
-        return forward(tokens, self.submodel.architecture, self._weights, _compiled_forward)
+        return forward(inputs, self.submodel.architecture, self._weights, _compiled_forward)
 
     def extend(self, tokens: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
         """See `EagerSubmodel.extend`."""
@@ -114,6 +124,7 @@ class TorchEager(Runtime):
 
     package = "torch"
     model_format = ModelFormat.SUBMODEL
+    phases = tuple(Phase)
     dtypes = ("fp32",)
 
     def load(self, prepared: bytes, dtype: str, threads: int) -> LoadedModel:

@@ -9,7 +9,7 @@ from workers.cuda import CudaStream
 from workers.errors import ModelUnusable
 from workers.memory import PeakMemory
 from workers.runtimes.cuda import CudaRuntime
-from workers.runtimes.runtime import LoadedModel, ModelFormat, Tokens, register_runtime
+from workers.runtimes.runtime import Inputs, LoadedModel, ModelFormat, register_runtime
 from workers.runtimes.submodels import rebuilt
 from workers.runtimes.torch import CompiledSubmodel, EagerSubmodel
 
@@ -22,11 +22,11 @@ class _AsGraph(EagerSubmodel):
     """Calls in a row have fixed shapes, however states grow among them: all of them are captured as one CUDA
     graph, so that the GPU and not the launching of its kernels is timed."""
 
-    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+    def in_a_row(self, inputs: Inputs, calls: int) -> Callable[[], object]:
         """See `LoadedModel.in_a_row`."""
         import torch
 
-        run = super().in_a_row(tokens, calls)
+        run = super().in_a_row(inputs, calls)
         try:
             aside = torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())

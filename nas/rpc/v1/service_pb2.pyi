@@ -40,6 +40,7 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PHASE_UNSPECIFIED: _ClassVar[Phase]
     PHASE_PREFILL: _ClassVar[Phase]
     PHASE_DECODE: _ClassVar[Phase]
+    PHASE_ENCODE: _ClassVar[Phase]
 
 class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -81,6 +82,7 @@ EVENT_KIND_NOTE: EventKind
 PHASE_UNSPECIFIED: Phase
 PHASE_PREFILL: Phase
 PHASE_DECODE: Phase
+PHASE_ENCODE: Phase
 DIRECTION_UNSPECIFIED: Direction
 DIRECTION_MIN: Direction
 DIRECTION_MAX: Direction

@@ -122,8 +122,8 @@ def _compare_scores(submodel: Submodel, task: Task, stored: Sequence[Evaluation]
         return None
     batch = batch[: len(kept)]
     with torch.inference_mode():
-        logits = submodel(batch[:, :-1])
-        scores = [task.score(logits[i : i + 1], batch[i : i + 1]) for i in range(len(batch))]
+        answers = submodel(batch.inputs)
+        scores = [task.score(answers[i : i + 1], batch.targets[i : i + 1]) for i in range(len(batch))]
     found = [value / tokens for value, tokens in scores]
     difference = max(abs(a - b) for a, b in zip(found, kept, strict=False))
     most = SCORES_APART * max(1.0, *(abs(value) for value in kept[: len(found)]))

@@ -191,7 +191,7 @@ def test_healing_learns_the_parents_predictions(model: Path, text: Path, tmp_pat
     cut = plan.space.first.with_layer(1, mixer="none").with_layer(2, ratio=0.0)
     finalist = Finalist(cut, 0.0, "0" * 16, tmp_path / "finalist", 40, seed=0)
     submodel, training = starting_point(plan, backend.path, finalist)
-    tokens = plan.task.batch(7, 0, 4, 64)[:, :-1]
+    tokens = plan.task.batch(7, 0, 4, 64).inputs
     with torch.no_grad():
         expected = read_model(read_parent(model))(tokens)
         before = divergence(expected, submodel(tokens)).item()

@@ -9,7 +9,7 @@ from nas.tasks import make_task
 
 def test_every_answer_was_defined_before() -> None:
     task = make_task("recall", {"pairs": 3, "evaluation_context": 24})
-    for row in task.batch(0, 0, 8, 24).tolist():
+    for row in task.sequences(0, 0, 8, 24).tolist():
         defined = dict(zip(row[0:6:2], row[1:6:2], strict=True))
         assert len(defined) == 3
         assert all(defined[key] == value for key, value in zip(row[6::2], row[7::2], strict=False))

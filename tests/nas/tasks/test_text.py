@@ -7,7 +7,7 @@ import torch
 
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
-from nas.tasks import Task, make_task
+from nas.tasks import SequenceTask, make_task
 
 
 def counting_file(folder: Path, name: str = "own.txt", size: int = 2000) -> Path:
@@ -17,13 +17,15 @@ def counting_file(folder: Path, name: str = "own.txt", size: int = 2000) -> Path
     return path
 
 
-def own(path: Path, **options: object) -> Task:
-    return make_task("text", {"path": str(path), "evaluation_context": 32, **options})
+def own(path: Path, **options: object) -> SequenceTask:
+    task = make_task("text", {"path": str(path), "evaluation_context": 32, **options})
+    assert isinstance(task, SequenceTask)
+    return task
 
 
 def test_sequences_are_contiguous_text(tmp_path: Path) -> None:
     task = own(counting_file(tmp_path))
-    sequences = [task.batch(0, 0, 8, 32), *task.evaluation_batches(Split.TEST)]
+    sequences = [task.sequences(0, 0, 8, 32), *task.evaluation_sequences(Split.TEST)]
     for tokens in sequences:
         assert bool((tokens[:, 1:] == (tokens[:, :-1] + 1) % 251).all())
 
@@ -32,9 +34,9 @@ def test_splits_follow_each_other_and_do_not_overlap(tmp_path: Path) -> None:
     path = tmp_path / "own.txt"
     path.write_bytes(b"a" * 800 + b"b" * 100 + b"c" * 100)
     task = own(path)
-    assert set(torch.cat([task.batch(i, 0, 16, 32) for i in range(50)]).unique().tolist()) == {ord("a")}
+    assert set(torch.cat([task.sequences(i, 0, 16, 32) for i in range(50)]).unique().tolist()) == {ord("a")}
     for split, byte in ((Split.VALIDATION, b"b"), (Split.TEST, b"c")):
-        assert set(torch.cat(list(task.evaluation_batches(split))).unique().tolist()) == set(byte)
+        assert set(torch.cat(list(task.evaluation_sequences(split))).unique().tolist()) == set(byte)
 
 
 @pytest.mark.parametrize(("asked", "sequences"), [(32, 1), (33, 2), (96, 3), (10**6, 6)])
@@ -42,7 +44,7 @@ def test_evaluation_covers_what_was_asked_or_the_whole_split(
     tmp_path: Path, asked: int, sequences: int
 ) -> None:
     task = own(counting_file(tmp_path), evaluation_tokens=asked)
-    windows = torch.cat(list(task.evaluation_batches(Split.VALIDATION)))
+    windows = torch.cat(list(task.evaluation_sequences(Split.VALIDATION)))
     assert windows.shape == (sequences, 33)
     assert windows[0, 0] == 1600 % 251
     assert len(windows[:, 0].unique()) == sequences
@@ -64,8 +66,8 @@ def test_patterns_and_lists_are_joined_in_order(tmp_path: Path) -> None:
         "test_fraction": 1 / 3,
     }
     task = make_task("text", options)
-    assert set(task.batch(0, 0, 64, 16).unique().tolist()) == {ord("x")}
-    assert set(torch.cat(list(task.evaluation_batches(Split.TEST))).unique().tolist()) == {ord("z")}
+    assert set(task.sequences(0, 0, 64, 16).unique().tolist()) == {ord("x")}
+    assert set(torch.cat(list(task.evaluation_sequences(Split.TEST))).unique().tolist()) == {ord("z")}
 
 
 def test_every_bad_file_is_named(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_fractions_must_leave_something_to_train_on() -> None:
 
 def test_the_default_text_is_english_of_a_useful_size() -> None:
     task = make_task("text")
-    windows = torch.cat(list(task.evaluation_batches(Split.VALIDATION)))
+    windows = torch.cat(list(task.evaluation_sequences(Split.VALIDATION)))
     assert windows[:, 1:].numel() == 16384
     text = bytes(windows.flatten().tolist())
     assert text.count(b" the ") > 20

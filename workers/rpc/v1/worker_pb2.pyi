@@ -12,9 +12,11 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PHASE_UNSPECIFIED: _ClassVar[Phase]
     PHASE_PREFILL: _ClassVar[Phase]
     PHASE_DECODE: _ClassVar[Phase]
+    PHASE_ENCODE: _ClassVar[Phase]
 PHASE_UNSPECIFIED: Phase
 PHASE_PREFILL: Phase
 PHASE_DECODE: Phase
+PHASE_ENCODE: Phase
 
 class WorkerMessage(_message.Message):
     __slots__ = ("register", "heartbeat", "result", "failure", "leave")
