@@ -66,6 +66,7 @@ def table(bench: Bench, runtimes: list[str]) -> None:
     found = presets(space)
     deepest = {name: f"{name}-L{space.max_depth}" for name in DESIGNS}
     for runtime in runtimes:
+        conditions = "nothing was measured"
         print(f"\n{runtime}\n{'':12}" + "".join(f"{workload:>28}" for workload in WORKLOADS), flush=True)
         for name, full in deepest.items():
             cells = []
@@ -77,6 +78,7 @@ def table(bench: Bench, runtimes: list[str]) -> None:
                     cells.append(type(error).__name__)
                     print(error, file=sys.stderr)
                     continue
+                conditions = measured[-1].conditions
                 latencies = [m.latency_ms for m in measured]
                 median = statistics.median(latencies)
                 apart = max(abs(latency - median) for latency in latencies) / median
@@ -87,7 +89,7 @@ def table(bench: Bench, runtimes: list[str]) -> None:
         for target, reference_ms in bench.reference_ms.items():
             if f"{target.runtime}/{target.dtype}" == runtime:
                 print(f"reference beside {target.workload}: {reference_ms:.3f} ms", end="; ")
-        print(f"the last: {measured[-1].conditions}", flush=True)
+        print(f"the last: {conditions}", flush=True)
 
 
 def predict(bench: Bench, runtime: str, workload: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from workers.errors import ModelUnusable
 from workers.runtimes.onnx_states import WORKLOAD, OnnxValue, advancing_states, first_states
 from workers.runtimes.runtime import INPUT, LoadedModel, Runtime, Tokens, register_runtime
 
-__all__ = ["OnnxRuntime", "OnnxSession", "session", "usable"]
+__all__ = ["NUMPY_NAMES", "OnnxRuntime", "OnnxSession", "session", "usable"]
 
 WHOLE_TO, FLASH_FROM, WIDE_FLASH_FROM = 128, 2048, 8192
 """Tokens to which masking all scores is fastest, from which the fused kernel is, and from which it is with
@@ -106,9 +107,14 @@ class OnnxSession(LoadedModel):
         return run
 
 
-def session(prepared: bytes, threads: int, providers: Sequence[Any]) -> Any:
+def session(
+    prepared: bytes, threads: int, providers: Sequence[Any], sizes: Mapping[str, int] = MappingProxyType({})
+) -> Any:
     """An `onnxruntime.InferenceSession` that runs on the providers asked for, names or pairs with options,
     and on no other: where one does not work here, onnxruntime would leave it out and say nothing.
+
+    Args:
+        sizes: of axes that the file leaves open, by name, where it is to take these alone.
 
     Raises:
         ModelUnusable: it does not load, or would run elsewhere.
@@ -122,6 +128,8 @@ def session(prepared: bytes, threads: int, providers: Sequence[Any]) -> Any:
     options.enable_cpu_mem_arena = True  # without it 2.6× slower at N 1024
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, size in sizes.items():
+        options.add_free_dimension_override_by_name(name, size)
     try:
         made = onnxruntime.InferenceSession(prepared, options, providers=providers)
     except Exception as error:  # its errors share no base below Exception
