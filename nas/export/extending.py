@@ -260,7 +260,7 @@ def _values(block: TokenMixer, tokens: int) -> dict[str, Tensor]:
 
     sizes, weights = _sizes(block), block.weights()
     x = torch.zeros(EXAMPLE_BATCH, tokens, block.width)
-    shape = (EXAMPLE_BATCH, sizes.groups, tokens, sizes.head_size)
-    q = torch.zeros(EXAMPLE_BATCH, sizes.heads, *shape[2:])
-    signals = _head_mixer(block).signals(x, weights, sizes)
-    return {"q": q, "k": torch.zeros(shape), "v": torch.zeros(shape), **signals}
+    mixer, value = _head_mixer(block), torch.zeros(EXAMPLE_BATCH, sizes.groups, tokens, sizes.head_size)
+    query = torch.zeros(EXAMPLE_BATCH, sizes.heads, *value.shape[2:])
+    q, k = mixer.prepared(query, value, weights, sizes)
+    return {"q": q, "k": k, "v": value, **mixer.signals(x, weights, sizes)}

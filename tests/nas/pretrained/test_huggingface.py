@@ -8,18 +8,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import torch
 from random_models import write_model
 from transformers import AutoModelForCausalLM
 
 from nas.export import BlockLibrary, write_model_folder
 from nas.export.convert import convert_model_folder
+from nas.export.shipped import EXTEND
 from nas.pretrained import Parent, read_parent
 from nas.pretrained.parent import tokenizer_files
 from nas.pretrained.reading import read_model
 from searchspaces.architecture import Architecture
 from searchspaces.submodel import Submodel
 from searchspaces.supernet import Supernet
+from workers.runtimes.onnx_states import NEXT, POSITION, STATE
+from workers.target import Phase, Target, Workload
 
 LOADED = """
 import json, sys
@@ -42,8 +47,8 @@ with torch.inference_mode():
         first = model(tokens[:, at], cache=first.cache, use_cache=True)
         cached.append(first.logits)
     text = tokenizer("the quick brown", return_tensors="pt").input_ids
-    greedy = model.generate(text, max_new_tokens=24, do_sample=False, eos_token_id=None)
-    again = model.generate(text, max_new_tokens=24, do_sample=False, eos_token_id=None, use_cache=False)
+    greedy = model.generate(text, max_new_tokens=64, do_sample=False, eos_token_id=None)
+    again = model.generate(text, max_new_tokens=64, do_sample=False, eos_token_id=None, use_cache=False)
 print(json.dumps({
     "logits": whole.flatten().tolist(), "cached": (torch.cat(cached, 1) - whole).abs().max().item(),
     "prompt": text[0].tolist(), "greedy": greedy[0].tolist(), "again": again[0].tolist(),
@@ -52,12 +57,20 @@ print(json.dumps({
 """
 
 
+GREEDY = 64
+"""Tokens that everything which generates must agree on."""
+
+DECODING = Target("here", workload=Workload(Phase.DECODE, tokens=64))
+
+
 def _converted(parent: Parent, submodel: Submodel, folder: Path) -> dict[str, Any]:
     facts = {
         "parent": {"mixer": parent.mixer, "epsilon": parent.epsilon, "config": dict(parent.config)},
     }
     tokenizer = tokenizer_files(parent.folder)
-    write_model_folder(submodel, folder / "model", facts, BlockLibrary(), tokenizer=tokenizer)
+    write_model_folder(
+        submodel, folder / "model", facts, BlockLibrary(), tokenizer=tokenizer, targets=[DECODING]
+    )
     return convert_model_folder(folder / "model", folder / "out", "hf")
 
 
@@ -89,7 +102,10 @@ def test_a_process_without_this_project_generates_text(llama: Path, tmp_path: Pa
         expected = submodel(tokens).flatten()
         torch.testing.assert_close(torch.tensor(found["logits"]), expected, atol=1e-4, rtol=1e-4)
         assert found["cached"] < 1e-4
-        assert found["greedy"] == found["again"] == _greedy(submodel, found["prompt"], 24)
+        greedy = _greedy(submodel, found["prompt"])
+    assert found["greedy"] == found["again"] == greedy
+    assert _decoded(tmp_path / "model", found["prompt"]) == greedy
+    assert len(set(greedy)) > 3, "a model that repeats itself tells little"
     assert found["text"].startswith("the quick brown")
 
 
@@ -114,12 +130,33 @@ def test_what_transformers_has_is_its_plain_class(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "tokenizer.json").is_file()
 
 
-def _greedy(model: Any, prompt: list[int], more: int) -> list[int]:
+def _greedy(model: Any, prompt: list[int]) -> list[int]:
     tokens = torch.tensor([prompt])
-    for _ in range(more):
+    for _ in range(GREEDY):
         tokens = torch.cat([tokens, model(tokens)[:, -1:].argmax(-1)], dim=1)
     chosen: list[int] = tokens[0].tolist()
     return chosen
+
+
+def _decoded(folder: Path, prompt: list[int]) -> list[int]:
+    """By onnxruntime: the prompt by the file of any length, each token after it by that of the target."""
+    read, step = (onnxruntime.InferenceSession(folder / name) for name in (EXTEND, "decode.onnx"))
+    feeds: dict[str, Any] = {POSITION: np.array(0)}
+    for value in read.get_inputs():
+        if STATE in value.name:
+            shape = [n if isinstance(n, int) else 0 for n in value.shape[1:]]
+            feeds[value.name] = np.zeros([1, *shape], np.float32)
+    tokens, session = list(prompt), read
+    new = prompt
+    for _ in range(GREEDY):
+        names = [value.name for value in session.get_outputs()]
+        told = dict(zip(names, session.run(names, {"tokens": np.array([new]), **feeds}), strict=True))
+        feeds = {
+            name: told[NEXT + POSITION if name == POSITION else name.replace(STATE, NEXT)] for name in feeds
+        }
+        new, session = [int(told["logits"][0, -1].argmax())], step
+        tokens += new
+    return tokens
 
 
 def _loaded(folder: Path) -> dict[str, Any]:
