@@ -50,7 +50,7 @@ class Performer(Linear):
         """The features."""
         size = int(x.shape[-1])
         y = x * size**-0.25
-        across = y @ x.new_tensor(_directions(self.directions, size)).T
+        across = y @ x.new_tensor(directions(self.directions, size)).T
         features: Tensor = (across - y.square().sum(-1, keepdim=True) / 2 - size / 2).exp() + EPSILON
         return features
 
@@ -83,7 +83,7 @@ class Performer(Linear):
 
 
 @cache
-def _directions(count: int, size: int) -> NDArray[np.float64]:
+def directions(count: int, size: int) -> NDArray[np.float64]:
     """(count, K) rows of length √K, orthogonal within each K of them."""
     seed = hashlib.sha256(f"performer:{count}/{size}".encode()).digest()
     rng = np.random.default_rng(np.frombuffer(seed, np.uint32))

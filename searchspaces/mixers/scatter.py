@@ -1,0 +1,292 @@
+"""Softmax within a window, its random features beyond (Scatterbrain; Chen et al., 2021)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from searchspaces.mixers.cache import append, cache_shapes
+from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
+from searchspaces.mixers.heads import HeadMixer
+from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.performer import directions
+from searchspaces.mixers.tiles import taken
+from searchspaces.operations import Operation, OperationKind
+from searchspaces.part import Sight, Sizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHUNK = 64
+HIDDEN = -1e30
+"""A score that counts for nothing, even beside others like it."""
+LARGEST = 30.0
+"""Exponent of what estimates are multiplied by. Sums of them that are smaller than its inverse are as good as
+none, and dividing by them would have gradients without end."""
+TOP = 60.0
+"""Of a feature's exponent."""
+
+
+@register_mixer("scatter")
+@dataclass(frozen=True)
+class Scatter(HeadMixer):
+    """Weights are exp(q·k/√K) of the W tokens i − W < j ≤ i, and Performer's estimate of it, φ(q)·φ(k)/M, of
+    those before; one sum divides all of them. Where tokens all see each other, those at most W/2 away are
+    exact.
+
+    The published sum of both, less the estimate within the window, is the same number: here what is within is
+    never added, so that nothing cancels. The state is Σ φ(k) [v, 1] of tokens that left the window, and the
+    last W − 1 keys and values.
+
+    Args:
+        window: W.
+        directions: M, of the features.
+    """
+
+    window: int
+    directions: int = 16
+
+    glyph = "X"
+    example = "scatter:8,12"
+    kind = Kind.ATTENTION
+    kernel = "exp(q·k/√K), beyond the window its random features, normalised"
+    sparsity = "a window; all other tokens by low rank"
+    source = "Scatterbrain: Chen et al., 2021"
+    sights = frozenset(Sight)
+    dimensions = frozenset({1})
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"window": (2, 4096), "directions": (1, 1024)}
+
+    @property
+    def _earlier(self) -> int:
+        """Chunks before a query's own that its window reaches into."""
+        return chunk_count(self.window - 1, CHUNK)
+
+    def _exponents(self, x: Tensor) -> Tensor:
+        """(…, K) → (…, M), those of features but for `_taken_off`."""
+        size = int(x.shape[-1])
+        y = x * size**-0.25
+        across = y @ x.new_tensor(directions(self.directions, size)).T
+        exponents: Tensor = across - y.square().sum(-1, keepdim=True) / 2 - _taken_off(size)
+        return exponents
+
+    def _joined(
+        self, q: Tensor, near: tuple[Tensor, Tensor, Tensor], exact: Tensor, estimated: Tensor, far: Tensor
+    ) -> Tensor:
+        """Queries (…, C, K) and what they meet → (…, C, K).
+
+        Args:
+            near: keys (…, P, K), their features (…, P, M) and values with a one beside them (…, P, K + 1).
+            exact, estimated: which of these count in either way, (…, C, P); the others do not.
+            far: Σ φ(k) [v, 1] of all other tokens, (…, M, K + 1).
+        """
+        import torch
+
+        keys, features, values = near
+        size = int(q.shape[-1])
+        hidden = q.new_zeros(1).masked_fill(~exact, HIDDEN)
+        scores = (q * size**-0.5) @ keys.transpose(-1, -2) + hidden
+        exponents = self._exponents(q)
+        # Whatever is taken off here is put back below: constants, which need no gradients.
+        most, top = scores.detach().amax(-1, keepdim=True), exponents.detach().amax(-1, keepdim=True)
+        queries = (exponents - top).exp()
+        estimates = queries @ features.transpose(-1, -2) * estimated.to(q.dtype)
+        distant = queries @ far
+        unit = top + (2 * _taken_off(size) - math.log(self.directions))
+        total = (estimates.sum(-1, keepdim=True) + distant[..., -1:]).detach()
+        level = torch.where(total.log() > -LARGEST, torch.maximum(most, unit + total.log()), most)
+        scale = (unit - level).clamp(max=LARGEST).exp()
+        shares = (scores - most).exp() * (most - level).exp() + estimates * scale
+        sums = shares @ values + distant * scale
+        # Only what fills the last chunk has no weight at all: its gradients, too, must be numbers.
+        weight = sums[..., -1:]
+        mixed: Tensor = sums[..., :-1] / (weight + (weight == 0).to(weight.dtype))
+        return mixed
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """In chunks, from nothing."""
+        shapes = self.mix_state_shapes(1, int(q.shape[1]), int(q.shape[3]), 0)
+        start = {name: q.new_zeros(shape).expand(q.shape[0], -1, -1, -1) for name, shape in shapes.items()}
+        return self._mixed(q, append(start, k, v), start["sums"], 0)
+
+    def mix_extend(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
+    ) -> tuple[Tensor, State]:
+        """In chunks, on top of what was."""
+        cache = append(state, k, v)
+        mixed = self._mixed(q, cache, state["sums"], position)
+        left = q.shape[2]
+        sums = state["sums"] + self._summed(cache["k"][:, :, :left], cache["v"][:, :, :left], position)
+        return mixed, {name: cache[name][:, :, left:] for name in ("k", "v")} | {"sums": sums}
+
+    def _summed(self, k: Tensor, v: Tensor, position: Position) -> Tensor:
+        """Σ φ(k) [v, 1] over tokens (…, n, K) of a state's cache, which begins W − 1 before `position`."""
+        import torch
+        from torch.nn.functional import pad
+
+        there = torch.arange(k.shape[-2], device=k.device) + position >= self.window - 1
+        values = pad(v, (0, 1), value=1.0) * there.to(v.dtype).unsqueeze(-1)
+        return self._exponents(k).exp().transpose(-1, -2) @ values
+
+    def _mixed(self, q: Tensor, cache: State, sums: Tensor, position: Position) -> Tensor:
+        """Queries (B, H, S, K) from `position` on; keys and values (B, H, W − 1 + S, K) in the cache."""
+        import torch
+        from torch.nn.functional import pad
+
+        earlier, before = self._earlier, self.window - 1
+        reach = earlier * CHUNK
+        token = torch.arange(cache["k"].shape[2] + reach - before, device=q.device) - reach
+        there = (token >= -before) & (token + position >= 0)
+        keys, values = (pad(cache[name], (0, 0, reach - before, 0)) for name in ("k", "v"))
+        values = pad(values, (0, 1), value=1.0) * there.to(q.dtype).unsqueeze(-1)
+        features = self._exponents(keys).exp()
+        near = [
+            with_earlier(x[:, :, reach:], CHUNK, earlier, x[:, :, :reach]) for x in (keys, features, values)
+        ]
+
+        states = into_chunks(features, CHUNK).transpose(-1, -2) @ into_chunks(values, CHUNK)
+        far = torch.cat([sums.unsqueeze(2), states[:, :, : -earlier - 1]], dim=2).cumsum(2)
+
+        queries = into_chunks(q, CHUNK)
+        start = torch.arange(queries.shape[2], device=q.device)[:, None, None] * CHUNK
+        query = torch.arange(CHUNK, device=q.device)[:, None]
+        key = torch.arange(-reach, CHUNK, device=q.device)
+        present = (start + key >= -before) & (start + key + position >= 0) & (key <= query)
+        within = key > query - self.window
+        mixed = self._joined(queries, (near[0], near[1], near[2]), present & within, present & ~within, far)
+        return out_of_chunks(mixed, q.shape[2])
+
+    def mix_step(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
+    ) -> tuple[Tensor, State]:
+        """The same for one token; what leaves the window is added to the sums."""
+        import torch
+        from torch.nn.functional import pad
+
+        cache = append(state, k.unsqueeze(2), v.unsqueeze(2))
+        exact = (torch.arange(self.window, device=q.device) + position >= self.window - 1).unsqueeze(0)
+        near = (cache["k"], self._exponents(cache["k"]).exp(), pad(cache["v"], (0, 1), value=1.0))
+        mixed = self._joined(q, near, exact, torch.zeros_like(exact), state["sums"])
+        sums = state["sums"] + self._summed(cache["k"][:, :, :1], cache["v"][:, :, :1], position)
+        return mixed, {name: cache[name][:, :, 1:] for name in ("k", "v")} | {"sums": sums}
+
+    def mix_reference(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Every pair's weight."""
+        import torch
+
+        position = torch.arange(q.shape[2], device=q.device)
+        back = position.unsqueeze(1) - position
+        return self._weighed(q, k, v, back < self.window, (back >= 0).to(q.dtype))
+
+    def _weighed(self, q: Tensor, k: Tensor, v: Tensor, exact: Tensor, seen: Tensor) -> Tensor:
+        import torch
+
+        size = q.shape[-1]
+        of_query, of_key = ((self._exponents(x) + _taken_off(size)).exp() for x in (q, k))
+        estimate = of_query @ of_key.mT
+        shares = seen * torch.where(exact, (q @ k.mT * size**-0.5).exp(), estimate / self.directions)
+        return shares @ v / shares.sum(-1, keepdim=True)
+
+    def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
+        """M × (K + 1) sums, and the last W − 1 keys and values."""
+        sums = (batch, groups, self.directions, head_size + 1)
+        return cache_shapes(batch, groups, head_size, self.window - 1) | {"sums": sums}
+
+    def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """Features, scores of both kinds, the weighted sum, a state a chunk and its use."""
+        chunks = chunk_count(tokens, CHUNK)
+        cached = chunk_count(self._earlier * CHUNK + tokens, CHUNK)
+        met = self._earlier * CHUNK + tokens
+        return self._operations(sizes, CHUNK, chunks, (self._earlier + 1) * CHUNK, met, cached)
+
+    def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
+        """One row of it."""
+        heads, groups, features = sizes.heads, sizes.groups, self.directions
+        row = sizes.head_size + 1
+        shared = self.window * groups
+        macs = (
+            features * sizes.head_size * (heads + shared + groups)
+            + heads * self.window * (sizes.head_size + features + row)
+            + (heads + groups) * features * row
+        )
+        return (
+            Operation(OperationKind.GATHER, elements=2 * shared * row, calls=4),
+            Operation(OperationKind.ATTENTION, macs=macs, elements=2 * shared * features, calls=9),
+            Operation(OperationKind.ELEMENTWISE, elements=6 * heads * self.window, calls=20),
+        )
+
+    def _operations(
+        self, sizes: Sizes, chunk: int, chunks: int, row: int, met: int, cached: int
+    ) -> tuple[Operation, ...]:
+        """Of so many chunks of queries that meet so long a row each, of so many tokens and chunks of keys."""
+        heads, features, size = sizes.heads, self.directions, sizes.head_size
+        padded, values = chunks * chunk, size + 1
+        pairs = padded * row
+        macs = features * size * (padded + met) + pairs * (size + features + values)
+        macs += features * values * (cached * chunk + padded)
+        return (
+            Operation(OperationKind.GATHER, elements=heads * chunks * row * (2 * size + features), calls=9),
+            Operation(
+                OperationKind.ATTENTION,
+                macs=heads * macs,
+                elements=heads * (2 * pairs + features * (padded + met) + 2 * padded * values),
+                calls=7,
+            ),
+            Operation(OperationKind.ELEMENTWISE, elements=8 * heads * pairs, calls=20),
+        )
+
+    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """In chunks, with what lies before and after those that a window reaches into."""
+        import torch
+        from torch.nn.functional import pad
+
+        tokens, (chunk, chunks, reach) = int(q.shape[2]), self._cut(int(q.shape[2]))
+        features = self._exponents(k).exp()
+        values = pad(v, (0, 1), value=1.0)
+        first = torch.arange(chunks, device=q.device).unsqueeze(1) * chunk
+        key = first + torch.arange(-reach * chunk, (reach + 1) * chunk, device=q.device)
+        present = ((key >= 0) & (key < tokens)).unsqueeze(1)
+        near = [taken(x, key.clamp(0, tokens - 1)) for x in (k, features, values)]
+
+        states = into_chunks(features, chunk).transpose(-1, -2) @ into_chunks(values, chunk)
+        far = _before(states, reach + 1) + _before(states.flip(2), reach + 1).flip(2)
+
+        queries = into_chunks(q, chunk)
+        query = (first + torch.arange(chunk, device=q.device)).unsqueeze(2)
+        within = (query - key.unsqueeze(1)).abs() <= self.window // 2
+        mixed = self._joined(queries, (near[0], near[1], near[2]), present & within, present & ~within, far)
+        return out_of_chunks(mixed, tokens)
+
+    def _cut(self, tokens: int) -> tuple[int, int, int]:
+        """Tokens a chunk, chunks, and those to either side that a window reaches into."""
+        chunk = min(CHUNK, tokens)
+        chunks = chunk_count(tokens, chunk)
+        return chunk, chunks, min(chunks, chunk_count(self.window // 2, chunk))
+
+    def mix_bidirectional_reference(
+        self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
+    ) -> Tensor:
+        """Every pair's weight."""
+        import torch
+
+        position = torch.arange(q.shape[2], device=q.device)
+        apart = (position.unsqueeze(1) - position).abs()
+        return self._weighed(q, k, v, apart <= self.window // 2, torch.ones_like(apart, dtype=q.dtype))
+
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """As `mix_operations`, in chunks to both sides."""
+        chunk, chunks, reach = self._cut(tokens)
+        return self._operations(sizes, chunk, chunks, (2 * reach + 1) * chunk, tokens, chunks)
+
+
+def _taken_off(head_size: int) -> float:
+    """From every exponent, of which K/2 = |w|²/2 is the largest: powers are numbers of single precision."""
+    return max(0.0, head_size / 2 - TOP)
+
+
+def _before(states: Tensor, chunks: int) -> Tensor:
+    """Sums (B, H, M, …) over those that are at least so many chunks earlier."""
+    from torch.nn.functional import pad
+
+    return pad(states.cumsum(2), (0, 0, 0, 0, chunks, 0))[:, :, : int(states.shape[2])]
