@@ -13,8 +13,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from workers.errors import ModelUnusable
-from workers.runtimes.onnx_states import WORKLOAD, OnnxValue, advancing_states, first_states
-from workers.runtimes.runtime import INPUT, LoadedModel, Runtime, Tokens, register_runtime
+from workers.runtimes.onnx_states import (
+    WORKLOAD,
+    OnnxValue,
+    advancing_states,
+    drawn,
+    first_states,
+    given_input,
+)
+from workers.runtimes.runtime import INPUT, Inputs, LoadedModel, Runtime, register_runtime
+from workers.target import Phase, Workload
 
 __all__ = ["NUMPY_NAMES", "OnnxRuntime", "OnnxSession", "session", "usable"]
 
@@ -40,6 +48,7 @@ class OnnxRuntime(Runtime):
     """
 
     package = "onnxruntime"
+    phases = tuple(Phase)
     dtypes = ("fp32", "int8", "int4")
 
     def dtypes_here(self) -> Iterable[str]:
@@ -79,23 +88,29 @@ class OnnxSession(LoadedModel):
         inputs, outputs = (
             list(map(_declared, declared())) for declared in (session.get_inputs, session.get_outputs)
         )
+        self.given = given_input(inputs)
         self.states = first_states(inputs, session.get_modelmeta().custom_metadata_map.get(WORKLOAD))
         self.advancing = advancing_states(inputs, outputs)
         self.outputs = [output.name for output in outputs]
 
-    def __call__(self, tokens: Tokens) -> Sequence[NDArray[Any]]:
+    def inputs(self, workload: Workload, vocabulary: int) -> Inputs:
+        """See `LoadedModel.inputs`."""
+        return drawn(self.given, workload, vocabulary)
+
+    def __call__(self, inputs: Inputs) -> Sequence[NDArray[Any]]:
         """See `LoadedModel`."""
         with usable():
-            outputs: Sequence[NDArray[Any]] = self.session.run(None, {INPUT: tokens, **self.states})
+            feeds = {self.given.name: inputs, **self.states}
+            outputs: Sequence[NDArray[Any]] = self.session.run(None, feeds)
         return outputs
 
-    def in_a_row(self, tokens: Tokens, calls: int) -> Callable[[], object]:
+    def in_a_row(self, inputs: Inputs, calls: int) -> Callable[[], object]:
         """See `LoadedModel.in_a_row`. States go from call to call without a copy."""
         if not self.states:
-            return super().in_a_row(tokens, calls)
+            return super().in_a_row(inputs, calls)
         from onnxruntime import OrtValue
 
-        first = {n: OrtValue.ortvalue_from_numpy(v) for n, v in {INPUT: tokens, **self.states}.items()}
+        first = {n: OrtValue.ortvalue_from_numpy(v) for n, v in {INPUT: inputs, **self.states}.items()}
 
         def run() -> None:
             feeds = dict(first)
