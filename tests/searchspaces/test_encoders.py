@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from nas.testing.contract import Contract
-from searchspaces.architecture import Architecture, Layer
+from searchspaces.architecture import Architecture, Layer, unfit
 from searchspaces.costs import CostModel
 from searchspaces.errors import SpaceError
 from searchspaces.form import LANGUAGE, Classes, Form, Grid, Input, NextToken, Series, Tokens
+from searchspaces.mixers import mixers
 from searchspaces.operations import OperationKind
 from searchspaces.part import Sizes, View
 from searchspaces.readouts import parse_readout, readouts
@@ -162,6 +163,22 @@ def test_a_space_of_encoders_is_codes_and_back() -> None:
     again = load_space(space.spec.model_dump(mode="json"))
     assert again.digest == space.digest
     assert space.digest != load_space(SPACE | {"stem": ["patch:4"]}).digest
+
+
+def test_macs_of_every_mixer_that_sees_both_ways_are_those_that_torch_counts() -> None:
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    options = [cls.example for cls in mixers().values() if not unfit(cls.example, 0, View(False, (3, 2)))]
+    space = load_space(SPACE | {"layer": {"mixer": options, "heads": [2, 4], "ratio": [0, 2]}})
+    costs, images = CostModel(space), given_to(IMAGES, 1)
+    for option in options:
+        layers = Layer(option, 4, ratio=2), Layer(option, 2, ratio=0)
+        row = space.encode([Architecture(0, 32, layers, form=IMAGES, stem="conv:3,2", readout="pool")])
+        (architecture,) = space.decode(row)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            Submodel(architecture)(images)
+        assert 2 * costs.macs(row, 6)[0] == counter.get_total_flops(), option
 
 
 def test_a_submodel_of_an_encoder_computes_what_the_supernet_does() -> None:
