@@ -315,6 +315,7 @@ def report(setting: Setting, seeds: int, recipes: Sequence[str], answers: Answer
         [answer["tuned"][a.digest] for a in models]
         for s in range(seeds)
         if (answer := answers.known.get(Job(setting, s, recipe="plain").key)) is not None
+        and "tuned" in answer
     ]
     if tuned:
         name = f"plain, on for {TUNED * setting.steps:.0f} steps"

@@ -1,13 +1,15 @@
-"""Which candidates to train alone next."""
+"""Which candidates to train next, alone or, where a job has that rung, fine-tuned from the supernet."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
-from nas.analysis.delivered import delivered_model
+from nas.analysis.delivered import delivered_model, tuned_scores
 from nas.analysis.known import Known
 from nas.objectives import Source
 from nas.point import Point
@@ -16,7 +18,7 @@ from nas.strategies.dominance import best_first
 from nas.surrogates.acquisition import ExpectedHypervolumeImprovement
 from nas.surrogates.gaussian_process import JointPosterior
 
-__all__ = ["most_improving", "over_everything", "over_the_front", "published"]
+__all__ = ["Fidelity", "Training", "most_improving", "over_everything", "over_the_front", "published"]
 
 POOL = 400
 """Candidates that are weighed, the best predicted ones: time and memory are quadratic in their number."""
@@ -62,12 +64,33 @@ def _known(point: Point) -> float:
     return math.inf if point.quality is None else point.quality
 
 
+class Fidelity(StrEnum):
+    """What a candidate may be trained to, the cheaper one first."""
+
+    TUNED = "fine-tuned"
+    ALONE = "alone"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A candidate, and what it is to be trained to."""
+
+    point: Point
+    fidelity: Fidelity
+
+
 def most_improving(
-    job: Known, points: Sequence[Point], count: int, excluded: Collection[str] = ()
-) -> list[Point]:
-    """So many candidates, each with the largest expected improvement of the front of models trained alone
-    (expected hypervolume improvement; the next are chosen as if those before had ended as predicted,
-    Ginsbourger et al., 2010), for what its training costs where the budget is of minutes.
+    job: Known,
+    points: Sequence[Point],
+    count: int,
+    excluded: Collection[str] = (),
+    tunings: int = 0,
+    rates: Mapping[Fidelity, float] | None = None,
+) -> list[Training]:
+    """So many trainings, each with the largest expected improvement of the front of models trained alone
+    for its price (expected hypervolume improvement; the next are chosen as if those before had ended as
+    predicted, Ginsbourger et al., 2010). A fine-tuning improves nothing by itself: it counts by the share of
+    the candidate's deviation that it settles (augmented expected improvement; Huang et al., 2006).
 
     Candidates have to stand beside published designs. What is worse than all that were trained, in any
     objective, is left out, and where there are enough others so is what is predicted to be worse, by more
@@ -75,12 +98,15 @@ def most_improving(
 
     Args:
         points: as `with_delivered` gives them.
-        excluded: digests that are not to be trained (again).
+        excluded: digests that are not to be trained alone (again).
+        tunings: fine-tunings among them, at most.
+        rates: seconds that a step of so many multiply-accumulates takes, by fidelity; alike where unknown.
     """
     points = [point for point in points if point.validation is not None]
     model = delivered_model(job, points)
     if model is None:
-        return over_the_front(job, [p for p in points if p.digest not in excluded], count)
+        left = [p for p in points if p.digest not in excluded]
+        return [Training(point, Fidelity.ALONE) for point in over_the_front(job, left, count)]
     values = _minimised(job, points)
     quality = next(i for i, o in enumerate(job.plan.objectives) if o.source is Source.EVALUATED)
     alone = np.array([p.delivered is not None and p.delivered.measured is not None for p in points])
@@ -98,18 +124,30 @@ def most_improving(
     rows = rows[promising] if promising.sum() >= count else rows
     posterior = model.posterior(rows)
     improvement = ExpectedHypervolumeImprovement(values[alone], reference, values[rows], quality)
-    costs = _training_costs(job, [points[row] for row in rows])
-    chosen: list[int] = []
+    prices = _prices(job, [points[row] for row in rows], rates or {})
+    untuned = np.array([points[row].digest not in tuned_scores(job) for row in rows])
+    settles = untuned * model.undecided()[rows]
+    open_to = {Fidelity.ALONE: np.ones(len(rows), bool), Fidelity.TUNED: untuned}
+    chosen: list[Training] = []
     while len(chosen) < min(count, len(rows)):
-        uncertain = np.zeros_like(values[rows])
-        uncertain[:, quality] = _deviations(posterior)
-        gain = improvement.of(uncertain) / costs
-        gain[chosen] = -1.0
-        best = int(gain.argmax())
-        chosen.append(best)
-        improvement.attain(values[rows[best]])
-        posterior = posterior.conditioned(best, 0)
-    return [points[row] for row in rows[chosen]]
+        uncertain, deviations = np.zeros_like(values[rows]), _deviations(posterior)
+        uncertain[:, quality] = deviations
+        gain = improvement.of(uncertain)
+        shares = {Fidelity.ALONE: 1.0, Fidelity.TUNED: settles / np.maximum(deviations, 1e-12)}
+        worth = {each: np.where(open_to[each], shares[each] * gain / prices[each], -1.0) for each in Fidelity}
+        tuned = sum(training.fidelity is Fidelity.TUNED for training in chosen)
+        best = {each: int(worth[each].argmax()) for each in Fidelity}
+        fidelity = Fidelity.ALONE
+        if tuned < tunings and worth[Fidelity.TUNED].max() > worth[Fidelity.ALONE].max():
+            fidelity = Fidelity.TUNED
+        at = best[fidelity]
+        chosen.append(Training(points[rows[at]], fidelity))
+        # What is fine-tuned now may be trained alone once that has told.
+        open_to = {each: of & (np.arange(len(rows)) != at) for each, of in open_to.items()}
+        if fidelity is Fidelity.ALONE:
+            improvement.attain(values[rows[at]])
+            posterior = posterior.conditioned(at, 0)
+    return chosen
 
 
 def _deviations(posterior: JointPosterior) -> np.ndarray:
@@ -138,9 +176,16 @@ def _best_beside(published: Values, candidates: Values, quality: int) -> np.ndar
     return np.where(beside, published[:, quality], np.inf).min(1, initial=np.inf)
 
 
-def _training_costs(job: Known, points: Sequence[Point]) -> np.ndarray:
-    """(n,) of training each alone, in any unit: its products where minutes are paid for, else 1."""
-    if not points or job.plan.spec.budget.finalists.minutes is None:
-        return np.ones(len(points))
-    space = job.plan.space
-    return job.plan.costs.macs(space.encode(p.architecture for p in points), space.spec.context).astype(float)
+def _prices(
+    job: Known, points: Sequence[Point], rates: Mapping[Fidelity, float]
+) -> dict[Fidelity, np.ndarray]:
+    """(n,) of each training: seconds, or in one unit of all where no training told any yet. All candidates
+    cost alike where so many are trained, however long it takes."""
+    budget, space = job.plan.spec.budget.finalists, job.plan.space
+    steps = {Fidelity.ALONE: budget.steps * budget.seeds, Fidelity.TUNED: max(1, budget.tuning_steps)}
+    work = np.ones(len(points))
+    if points and budget.minutes is not None:
+        rows = space.encode(point.architecture for point in points)
+        work = job.plan.costs.macs(rows, space.spec.context).astype(float)
+    known = max(rates.values(), default=1.0)
+    return {each: steps[each] * rates.get(each, known) * work for each in Fidelity}

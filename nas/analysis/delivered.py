@@ -1,5 +1,6 @@
 """What candidates score once they are trained alone, as they are delivered: measured of those that were,
-learned from these for all others."""
+learned from these for all others. Between the supernet's score and training alone there may be a rung that
+some have climbed, fine-tuning from the supernet's weights: what it tells is learned by the same model."""
 
 from __future__ import annotations
 
@@ -21,7 +22,15 @@ from nas.surrogates.gaussian_process import GaussianProcess, JointPosterior
 from searchspaces.encoding import Population
 from searchspaces.mixers import parse_mixer
 
-__all__ = ["FEWEST", "DeliveredModel", "alone_scores", "delivered_model", "seed_deviation", "with_delivered"]
+__all__ = [
+    "FEWEST",
+    "DeliveredModel",
+    "alone_scores",
+    "delivered_model",
+    "seed_deviation",
+    "tuned_scores",
+    "with_delivered",
+]
 
 FEWEST = 3
 """Architectures trained alone from which the others can be predicted."""
@@ -53,10 +62,19 @@ class DeliveredModel:
         blocks: (n, ·) features of every candidate, as `described` gives them.
         trained: (k,) rows of those that were trained alone, two at least.
         alone: (k,) their qualities.
+        tuned: the same of a rung below, by which quality alone is explained as well: measured of its own
+            candidates and predicted of all others, whose doubt is passed on (recursive co-kriging; Le Gratiet
+            & Garnier, 2014). None where there is none.
     """
 
-    def __init__(self, blocks: Blocks, trained: Rows, alone: Vector) -> None:
-        learned = blocks if len(trained) >= ENOUGH else {"score": blocks["score"]}
+    def __init__(
+        self, blocks: Blocks, trained: Rows, alone: Vector, tuned: DeliveredModel | None = None
+    ) -> None:
+        learned = {"score": blocks["score"]} if len(trained) < ENOUGH else dict(blocks)
+        self._doubts = np.zeros(len(blocks["score"]))
+        if tuned is not None:
+            means, self._doubts = tuned.known()
+            learned["tuned"] = means[:, None]
         self._blocks, self._trained, self._alone = learned, trained, alone
         everything = np.arange(len(trained))
         self._process = self._taught_by(everything)
@@ -74,12 +92,27 @@ class DeliveredModel:
     def predict(self) -> tuple[Vector, Vector]:
         """(n,) means and deviations of quality alone."""
         mean, std = _told(self._process, self._blocks)
-        return mean, np.sqrt(np.square(std) + self._unexplained)
+        return mean, np.sqrt(np.square(std) + self._unexplained + np.square(self.undecided()))
+
+    def known(self) -> tuple[Vector, Vector]:
+        """The same, with what was measured, and no doubt of it, of those that it was measured of."""
+        mean, std = self.predict()
+        mean[self._trained], std[self._trained] = self._alone, 0.0
+        return mean, std
 
     def posterior(self, rows: Rows) -> JointPosterior:
         """Of quality alone of these candidates."""
         told = self._process.posterior(self._of(rows))
-        return replace(told, noises=told.noises + self._unexplained)
+        undecided = self.undecided()[rows]
+        return replace(told, noises=told.noises + self._unexplained + np.square(undecided))
+
+    def undecided(self) -> Vector:
+        """(n,) deviations of quality alone that the rung below would settle: by how much means move where
+        that rung's own move by a deviation."""
+        if not self._doubts.any():
+            return np.zeros(len(self._doubts))
+        moved = {**self._blocks, "tuned": self._blocks["tuned"] + self._doubts[:, None]}
+        return np.abs(self._process.mean(moved) - self._process.mean(self._blocks))
 
     def _taught_by(self, of: Rows) -> GaussianProcess:
         return GaussianProcess(smooth=()).fit(self._of(self._trained[of]), self._alone[of])
@@ -145,6 +178,15 @@ def alone_scores(job: Known, split: Split, points: Iterable[Point]) -> dict[str,
     return {digest: found for digest, found in scores.items() if found}
 
 
+def tuned_scores(job: Known) -> dict[str, float]:
+    """By digest, the quality of what was fine-tuned from the supernet's weights as the job's rung below
+    training alone has it; NaN of those that diverged. None where it has no such rung."""
+    if not job.plan.spec.budget.finalists.tuning_steps:
+        return {}
+    found = job.store.evaluations(job.plan.tuning_digest, Split.VALIDATION)
+    return {evaluation.digest: evaluation.value for evaluation in found}
+
+
 def seed_deviation(scores: Iterable[Sequence[Evaluation]]) -> float:
     """Standard deviation of a model's quality over seeds of its training, pooled over the models that have
     several; 0 where none has."""
@@ -157,9 +199,16 @@ def delivered_model(job: Known, points: Sequence[Point]) -> DeliveredModel | Non
     scores = alone_scores(job, Split.VALIDATION, points)
     if len(scores) < FEWEST:
         return None
+    blocks = described(job.plan, points)
     trained = [row for row, point in enumerate(points) if point.digest in scores]
     alone = [np.mean([e.value for e in scores[points[row].digest]]) for row in trained]
-    return DeliveredModel(described(job.plan, points), np.array(trained), np.array(alone))
+    values = {digest: value for digest, value in tuned_scores(job).items() if math.isfinite(value)}
+    rows = [row for row, point in enumerate(points) if point.digest in values]
+    tuned = None
+    if len(rows) >= FEWEST:
+        told = np.array([values[points[row].digest] for row in rows])
+        tuned = DeliveredModel(blocks, np.array(rows), told)
+    return DeliveredModel(blocks, np.array(trained), np.array(alone), tuned)
 
 
 def with_delivered(job: Known, points: Sequence[Point]) -> list[Point]:

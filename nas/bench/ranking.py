@@ -73,7 +73,7 @@ class RankingBench:
 
     def quick(self) -> RankingBench:
         """The least that shows that it works."""
-        return replace(self, architectures=6, presets=6, steps=20, seeds=1, supernet_steps=40, evaluations=24)
+        return replace(self, architectures=6, presets=6, steps=20, seeds=1, supernet_steps=40, evaluations=40)
 
     def of_space(self, space: str, task: str) -> JobSpec:
         """The job that says how well a space is ranked: it trains a supernet and searches a little first."""

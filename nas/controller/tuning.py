@@ -38,7 +38,7 @@ def tune_finalists(
     Those that go on from the supernet are compared by their gain: how much better their quality is than with
     its weights, with which each is the best known at its own latency. So a small model does not lose to a
     large one for being small, and those stop early that would move the front least (ASHA, Li et al., 2020).
-    Those that start from scratch all go to the end.
+    Those that start from scratch all go to the end, and so do all of a budget that stops none early.
 
     All state is in the checkpoints of `nas.training.finetune.finetune`: after a kill trials report their
     earlier rungs at once and go on. What Ray Tune writes is thrown away, and never read (it is pickled).
@@ -117,7 +117,7 @@ def _tune(mailbox: Mailbox, spec: str, supernet: str, finalists: list[Finalist])
 def _scheduler(budget: FinalistBudget) -> Any:
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
-    if budget.start == "scratch":
+    if budget.start == "scratch" or not budget.stop_early:
         return FIFOScheduler()
     first, *_ = rungs(budget)
     return ASHAScheduler(

@@ -122,6 +122,18 @@ class Plan:
         )
 
     @property
+    def tuning(self) -> Plan:
+        """With the rung of fine-tunings (`FinalistBudget.tuning_steps`) in place of the finalists."""
+        budget = self.spec.budget
+        budget = budget.model_copy(update={"finalists": budget.finalists.tuning})
+        return replace(self, spec=self.spec.model_copy(update={"budget": budget}))
+
+    @property
+    def tuning_digest(self) -> str:
+        """Identifies what the weights of that rung follow from besides the architecture."""
+        return self.tuning.finalist_digest("")
+
+    @property
     def train_seed(self) -> int:
         """Of the supernet: the train budget's own, else the job's."""
         seed = self.spec.budget.train.seed

@@ -88,6 +88,9 @@ def sizes_of(plan: Plan) -> Sizes:
         finalists = budget.finalists
         members = min(finalists.count + finalists.presets, budget.search.evaluations)
         read += members * finalists.steps * finalists.batch * space.context
+        if finalists.tuning_steps:  # no more than what is chosen by it, and of all that are trained first
+            tuned = finalists.count * finalists.seeds * finalists.steps + members * finalists.tuning_steps
+            read += tuned * finalists.batch * space.context
     return Sizes(
         supernet=FLOAT * (COPIES if trains else 1) * (stem + depth * layer),
         activations=max(batch * tokens for batch, tokens in batches) * a_token,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -170,8 +171,12 @@ class FinalistBudget(Spec):
         seeds: trainings of each, which tell what chance there is in its quality; from scratch only. The
             first is what is delivered.
         steps: optimiser steps of one that is not stopped early.
+        tuning_steps: of a rung of the ladder between the supernet's score and training alone: candidates may
+            go on from the supernet's weights for so many, where that tells more of what is delivered for its
+            price than training one alone; 0 for no such rung. Of a choice by improvement only.
         batch: B, sequences a step.
         learning_rate: peak, see `TrainBudget`.
+        stop_early: of those that go on from the supernet; else all of them are trained to the end.
     """
 
     count: Count = 0
@@ -183,9 +188,11 @@ class FinalistBudget(Spec):
     seeds: int = Field(default=1, ge=1, le=16)
     steps: PositiveInt = 500
     batch: PositiveInt = 4
+    tuning_steps: Count = 0
     learning_rate: PositiveFloat = 0.01
+    stop_early: bool = True
 
-    @field_validator("presets", "seeds", "choice", "minutes")
+    @field_validator("presets", "seeds", "choice", "minutes", "tuning_steps")
     @classmethod
     def _needs_one_end(cls, value: Any, info: ValidationInfo) -> Any:
         default = cls.model_fields[str(info.field_name)].default
@@ -194,12 +201,40 @@ class FinalistBudget(Spec):
             raise ValueError(f"what goes on from a supernet is trained to no common end; {accepted}")
         return value
 
+    @field_validator("tuning_steps")
+    @classmethod
+    def _ladder_rises(cls, steps: int, info: ValidationInfo) -> int:
+        alone, choice = info.data.get("steps", math.inf), info.data.get("choice")
+        if steps >= alone:
+            raise ValueError(
+                f"{steps} are no rung below training alone for {alone}; accepted: 0 to {alone - 1}"
+            )
+        if steps and choice == "spread":
+            raise ValueError("nothing is chosen by them; accepted: 0, or choice: improvement")
+        return steps
+
+    @property
+    def tuning(self) -> FinalistBudget:
+        """Of the rung of `tuning_steps`: all are trained to its end, at the rate of those that go on."""
+        return FinalistBudget(
+            count=self.count,
+            steps=max(1, self.tuning_steps),
+            batch=self.batch,
+            learning_rate=self.learning_rate * TUNING_RATE,
+            stop_early=False,
+        )
+
     def identity(self) -> dict[str, Any]:
         """Plain data that a model's own weights follow from."""
         told = self.model_dump(mode="json", include={"start", "steps", "batch", "learning_rate"})
         if self.start == "supernet":
             del told["start"]  # as it was before there was another
+            told |= {} if self.stop_early else {"stop_early": False}
         return told
+
+
+TUNING_RATE = 1 / 3
+"""Peak rate of what goes on from a supernet's weights, over that of fresh ones."""
 
 
 HEAL = {"count": 3, "steps": 200, "batch": 1, "learning_rate": 0.0002}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.analysis.candidates import Candidates
-from nas.analysis.choice import most_improving, over_everything, over_the_front, published
-from nas.analysis.delivered import FEWEST
+from nas.analysis.choice import (
+    Fidelity,
+    Training,
+    most_improving,
+    over_everything,
+    over_the_front,
+    published,
+)
+from nas.analysis.delivered import FEWEST, tuned_scores
 from nas.analysis.known import stored_predictors
 from nas.analysis.points import as_delivered, evaluated_points, mark_verified
 from nas.errors import JobFailed
@@ -46,14 +54,14 @@ def finalist_folder(home: Path, weights: str) -> Path:
 
 
 @dataclass(frozen=True)
-class _Training:
-    """Of a point's architecture, with one of the budget's seeds."""
+class _Repetition:
+    """Of a point's training, with one of the budget's seeds."""
 
     point: Point
     seed: int
 
 
-_Trainings = Mapping[str, _Training]
+_Trainings = Mapping[str, _Repetition]
 """By the digest of the weights."""
 
 
@@ -71,19 +79,24 @@ class Finalists(Stage):
     def run(self, context: StageContext) -> None:
         """See the class."""
         while batch := self._batch(context):
-            begun, trainings = time.monotonic(), _trainings(context.plan, batch)
+            tuned = [training.point for training in batch if training.fidelity is Fidelity.TUNED]
+            alone = [training.point for training in batch if training.fidelity is Fidelity.ALONE]
+            if tuned:
+                begun = time.monotonic()
+                self._tune(context, tuned)
+                _spend(context, tuned, Fidelity.TUNED, time.monotonic() - begun)
+            begun, trainings = time.monotonic(), _trainings(context.plan, alone)
             self._train(context, trainings)
             for done, (weights, training) in enumerate(trainings.items(), 1):
                 self._conclude(context, weights, training)
                 context.progress(self.name, done, len(trainings), "test split")
                 context.check_stop()
             _mark(context)
-            state = _state(context)
-            spent = state.seconds + time.monotonic() - begun
-            _keep(context, replace(state, open=(), seconds=spent, batches=state.batches + 1))
+            _spend(context, alone, Fidelity.ALONE, time.monotonic() - begun)
+            _keep(context, replace(_state(context), open=(), batches=_state(context).batches + 1))
 
     # What to train
-    def _batch(self, context: StageContext) -> list[Point]:
+    def _batch(self, context: StageContext) -> list[Training]:
         """What is to be trained now: what was begun with before an interruption, else what is chosen next."""
         state, budget = _state(context), context.plan.spec.budget.finalists
         points = context.store.points(context.job_id)
@@ -94,27 +107,40 @@ class Finalists(Stage):
         if state.over:
             return []
         by_digest = {point.digest: point for point in points}
-        if state.open:
-            return [by_digest[digest] for digest in state.open]
-        batch: list[Point] = []
+        if state.open or state.tuning:
+            tuning = [Training(by_digest[digest], Fidelity.TUNED) for digest in state.tuning]
+            return tuning + [Training(by_digest[digest], Fidelity.ALONE) for digest in state.open]
+        batch: list[Training] = []
         if not state.chosen:
-            batch = _first(context, points)
+            first = _first(context, points)
+            rungs = [Fidelity.TUNED, Fidelity.ALONE] if budget.tuning_steps else [Fidelity.ALONE]
+            batch = [Training(point, rung) for rung in rungs for point in first]
         elif budget.start == "scratch" and budget.choice == "improvement" and _has_time(context, state):
             left = budget.count - sum(by_digest[digest].preset is None for digest in state.chosen)
-            batch = self._next(context, min(budget.together, left), state.chosen)
-        chosen = tuple(point.digest for point in batch)
-        _keep(context, replace(state, chosen=(*state.chosen, *chosen), open=chosen, over=not chosen))
-        if chosen:
-            context.note(self.name, f"trained next: {', '.join(map(_expected, batch))}", chosen=list(chosen))
+            batch = self._next(context, min(budget.together, left), state)
+        tuned, chosen = (tuple(t.point.digest for t in batch if t.fidelity is rung) for rung in Fidelity)
+        state = replace(state, chosen=(*state.chosen, *chosen), open=chosen)
+        state = replace(state, tuned=(*state.tuned, *tuned), tuning=tuned)
+        _keep(context, replace(state, over=not batch))
+        for rung, digests in ((Fidelity.TUNED, tuned), (Fidelity.ALONE, chosen)):
+            if digests:
+                named = ", ".join(_expected(by_digest[digest]) for digest in digests)
+                what = "trained next" if rung is Fidelity.ALONE else "fine-tuned next"
+                context.note(self.name, f"{what}: {named}", chosen=list(digests))
         return batch
 
-    def _next(self, context: StageContext, count: int, chosen: Sequence[str]) -> list[Point]:
-        """The candidates that promise most, each measured on every target before it is trained."""
-        refused: set[str] = set()
+    def _next(self, context: StageContext, count: int, state: FinalistsState) -> list[Training]:
+        """What promises most. What is to be trained alone is measured on every target before."""
+        budget, refused = context.plan.spec.budget.finalists, set[str]()
+        rates = {Fidelity(of): seconds / max(work, 1.0) for of, (work, seconds) in state.spent.items()}
+        # All fine-tunings together take no more steps than what they are to choose.
+        most = budget.count * budget.seeds * budget.steps // max(1, budget.tuning_steps)
+        tunings = max(0, most - len(state.tuned)) if budget.tuning_steps else 0
         while True:
             points = context.store.points(context.job_id)
-            batch = most_improving(context, points, count, {*chosen, *refused})
-            unmeasured = [point for point in batch if not point.verified]
+            excluded = {*state.chosen, *refused}
+            batch = most_improving(context, points, count, excluded, tunings, rates)
+            unmeasured = [t.point for t in batch if t.fidelity is Fidelity.ALONE and not t.point.verified]
             if not unmeasured:
                 return batch
             for target in context.plan.targets:
@@ -126,6 +152,49 @@ class Finalists(Stage):
             context.store.put_points(context.job_id, mark_verified(known, context.plan.objectives))
             verified = {point.digest for point in known if point.verified}
             refused |= {point.digest for point in unmeasured} - verified
+
+    # Fine-tuning
+    def _tune(self, context: StageContext, points: Sequence[Point]) -> None:
+        """Score what was not scored yet after fine-tuning from the supernet's weights; the weights are not
+        kept, and a training that diverges is a failed evaluation."""
+        plan, weights = context.plan.tuning, context.plan.tuning_digest
+        known = tuned_scores(context)
+        left = {plan.finalist_digest(p.digest): p for p in points if p.digest not in known}
+        steps, taken = plan.spec.budget.finalists.steps, dict.fromkeys(left, 0)
+        failed: dict[str, str] = {}
+
+        def on_progress(progress: FinalistProgress) -> None:
+            taken[progress.weights] = progress.steps
+            if progress.diverged:
+                failed[progress.weights] = progress.message
+            context.progress(self.name, sum(taken.values()), steps * len(left), "fine-tuning")
+
+        wanted = [
+            Finalist(
+                point.architecture,
+                _known(point),
+                name,
+                finalist_folder(context.home, name),
+                steps,
+                plan.train_seed,
+            )
+            for name, point in left.items()
+        ]
+        if wanted:
+            supernet = trained_supernet(context)
+            context.compute_backend.finetune(plan, supernet, wanted, on_progress, context.stopped)
+            context.check_stop()
+        for name, point in left.items():
+            best = None if name in failed else best_weights(finalist_folder(context.home, name))
+            if best is None and name not in failed:
+                raise JobFailed(f"no weights of {point.digest} are in {finalist_folder(context.home, name)}")
+            value, seconds = (math.nan, 0.0) if best is None else (best.validation, best.seconds)
+            scored = Evaluation(weights, point.digest, Split.VALIDATION, value, seconds)
+            context.store.add_evaluations([scored])
+            told = failed.get(name, f"{_known(point):.3f} → {value:.3f} after {steps} steps")
+            context.note(self.name, f"{point.digest[:8]} fine-tuned: {told}")
+            shutil.rmtree(finalist_folder(context.home, name), ignore_errors=True)
+        _keep(context, replace(_state(context), tuning=()))
 
     # Training
     def _train(self, context: StageContext, trainings: _Trainings) -> None:
@@ -169,7 +238,7 @@ class Finalists(Stage):
         context.store.add_evaluations([failed])
         context.note(self.name, f"{point.digest[:8]} was not trained to the end: {progress.message}")
 
-    def _conclude(self, context: StageContext, weights: str, training: _Training) -> None:
+    def _conclude(self, context: StageContext, weights: str, training: _Repetition) -> None:
         """Store how a training ended, and with the point the weights that are better, or are delivered."""
         unit, sign = context.plan.task.metric, context.plan.task.direction.sign
         point, folder = training.point, finalist_folder(context.home, weights)
@@ -234,6 +303,17 @@ def _first(context: StageContext, points: Sequence[Point]) -> list[Point]:
     return designs + over_the_front(context, found, min(budget.count, max(0, FEWEST - len(designs))))
 
 
+def _spend(context: StageContext, points: Sequence[Point], fidelity: Fidelity, seconds: float) -> None:
+    """Keep what trainings took."""
+    state, plan, budget = _state(context), context.plan, context.plan.spec.budget.finalists
+    steps = budget.tuning_steps if fidelity is Fidelity.TUNED else budget.steps * budget.seeds
+    rows = plan.space.encode(point.architecture for point in points)
+    work = steps * float(plan.costs.macs(rows, plan.space.spec.context).sum()) if points else 0.0
+    before = state.spent.get(fidelity.value, (0.0, 0.0))
+    spent = {**state.spent, fidelity.value: (before[0] + work, before[1] + seconds)}
+    _keep(context, replace(state, spent=spent, seconds=state.seconds + seconds))
+
+
 def _has_time(context: StageContext, state: FinalistsState) -> bool:
     """Whether another batch like those so far ends within the budget's minutes."""
     minutes = context.plan.spec.budget.finalists.minutes
@@ -242,7 +322,7 @@ def _has_time(context: StageContext, state: FinalistsState) -> bool:
 
 def _trainings(plan: Plan, batch: Sequence[Point]) -> _Trainings:
     seeds = range(plan.spec.budget.finalists.seeds)
-    return {plan.finalist_digest(p.digest, seed): _Training(p, seed) for p in batch for seed in seeds}
+    return {plan.finalist_digest(p.digest, seed): _Repetition(p, seed) for p in batch for seed in seeds}
 
 
 def _known(point: Point) -> float:

@@ -149,17 +149,26 @@ class FinalistsState(StageState):
         ended: steps taken by the trainings that have ended, by digest of their weights.
         chosen: digests of the architectures that were chosen so far, in order.
         open: those of them that are being trained.
+        tuned: digests of those that were chosen to be fine-tuned from the supernet's weights, in order.
+        tuning: those of them that are being fine-tuned.
         batches, seconds: trained so far, and their wall time.
+        spent: by fidelity, multiply-accumulates of a sequence times steps that were trained so far, and the
+            wall time that they took.
     """
 
     ended: Mapping[str, int] = field(default_factory=dict)
     chosen: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
+    tuned: tuple[str, ...] = ()
+    tuning: tuple[str, ...] = ()
     batches: int = 0
     seconds: float = 0.0
+    spent: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     over: bool = False
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Inverse of `to_dict`."""
-        return super().from_dict({**data, **{n: tuple(data.get(n, ())) for n in ("chosen", "open")}})
+        lists = {name: tuple(data.get(name, ())) for name in ("chosen", "open", "tuned", "tuning")}
+        spent = {of: (work, seconds) for of, (work, seconds) in data.get("spent", {}).items()}
+        return super().from_dict({**data, **lists, "spent": spent})

@@ -51,7 +51,7 @@ class Diverged(Exception):
 def rungs(budget: FinalistBudget) -> tuple[int, ...]:
     """Steps after which a model is scored: a ninth, a third, all of them, without repeats; where all are to
     be trained to the same end, that end alone."""
-    powers = range(RUNGS if budget.start == "supernet" else 1)
+    powers = range(RUNGS if budget.start == "supernet" and budget.stop_early else 1)
     return tuple(sorted({max(1, round(budget.steps / REDUCTION**power)) for power in powers}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from nas.analysis.choice import most_improving, over_everything, published
+from nas.analysis.choice import Fidelity, most_improving, over_everything, published
 from nas.analysis.delivered import seed_deviation, with_delivered
 from nas.analysis.known import KnownJob
 from nas.evaluation import Evaluation, Split
@@ -115,8 +116,10 @@ def test_the_next_to_be_trained_improve_on_what_is_published(job: KnownJob) -> N
     points = candidates(job, 200, noise=0.005)
     told = train(job, points, published(job, points, 6), alone)
     trained = [p for p in told if p.tuned]
-    chosen = most_improving(job, told, 4)
+    trainings = most_improving(job, told, 4)
+    chosen = [training.point for training in trainings]
     assert len({p.digest for p in chosen}) == 4
+    assert {training.fidelity for training in trainings} == {Fidelity.ALONE}, "there is no other rung"
     latency = next(o for o in job.plan.objectives if o.target)
     slowest = max(p.value(latency) for p in trained)
 
@@ -131,7 +134,78 @@ def test_the_next_to_be_trained_improve_on_what_is_published(job: KnownJob) -> N
     assert min(map(improves, chosen)) > np.median([improves(p) for p in reachable])
     assert max(map(improves, chosen)) > 0
     refused = {chosen[0].digest}
-    assert not refused & {p.digest for p in most_improving(job, told, 4, refused)}
+    assert not refused & {t.point.digest for t in most_improving(job, told, 4, refused)}
+
+
+@pytest.fixture
+def ladder(job: KnownJob) -> KnownJob:
+    """The same job with a rung of 50 of 500 steps."""
+    finalists = {**SPEC["budget"]["finalists"], "tuning_steps": 50}
+    return replace(job, plan=resolve(load_job_spec({**SPEC, "budget": {"finalists": finalists}})))
+
+
+def tune(job: KnownJob, points: Sequence[Point], quality: Callable[[Architecture], float]) -> None:
+    """Fine-tune these from the supernet's weights."""
+    for point in points:
+        value = quality(point.architecture)
+        scored = Evaluation(job.plan.tuning_digest, point.digest, Split.VALIDATION, value, 1.0)
+        job.store.add_evaluations([scored], [point.architecture])
+
+
+def surprise(architecture: Architecture) -> float:
+    """What neither the supernet nor structure tells of training alone."""
+    return 0.1 * np.random.default_rng(int(architecture.digest[:8], 16)).standard_normal()
+
+
+def test_a_rung_below_training_alone_tells_what_the_supernet_does_not(ladder: KnownJob) -> None:
+    def truth(architecture: Architecture) -> float:
+        return alone(architecture) + surprise(architecture)
+
+    def rung(architecture: Architecture) -> float:
+        return 0.5 + 0.8 * truth(architecture)
+
+    points = candidates(ladder, 40)
+    chosen = over_everything(ladder, points, 5, 5)
+    without = {p.digest: p.delivered for p in train(ladder, points, chosen, truth)}
+    tuned = [*chosen, *(p for p in points if p not in chosen)][:50]
+    tune(ladder, tuned, rung)
+    told = {p.digest: p.delivered for p in train(ladder, points, chosen, truth)}
+    rest = [p for p in tuned if p not in chosen]
+    untuned = [p for p in points if p not in tuned]
+
+    def error(known: dict[str, Value], of: Sequence[Point]) -> float:
+        return float(np.mean([abs(known[p.digest].predicted - truth(p.architecture)) for p in of]))
+
+    assert error(told, rest) < 0.3 * error(without, rest)
+    deviations = [np.mean([told[p.digest].predicted_std for p in of]) for of in (rest, untuned)]
+    assert deviations[0] < 0.5 * deviations[1], "what was not fine-tuned is as doubtful as before"
+
+
+def test_what_tells_most_for_its_price_is_fine_tuned_first_and_once(ladder: KnownJob) -> None:
+    def truth(architecture: Architecture) -> float:
+        return alone(architecture) + surprise(architecture)
+
+    points = candidates(ladder, 60, noise=0.0)
+    first = published(ladder, points, 8)
+    tune(ladder, first, truth)
+    told = train(ladder, points, first, truth)
+    chosen = most_improving(ladder, told, 4, tunings=3)
+    assert [t.fidelity for t in chosen].count(Fidelity.TUNED) == 3, "as many as are allowed, at a tenth"
+    assert len({t.point.digest for t in chosen}) == 4
+    dear = most_improving(ladder, told, 4, tunings=3, rates={Fidelity.TUNED: 100.0, Fidelity.ALONE: 1.0})
+    assert {t.fidelity for t in dear} == {Fidelity.ALONE}, "at ten times the price it is not worth it"
+    tune(ladder, [t.point for t in chosen], truth)
+    again = most_improving(ladder, with_delivered(ladder, told), 4, tunings=9)
+    known = {t.point.digest for t in chosen}
+    assert not [t for t in again if t.fidelity is Fidelity.TUNED and t.point.digest in known]
+
+
+def test_what_diverged_on_the_rung_is_known_and_tells_nothing(ladder: KnownJob) -> None:
+    points = candidates(ladder, 20)
+    first = published(ladder, points, 6)
+    usual = train(ladder, points, first, alone)
+    tune(ladder, first[:4], lambda _: math.nan)
+    assert with_delivered(ladder, usual) == usual
 
 
 def test_the_deviation_of_seeds_is_pooled_over_models_that_have_several() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from nas.analysis.comparisons import compare_with_presets
 from nas.analysis.known import KnownJob
 from nas.controller.tuning import starting_point
-from nas.errors import JobInterrupted
+from nas.errors import InvalidSpec, JobInterrupted
 from nas.evaluation import Split
 from nas.export import load_model_folder
 from nas.front import Scope
@@ -31,7 +32,7 @@ from nas.store import Store, open_store
 from nas.store.store import SupernetRecord
 from nas.training import train_supernet
 from nas.training.checkpoint import save_checkpoint
-from nas.training.finetune import Diverged, finetune
+from nas.training.finetune import Diverged, finetune, rungs
 from searchspaces.architecture import Architecture
 
 SPEC = {
@@ -212,9 +213,15 @@ def test_from_scratch_all_are_trained_to_one_end_published_designs_too(
 class Pretending(InThisProcess):
     """Fresh weights, and a quality that is told rather than trained; stops after so many."""
 
-    def __init__(self, home: Path, quality: Callable[[Finalist], float], stop_after: int = 99) -> None:
+    def __init__(
+        self,
+        home: Path,
+        quality: Callable[[Finalist], float],
+        stop_after: int = 99,
+        seconds_a_step: float = 0.0,
+    ) -> None:
         super().__init__(home)
-        self._quality, self._left = quality, stop_after
+        self._quality, self._left, self._seconds = quality, stop_after, seconds_a_step
         self.trained: list[list[str]] = []
 
     def finetune(
@@ -228,6 +235,7 @@ class Pretending(InThisProcess):
         self.trained.append([finalist.architecture.digest for finalist in finalists])
         for finalist in finalists:
             model, _ = starting_point(plan, self._home / supernet.path, finalist)
+            time.sleep(self._seconds * finalist.limit)
             facts = {"steps": finalist.limit, "validation": self._quality(finalist), "seconds": 0.1}
             save_checkpoint(finalist.folder / "model.safetensors", model.state_dict(), facts)
             self._left -= 1
@@ -316,3 +324,89 @@ def test_what_diverges_is_a_failed_evaluation_and_not_trained_again(
     notes = [event.message for event in store.events(job.id) if event.kind is EventKind.NOTE]
     assert sum("not trained to the end: its loss is" in note for note in notes) == 2
     assert run(store, (home, plan))[0].asked == [], "paid for once"
+
+
+def test_a_rung_of_fine_tunings_is_climbed_before_what_is_trained_alone_is_chosen(
+    store: Store, trained: tuple[Path, Plan], tmp_path: Path
+) -> None:
+    """What is trained first is fine-tuned too; then candidates are, each once, and who does best there is
+    trained alone. No weights of that rung stay."""
+    home = tmp_path / "home"
+    shutil.copytree(trained[0], home)
+    shutil.rmtree(home / "finalists", ignore_errors=True)
+    plan = from_scratch(trained[1], count=2, presets=5, together=3, steps=90, tuning_steps=9)
+    (job,) = store.jobs()
+    key = "latency_ms", str(plan.targets[0])
+    names = {preset.architecture.digest: name for name, preset in plan.presets.items()}
+    everything = plan.space.decode(plan.space.enumerate(1000))
+
+    def point(a: Architecture) -> Point:
+        ms = 10.0 + plan.costs.macs(plan.space.encode([a]), 64)[0] / 1e6
+        return Point(a.digest, a, 2.0, None, {key: Value(ms, 0.1, ms, 0.01)}, names.get(a.digest))
+
+    store.put_points(job.id, [point(a) for a in everything])
+
+    def quality(finalist: Finalist) -> float:
+        return 2.0 + 0.1 * np.random.default_rng(int(finalist.architecture.digest[:8], 16)).standard_normal()
+
+    def go_on(compute: Pretending) -> None:
+        context = StageContext(
+            job.id, plan, store, home, cast(Any, None), compute, lambda _: None, lambda: False
+        )
+        Finalists().run(context)
+
+    with pytest.raises(JobInterrupted):
+        go_on(Pretending(home, quality, stop_after=2))
+    compute = Pretending(home, quality, seconds_a_step=0.002)
+    go_on(compute)
+    state = store.state(job.id, "finalists")
+    assert state is not None
+    tuned = store.evaluations(plan.tuning_digest, Split.VALIDATION)
+    assert [e.digest for e in tuned] == list(state["tuned"]), "each once"
+    assert compute.trained[:2] == [state["chosen"][:5]] * 2, "both of each: a rung calibrates the next"
+    assert 5 < len(tuned) <= 5 + 20, "a tenth of the price is worth it, and all cost no more than the rest"
+    found = [p for p in store.points(job.id) if p.digest in state["chosen"][5:]]
+    assert len(found) == 2
+    values = {e.digest: e.value for e in tuned if e.digest not in names}
+    better = sorted(values.values())[: len(values) // 2]
+    assert all(values.get(p.digest, better[-1]) in better for p in found), "what did well there, or is new"
+    assert set(state["spent"]) == {"fine-tuned", "alone"}
+    kept = {path.name for path in (home / "finalists").iterdir()}
+    assert kept == {plan.finalist_digest(digest) for digest in state["chosen"]}
+    again = Pretending(home, quality)
+    go_on(again)
+    assert again.trained == []
+
+
+def test_what_diverges_on_the_rung_is_a_failed_evaluation(store: Store, trained: tuple[Path, Plan]) -> None:
+    home = trained[0]
+    plan = from_scratch(trained[1], presets=0, learning_rate=1e30, tuning_steps=3)
+    run(store, (home, plan))
+    (job,) = store.jobs()
+    tuned = store.evaluations(plan.tuning_digest, Split.VALIDATION)
+    assert len(tuned) == 2
+    assert all(np.isnan(e.value) for e in tuned)
+    notes = [event.message for event in store.events(job.id) if event.kind is EventKind.NOTE]
+    assert sum("fine-tuned: its loss is" in note for note in notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("finalists", "said"),
+    [
+        ({"start": "scratch", "steps": 30, "tuning_steps": 30}, r"30 are no rung below .* accepted: 0 to 29"),
+        ({"start": "supernet", "tuning_steps": 5}, "accepted: 0, or start: scratch"),
+        ({"start": "scratch", "choice": "spread", "tuning_steps": 5}, "accepted: 0, or choice: improvement"),
+    ],
+)
+def test_a_ladder_that_does_not_rise_is_refused(finalists: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidSpec, match=said) as refused:
+        load_job_spec({**SPEC, "budget": {"finalists": {"count": 2, **finalists}}})
+    assert [problem.path for problem in refused.value.problems] == ["budget.finalists.tuning_steps"]
+
+
+def test_a_budget_that_stops_none_early_has_one_end(trained: tuple[Path, Plan]) -> None:
+    usual = trained[1].spec.budget.finalists
+    to_the_end = usual.model_copy(update={"stop_early": False})
+    assert (len(rungs(usual)), rungs(to_the_end)) == (3, (usual.steps,))
+    assert usual.identity() != to_the_end.identity(), "the best rung's weights, and the last one's"
+    assert "stop_early" not in usual.identity(), "as it was named before"
