@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from searchspaces import load_space, space_names
+from searchspaces.costs import CostModel
 from searchspaces.presets import presets
 
 
@@ -34,6 +35,20 @@ def test_the_demos_space_has_every_design_at_every_depth() -> None:
     based = [layer.mixer for layer in found["based-L4"].architecture.layers]
     assert based == ["taylor", "window:64", "taylor", "window:64"]
     assert {layer.ratio for layer in found["softmax-L4"].architecture.layers} == {4.0}
+
+
+def test_mixed_feed_forwards_are_as_large_as_the_uniform_ones_and_widen_with_depth() -> None:
+    space = load_space("hybrid-lm")
+    found, costs = presets(space), CostModel(space)
+    mixed = {name: p.architecture for name, p in found.items() if name.endswith("-mixed")}
+    assert set(mixed) == {"matformer-L6-x1-mixed", "matformer-L6-x2-mixed"}
+    for name, architecture in mixed.items():
+        ratios = [layer.ratio for layer in architecture.layers]
+        assert ratios == sorted(ratios)
+        assert len(set(ratios)) == 3
+        uniform = found[name.removesuffix("-mixed")].architecture
+        sizes = costs.parameters(space.encode([architecture, uniform]))
+        assert sizes[0] == sizes[1]
 
 
 def test_the_mixed_space_has_the_designs_that_forget() -> None:

@@ -27,7 +27,8 @@ def test_spaces_of_before_mean_the_same(name: str) -> None:
     population = np.array([model["codes"] for model in models])
     assert np.array_equal(space.encode(architectures), population)
     assert space.decode(population) == architectures
-    assert {n: p.architecture.digest for n, p in presets(space).items()} == recorded["presets"]
+    found = {name: preset.architecture.digest for name, preset in presets(space).items()}
+    assert recorded["presets"].items() <= found.items(), "others may have come"
 
 
 @pytest.mark.parametrize("name", RECORDED)
