@@ -29,6 +29,8 @@ _PERCENTAGE, _NUMBER = re.compile(r"\d+(\.\d+)?%"), TypeAdapter(PositiveFloat)
 def _number_or_share(value: Any) -> float | str:
     """By itself: of a union's members pydantic tells every mistake, each under a path that nobody wrote."""
     if isinstance(value, str) and _PERCENTAGE.fullmatch(value):
+        if not float(value[:-1]):
+            raise PydanticCustomError("bound", "a share should be above 0%")
         return value
     try:
         return _NUMBER.validate_python(value)

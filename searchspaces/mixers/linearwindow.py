@@ -15,7 +15,7 @@ from searchspaces.mixers.hedgehog import Hedgehog
 from searchspaces.mixers.kernel import CHUNK
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, register_mixer
 from searchspaces.mixers.window import Window
-from searchspaces.operations import Operation
+from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sight, Sizes, Weight
 
 if TYPE_CHECKING:
@@ -179,14 +179,21 @@ class LinearWindow(HeadMixer):
         return near | FAR.mix_state_shapes(batch, groups, head_size, tokens)
 
     def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
-        """Those of both, and the gate's."""
+        """Those of both, the gate's, and the sums of the window's weights."""
         near = self._near.mix_operations(sizes, tokens)
-        return (*gate_operations(sizes, tokens), *near, *FAR.mix_operations(sizes, tokens))
+        summed = self._summed(sizes, self._near.pairs(tokens))
+        return (*gate_operations(sizes, tokens), *near, summed, *FAR.mix_operations(sizes, tokens))
 
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """The same for one token."""
         near = self._near.mix_step_operations(sizes, context)
-        return (*gate_operations(sizes, 1), *near, *FAR.mix_step_operations(sizes, context))
+        summed = self._summed(sizes, self.window)
+        return (*gate_operations(sizes, 1), *near, summed, *FAR.mix_step_operations(sizes, context))
+
+    @staticmethod
+    def _summed(sizes: Sizes, pairs: int) -> Operation:
+        """The column of ones beside a window's values."""
+        return Operation(OperationKind.ATTENTION, macs=pairs * sizes.heads, elements=pairs * sizes.heads)
 
 
 def _halves(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -215,19 +215,23 @@ class Window(HeadMixer):
     def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """Scores, softmax, weighted sum over N × (W + C + sinks), and the repeated keys and values."""
         padded = chunk_count(tokens, self._chunk) * self._chunk
-        near = (self._earlier + 1) * self._chunk
-        row, pairs = near + self.sinks, padded * (near + self.sinks)
+        near, pairs = (self._earlier + 1) * self._chunk, self.pairs(tokens)
         copied = (near // self._chunk + 1) * padded + self.sinks * padded // self._chunk
         return (
             Operation(OperationKind.GATHER, elements=2 * copied * sizes.inner, calls=5),
             Operation(
                 OperationKind.ATTENTION,
-                macs=2 * padded * row * sizes.inner,
+                macs=2 * pairs * sizes.inner,
                 elements=pairs * sizes.heads,
                 calls=2,
             ),
             Operation(OperationKind.ELEMENTWISE, elements=pairs * (2 * sizes.heads + 1), calls=3),
         )
+
+    def pairs(self, tokens: int) -> int:
+        """Of a query and a key whose score is computed, those that are then hidden among them."""
+        padded = chunk_count(tokens, self._chunk) * self._chunk
+        return padded * ((self._earlier + 1) * self._chunk + self.sinks)
 
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """One row of W + sinks."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
+from killing import killed_at, processes_of, start
 
 import nas
 from nas.evaluation import Split
-from nas.job import EventKind, JobStatus
+from nas.job import Event, EventKind, JobStatus
 from nas.planning.plan import resolve
 from nas.spec import StageName, load_job_spec
 from nas.store import open_store
@@ -23,44 +19,7 @@ from nas.store import open_store
 pytestmark = [pytest.mark.job, pytest.mark.usefixtures("one_processor")]
 
 TINY = Path(__file__).parent / "tiny.yaml"
-RUN = """
-import sys, nas
-with nas.connect(home=sys.argv[1]) as client:
-    for event in client.watch(client.resume(sys.argv[2]).id):
-        pass
-"""
-
-
 STAGES = tuple(load_job_spec(TINY).stages)
-PATIENCE = 400.0
-"""Seconds until a stage is in its middle, on a machine that does much else."""
-
-MARK = "NAS_TEST_HOME"
-"""An environment variable that every process of a run inherits."""
-
-
-def start(home: Path, job_id: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(home), job_id],
-        env={**os.environ, MARK: str(home)},
-        start_new_session=True,
-    )
-
-
-def wait_until_in_the_middle(
-    store, job_id: str, stage: StageName, process: subprocess.Popen, after: int
-) -> int:
-    """Wait for the stage's progress to lie strictly between its start and end; returns the last event."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        for event in store.events(job_id, after):
-            after = event.sequence
-            if event.stage is stage and event.kind is EventKind.PROGRESS and event.done > 0:
-                return after
-        assert process.poll() is None, f"the job ended before {stage} was seen"
-        time.sleep(0.02)
-    raise AssertionError(f"no progress of {stage} within {PATIENCE} s")
-
 
 EVERYWHERE = pytest.param((StageName.VERIFY, STAGES), marks=pytest.mark.slow, id="in every stage")
 SOMEWHERE = pytest.param(
@@ -80,10 +39,11 @@ def killed(tmp_path_factory, request):
     snapshots = {}
     after = 0
     for stage in stages:
-        process = start(home, job.id)
-        after = wait_until_in_the_middle(store, job.id, stage, process, after)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+
+        def in_the_middle(event: Event, stage: StageName = stage) -> bool:
+            return event.stage is stage and event.kind is EventKind.PROGRESS and event.done > 0
+
+        after = killed_at(store, home, job.id, after, in_the_middle)
         snapshots[stage] = (
             {m.digest: (m.reading, m.measured_at) for m in store.measurements(plan.targets[0])},
             {e.digest: e for e in store.evaluations(plan.supernet_digest, Split.VALIDATION)},
@@ -133,14 +93,3 @@ def test_no_process_is_left_running(killed):
     while left := processes_of(home):
         assert time.monotonic() < deadline, f"left running: {left}"
         time.sleep(0.2)
-
-
-def processes_of(home: Path) -> list[str]:
-    """Command lines of live processes that were started for this home, by their environment."""
-    mark = f"{MARK}={home}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (process / "environ").read_bytes().split(b"\0"):
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found

@@ -1,0 +1,91 @@
+"""What a job that starts from a pretrained model is refused for at submission: named, and nothing written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from random_models import TEXT
+from safetensors.torch import load_file, save_file
+
+import nas
+from nas.client import Client
+from nas.errors import InvalidSpec
+
+SPEC: dict[str, Any] = {
+    "start": {"model": "model"},
+    "space": {"mixer": ["keep", "window:8,2", "none"], "ratio": [1, 0.5]},
+    "task": {"name": "text", "path": ["text.txt"], "evaluation_tokens": 128},
+    "targets": [{"tokens": 64}],
+    "objectives": ["quality", "latency_ms", "weight_bytes"],
+}
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no folder": ({"start": {"model": "nowhere"}}, r"start\.model: .*nowhere' has no config\.json"),
+    "a prompt too long": (
+        {"targets": [{"tokens": 64}, {"tokens": 512}]},
+        r"targets\.1\.tokens: 512 .*1 to 256",
+    ),
+    "a context too long": (
+        {"targets": [{"phase": "decode", "tokens": 257}]},
+        r"targets\.0\.tokens: 257 .*accepted: 1 to 256",
+    ),
+    "sequences too long": (
+        {"task": {**SPEC["task"], "evaluation_context": 300}},
+        r"task\.evaluation_context: .*accepted: 1 to 256",
+    ),
+    "a space by name": ({"space": "hybrid-lm"}, "space: 'hybrid-lm'; accepted with a start: mixer and ratio"),
+    "genes of its own": ({"space": {"depth": [2]}}, r"space\.depth: is the parent's; accepted: mixer, ratio"),
+    "no options": ({"space": {"mixer": []}}, r"space\.mixer: \[\]; accepted: a list of options"),
+    "an unknown mixer": ({"space": {"mixer": ["flash"]}}, "no mixer 'flash'"),
+    "more than all units": ({"space": {"ratio": [1, 1.5]}}, r"space\.ratio\.1: 1\.5 .*accepted: a share"),
+    "a share in words": ({"space": {"ratio": ["half"]}}, r"space\.ratio\.0: 'half'; accepted: a share"),
+    "other tokens": ({"task": {"name": "recall"}}, r"task\.name: recall has tokens of its own"),
+    "a bound below all": (
+        {"bounds": {"weight_bytes": "1%"}},
+        r"bounds\.weight_bytes: no architecture of model meets it; the nearest has weight_bytes",
+    ),
+    "a bound of nothing": ({"bounds": {"latency_ms": "0%"}}, r"bounds\.latency_ms: .*above 0%"),
+    "a share of quality": ({"bounds": {"quality": "90%"}}, r"bounds\.quality: 90% of the parent's quality"),
+    "two budgets of one": ({"budget": {"heal": {}, "finalists": {}}}, "both heal and finalists"),
+}
+
+
+@pytest.fixture
+def client(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(llama, "model")
+    Path("text.txt").write_text(TEXT)
+    with nas.connect(home="home") as connected:
+        yield connected
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_be_searched_is_named_at_submission(what: str, client: Client) -> None:
+    change, words = WRONG[what]
+    with pytest.raises(InvalidSpec, match=words):
+        client.submit({**SPEC, **change})
+    assert not client.jobs()
+
+
+def test_a_model_of_another_family_is_refused_before_anything_is_written(client: Client) -> None:
+    path = Path("model/config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "mamba"}))
+    with pytest.raises(InvalidSpec, match=r"start\.model\.model_type: 'mamba' is not read; accepted: llama"):
+        client.submit(SPEC)
+    assert not client.jobs()
+
+
+def test_another_digest_follows_from_other_weights(client: Client) -> None:
+    first = client.submit(SPEC)
+    weights = load_file("model/model.safetensors")
+    weights["model.norm.weight"] += torch.ones(48)
+    save_file(weights, "model/model.safetensors")
+    second = client.submit(SPEC)
+    assert first.spec.start is not None
+    assert second.spec.start is not None
+    assert first.spec.start.digest != second.spec.start.digest
