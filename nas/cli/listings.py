@@ -169,7 +169,9 @@ def tasks_table(tasks: Sequence[dict[str, Any]]) -> PlainTable:
     for task in tasks:
         better = "lower" if task["direction"] == "min" else "higher"
         name = f"{task['name']} ({task['distribution']})" if task.get("distribution") else task["name"]
-        table.add_row(name, task["metric"], better, ", ".join(task["options"]), task["description"])
+        plain = f" Plain baselines: {said}." if (said := task.get("baseline")) else ""
+        description = task["description"] + plain
+        table.add_row(name, task["metric"], better, ", ".join(task["options"]), description)
     return table
 
 

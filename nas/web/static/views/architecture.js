@@ -57,7 +57,7 @@ function stack(point, other, scale) {
           bar(layer.hidden / scale.hidden, `${layer.hidden} (×${layer.ratio})`, "var(--accent)", layer.channel ?? "feed-forward"),
           bar(layer.state_bytes / scale.state, bytes(layer.state_bytes), "var(--preset)", "state")));
     })),
-    h("p", { class: "muted" }, `width ${point.architecture.width} · vocabulary ${point.architecture.vocabulary} · ${count(point.parameters)} parameters · ${bytes(point.state_bytes)} of state`));
+    h("p", { class: "muted" }, `width ${point.architecture.width} · ${point.architecture.stem ? `${point.architecture.stem} · ${point.architecture.readout}` : `vocabulary ${point.architecture.vocabulary}`} · ${count(point.parameters)} parameters · ${bytes(point.state_bytes)} of state`));
 }
 
 function numbers(shown, front, target) {
