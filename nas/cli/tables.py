@@ -54,6 +54,8 @@ __all__ = [
 def strip_text(strips: Strips, architecture: Architecture) -> Text:
     """One coloured glyph and bar a layer."""
     text = Text(no_wrap=True)
+    if around := strips.around(architecture):
+        text.append(f"{around} ", "dim")
     for cell in strips.cells(architecture):
         text.append(cell.glyph, f"bold {cell.colour}").append(cell.bar + " ", cell.colour)
     return text

@@ -234,7 +234,8 @@ def _hover(point: Point, front: Front, target: Target, strips: Strips) -> str:
         f"{number} <span style='color:{cell.colour}'>{cell.glyph}{cell.bar}</span> {escape(cell.title)}"
         for number, cell in enumerate(strips.cells(point.architecture), 1)
     ]
-    return "<br>".join([*facts, "", *layers])
+    around = strips.around(point.architecture)
+    return "<br>".join([*facts, *([escape(around)] if around else []), "", *layers])
 
 
 def _style(built: Figure, front: Front, axis: Axis) -> None:

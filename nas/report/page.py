@@ -180,10 +180,11 @@ def _row(
     predicted, measured = describe_value(point.known(LATENCY, target), MILLISECONDS)
     layers = strips.cells(point.architecture)
     strip = "".join(_cell(cell) for cell in layers)
-    spoken = escape("; ".join(cell.title for cell in layers))
+    around = escape(strips.around(point.architecture))
+    spoken = "; ".join([*([around] if around else []), *(escape(cell.title) for cell in layers)])
     cells = [
         ("text", f"<code>{escape(point.digest[:8])}</code>"),
-        ("text", f'<span class="strip" role="img" aria-label="{spoken}">{strip}</span>'),
+        ("text", f'<span class="strip" role="img" aria-label="{spoken}">{strip}</span> {around}'),
         ("", predicted),
         ("", measured),
         *(("", column.cell(point)) for column in scores),

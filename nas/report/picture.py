@@ -132,7 +132,7 @@ def _members(front: Front, axis: Axis) -> Iterator[str]:
 
 
 def _strip(dot: Dot, strips: Strips, top: float, right: float) -> Iterator[str]:
-    """A point's layers, and its name where it has one, from the list's left to `right`."""
+    """A point's layers, and its name or else what stands around them, from the list's left to `right`."""
     cells = strips.cells(dot.point.architecture)
     pitch = min(CELL_WIDTH + CELL_GAP, (right - LIST_LEFT) / len(cells))
     width = pitch * CELL_WIDTH / (CELL_WIDTH + CELL_GAP)
@@ -144,10 +144,11 @@ def _strip(dot: Dot, strips: Strips, top: float, right: float) -> Iterator[str]:
             yield text(
                 left + width / 2, top + 15, cell.glyph, size=11, weight=700, anchor="middle", halo=True
             )
-    if dot.point.preset:
+    around, preset = strips.around(dot.point.architecture), dot.point.preset
+    if preset or around:
         left = LIST_LEFT + len(cells) * pitch + 4
-        name = shortened(f"★ {dot.point.preset}", PRESET_SIZE, right - left)
-        yield text(left, top + 15, name, size=PRESET_SIZE, fill=PRESET)
+        name = shortened(f"★ {preset}" if preset else around, PRESET_SIZE, right - left)
+        yield text(left, top + 15, name, size=PRESET_SIZE, fill=PRESET if preset else MUTED)
 
 
 def _legend(strips: Strips) -> Iterator[str]:

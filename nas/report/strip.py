@@ -58,7 +58,10 @@ class Strips:
     """
 
     def __init__(self, architectures: Iterable[Architecture]) -> None:
-        layers = [layer for architecture in architectures for layer in architecture.layers]
+        every = list(architectures)
+        layers = [layer for architecture in every for layer in architecture.layers]
+        self._stems = {architecture.stem for architecture in every}
+        self._readouts = {architecture.readout for architecture in every}
         self.ratios = sorted({layer.ratio for layer in layers})
         self.options = sorted({layer.mixer for layer in layers}, key=_parameters)
         self._colours = dict(self._colour_options())
@@ -81,6 +84,11 @@ class Strips:
     def cells(self, architecture: Architecture) -> tuple[Cell, ...]:
         """One a layer, first layer first."""
         return tuple(self._cell(layer) for layer in architecture.layers)
+
+    def around(self, architecture: Architecture) -> str:
+        """What stands around its layers, e.g. ``"patch:4 pool"``, as far as that differs among all."""
+        differ = (self._stems, architecture.stem), (self._readouts, architecture.readout)
+        return " ".join(option for options, option in differ if len(options) > 1)
 
     def text(self, architecture: Architecture) -> str:
         """The strip without colour, e.g. ``"S█ W▃ W▁"``."""

@@ -95,6 +95,8 @@ def test_every_runtime_and_phase_is_measured(
     runtime = parse_runtime(name)
     if runtime.capability() is None:
         pytest.skip(f"{name} does not work here: {runtime.obstacle()}")
+    if phase not in runtime.phases:
+        pytest.skip(f"{name} does not time {phase}")
     if runtime.model_format is ModelFormat.SUBMODEL:
         model = reference = make_submodel(workload=workload)
     else:
@@ -105,7 +107,7 @@ def test_every_runtime_and_phase_is_measured(
     assert measurement.target == target
     assert measurement.repeats >= 3
     # Decoding is timed as people decode: in a row.
-    assert measurement.calls == 1 if phase is Phase.PREFILL else measurement.calls > 1
+    assert measurement.calls > 1 if phase is Phase.DECODE else measurement.calls == 1
 
 
 def test_a_model_that_does_not_load(make_request: MakeRequest) -> None:

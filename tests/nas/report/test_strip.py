@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.report.strip import BARS, Strips
 from searchspaces.architecture import Architecture, Layer
+from searchspaces.form import Classes, Form, Grid
 from searchspaces.mixers import mixers, parse_mixer
 
 OPTIONS = st.sampled_from([mixer.example for mixer in mixers().values()] + ["window:16", "window:64"])
@@ -47,3 +50,14 @@ def test_the_plain_text_form():
     architecture = Architecture(256, 64, layers)
     softmax, none = (parse_mixer(name).glyph for name in ("softmax", "none"))
     assert Strips([architecture]).text(architecture) == f"{softmax}█ {none}▁"
+
+
+def test_what_stands_around_the_layers_is_told_where_it_differs() -> None:
+    form, layers = Form(Grid((8, 8)), Classes(10)), (Layer("softmax", 2),)
+    one, other = (
+        Architecture(0, 16, layers, form=form, stem=stem, readout="mean") for stem in ("patch:2", "conv:3,2")
+    )
+    assert Strips([one]).around(one) == ""
+    assert [Strips([one, other]).around(each) for each in (one, other)] == ["patch:2", "conv:3,2"]
+    pooled = replace(one, readout="pool")
+    assert Strips([one, other, pooled]).around(pooled) == "patch:2 pool"
