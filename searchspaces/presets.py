@@ -127,6 +127,7 @@ def _lfm2(space: SearchSpace, depth: int) -> list[str]:
 
 
 _encoder("vit", "ViT; Dosovitskiy et al., 2021", "softmax", stem="patch")
+_encoder("transformer", "Vaswani et al., 2017", "softmax")
 _encoder("cct", "Compact Transformers; Hassani et al., 2021", "softmax", stem="conv", readout="pool")
 _encoder("poolformer", "PoolFormer; Yu et al., 2022", "pool")
 _encoder("convformer", "ConvFormer; MetaFormer baselines, Yu et al., 2024", "conv", size=7)
