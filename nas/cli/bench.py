@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.bench_answers import Out, answer, numbers, shares, texts
+from nas.cli.bench_attention import attention
 from nas.cli.bench_start import start
 from nas.cli.options import Json, parse_targets
 from nas.cli.output import error_console, write_file
@@ -23,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Compare predictors, strategies, scores with training alone, engines, cuts of pretrained models.",
 )
+app.command()(attention)
 app.command()(start)
 
 Seeds = Annotated[int, typer.Option(min=1, help="Repetitions, each with its own seed.")]

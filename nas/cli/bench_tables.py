@@ -13,6 +13,7 @@ from nas.cli.plain_table import PlainTable
 from nas.report.numbers import readable_bytes
 
 __all__ = [
+    "attention_tables",
     "export_tables",
     "mixing_tables",
     "predictor_table",
@@ -233,6 +234,31 @@ def start_table(result: Mapping[str, Any]) -> PlainTable:
             _or_dash(row.get("seconds"), "{:,.0f}".format),
         )
     return table
+
+
+def attention_tables(result: Mapping[str, Any]) -> list[PlainTable]:
+    """One for each sight, a row a mixer."""
+    settings, tables = result["settings"], []
+    lengths = settings["tokens"]
+    for sight in dict.fromkeys(row["sight"] for row in result["rows"]):
+        columns = ("error", *(f"N {n:,}" for n in lengths), "growth", "overtakes\nsoftmax at")
+        table = PlainTable("mixer", *columns, right=columns, keep=("mixer", "overtakes\nsoftmax at"))
+        where = f"D {settings['width']}, {settings['heads']} heads, {settings['engine']}, 1 thread, ms"
+        table.title = Text(f"{sight}: {where}")
+        for row in result["rows"]:
+            if row["sight"] != sight:
+                continue
+            found, overtakes = row["latency_ms"], row.get("efficiency_length")
+            always = overtakes is not None and overtakes <= lengths[0]
+            table.add_row(
+                row["mixer"],
+                _or_dash(row.get("error"), "{:.0e}".format),
+                *(_or_dash(found.get(n), "{:,.3g}".format) for n in lengths),
+                _or_dash(row["growth"], "{:.1f}×".format),
+                f"≤ {lengths[0]}" if always else _or_dash(overtakes, "{:,.0f}".format),
+            )
+        tables.append(table)
+    return tables
 
 
 def search_table(result: Mapping[str, Any]) -> PlainTable:

@@ -140,3 +140,12 @@ def test_models_are_exported_in_three_minutes(nas, tmp_path):
     assert answer.code == (0 if all(goal["met"] for goal in told["goals"]) else 1)
     assert {row["runtime"] for row in told["engines"]} >= {"onnxruntime", "torch"}
     assert len(told["budgets"]) == 4
+
+
+def test_mixers_are_told_beside_softmax(nas, tmp_path):
+    answer = nas("bench", "attention", "--quick", "--mixers", "pool", "--out", "out.json")
+    assert answer.code == 0, answer.err
+    assert "softmax" in answer.out
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert {row["mixer"] for row in rows} == {"softmax", "pool"}
+    assert nas("bench", "attention", "--mixers", "flash").code == 2
