@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspaces.costs import CostModel
+from searchspaces.declaration import LAYER_GENES, OUTER_GENES
 from searchspaces.encoding import Population
-from searchspaces.space import LAYER_GENES, OUTER_GENES, SearchSpace
+from searchspaces.space import SearchSpace
 from workers.target import Phase, Workload
 
 __all__ = ["Design", "Matrix", "SpaceDesign", "standardisation"]

@@ -16,8 +16,8 @@ from nas.cli.plain_table import PlainTable
 from nas.errors import InvalidSpec
 from nas.service.identity import Limits, Role
 from nas.service.server.tokens import Tokens
+from searchspaces.declaration import problems_of
 from searchspaces.errors import Problem
-from searchspaces.space import problems_of
 
 __all__ = ["certs", "tokens"]
 

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_v
 from nas.errors import InvalidSpec
 from nas.spec.budgets import HEAL, Budget
 from nas.spec.fields import Bound, PositiveInt, Seed, Size, Spec
-from searchspaces.space import problems_of
+from searchspaces.declaration import problems_of
 from workers.target import Phase, Target, Workload
 
 __all__ = ["JobSpec", "StageName", "StartSpec", "TargetSpec", "TaskSpec"]

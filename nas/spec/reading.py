@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from nas.errors import InvalidSpec
 from nas.spec.job import JobSpec
+from searchspaces.declaration import problems_of
 from searchspaces.documents import MOST_NESTED, MOST_VALUES, DocumentError, described, read_document
 from searchspaces.errors import Problem
-from searchspaces.space import problems_of
 
 __all__ = ["load_job_spec"]
 

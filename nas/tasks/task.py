@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.objectives import Direction
+from searchspaces.declaration import problems_of
 from searchspaces.errors import Problem
 from searchspaces.form import Form, Tokens
 from searchspaces.numbers import NO_TRUTH
 from searchspaces.registry import Registry
-from searchspaces.space import problems_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspaces.architecture import NO_MIXER, Architecture
+from searchspaces.declaration import OUTER_GENES
 from searchspaces.mixers import parse_mixer
-from searchspaces.space import OUTER_GENES, SearchSpace
+from searchspaces.space import SearchSpace
 
 __all__ = ["learning_rate_factor", "mixer_shares", "sampled_architectures"]
 

@@ -19,8 +19,9 @@ from predictors.errors import PredictorError
 from predictors.tables.columns import Columns, numbers
 from predictors.tables.table import Table, device_rows
 from searchspaces.costs import WORK
+from searchspaces.declaration import SpaceSpec, problems_of
 from searchspaces.encoding import Population
-from searchspaces.space import SearchSpace, SpaceSpec, problems_of
+from searchspaces.space import SearchSpace
 from workers.target import Workload
 
 __all__ = ["LATENCY", "REQUIRED", "CovariateDesign", "Rows", "TableSpaceSpec", "readable_rows", "table"]

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nas.errors import InvalidSpec, StoreUnavailable, Unauthenticated
 from nas.files import alone_in, write_whole
 from nas.service.identity import SCHEME, Identity, Limits, Role
+from searchspaces.declaration import problems_of
 from searchspaces.errors import Problem
-from searchspaces.space import problems_of
 
 __all__ = ["Tokens"]
 
