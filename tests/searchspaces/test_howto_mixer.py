@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.testing.mixers import MixerContract
+from nas.testing.mixers import BidirectionalMixerContract, MixerContract
 from searchspaces.mixers import MIXERS, HeadMixer, Mixer, parse_mixer
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-mixer.md"
@@ -22,6 +22,10 @@ def registered() -> Iterator[None]:
 
 class TestThePagesMixers(MixerContract):
     subjects = ("mean", "gatedmean")
+
+
+class TestThePagesBidirectionalMixer(BidirectionalMixerContract):
+    subjects = ("spread",)
 
 
 def test_the_page_names_what_a_mixer_must_give() -> None:
