@@ -14,6 +14,7 @@ from nas.objectives.value import Value
 from nas.problem import SearchProblem
 from predictors import Prediction, Predictor
 from searchspaces.encoding import Population
+from workers.target import Target
 
 __all__ = ["Candidates"]
 
@@ -63,14 +64,23 @@ class Candidates:
         columns = []
         for objective in self.plan.objectives if objectives is None else objectives:
             if objective.source is Source.PREDICTED:
-                columns.append(self.predictors[objective.key].predict(population).mean)
+                terms = self.plan.terms(objective)
+                columns.append(sum(f * self.predictors[key].predict(population).mean for f, key in terms))
             elif objective.source is Source.COUNTED:
                 columns.append(self.plan.count(objective, population).astype(float))
         return np.stack(columns, axis=1) if columns else np.empty((len(population), 0))
 
     def predict(self, population: Population) -> dict[Key, Prediction]:
-        """Of everything that devices measure."""
-        return {key: predictor.predict(population) for key, predictor in self.predictors.items()}
+        """Of everything that devices measure, and of sums of it."""
+        found = {key: predictor.predict(population) for key, predictor in self.predictors.items()}
+        for objective in self.plan.combined:
+            parts = [(factor, found.get(key)) for factor, key in self.plan.terms(objective)]
+            known = [(factor, part) for factor, part in parts if part is not None]
+            if len(known) == len(parts):
+                mean = np.sum([factor * part.mean for factor, part in known], axis=0)
+                std = np.linalg.norm([factor * part.std for factor, part in known], axis=0)
+                found[objective.key] = Prediction(mean, std)
+        return found
 
     def unmeasured(self, population: Population) -> list[dict[Key, Value]]:
         """Of each candidate the counts and the predictions, whether it is measured or not."""
@@ -100,10 +110,24 @@ class Candidates:
                 values[:, column] = quality
                 continue
             values[:, column] = next(known)
-            kind = OBJECTIVES.get(objective.kind)
-            if issubclass(kind, Measured) and objective.target is not None:
-                for measurement in self.context.store.measurements(objective.target, digests):
-                    observation = kind.observed(measurement)
-                    if observation is not None:
-                        values[place[measurement.digest], column] = observation.value
+            if objective.source is Source.PREDICTED:
+                terms = self.plan.terms(objective)
+                measured = sum(factor * self._measured(key, place) for factor, key in terms)
+                values[:, column] = np.where(np.isnan(measured), values[:, column], measured)
         return values
+
+    def _measured(self, key: Key, place: Mapping[str, int]) -> np.ndarray:
+        """(n,) what a device measured, NaN where it did not.
+
+        Args:
+            place: rows by digest.
+        """
+        found = np.full(len(place), np.nan)
+        kind, text = OBJECTIVES.get(key[0]), key[1]
+        assert issubclass(kind, Measured)
+        assert text is not None
+        for measurement in self.context.store.measurements(Target.parse(text), list(place)):
+            observation = kind.observed(measurement)
+            if observation is not None:
+                found[place[measurement.digest]] = observation.value
+        return found

@@ -51,7 +51,8 @@ def unlearned(job: Known) -> list[Objective]:
     """What the job needs a predictor of and has none yet: latency on each target, and whatever else is
     measured that it compares."""
     needed = [*Latency.axes(job.plan.targets), *job.plan.objectives]
-    of_devices = {o.key: o for o in needed if o.source is Source.PREDICTED}
+    # What is combined is learned where its terms are, which are latencies of the job's targets.
+    of_devices = {o.key: o for o in needed if o.source is Source.PREDICTED and len(job.plan.terms(o)) == 1}
     space = job.plan.space.digest
     return [o for key, o in of_devices.items() if job.store.predictor(space, key) is None]
 

@@ -67,7 +67,8 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
         raise NoSuchPoint(f"job {job.job_id} has no predictor of {name} yet: nas resume {job.job_id}")
     candidates = Candidates(job, stored_predictors(job))
     for o in free:
-        if o.source is Source.PREDICTED and o.key not in candidates.predictors:
+        terms = plan.terms(o) if o.source is Source.PREDICTED else []
+        if any(key not in candidates.predictors for _, key in terms):
             raise NoSuchPoint(f"job {job.job_id} has no predictor of {o.kind} on {o.target}: no bound on it")
     population, scores = scored(job)
     if len(scores) < FEWEST:

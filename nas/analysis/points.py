@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from nas.analysis.sessions import session_error
 from nas.evaluation import Split
 from nas.front import mark_front
 from nas.objectives import Objective
-from nas.objectives.kind import measured_kinds
+from nas.objectives.kind import Observation, measured_kinds
 from nas.objectives.objective import Key
 from nas.objectives.value import Value
 from nas.point import Point
@@ -93,4 +93,21 @@ def _values(
                 if key in row and observation is not None:
                     known = earlier.values.get(key) if earlier else None
                     row[key] = (known or row[key]).observed(observation.in_any_session(between.relative))
+    for axis in context.plan.combined:
+        for digest, row in zip(digests, rows, strict=True):
+            observation = _summed(context.plan.terms(axis), row)
+            if axis.key in row and observation is not None:
+                known = stored[digest].values.get(axis.key) if digest in stored else None
+                row[axis.key] = (known or row[axis.key]).observed(observation)
     return rows
+
+
+def _summed(terms: Sequence[tuple[float, Key]], row: Mapping[Key, Value]) -> Observation | None:
+    """What devices said of a sum; None where one of them has not said anything."""
+    parts = [(factor, row.get(key)) for factor, key in terms]
+    known = [(f, v.measured, v.measured_std) for f, v in parts if v is not None and v.measured is not None]
+    if len(known) < len(parts):
+        return None
+    deviations = [factor * std for factor, _, std in known if std is not None]
+    std = math.hypot(*deviations) if len(deviations) == len(known) else None
+    return Observation(sum(factor * measured for factor, measured, _ in known), std)

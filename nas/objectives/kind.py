@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from nas.objectives.objective import Direction, Objective, Source
+from nas.objectives.objective import Direction, Key, Objective, Source
 from searchspaces.registry import Registry
 from workers.target import Target
 
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OBJECTIVES",
+    "Combined",
     "Counted",
     "Measured",
     "ObjectiveKind",
     "Observation",
+    "combined_kinds",
     "counted_kinds",
     "measured_kinds",
     "objective_kinds",
@@ -125,6 +127,23 @@ class Measured(ObjectiveKind):
         """What the measurement says of it, above 0; None where the device could not tell."""
 
 
+class Combined(ObjectiveKind):
+    """A sum of what devices measure, on several targets: predicted and measured wherever its terms are."""
+
+    source = Source.PREDICTED
+    per_target = True
+
+    @classmethod
+    @abstractmethod
+    def terms(cls, target: Target, targets: Sequence[Target], generated: int) -> list[tuple[float, Key]]:
+        """Factors, and what they multiply, of one of its `axes` in a job of these targets.
+
+        Args:
+            target: the axis's.
+            generated: tokens that follow a prompt.
+        """
+
+
 OBJECTIVES: Registry[ObjectiveKind] = Registry(ObjectiveKind, "nas.objectives", "objective", "nas.objectives")
 register_objective = OBJECTIVES.register
 objective_kinds = OBJECTIVES.classes
@@ -133,6 +152,11 @@ objective_kinds = OBJECTIVES.classes
 def counted_kinds() -> list[type[Counted]]:
     """Those that are counted."""
     return [kind for kind in objective_kinds().values() if issubclass(kind, Counted)]
+
+
+def combined_kinds() -> list[type[Combined]]:
+    """Those that are sums of what devices measure."""
+    return [kind for kind in objective_kinds().values() if issubclass(kind, Combined)]
 
 
 def measured_kinds() -> list[type[Measured]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from nas.errors import InvalidSpec, JobFailed
 from nas.objectives import Objective, Source
-from nas.objectives.kind import OBJECTIVES, Counted, counted_kinds
+from nas.objectives.kind import OBJECTIVES, Combined, Counted, combined_kinds, counted_kinds
 from nas.objectives.latency_ms import Latency
 from nas.objectives.objective import Key
 from nas.planning.objectives import asked_objectives, settle_bounds
@@ -150,6 +150,18 @@ class Plan:
         latency where the job compares none."""
         compared = [o for o in self.objectives if o.source is Source.PREDICTED]
         return compared or Latency.axes(self.targets)
+
+    @cached_property
+    def combined(self) -> list[Objective]:
+        """Every sum of what the job's targets measure."""
+        return [axis for kind in combined_kinds() for axis in kind.axes(self.targets)]
+
+    def terms(self, objective: Objective) -> list[tuple[float, Key]]:
+        """Factors, and what devices measure that they multiply: of what is measured itself, that alone."""
+        kind = OBJECTIVES.get(objective.kind)
+        if issubclass(kind, Combined) and objective.target is not None:
+            return kind.terms(objective.target, self.targets, self.spec.generated)
+        return [(1.0, objective.key)]
 
     def count(self, objective: Objective, population: Population) -> np.ndarray:
         """(n,) values of a counted objective, which need not be one of the job."""

@@ -94,6 +94,7 @@ class JobSpec(Spec):
         objectives: names (see `nas.objectives`); quality and a latency by default.
         bounds: objective name → no worse than this; a constraint of the search. With `start` also a share
             of the parent's, such as ``"70%"``, which becomes a number as soon as the parent's is known.
+        generated: tokens that follow a prompt, of the objective `generation_ms`.
         budget: limits of each stage.
         until: the last stage that is run; with ``profile`` a job only teaches its targets' predictors.
         seed: of everything random.
@@ -107,6 +108,7 @@ class JobSpec(Spec):
     targets: tuple[TargetSpec, ...] = Field(min_length=1)
     objectives: tuple[str, ...] = Field(default=("quality", "latency_ms"), min_length=1)
     bounds: dict[str, Bound] = Field(default={})
+    generated: PositiveInt = 128
     budget: Budget = Budget()
     seed: Seed = 0
 

@@ -85,6 +85,8 @@ def settle_shares(context: StageContext) -> Plan:
                     measured[kind.name, str(target)] = observation.value
         if not context.store.measurements(target, [parent.digest]):
             raise JobFailed(f"{target} could not measure the parent, of which bounds are shares")
+    for axis in plan.combined:
+        measured[axis.key] = sum(factor * measured[key] for factor, key in plan.terms(axis))
     settled = plan.settled(measured)
     context.store.amend(context.job_id, settled.spec)
     said = ", ".join(f"{name} ≤ {bound:.4g}" for name, bound in settled.spec.bounds.items())

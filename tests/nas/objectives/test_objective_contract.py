@@ -11,9 +11,11 @@ import pytest
 
 from nas.objectives import Direction, Source
 from nas.objectives.kind import (
+    Combined,
     Counted,
     Measured,
     Observation,
+    combined_kinds,
     counted_kinds,
     measured_kinds,
     objective_kinds,
@@ -25,11 +27,15 @@ from searchspaces.costs import CostModel
 from searchspaces.counted import Deployment
 from searchspaces.space import load_space
 from workers.measurement import Measurement
-from workers.target import Target, Workload
+from workers.target import Phase, Target, Workload
 
 PHONE, LAPTOP = Target("phone", dtype="int8"), Target("laptop")
 MEASUREMENT = Measurement("a", PHONE, 2.0, 0.1, 0.01, 2.1, 1.5, 1.02, 4096, 30, 2, False)
 KINDS = objective_kinds()
+
+
+def decoding(target: Target, **changes: int) -> Target:
+    return replace(target, workload=replace(target.workload, phase=Phase.DECODE, **changes))
 
 
 @pytest.fixture(params=KINDS)
@@ -42,9 +48,9 @@ def test_it_says_what_it_is(kind) -> None:
     assert kind.label
     assert kind.unit or kind.name == QUALITY
     assert kind.direction in Direction
-    assert kind.source is {Counted: Source.COUNTED, Measured: Source.PREDICTED}.get(
-        next((base for base in (Counted, Measured) if issubclass(kind, base)), None), Source.EVALUATED
-    )
+    sources = {Counted: Source.COUNTED, Measured: Source.PREDICTED, Combined: Source.PREDICTED}
+    base = next((base for base in sources if issubclass(kind, base)), None)
+    assert kind.source is sources.get(base, Source.EVALUATED)
 
 
 def test_no_name_stands_for_two_kinds() -> None:
@@ -54,6 +60,10 @@ def test_no_name_stands_for_two_kinds() -> None:
 
 def test_each_of_its_axes_has_a_name_of_its_own_and_is_found_by_it(kind) -> None:
     targets = [PHONE, LAPTOP, replace(LAPTOP, workload=Workload(tokens=64))]
+    alone = [PHONE]
+    if issubclass(kind, Combined):  # of a target that decodes, after a prompt
+        targets += [decoding(target) for target in targets]
+        alone.append(decoding(PHONE))
     names = Names(quality_objective("nats", Direction.MIN), targets)
     axes = kind.axes(targets)
     assert len({axis.key for axis in axes}) == len(axes) == (3 if kind.per_target else 1)
@@ -63,7 +73,19 @@ def test_each_of_its_axes_has_a_name_of_its_own_and_is_found_by_it(kind) -> None
         assert found.key == axis.key
     for name in (kind.name, *kind.aliases):
         assert [axis.key for axis in names.find(name)] == [axis.key for axis in axes]
-    assert [axis.name for axis in kind.axes([PHONE])] == [kind.name]
+    assert [axis.name for axis in kind.axes(alone)] == [kind.name]
+
+
+@pytest.mark.parametrize("kind", combined_kinds(), ids=lambda kind: kind.name)
+def test_what_is_combined_is_a_sum_of_what_is_measured(kind: type[Combined]) -> None:
+    targets = [PHONE, LAPTOP, decoding(LAPTOP)]
+    (axis,) = kind.axes(targets)
+    terms = kind.terms(axis.target, targets, 16)
+    measured = {axis.key for known in measured_kinds() for axis in known.axes(targets)}
+    assert len(terms) > 1
+    assert {key for _, key in terms} <= measured
+    assert all(factor > 0 for factor, _ in terms)
+    assert kind.axes([PHONE, LAPTOP, decoding(PHONE, tokens=9)]) == [], "a prompt longer than its context"
 
 
 @pytest.mark.parametrize("kind", counted_kinds(), ids=lambda kind: kind.name)

@@ -53,7 +53,7 @@ def test_a_job_that_is_killed_everywhere_does_nothing_twice(llama: Path, tmp_pat
             "profile": {"measurements": 8, "minimum": 8, "holdout": 4, "tolerance": 0.5},
             "search": {"evaluations": 12, "batch": 4},
             "verify": {"rounds": 1},
-            "heal": {"count": 1, "steps": 40},
+            "heal": {"count": 1, "steps": 600},
         },
     }
     with nas.connect(home=home) as client:
