@@ -233,7 +233,7 @@ class RecipeTrainer(Trainer):
                 used[name] += 0.0 if name.startswith("layers.") else 1.0
             for architecture in self.architectures(number)[:1]:
                 for at, layer in enumerate(architecture.layers):
-                    for weight, shape in layer_shapes(layer, architecture.width).items():
+                    for weight, shape in layer_shapes(layer, architecture.width, architecture.view).items():
                         name = f"layers.{at}.{weight}"
                         used[name] += math.prod(shape.shape) / named[name]
         return {
@@ -290,7 +290,7 @@ class OwnedSupernet(Supernet):
                 elif name.endswith("_down"):
                     changed[name] = weight * self.own[f"{at}/ratio{ratio}/down"][: len(weight), None]
             layers.append(changed)
-        norm = shared.norm
+        outer = dict(shared.outer)
         if self._own == "gains":
-            norm = norm * self.own[f"depth{architecture.depth}"][: len(norm)]
-        return Weights(shared.embedding, norm, layers, shared.head)
+            outer["norm"] = outer["norm"] * self.own[f"depth{architecture.depth}"][: len(outer["norm"])]
+        return Weights(outer, layers)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -272,15 +273,20 @@ class Answers:
         return None if answer is None else np.array([answer["scores"][a.digest] for a in models])
 
 
-def train(jobs: Sequence[Job], answers: Answers, processes: int) -> None:
-    """Run what has no answer."""
-    missing = [job for job in jobs if job.key not in answers.known]
+def train(jobs: Sequence[Job], answers: Answers, processes: int) -> list[str]:
+    """Run what has no answer; what failed is told, and keeps no other answer waiting."""
+    missing, failed = [job for job in jobs if job.key not in answers.known], list[str]()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         asked = {pool.submit(run, job): job for job in missing}
         for done, future in enumerate(as_completed(asked), 1):
-            answer, job = future.result(), asked[future]
-            answers.keep(job.key, answer)
-            print(f"{done}/{len(missing)} {job.key} {answer['seconds']:.0f} s", flush=True)
+            key, error = asked[future].key, future.exception()
+            if error is not None:
+                failed.append(f"{key}: {error!r}")
+            else:
+                answers.keep(key, future.result())
+            told = failed[-1] if error is not None else f"{key} {answers.known[key]['seconds']:.0f} s"
+            print(f"{done}/{len(missing)} {told}", flush=True)
+    return failed
 
 
 def report(setting: Setting, seeds: int, recipes: Sequence[str], answers: Answers) -> dict[str, Any]:
@@ -478,7 +484,7 @@ def show(told: dict[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--tasks", nargs="+", default=["text"], choices=SETTINGS)
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=RECIPES, metavar="RECIPE")
@@ -492,13 +498,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = [_asked(SETTINGS[task], asked) for task in asked.tasks]
     asked.out.mkdir(parents=True, exist_ok=True)
     answers = Answers(asked.out / "answers.jsonl")
+    failed = []
     if not asked.report:
-        train(in_order(settings, asked.seeds, asked.recipes), answers, asked.processes)
+        failed = train(in_order(settings, asked.seeds, asked.recipes), answers, asked.processes)
     told = [report(setting, asked.seeds, asked.recipes, answers) for setting in settings]
     (asked.out / "report.json").write_text(json.dumps(told, indent=1))
     console = Console(width=200)
     for each in told:
         show(each, console)
+    for failure in failed:
+        console.print(f"[red]failed[/red] {failure}")
+    return 1 if failed else 0
 
 
 def _asked(setting: Setting, asked: argparse.Namespace) -> Setting:
@@ -507,4 +517,4 @@ def _asked(setting: Setting, asked: argparse.Namespace) -> Setting:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
