@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ModelRejected
+from nas.errors import InvalidSpec, ModelRejected
 from nas.export.folder import LARGEST_DIFFERENCE, load_model_folder, read_manifest, sha256, write_json
 from nas.export.formats import get_format
 from nas.files import write_folder_whole
+from searchspaces.errors import Problem
 
 __all__ = ["convert_model_folder"]
 
@@ -38,6 +39,9 @@ def convert_model_folder(folder: Path, out: Path, format: str) -> dict[str, Any]
     """
     written = get_format(format)
     submodel, manifest = load_model_folder(folder), read_manifest(folder)
+    if not submodel.architecture.form.causal:
+        said = f"{format} is a format of language models, the model's form is {submodel.architecture.form}"
+        raise InvalidSpec([Problem("--format", f"{said}; accepted: onnx")])
     with write_folder_whole(out) as fresh:
         for name in manifest.get("tokenizer", ()):
             shutil.copyfile(folder / name, fresh / name)

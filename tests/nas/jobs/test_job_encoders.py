@@ -15,6 +15,7 @@ from nas.client import Client
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.export import load_model_folder
+from nas.export.convert import convert_model_folder
 from nas.export.verify import verify_model_folder
 from nas.job import Job, JobStatus
 from nas.planning.plan import resolve
@@ -70,6 +71,9 @@ def test_what_is_extracted_tells_digits_as_the_supernet_did(
     with torch.inference_mode():
         np.testing.assert_allclose(logits, model(images).numpy(), atol=1e-3)
     assert all(check.agrees for check in verify_model_folder(out))
+    with pytest.raises(InvalidSpec, match=r"--format: hf is a format of language models.*accepted: onnx"):
+        convert_model_folder(out, tmp_path / "hf", "hf")
+    assert not (tmp_path / "hf").exists()
 
 
 @pytest.mark.parametrize(
