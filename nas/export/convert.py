@@ -40,8 +40,9 @@ def convert_model_folder(folder: Path, out: Path, format: str) -> dict[str, Any]
     written = get_format(format)
     submodel, manifest = load_model_folder(folder), read_manifest(folder)
     if not submodel.architecture.form.causal:
-        said = f"{format} is a format of language models, the model's form is {submodel.architecture.form}"
-        raise InvalidSpec([Problem("--format", f"{said}; accepted: onnx")])
+        form = submodel.architecture.form
+        message = f"{format} is a format of language models, the model is {form}; accepted: onnx"
+        raise InvalidSpec([Problem("--format", message)])
     with write_folder_whole(out) as fresh:
         for name in manifest.get("tokenizer", ()):
             shutil.copyfile(folder / name, fresh / name)
