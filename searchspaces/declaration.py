@@ -30,9 +30,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_serializer,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -65,6 +67,9 @@ LAYER_GENES = ("mixer", "heads", "channel", "ratio", "conv", "kv_heads")
 OUTER_GENES = ("stem", "readout")
 """Of the whole model, in the order of their columns behind width and depth; columns only where a space
 declares several options."""
+
+OF_OTHERS = ("form", "stem", "readout")
+"""Fields of spaces whose models are no language models."""
 
 LATER_GENES = ("conv", "kv_heads")
 """Columns only where a space declares several options, so that older spaces keep their codes."""
@@ -207,7 +212,15 @@ class SpaceSpec(_Frozen):
 
     @field_serializer("form")
     def _form_said(self, form: Form) -> dict[str, Any]:
-        return {} if form.causal else form.to_dict()
+        return form.to_dict()
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Of a language model no word of what makes others: earlier versions read it too."""
+        said: dict[str, Any] = handler(self)
+        if self.form.causal:
+            return {field: value for field, value in said.items() if field not in OF_OTHERS}
+        return said
 
     @field_validator("stem")
     @classmethod

@@ -126,9 +126,7 @@ class SearchSpace(Encoding):
             del content["layer"]["projection"]
         if content["tied"]:
             del content["tied"]
-        if self.form.causal:
-            del content["form"], content["stem"], content["readout"]
-        else:
+        if not self.form.causal:
             del content["vocabulary"], content["context"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -8,7 +8,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from nas.errors import InvalidSpec
 from nas.spec.budgets import HEAL, Budget
@@ -40,6 +49,12 @@ class TargetSpec(Spec):
     phase: Phase | None = None
     batch: Size = 1
     tokens: Size | None = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not said: earlier versions have defaults of their own."""
+        said: dict[str, Any] = handler(self)
+        return {field: value for field, value in said.items() if value is not None}
 
     def target(self) -> Target:
         """As the workers know it; of a language model where it is not said of what."""

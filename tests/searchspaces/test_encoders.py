@@ -293,3 +293,4 @@ def test_a_language_model_says_no_word_of_forms() -> None:
     model = Architecture(256, 16, (Layer("softmax", 2),))
     assert model.form == Form(Tokens(256)) != LANGUAGE
     assert set(model.to_dict()) == {"vocabulary", "width", "layers"}
+    assert not {"form", "stem", "readout"} & set(load_space("hybrid-lm").spec.model_dump(mode="json"))
