@@ -158,7 +158,7 @@ def test_a_bound_of_the_job_is_kept(tmp_path: Path) -> None:
         assert all(memory(point.architecture) <= 700_000 for point in front)
 
 
-def test_single_blocks_teach_nothing_of_memory() -> None:
+def test_single_blocks_teach_nothing_of_memory(tmp_path: Path) -> None:
     """Where profiling measures layers alone, latency learns from them; a maximum over layers cannot."""
     plan = resolve(load_job_spec({**SPEC, "space": {**SPEC["space"], "name": "deep", "depth": [6, 7]}}))
     space = plan.profiled_space
@@ -166,9 +166,10 @@ def test_single_blocks_teach_nothing_of_memory() -> None:
     alone = ~space.is_member(rows)
     assert 0 < alone.sum() < len(rows)
     taken = [Measurement("a", PHONE, 2.0, 0.1, 0.01, 2.1, 1.5, 1.0, 4096, 30, 2, False) for _ in rows]
-    context = SimpleNamespace(plan=plan)
-    assert [told is None for told in _observed(context, PeakMemory, rows, taken)] == alone.tolist()
-    assert None not in _observed(context, Latency, rows, taken)
+    with closing(open_store(tmp_path)) as store:
+        context = SimpleNamespace(plan=plan, store=store)
+        assert [told is None for told in _observed(context, PeakMemory, PHONE, rows, taken)] == alone.tolist()
+        assert None not in _observed(context, Latency, PHONE, rows, taken)
 
 
 def test_a_device_that_does_not_tell_memory_is_said(tmp_path: Path) -> None:
