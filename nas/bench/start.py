@@ -129,7 +129,8 @@ class StartBench:
 
 
 class Kept:
-    """Numbers that took long, by name, in a file of JSON lines: none is computed twice."""
+    """Numbers that took long, by name, in a file of JSON lines: none is computed twice. One that is not
+    finite stands there as null."""
 
     def __init__(self, path: Path) -> None:
         lines = path.read_text().splitlines() if path.is_file() else []
@@ -138,12 +139,14 @@ class Kept:
     def __call__(self, name: str, compute: Callable[[], float]) -> float:
         """The number of that name; computed where it is not known."""
         if name not in self._rows:
-            begun = time.monotonic()
-            row = {"name": name, "value": compute(), "seconds": time.monotonic() - begun}
+            begun, value = time.monotonic(), compute()
+            seconds = time.monotonic() - begun
+            row = {"name": name, "value": value if math.isfinite(value) else None, "seconds": seconds}
             with self._path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             self._rows[name] = row
-        return float(self._rows[name]["value"])
+        value = self._rows[name]["value"]
+        return math.inf if value is None else float(value)
 
     def seconds(self, name: str) -> float:
         """That it took; of the run that ended it, where it took several."""
@@ -336,9 +339,10 @@ class _Run:
     def _score(self, model: Submodel) -> float:
         return self._plan.task.evaluate(model, Split.TEST)
 
-    def _perplexity(self, name: str, score: Callable[[], float]) -> float:
-        """Of a token, from bits per byte."""
-        return 2.0 ** (self._kept(name, score) * self._bytes_per_token)
+    def _perplexity(self, name: str, score: Callable[[], float]) -> float | None:
+        """Of a token, from bits per byte; None where there is none."""
+        bits = self._kept(name, score) * self._bytes_per_token
+        return 2.0**bits if math.isfinite(bits) else None
 
     @property
     def _bytes_per_token(self) -> float:

@@ -220,14 +220,14 @@ def start_table(result: Mapping[str, Any]) -> PlainTable:
     tokens, steps = settings["evaluated"], settings["heal"]
     table.title = Text(f"{result['target']}, {tokens:,} tokens of test text, healed for {steps} steps")
     for row in result["rows"]:
-        healed = row.get("healed")
+        plain, healed = row["perplexity"], row.get("healed")
         table.add_row(
             _or_dash(row["level"], "{}%".format),
             row["model"],
             f"{row['of_parent']:.1%}",
             f"{row['latency_ms']:,.1f}",
-            f"{row['perplexity']:,.4g}",
-            f"{row['perplexity'] / parent:,.3g}",
+            _or_dash(plain, "{:,.4g}".format),
+            _or_dash(None if plain is None else plain / parent, "{:,.3g}".format),
             _or_dash(healed, "{:,.4g}".format),
             _or_dash(None if healed is None else healed / parent, "{:,.3g}".format),
             _or_dash(row.get("said_ms"), "{:,.1f}".format),
