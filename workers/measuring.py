@@ -11,11 +11,13 @@ from pathlib import Path
 
 from workers import cuda
 from workers.capabilities import Capabilities
+from workers.clocks import Clocks
 from workers.errors import TargetNotServed
 from workers.measurement import Measurement
 from workers.memory import keep_freed_memory, total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes
+from workers.runtimes.runtime import Inputs, LoadedModel
 from workers.target import Phase
 from workers.timing import calibrate, calls_in_a_row, time_interleaved
 
@@ -74,10 +76,12 @@ def measure(
     beside = runtime.reference_workload(target.workload)
     unit = _prepared_reference(target.runtime, request.reference)
     fixed = runtime.load(unit, REFERENCE_DTYPE, target.threads)
-    reference = fixed.in_a_row(fixed.inputs(beside, min(request.vocabulary, REFERENCE_VOCABULARY)), 1)
-    for _ in range(max(1, request.protocol.warm_up)):
-        reference()
-    reference_ms = request.reference_ms if request.reference_ms is not None else calibrate(reference, clocks)
+    reference, in_reference = _sample_of(
+        fixed, fixed.inputs(beside, min(request.vocabulary, REFERENCE_VOCABULARY)), request, clocks
+    )
+    reference_ms = request.reference_ms
+    if reference_ms is None:
+        reference_ms = calibrate(reference, clocks) / in_reference
     prepared = runtime.prepare(request.model, target.dtype)
     if target.runtime not in _LOADED:
         # What an engine takes once a process is none of the first model's.
@@ -86,18 +90,13 @@ def measure(
         _LOADED.add(target.runtime)
     memory = runtime.peak_memory()
     loaded = runtime.load(prepared, target.dtype, target.threads)
-    inputs = loaded.inputs(target.workload, request.vocabulary)
-    calls = 1
-    if target.workload.phase is Phase.DECODE:
-        calls = calls_in_a_row(loaded.in_a_row(inputs, 1), clocks, request.protocol.decode_ms)
-    model = loaded.in_a_row(inputs, calls)
-    for _ in range(max(1, request.protocol.warm_up)):
-        model()
+    model, calls = _sample_of(loaded, loaded.inputs(target.workload, request.vocabulary), request, clocks)
     # Before the reference runs again: what it takes is none of the model's.
     peak_memory_bytes = memory.growth_bytes()
-    timing = time_interleaved(model, reference, request.protocol, clocks, cancelled)
+    decodes = target.workload.phase is Phase.DECODE
+    timing = time_interleaved(model, reference, request.protocol, clocks, cancelled, warm=decodes)
     conditions = clocks.conditions()
-    unit_ms = reference_ms / calls
+    unit_ms = reference_ms * in_reference / calls
     return Measurement(
         digest=request.digest,
         target=target,
@@ -106,7 +105,7 @@ def measure(
         error_ms=timing.ratio_error * unit_ms,
         wall_ms=timing.wall_ms / calls,
         reference_ms=reference_ms,
-        drift=timing.reference_ms / reference_ms,
+        drift=timing.reference_ms / (reference_ms * in_reference),
         peak_memory_bytes=peak_memory_bytes,
         repeats=timing.repeats,
         rejected=timing.rejected,
@@ -114,6 +113,21 @@ def measure(
         calls=calls,
         conditions=conditions.text,
     )
+
+
+def _sample_of(
+    loaded: LoadedModel, inputs: Inputs, request: MeasurementRequest, clocks: Clocks
+) -> tuple[Callable[[], object], int]:
+    """What is timed at once, warmed up, and how many calls that is. Beside decoding the reference is called
+    in a row as well: drift is divided out by it, and one short call between long runs, which leave it neither
+    caches nor clock rate, varies more than they do."""
+    calls = 1
+    if request.target.workload.phase is Phase.DECODE:
+        calls = calls_in_a_row(loaded.in_a_row(inputs, 1), clocks, request.protocol.decode_ms)
+    sample = loaded.in_a_row(inputs, calls)
+    for _ in range(max(1, request.protocol.warm_up)):
+        sample()
+    return sample, calls
 
 
 @lru_cache(maxsize=16)

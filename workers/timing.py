@@ -37,8 +37,11 @@ MEDIAN_ERROR = 1.2533
 SETUP_SECONDS = 0.25
 """Of a measurement besides its calls: what eight targets of one machine took."""
 
-CALIBRATION_CALLS = 50
-"""Timed calls from which a target's nominal reference time is taken."""
+CALIBRATION_CALLS, CALIBRATION_SECONDS, UNDISTURBED = 50, 1.0, 0.1
+"""Timed calls, and seconds of them, at least, from which a target's nominal reference time is taken, and
+which of their quantiles it is: neighbours, cold caches and low clock rates only add to what a call takes.
+Fifty calls of 0.3 ms are over within a neighbour's burst, and all that is told of the target is relative
+to them."""
 
 MOST_CALLS = 256
 """In a row."""
@@ -133,6 +136,8 @@ def time_interleaved(
     protocol: TimingProtocol,
     clocks: Clocks,
     cancelled: Callable[[], bool] = lambda: False,
+    *,
+    warm: bool = False,
 ) -> Timing:
     """Time calls of `model`, each between two of `reference`, until the protocol is content.
 
@@ -141,6 +146,9 @@ def time_interleaved(
     A disturbed sample is repeated. Where undisturbed ones hardly come, or the time is over before there
     are as many as are wanted at least, the disturbed count too, by their processor time, and the result says
     that it is noisy.
+
+    Args:
+        warm: the model's counted calls, too, are the second of two: of one that people call in a row.
 
     Raises:
         MeasurementCancelled: `cancelled` said so between two samples.
@@ -153,11 +161,12 @@ def time_interleaved(
     clean: list[_Sample] = []
     disturbed: list[_Sample] = []
     start = clocks.wall()
-    before = _timed_reference(reference, clocks)
+    before = _timed_again(reference, clocks)
     while True:
         if cancelled():
             raise MeasurementCancelled("the measurement is no longer wanted")
-        sample = _Sample(before, clocks.time(model), _timed_reference(reference, clocks))
+        timed = _timed_again(model, clocks) if warm else clocks.time(model)
+        sample = _Sample(before, timed, _timed_again(reference, clocks))
         before = sample.after
         (disturbed if sample.disturbed else clean).append(sample)
         tried = len(clean) + len(disturbed)
@@ -172,13 +181,20 @@ def time_interleaved(
 
 
 def calibrate(reference: Callable[[], object], clocks: Clocks, calls: int = CALIBRATION_CALLS) -> float:
-    """Median milliseconds of the reference's undisturbed calls, of all where every one was disturbed."""
+    """Milliseconds of the reference on the undisturbed device: a low quantile over calls that were not
+    disturbed, over all where every one was.
+
+    Args:
+        calls: at least, and for `CALIBRATION_SECONDS`.
+    """
     start = clocks.wall()
     while clocks.wall() - start < clocks.settle_seconds:
         clocks.time(reference)
-    timed = [_timed_reference(reference, clocks) for _ in range(calls)]
+    start, timed = clocks.wall(), list[TimedCall]()
+    while len(timed) < calls or clocks.wall() - start < CALIBRATION_SECONDS:
+        timed.append(_timed_again(reference, clocks))
     undisturbed = [call for call in timed if not call.disturbed]
-    return 1e3 * statistics.median(call.busy for call in undisturbed or timed)
+    return 1e3 * _percentile(sorted(call.busy for call in undisturbed or timed), UNDISTURBED)
 
 
 def calls_in_a_row(call: Callable[[], object], clocks: Clocks, milliseconds: float) -> int:
@@ -192,11 +208,11 @@ def calls_in_a_row(call: Callable[[], object], clocks: Clocks, milliseconds: flo
     return calls
 
 
-def _timed_reference(reference: Callable[[], object], clocks: Clocks) -> TimedCall:
-    """The second of two calls: the first finds the caches full of the model's weights, and how full
+def _timed_again(call: Callable[[], object], clocks: Clocks) -> TimedCall:
+    """The second of two calls: the first finds the caches full of the other model's weights. How full
     depends on the model that is measured, which the reference must not."""
-    reference()
-    return clocks.time(reference)
+    call()
+    return clocks.time(call)
 
 
 def _summary(

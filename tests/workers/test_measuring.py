@@ -15,6 +15,8 @@ from workers.measuring import describe_device, measure
 from workers.memory import ResidentMemory
 from workers.request import MeasurementRequest
 from workers.runtimes import ModelFormat, parse_runtime, runtimes
+from workers.runtimes.onnxruntime import OnnxRuntime
+from workers.runtimes.runtime import Inputs, LoadedModel
 from workers.target import Phase, Target, Workload
 from workers.timing import TimingProtocol
 
@@ -23,6 +25,43 @@ pytestmark = pytest.mark.alone
 QUICK = TimingProtocol(warm_up=1, min_repeats=3, max_repeats=5, goal_error=0.5, max_seconds=0.5)
 
 MakeRequest = Callable[..., MeasurementRequest]
+
+
+class Counted:
+    """A model that is loaded, whose calls are counted by the sample."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded, self.asked = loaded, list[int]()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loaded, name)
+
+    def in_a_row(self, inputs: Inputs, calls: int) -> Callable[[], object]:
+        self.asked.append(calls)
+        return self._loaded.in_a_row(inputs, calls)
+
+
+@pytest.mark.parametrize("phase", [Phase.PREFILL, Phase.DECODE])
+def test_beside_decoding_the_reference_is_called_in_a_row_as_well(
+    phase: Phase, make_model: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Counted] = []
+    runtime = OnnxRuntime()
+    load = runtime.load
+    monkeypatch.setattr(runtime, "load", lambda *of: loaded.append(Counted(load(*of))) or loaded[-1])
+    monkeypatch.setattr("workers.measuring.parse_runtime", lambda name: runtime)
+    target = Target("bench", "onnxruntime", workload=Workload(phase, tokens=64))
+    request = MeasurementRequest("a", target, make_model(), make_model(), vocabulary=64, protocol=QUICK)
+    measurement = measure(request, describe_device("bench"))
+    reference, *_, model = loaded
+    assert model.asked[-1] == measurement.calls
+    if phase is Phase.DECODE:
+        assert min(reference.asked[-1], measurement.calls) > 1
+    else:
+        assert (reference.asked, measurement.calls) == ([1], 1)
+    # Whatever a sample is, times are told for one call.
+    assert 0.4 < measurement.drift < 2.5
+    assert 0.1 < measurement.latency_ms * measurement.drift / measurement.wall_ms < 2.0
 
 
 def test_describes_this_machine() -> None:
@@ -98,7 +137,8 @@ def test_every_runtime_and_phase_is_measured(
     if phase not in runtime.phases:
         pytest.skip(f"{name} does not time {phase}")
     if runtime.model_format is ModelFormat.SUBMODEL:
-        model = reference = make_submodel(workload=workload)
+        model = make_submodel(workload=workload)
+        reference = make_submodel(workload=runtime.reference_workload(workload))
     else:
         model = reference = make_model()
     target = Target("bench", name, workload=workload)

@@ -83,6 +83,19 @@ def test_the_reference_does_not_feel_what_the_model_left_in_the_caches() -> None
     assert timing.ratio == pytest.approx(3.0)
 
 
+def test_a_model_that_is_called_in_a_row_does_not_feel_what_the_reference_left_either() -> None:
+    machine = Machine()
+
+    def model() -> None:
+        cold = bool(machine.calls) and machine.calls[-1] == "reference"
+        machine.call("model", [0.008 if cold else 0.006])()
+
+    reference = machine.call("reference", [0.002])
+    timing = time_interleaved(model, reference, PROTOCOL, machine.clocks, warm=True)
+    assert timing.ratio == pytest.approx(3.0)
+    assert time_interleaved(model, reference, PROTOCOL, machine.clocks).ratio == pytest.approx(4.0)
+
+
 @given(speeds=st.lists(st.floats(0.25, 4.0), min_size=1, max_size=6), ratio=st.floats(0.1, 50))
 def test_drift_that_slows_both_alike_is_divided_out(speeds: list[float], ratio: float) -> None:
     machine = Machine()
@@ -216,6 +229,17 @@ def test_calibration_leaves_interrupted_calls_out() -> None:
     # Every second timed call is interrupted and, its caches cold, slower.
     calls = machine.call("reference", [0.002, 0.002, 0.002, 0.003], itertools.cycle([0, 0, 0, 0.01]))
     assert calibrate(calls, machine.clocks, 20) == pytest.approx(2.0)
+
+
+def test_calibration_outlasts_a_neighbours_burst() -> None:
+    """The first 300 ms of calls take half as long again; the nominal time is that of the others."""
+    machine = Machine()
+
+    def reference() -> None:
+        machine.call("reference", [0.0003 if machine.busy > 0.3 else 0.00045])()
+
+    assert calibrate(reference, machine.clocks) == pytest.approx(0.3)
+    assert machine.wall > 1.0
 
 
 def test_calibration_of_a_machine_that_is_always_interrupted() -> None:

@@ -6,6 +6,7 @@ const MEDIAN_ERROR = 1.2533; // standard error of the median of normal samples o
 const HOPELESS = 3; // times min_repeats tried with fewer than min_repeats undisturbed: the device is too busy
 const FEWEST_LONG = 4; // calls that count where the time is over before min_repeats
 const CALIBRATION_SAMPLES = 50;
+const UNDISTURBED = 0.1; // quantile of the reference's samples that is its nominal time
 const MOST_CALLS = 256;
 const TICKS = 100;
 const DISTURBED = 1.1; // of two reference samples, the longer over the shorter
@@ -50,7 +51,7 @@ export class Timed {
 export async function calibrate(reference) {
   const times = [];
   for (let sample = 0; sample < CALIBRATION_SAMPLES; sample++) times.push(await reference.again());
-  return percentile(times.sort(ascending), 0.5) / reference.calls;
+  return percentile(times.sort(ascending), UNDISTURBED) / reference.calls;
 }
 
 // The model's sample over a call of the reference: {ratio, spread, error, wall_ms, reference_ms, repeats,
