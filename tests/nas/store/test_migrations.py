@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 from nas.evaluation import Split
 from nas.front import Scope
 from nas.job import EventKind, JobStatus
-from nas.spec import StageName, TrainBudget
+from nas.spec import StageName, TargetSpec, TrainBudget
 from nas.store import open_store
 from nas.store.address import url_of
 from nas.store.migrate import migrate, revisions
@@ -53,7 +53,8 @@ def test_data_of_every_revision_is_read_after_the_upgrade(empty_address: str, re
         # A stored spec says all its numbers: defaults that changed since do not change it.
         train = TrainBudget(steps=1000, batch=16, learning_rate=0.003, recipe=1)
         budget = examples.spec("demo").budget.model_copy(update={"train": train})
-        assert job.spec == examples.spec("demo").model_copy(update={"budget": budget})
+        said = TargetSpec(device="laptop", phase=Phase.PREFILL, tokens=1024)
+        assert job.spec == examples.spec("demo").model_copy(update={"budget": budget, "targets": (said,)})
         assert store.create_job(examples.spec(), key="k", owner="ada") == job
         assert store.lease_owner(job.id) == "process"
         (event,) = store.events(job.id)
