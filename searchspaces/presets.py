@@ -138,6 +138,7 @@ _encoder("performer", "Performer; Choromanski et al., 2021", "performer", size=6
 _encoder("flowformer", "Flowformer; Wu et al., 2022", "flow")
 _encoder("longformer", "Longformer; Beltagy et al., 2020", "window", size=64)
 _encoder("bigbird", "BigBird; Zaheer et al., 2020", "sparse", size=64)
+_encoder("reformer", "Reformer; Kitaev et al., 2020", "lsh", size=64)
 _encoder("linformer", "Linformer; Wang et al., 2020", "linformer", size=64)
 
 

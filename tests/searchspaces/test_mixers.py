@@ -24,7 +24,7 @@ from searchspaces.part import Sight
 EXAMPLES = {sight: [cls.example for cls in mixers(sight).values()] for sight in Sight}
 SIZES = ["window:1", "window:100", "window:8,3", "window:3,9", "window:100,4", "sparse", "sparse:5,5"]
 SIZES += ["sparse:4,2,3", "linear+window:1", "linear+window:100", "scatter:2", "scatter:100,9"]
-SPARSE = ("sparse:4,2,3", "sparse", "sparse:5,5,1", "linformer:16", "scatter:150")
+SPARSE = ("sparse:4,2,3", "sparse", "sparse:5,5,1", "linformer:16", "scatter:150", "lsh:8")
 KERNELS = ("conv:1", "conv", "pool:5", "local:5", "relu:3")
 
 

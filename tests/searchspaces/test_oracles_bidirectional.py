@@ -224,3 +224,31 @@ def test_local_is_torchs_attention_and_convolution() -> None:
     wanted = wanted + convolution(image).reshape(BATCH, HEADS, SIZE, 63).transpose(2, 3)
     found = mixed("local", q, k, v, 9, 7, taps=ringed(convolution.weight))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_lsh_is_reformers(rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes are ours. A round's first chunk sees its last one, in Reformer the last one of the round before:
+    with several rounds, tokens in a first chunk are left out."""
+    module = theirs("transformers.models.reformer.modeling_reformer", "transformers")
+    tokens, chunk = 64, 16
+    config = theirs("transformers", "transformers").ReformerConfig(
+        hidden_size=WIDTH, num_attention_heads=HEADS, attention_head_size=SIZE, lsh_attn_chunk_length=chunk,
+        num_hashes=rounds, num_buckets=8, lsh_attention_probs_dropout_prob=0.0, is_decoder=False,
+    )  # fmt: skip
+    attention = module.LSHSelfAttention(config, layer_idx=0).eval()
+    option = f"lsh:{chunk},{rounds}" if rounds > 1 else f"lsh:{chunk}"
+    x = torch.randn(BATCH, tokens, WIDTH)
+    q, v = split(attention.query_key(x)), split(attention.value(x))
+    buckets = parse_mixer(option)._buckets(q)  # type: ignore[attr-defined]
+    shifted = (buckets + 8 * torch.arange(rounds)).permute(0, 1, 3, 2).reshape(BATCH, HEADS, -1)
+    monkeypatch.setattr(attention, "_hash_vectors", lambda *_, **__: shifted)
+    with torch.no_grad():
+        wanted = split(attention(x).hidden_states)
+        found = mixed(option, q, q, v)
+    order = (buckets * tokens + torch.arange(tokens).unsqueeze(-1)).argsort(2)
+    first = torch.zeros(BATCH, HEADS, tokens, dtype=torch.bool)
+    for number in range(rounds if rounds > 1 else 0):
+        first.scatter_(2, order[:, :, :chunk, number], True)
+    assert (~first).sum() > tokens
+    torch.testing.assert_close(found[~first], wanted[~first], rtol=1e-4, atol=1e-5)
