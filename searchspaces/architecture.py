@@ -226,4 +226,6 @@ def unfit(mixer: str, conv: int, view: View) -> str:
         return ""
     if view.dimensions not in known.dimensions:
         return f"mixer {mixer} takes grids of {sorted(known.dimensions)} axes, not of {view.dimensions}"
+    if 0 < known.most_tokens < math.prod(view.grid):
+        return f"mixer {mixer} takes {known.most_tokens} tokens at most, not {math.prod(view.grid)}"
     return f"conv {conv}: short convolutions are causal; accepted: 0" if conv else ""

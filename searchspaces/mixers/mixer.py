@@ -85,6 +85,7 @@ class Mixer(Part):
         positioned: whether it reads rotary turns.
         sights: in which it can be used.
         dimensions: of the grids on which tokens that all see each other may lie.
+        most_tokens: on such a grid; 0 for any number.
     """
 
     glyph: ClassVar[str]
@@ -97,6 +98,7 @@ class Mixer(Part):
     positioned: ClassVar[bool] = False
     sights: ClassVar[frozenset[Sight]] = frozenset({Sight.CAUSAL})
     dimensions: ClassVar[frozenset[int]] = frozenset({1, 2})
+    most_tokens: ClassVar[int] = 0
 
     @abstractmethod
     def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:

@@ -38,6 +38,7 @@ class Random(Mixer):
     source = "RandFormer: Yu et al., 2022"
     family = ""
     sights = frozenset({Sight.BIDIRECTIONAL})
+    most_tokens = 4096  # whose matrix is 64 MiB
 
     def shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """None."""

@@ -181,6 +181,15 @@ def test_macs_of_every_mixer_that_sees_both_ways_are_those_that_torch_counts() -
         assert 2 * costs.macs(row, 6)[0] == counter.get_total_flops(), option
 
 
+def test_a_matrix_of_all_pairs_is_refused_where_it_would_fill_the_memory() -> None:
+    long = {"input": {"tokens": 20, "length": 200_000}, "output": {"classes": 5}}
+    space = SPACE | {"form": long, "stem": ["embedding"]}
+    with pytest.raises(
+        SpaceError, match=r"space.layer.mixer.1: mixer random takes 4096 tokens at most, not 200000"
+    ):
+        load_space(space | {"layer": {"mixer": ["linear", "random"], "heads": [2], "ratio": [1]}})
+
+
 def test_a_submodel_of_an_encoder_computes_what_the_supernet_does() -> None:
     torch.manual_seed(0)
     space = load_space(SPACE)
