@@ -1,4 +1,4 @@
-"""The task that docs/howto-task.md writes keeps the contract, as it says."""
+"""The tasks that docs/howto-task.md writes keep the contract, as it says."""
 
 import re
 from collections.abc import Iterator
@@ -9,16 +9,18 @@ import pytest
 from nas.tasks import TASKS
 from nas.testing.tasks import TaskContract
 
+NAMES = ("parity", "stripes")
 HOWTO = Path(__file__).parents[3] / "docs" / "howto-task.md"
 
 
 @pytest.fixture(autouse=True, scope="module")
 def registered() -> Iterator[None]:
-    (code,) = re.findall(r"```python\n(.*?)```", HOWTO.read_text(), re.DOTALL)
+    codes = re.findall(r"```python\n(.*?)```", HOWTO.read_text(), re.DOTALL)
     with TASKS.scratch():
-        exec(compile(code, str(HOWTO), "exec"), {"__name__": "parity"})
+        for name, code in zip(NAMES, codes, strict=True):
+            exec(compile(code, str(HOWTO), "exec"), {"__name__": name})
         yield
 
 
-class TestTheHowtosTask(TaskContract):
-    subjects = ("parity",)
+class TestTheHowtosTasks(TaskContract):
+    subjects = NAMES
