@@ -102,3 +102,25 @@ def test_what_does_not_fit_is_refused_with_its_path(change: dict[str, Any], path
     with pytest.raises(InvalidSpec, match=said) as refused:
         resolve(load_job_spec({**spec, **change, **named}))
     assert [problem.path for problem in refused.value.problems] == [path]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("space", "task"), [("image-28", "mnist"), ("hybrid-encoder", "vowels")])
+def test_the_spaces_that_ship_learn_their_tasks(space: str, task: str, tmp_path: Path) -> None:
+    """Far from done: what chance would give is a tenth."""
+    budget = {
+        "profile": {"measurements": 12, "minimum": 12, "holdout": 4},
+        "train": {"steps": 400, "batch": 32},
+        "search": {"evaluations": 12, "batch": 4},
+        "verify": {"rounds": 1, "evaluations": 2},
+    }
+    spec = {"space": space, "task": task, "targets": [{"threads": 1}], "budget": budget}
+    with nas.connect(home=tmp_path) as client:
+        job = client.submit(load_job_spec(spec))
+        client.resume(job.id)
+        for _ in client.watch(job.id):
+            pass
+        assert client.job(job.id).status is JobStatus.SUCCEEDED, client.job(job.id).error
+        members = client.front(job.id).members()
+        assert max(point.test or 0.0 for point in members) > 0.3
+        assert len({layer.mixer for point in members for layer in point.architecture.layers}) > 1
