@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,9 @@ __all__ = [
 FEWEST = 3
 """Architectures trained alone from which the others can be predicted."""
 
-ENOUGH = 6
-"""Of them, from which it is learned how structure changes what training alone gains."""
+ENOUGH = 12
+"""Of them, from which it is learned how structure changes what training alone gains: learned of eight, it
+ranked others worse than the supernet's scores do (`docs/results.md`)."""
 
 LARGEST = 400
 """Candidates from which it is learned how structure explains the supernet's scores."""
@@ -49,14 +50,33 @@ Rows = NDArray[np.int64]
 Vector = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """What some trained models teach: a multiple of the rung below, and a process of what is left."""
+
+    slope: float
+    process: GaussianProcess
+
+    def told(self, blocks: Blocks, below: Vector) -> tuple[Vector, Vector]:
+        """(n,) means and deviations of quality alone."""
+        mean, std = self.process.mean_and_std(blocks)
+        return mean + self.slope * below, np.hypot(std, self.process.noise_std)
+
+    def mean(self, blocks: Blocks, below: Vector) -> Vector:
+        """(n,) means alone."""
+        return self.process.mean(blocks) + self.slope * below
+
+
 class DeliveredModel:
     """Quality alone of every candidate, learned from those that were trained.
 
-    A Gaussian process, linear in the supernet's score, in sizes (logarithms of parameters, MACs and layers)
-    and in the layers' shares of each mixer, with an offset and what none of these tells as noise; all
-    variances are learned (Kennedy & O'Hagan, 2000, with the cheap score known of every candidate). Of fewer
-    than `ENOUGH` nothing is learned but scale and offset. From so few it is too sure of itself: by how much
-    more than it expects it misses those that it was not taught is added to every deviation.
+    A multiple of the score of the rung below, and a Gaussian process of what is left, linear in the
+    supernet's score, in sizes (logarithms of parameters, MACs and layers) and in the layers' shares of each
+    mixer, with an offset and what none of these tells as noise; all variances are learned (Kennedy & O'Hagan,
+    2000, with the cheap score known of every candidate). The multiple is the ratio of both spreads: a few
+    noisy trainings shall not reverse the order of the rung below. Of fewer than `ENOUGH` nothing of structure
+    is learned. From so few it is too sure of itself: by how much more than it expects it misses those that it
+    was not taught is added to every deviation.
 
     Args:
         blocks: (n, ·) features of every candidate, as `described` gives them.
@@ -71,15 +91,16 @@ class DeliveredModel:
         self, blocks: Blocks, trained: Rows, alone: Vector, tuned: DeliveredModel | None = None
     ) -> None:
         learned = {"score": blocks["score"]} if len(trained) < ENOUGH else dict(blocks)
-        self._doubts = np.zeros(len(blocks["score"]))
+        self._below, self._doubts = blocks["score"][:, 0], np.zeros(len(blocks["score"]))
         if tuned is not None:
-            means, self._doubts = tuned.known()
-            learned["tuned"] = means[:, None]
+            self._below, self._doubts = tuned.known()
+            learned["tuned"] = self._below[:, None]
         self._blocks, self._trained, self._alone = learned, trained, alone
         everything = np.arange(len(trained))
-        self._process = self._taught_by(everything)
+        self._fit = self._taught_by(everything)
         left_out = [self._taught_by(everything[everything != left]) for left in everything]
-        told = [_told(process, self._of(trained[[left]])) for left, process in enumerate(left_out)]
+        rows = [trained[[left]] for left in everything]
+        told = [fit.told(self._of(row), self._below[row]) for fit, row in zip(left_out, rows, strict=True)]
         mean, std = (np.concatenate(each) for each in zip(*told, strict=True))
         # Scale and offset are two degrees of freedom; nothing is left open by more than all of them differ.
         missed = (np.square(alone - mean) - np.square(std)).sum() / max(1, len(alone) - 2)
@@ -91,7 +112,7 @@ class DeliveredModel:
 
     def predict(self) -> tuple[Vector, Vector]:
         """(n,) means and deviations of quality alone."""
-        mean, std = _told(self._process, self._blocks)
+        mean, std = self._fit.told(self._blocks, self._below)
         return mean, np.sqrt(np.square(std) + self._unexplained + np.square(self.undecided()))
 
     def known(self) -> tuple[Vector, Vector]:
@@ -102,9 +123,9 @@ class DeliveredModel:
 
     def posterior(self, rows: Rows) -> JointPosterior:
         """Of quality alone of these candidates."""
-        told = self._process.posterior(self._of(rows))
-        undecided = self.undecided()[rows]
-        return replace(told, noises=told.noises + self._unexplained + np.square(undecided))
+        told = self._fit.process.posterior(self._of(rows))
+        noises = told.noises + self._unexplained + np.square(self.undecided()[rows])
+        return replace(told, mean=told.mean + self._fit.slope * self._below[rows], noises=noises)
 
     def undecided(self) -> Vector:
         """(n,) deviations of quality alone that the rung below would settle: by how much means move where
@@ -112,18 +133,17 @@ class DeliveredModel:
         if not self._doubts.any():
             return np.zeros(len(self._doubts))
         moved = {**self._blocks, "tuned": self._blocks["tuned"] + self._doubts[:, None]}
-        return np.abs(self._process.mean(moved) - self._process.mean(self._blocks))
+        usual = self._fit.mean(self._blocks, self._below)
+        return np.abs(self._fit.mean(moved, self._below + self._doubts) - usual)
 
-    def _taught_by(self, of: Rows) -> GaussianProcess:
-        return GaussianProcess(smooth=()).fit(self._of(self._trained[of]), self._alone[of])
+    def _taught_by(self, of: Rows) -> _Fit:
+        rows, alone = self._trained[of], self._alone[of]
+        slope = float(alone.std() / max(self._below[rows].std(), 1e-12)) if len(of) > 1 else 1.0
+        left = alone - slope * self._below[rows]
+        return _Fit(slope, GaussianProcess(smooth=()).fit(self._of(rows), left))
 
     def _of(self, rows: Rows) -> Blocks:
         return {name: block[rows] for name, block in self._blocks.items()}
-
-
-def _told(process: GaussianProcess, blocks: Blocks) -> tuple[Vector, Vector]:
-    mean, std = process.mean_and_std(blocks)
-    return mean, np.hypot(std, process.noise_std)
 
 
 def described(plan: Plan, points: Sequence[Point]) -> Blocks:
