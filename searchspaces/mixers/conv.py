@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from searchspaces.activations import star, star_shapes
 from searchspaces.mixers.depthwise import (
-    KERNELS,
-    check_kernel,
+    Kernelled,
     depthwise,
     depthwise_operations,
     depthwise_reference,
@@ -29,7 +27,7 @@ EXPANSION = 2
 
 @register_mixer("conv")
 @dataclass(frozen=True)
-class Convolution(Mixer):
+class Convolution(Kernelled, Mixer):
     """W₂ (u + dw(u)), u = star(W₁ x), with a depthwise convolution over 2 D channels.
 
     The identity beside it stands for a tap of 1 more in the middle: fresh taps are zeros and change nothing.
@@ -48,11 +46,6 @@ class Convolution(Mixer):
     source = "ConvFormer: Yu et al., 2022"
     family = "convolution"
     sights = frozenset({Sight.BIDIRECTIONAL})
-    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"size": KERNELS}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_kernel(self.size)
 
     def shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """Two matrices, the kernel and the activation's numbers."""

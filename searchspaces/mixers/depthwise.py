@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Initial, Weight
+from searchspaces.part import Initial, Part, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "KERNELS",
-    "check_kernel",
+    "Kernelled",
     "depthwise",
     "depthwise_operations",
     "depthwise_reference",
     "depthwise_taps",
 ]
 
-KERNELS = (1, 31)
-"""The smallest kernel and the largest: beyond it attention is the cheaper mixer."""
 
+class Kernelled(Part):
+    """A part that looks at the places around each token, `size` along every axis of the grid.
 
-def check_kernel(kernel: int) -> None:
-    """Raises:
-    ValueError: it has no place in its middle."""
-    if kernel % 2 == 0:
-        raise ValueError(f"size {kernel}; accepted: odd numbers, for a token stands in the middle")
+    Attributes:
+        size: an odd number, for a token stands in the middle.
+    """
+
+    size: int
+    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"size": (1, 31)}  # beyond it attention is cheaper
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size % 2 == 0:
+            raise ValueError(f"size {self.size}; accepted: odd numbers")
 
 
 def depthwise_taps(channels: int, kernel: int, dimensions: int) -> Weight:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from searchspaces.mixers.depthwise import (
-    KERNELS,
-    check_kernel,
+    Kernelled,
     depthwise,
     depthwise_operations,
     depthwise_reference,
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 @register_mixer("local")
 @dataclass(frozen=True)
-class Local(Softmax):
+class Local(Kernelled, Softmax):
     """softmax(q kᵀ/√K) v + dw(v): all tokens, and once more those around each. Fresh taps are zeros.
 
     Args:
@@ -41,11 +39,6 @@ class Local(Softmax):
     sparsity = "all tokens"
     source = "ResFormer: Tian et al., 2023"
     sights = frozenset({Sight.BIDIRECTIONAL})
-    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"size": KERNELS}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_kernel(self.size)
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """A kernel a channel of the values."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from searchspaces.mixers.depthwise import KERNELS, check_kernel
+from searchspaces.mixers.depthwise import Kernelled
 from searchspaces.mixers.mixer import Kind, Mixer, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sight, Sizes, Weight
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 @register_mixer("pool")
 @dataclass(frozen=True)
-class Pool(Mixer):
+class Pool(Kernelled, Mixer):
     """The mean of the tokens around a token, it among them, minus the token itself, which the residual adds.
     At an edge it is of those that there are.
 
@@ -38,11 +37,6 @@ class Pool(Mixer):
     source = "PoolFormer: Yu et al., 2022"
     family = ""
     sights = frozenset({Sight.BIDIRECTIONAL})
-    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"size": KERNELS}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_kernel(self.size)
 
     def shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """None."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from searchspaces.mixers.depthwise import (
-    KERNELS,
-    check_kernel,
+    Kernelled,
     depthwise,
     depthwise_operations,
     depthwise_reference,
@@ -28,7 +26,7 @@ EPSILON = 1e-6
 
 @register_mixer("relu")
 @dataclass(frozen=True)
-class Relu(HeadMixer):
+class Relu(Kernelled, HeadMixer):
     """out_i = φ(q_i)·mean_j φ(k_j) v_jᵀ / (φ(q_i)·mean_j φ(k_j) + ε) + dw(v)_i with φ = relu, and a depthwise
     kernel for each dimension of a head, which all heads share.
 
@@ -48,11 +46,6 @@ class Relu(HeadMixer):
     source = "SLAB: Guo et al., 2024"
     family = LINEAR
     sights = frozenset({Sight.BIDIRECTIONAL})
-    limits: ClassVar[Mapping[str, tuple[int, int]]] = {"size": KERNELS}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_kernel(self.size)
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """A kernel a dimension of a head."""
