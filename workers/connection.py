@@ -53,16 +53,19 @@ Inbox: TypeAlias = SimpleQueue[ServiceMessage | Disconnected | None]
 """What whoever holds a connection hears; None is their own word to themselves."""
 
 
-def check_address(address: str) -> None:
+def check_address(address: str, first_port: int = 1) -> None:
     """Refuse what can never be reached, rather than try it for ever.
+
+    Args:
+        first_port: 0 where a port 0 stands for an unused one.
 
     Raises:
         ValueError: it is not ``HOST:PORT``.
     """
     host, _, port = address.rpartition(":")
     named = host and not any(character.isspace() or character == "/" for character in host)
-    if not (named and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        accepted = "accepted: HOST:PORT, with a port from 1 to 65535"
+    if not (named and port.isascii() and port.isdigit() and first_port <= int(port) < 1 << 16):
+        accepted = f"accepted: HOST:PORT, with a port from {first_port} to 65535"
         raise ValueError(f"{address!r:.80} is not an address; {accepted}")
 
 

@@ -36,8 +36,8 @@ class Workload:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phase", Phase(self.phase))
-        if self.batch < 1 or self.tokens < 1:
-            raise ValueError(f"batch {self.batch} and tokens {self.tokens} must be at least 1")
+        for name, value in (("batch", self.batch), ("tokens", self.tokens)):
+            _check_count(name, value)
 
     def __str__(self) -> str:
         return f"{self.phase}/b{self.batch}/n{self.tokens}"
@@ -54,6 +54,15 @@ class Workload:
             accepted = "prefill/b1/n1024, decode/b1/n1024 or encode/b1/n49"
             raise ValueError(f"{text!r} is not a workload; accepted: {accepted}")
         return cls(Phase(match["phase"]), int(match["batch"]), int(match["tokens"]))
+
+
+MOST = 2**31 - 1
+"""Of anything that a target counts: what messages and columns hold."""
+
+
+def _check_count(name: str, value: int) -> None:
+    if not 1 <= value <= MOST:
+        raise ValueError(f"{name} is {value!s:.20}; accepted: 1 to {MOST}")
 
 
 _WORKLOAD = re.compile(r"(?P<phase>prefill|decode|encode)/b(?P<batch>\d+)/n(?P<tokens>\d+)")
@@ -86,8 +95,7 @@ class Target:
         for part in (self.device, self.runtime, self.dtype):
             if not _NAME.fullmatch(part):
                 raise ValueError(f"{part!r} is not a name; accepted: letters, digits and . _ -")
-        if self.threads < 1:
-            raise ValueError(f"threads {self.threads} must be at least 1")
+        _check_count("threads", self.threads)
 
     def __str__(self) -> str:
         return f"{self.device}/{self.runtime}/{self.dtype}/{self.threads}t/{self.workload}"

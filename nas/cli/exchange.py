@@ -34,10 +34,7 @@ def export(
     from nas.front import Scope
 
     exporter = get_exporter(to)
-    if "://" not in out and Path(out).is_dir():
-        raise InvalidSpec([Problem("--out", f"{out} is a folder; accepted: a file")])
-    if to == "parquet" and "://" in out:
-        raise InvalidSpec([Problem("--out", f"{out} is a URL; accepted: a file")])
+    _check_out(out, to)
     with open_client(context) as client:
         front = client.front(job, Scope.ALL)
     said = exporter(front, out)
@@ -45,3 +42,32 @@ def export(
         print_json({"job": front.job, "to": to, "out": out, "points": len(front.points)})
         return
     result_console().print(said, markup=False, soft_wrap=True)
+
+
+def _check_out(out: str, to: str) -> None:
+    """Before a whole job is read: that the tool can write there, as far as that can be told.
+
+    Raises:
+        InvalidSpec: it cannot.
+    """
+    problem = None
+    if "://" in out:
+        problem = "is a URL; accepted: a file" if to == "parquet" else None
+    else:
+        file = Path(out)
+        try:
+            if file.is_dir():
+                problem = "is a folder; accepted: a file"
+            elif not file.parent.is_dir():
+                problem = f"would lie in {file.parent}; accepted: a file in a folder that exists"
+            elif to != "parquet" and file.is_file() and not _may_be_sqlite(file):
+                problem = "is no SQLite database; accepted: one, or a new file"
+        except OSError as error:
+            problem = f"cannot be written: {error.strerror}; accepted: a file"
+    if problem is not None:
+        raise InvalidSpec([Problem("--out", f"{out!s:.200} {problem}")])
+
+
+def _may_be_sqlite(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(16) in (b"", b"SQLite format 3\0")

@@ -81,13 +81,15 @@ def serve(
         float | None,
         typer.Option(
             min=0.001,
+            max=2**20,
             metavar="GIB",
             help="Memory that one job may take; [bold]nas health[/] tells users.",
             show_default="this machine's",
         ),
     ] = None,
     most_tokens: Annotated[
-        float, typer.Option(min=1, help="Tokens that one job may read; [bold]nas health[/] tells users.")
+        float,
+        typer.Option(min=1, max=1e18, help="Tokens that one job may read; [bold]nas health[/] tells users."),
     ] = 1e12,
     ray_address: RayAddress = None,
     level: Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",

@@ -24,6 +24,11 @@ CASES: dict[str, tuple[Callable[[Path], ServiceHost], type[NasError], str]] = {
         InvalidSpec,
         "--tokens: .* is not a token file",
     ),
+    "a port that there is not": (
+        lambda folder: ServiceHost(folder, bind="127.0.0.1:99999", parallel=0),
+        InvalidSpec,
+        "bind: '127.0.0.1:99999' is not an address; accepted: HOST:PORT, with a port from 0 to 65535",
+    ),
     "everybody's address without tokens": (
         lambda folder: ServiceHost(folder, bind="0.0.0.0:0", parallel=0),
         InvalidSpec,

@@ -154,4 +154,4 @@ def test_a_worker_of_a_later_major_version_is_told_to_wait_for_the_service(make_
         worker.outbox.put(worker_message_to_wire(Register(HERE, 7)))
         error = worker.ending()
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert error.details() == "the worker speaks protocol 7, the service 2; update the service"
+    assert error.details() == "the worker speaks protocol 7, the service 3; update the service"

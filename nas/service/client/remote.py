@@ -34,8 +34,9 @@ from nas.service.wire.version import FORM, FORM_KEY
 from nas.spec import JobSpec, load_job_spec
 from nas.store import Forgotten
 from searchspaces.architecture import Architecture
-from searchspaces.errors import SpaceError
+from searchspaces.errors import Problem, SpaceError
 from searchspaces.space import load_space, space_names
+from workers.connection import check_address
 from workers.measurement import Measurement
 from workers.target import Target
 from workers.tls import ClientTls, TlsFileError
@@ -102,7 +103,7 @@ class RemoteService(Service):
         patience: seconds for which a watch goes on trying to reach the service.
 
     Raises:
-        InvalidSpec: no service makes such a token, or a file of `tls` cannot be read.
+        InvalidSpec: `server` is no address, no service makes such a token, or a file of `tls` cannot be read.
     """
 
     def __init__(
@@ -112,6 +113,10 @@ class RemoteService(Service):
         tls: ClientTls | None = None,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
+        try:
+            check_address(server)
+        except ValueError as error:
+            raise InvalidSpec([Problem("server", str(error))]) from error
         self.server = server
         shown = (("authorization", authorization(token)),) if token else ()
         self._metadata = ((FORM_KEY, str(FORM)), *shown)

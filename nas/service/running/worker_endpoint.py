@@ -11,7 +11,7 @@ from nas.service.identity import SCHEME
 from searchspaces.errors import Problem
 from workers.tls import ServerTls
 
-__all__ = ["WorkerEndpoint", "require_loopback"]
+__all__ = ["WorkerEndpoint", "check_binds", "require_loopback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,27 @@ class WorkerEndpoint:
     @property
     def _admits_anyone(self) -> bool:
         return self.secret is None and self.admits_token is None
+
+
+def check_binds(**binds: str | None) -> None:
+    """Refuse what nothing can listen on: a port above 65535 would be taken for another one.
+
+    Args:
+        binds: ``HOST:PORT`` by the name of the option; None where nothing listens.
+
+    Raises:
+        InvalidSpec: every one that is no address is named.
+    """
+    from workers.connection import check_address
+
+    problems = []
+    for name, bind in binds.items():
+        try:
+            check_address(bind or "localhost:0", first_port=0)
+        except ValueError as error:
+            problems.append(Problem(name, str(error)))
+    if problems:
+        raise InvalidSpec(problems)
 
 
 def require_loopback(**binds: str) -> None:

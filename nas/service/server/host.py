@@ -16,7 +16,7 @@ from nas.errors import Busy
 from nas.files import only_one
 from nas.planning.limits import Limits
 from nas.service.running.shared import SharedService
-from nas.service.running.worker_endpoint import WorkerEndpoint, require_loopback
+from nas.service.running.worker_endpoint import WorkerEndpoint, check_binds, require_loopback
 from nas.service.server.grpc_server import GrpcServer
 from nas.service.server.metrics import Metrics, MetricsServer
 from nas.service.server.tokens import Tokens
@@ -63,6 +63,7 @@ class ServiceHost:
         limits: Limits | None = None,
         inside: bool = False,
     ) -> None:
+        check_binds(bind=bind, workers=workers, metrics=metrics)
         known = Tokens(tokens) if tokens is not None else None
         if known is not None:
             known.check()
