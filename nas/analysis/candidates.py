@@ -104,7 +104,6 @@ class Candidates:
         values = np.empty((len(population), len(self.plan.objectives)))
         known = iter(self.known(population).T)
         digests = digests or [a.digest for a in self.plan.space.decode(population)]
-        place = {digest: row for row, digest in enumerate(digests)}
         for column, objective in enumerate(self.plan.objectives):
             if objective.source is Source.EVALUATED:
                 values[:, column] = quality
@@ -112,22 +111,19 @@ class Candidates:
             values[:, column] = next(known)
             if objective.source is Source.PREDICTED:
                 terms = self.plan.terms(objective)
-                measured = sum(factor * self._measured(key, place) for factor, key in terms)
+                measured = sum(factor * self._measured(key, digests) for factor, key in terms)
                 values[:, column] = np.where(np.isnan(measured), values[:, column], measured)
         return values
 
-    def _measured(self, key: Key, place: Mapping[str, int]) -> np.ndarray:
-        """(n,) what a device measured, NaN where it did not.
-
-        Args:
-            place: rows by digest.
-        """
-        found = np.full(len(place), np.nan)
+    def _measured(self, key: Key, digests: Sequence[str]) -> np.ndarray:
+        """(n,) what a device measured of these architectures, of which one may stand twice; NaN where it did
+        not."""
+        found: dict[str, float] = {}
         kind, text = OBJECTIVES.get(key[0]), key[1]
         assert issubclass(kind, Measured)
         assert text is not None
-        for measurement in self.context.store.measurements(Target.parse(text), list(place)):
+        for measurement in self.context.store.measurements(Target.parse(text), digests):
             observation = kind.observed(measurement)
             if observation is not None:
-                found[place[measurement.digest]] = observation.value
-        return found
+                found[measurement.digest] = observation.value
+        return np.array([found.get(digest, np.nan) for digest in digests])
