@@ -137,6 +137,16 @@ def test_long_prompts_of_softmax_in_onnxruntime_and_decoding_are_measured_again(
     assert known == {short: both, long: ["near"], elsewhere: both, decoding: []}
 
 
+def test_decoding_beside_single_calls_of_the_reference_is_measured_again(empty_address: str) -> None:
+    """Since r0016 both are called in a row; browsers did so from the first."""
+    prompts = replace(examples.TARGET, workload=Workload(Phase.PREFILL, tokens=64))
+    decoding = replace(examples.TARGET, workload=Workload(Phase.DECODE, tokens=64))
+    browser = replace(decoding, runtime="onnxruntime-web")
+    put_measurements(empty_address, "r0015", [prompts, decoding, browser], {"near": "window:64"})
+    with closing(open_store(empty_address)) as store:
+        assert set(store.targets()) == {prompts, browser}
+
+
 def test_every_revision_goes_back_as_well(empty_address: str) -> None:
     from alembic import command
 
