@@ -310,7 +310,8 @@ def _spend(context: StageContext, points: Sequence[Point], fidelity: Fidelity, s
     rows = plan.space.encode(point.architecture for point in points)
     work = steps * float(plan.costs.macs(rows, plan.space.spec.context).sum()) if points else 0.0
     before = state.spent.get(fidelity.value, (0.0, 0.0))
-    spent = {**state.spent, fidelity.value: (before[0] + work, before[1] + seconds)}
+    known = {fidelity.value: (before[0] + work, before[1] + seconds)} if points else {}
+    spent = {**state.spent, **known}
     _keep(context, replace(state, spent=spent, seconds=state.seconds + seconds))
 
 
