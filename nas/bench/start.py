@@ -254,8 +254,8 @@ class _Run:
         """What a job finds for a level; nothing where no model meets it."""
         from nas.export import load_model_folder
 
-        job = self._run_job(self._bench.spec(level), f"{self._bench.key}-{level}")
         try:
+            job = self._run_job(self._bench.spec(level), f"{self._bench.key}-{level}")
             point = self._client.front(job.id).best()
         except NothingMeetsBounds as error:
             self._say(str(error))
