@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from nas.errors import InvalidSpec
 from nas.exchange.exporters import destination_url, facts, genes
@@ -25,12 +26,12 @@ def export(front: Front, out: str) -> str:
         out: an SQLite file, or the URL of a database that Optuna knows.
 
     Raises:
-        InvalidSpec: the place has a study of that name already.
+        InvalidSpec: the place has a study of that name already, or cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = destination_url(out)
-    storage = optuna.storages.RDBStorage(url)
     try:
+        storage = optuna.storages.RDBStorage(url)
         study = optuna.create_study(
             storage=storage,
             study_name=front.job,
@@ -38,6 +39,11 @@ def export(front: Front, out: str) -> str:
         )
     except optuna.exceptions.DuplicatedStudyError as error:
         raise InvalidSpec([Problem("--out", f"{out} has a study {front.job} already")]) from error
+    except SQLAlchemyError as error:  # a driver that is not here, a host that is not reached, another file
+        said = (
+            f"{out} cannot be opened ({str(error).splitlines()[0]}); accepted: an SQLite file, or a database"
+        )
+        raise InvalidSpec([Problem("--out", said)]) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([objective.name for objective in front.objectives])

@@ -68,6 +68,16 @@ def test_a_study_says_what_the_points_do(front, tmp_path) -> None:
         export("optuna", front, tmp_path / "study.db")
 
 
+@pytest.mark.parametrize("out", ["nowhere://study", "notes.txt"])
+def test_a_study_where_none_can_be_is_refused(front, tmp_path, monkeypatch, out: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("no database" * 10)
+    with pytest.raises(
+        InvalidSpec, match=f"{out} cannot be opened .*; accepted: an SQLite file, or a database"
+    ):
+        get_exporter("optuna")(front, out)
+
+
 @pytest.mark.slow
 def test_the_real_dashboard_opens_it(front, tmp_path) -> None:
     pytest.importorskip("optuna_dashboard", reason="needs optuna-dashboard")
