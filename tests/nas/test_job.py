@@ -217,6 +217,6 @@ def test_a_number_that_no_machine_holds_is_told(path: str) -> None:
 
 
 def test_a_target_that_no_job_can_have_is_told() -> None:
-    vast = Target("d", "onnxruntime", "fp32", 1, Workload(Phase.PREFILL, 1, 2**40))
+    vast = Target("d", "onnxruntime", "fp32", 1, Workload(Phase.PREFILL, 1, 2**30))
     with pytest.raises(InvalidSpec, match=r"target\.tokens: .*1048576"):
         TargetSpec.of(vast)

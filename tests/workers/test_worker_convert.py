@@ -40,7 +40,7 @@ UINT32 = 2**32 - 1
 names = st.from_regex(r"[A-Za-z0-9_.\-]{1,12}", fullmatch=True)
 words = st.text(max_size=20)
 counts = st.integers(0, UINT32)
-positive_counts = st.integers(1, UINT32)
+positive_counts = st.integers(1, 2**31 - 1)
 sizes = st.integers(0, 2**63)
 times = st.floats(0, 1e9, allow_nan=False)
 positive_times = st.floats(1e-9, 1e9, allow_nan=False)

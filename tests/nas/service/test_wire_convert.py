@@ -28,7 +28,7 @@ from workers.target import Phase, Target, Workload
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30)
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True)
 COUNTS = st.integers(0, 2**63 - 1)
-SIZES = st.integers(1, 2**31)
+SIZES = st.integers(1, 2**31 - 1)
 NUMBERS = st.floats(allow_nan=False)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
