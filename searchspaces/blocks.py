@@ -16,7 +16,7 @@ from torch import Tensor
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from searchspaces.channels import parse_channel
 from searchspaces.mixers import parse_mixer
-from searchspaces.mixers.mixer import Position, State
+from searchspaces.mixers.mixer import CausalMixer, Position, State
 from searchspaces.norms import rms_norm
 from searchspaces.part import CAUSAL, View
 from searchspaces.projection import Projection
@@ -196,4 +196,6 @@ def extend_tokens(
     """(B, S, D) → what a layer's token mixer adds to S more tokens, and its next state."""
     normed = rms_norm(x, weights["mixing_norm"])
     sizes = layer.sizes(int(x.shape[-1]))
-    return parse_mixer(layer.mixer).extend(normed, weights, sizes, turns, state, position)
+    mixer = parse_mixer(layer.mixer)
+    assert isinstance(mixer, CausalMixer)  # others stand in no model that tells the next token
+    return mixer.extend(normed, weights, sizes, turns, state, position)

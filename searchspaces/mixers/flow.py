@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
-from searchspaces.mixers.heads import LINEAR, HeadMixer
+from searchspaces.mixers.heads import LINEAR, TwoSightedHeadMixer
 from searchspaces.mixers.kernel import CHUNK
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes
+from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ EPSILON = 1e-6
 
 @register_mixer("flow")
 @dataclass(frozen=True)
-class Flow(HeadMixer):
+class Flow(TwoSightedHeadMixer):
     """Queries are sinks, keys are sources, φ = sigmoid, and f(x, y) = (x + ε)·(y + ε).
 
     Into sink i flows I_i = f(φq_i, Σ φk_j), out of source j flows O_j = f(φk_j, Σ φq_i). With each held at 1
@@ -40,7 +40,6 @@ class Flow(HeadMixer):
     source = "Flowformer: Wu et al., 2022"
     family = LINEAR
     genes = frozenset({"heads", "conv"})  # what leaves a source depends on the queries of its own head
-    sights = frozenset(Sight)
 
     def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
         """By sums over all tokens."""

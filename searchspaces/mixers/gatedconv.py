@@ -13,7 +13,7 @@ from searchspaces.mixers.convolution import (
     kept_for,
     taps_of,
 )
-from searchspaces.mixers.mixer import Kind, Mixer, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.mixer import CausalMixer, Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Initial, Sizes, Weight
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @register_mixer("gatedconv")
 @dataclass(frozen=True)
-class GatedConvolution(Mixer):
+class GatedConvolution(CausalMixer):
     """out = W_o (c ⊙ conv(b ⊙ v)) with b, c and v projections of the tokens, and a causal depthwise
     convolution.
 

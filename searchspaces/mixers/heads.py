@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from searchspaces.mixers.convolution import convolution_operations, convolve, kept_for, taps_of
-from searchspaces.mixers.mixer import GENES, Mixer, Position, Shape, State, Weights
+from searchspaces.mixers.mixer import GENES, CausalMixer, Mixer, Position, Shape, State, Weights
 from searchspaces.norms import rms_norm
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Initial, Sizes, Weight
+from searchspaces.part import Initial, Sight, Sizes, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from searchspaces.rotary import Turns
 
-__all__ = ["ATTENTION", "DELTA", "LINEAR", "HeadMixer"]
+__all__ = [
+    "ATTENTION",
+    "DELTA",
+    "LINEAR",
+    "BidirectionalHeadMixer",
+    "HeadMixer",
+    "ProjectedHeads",
+    "TwoSightedHeadMixer",
+]
 
 ATTENTION, LINEAR, DELTA = "attention", "linear", "delta"
 """Families: softmax over some span; a kernel of positive features; fast weights by the delta rule. What makes
 good queries and keys for one makes poor ones for another."""
 
 
-class HeadMixer(Mixer):
+class ProjectedHeads(Mixer):
     """Projects to heads, mixes them, and projects back.
 
     Its weights are the layer's ``query`` (H·K, D) and ``key`` (G·K, D), or the family's own of these
@@ -32,82 +41,25 @@ class HeadMixer(Mixer):
     convolutions their taps ``query_conv`` and so on, and ``query_bias`` or ``query_norm`` where a pretrained
     model has them. `own_shapes` adds to them.
 
-    In a causal view heads are mixed by `mix`, and by `mix_step` and `mix_extend` from a state; where all
-    tokens see each other, by `mix_bidirectional`. A mixer implements those of its `sights`.
+    What mixes them in a view is said by a `HeadMixer`, a `BidirectionalHeadMixer`, or a mixer that is both, a
+    `TwoSightedHeadMixer`.
     """
 
     family: ClassVar[str] = ATTENTION
     genes: ClassVar[frozenset[str]] = frozenset(GENES)
     positioned: ClassVar[bool] = True
 
-    def mix(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **signals: Any) -> Tensor:
-        """Mix a whole sequence. q, k, v and the result: (B, H, N, K), position i sees only j ≤ i.
+    @abstractmethod
+    def mixing(self, weights: Weights, sizes: Sizes) -> Callable[..., Tensor]:
+        """What mixes q, k and v (B, H, N, K), and the signals by name, in the sizes' view."""
 
-        Here and below a mixer with `signals` takes these too, by name, (B, H, N) each.
-        """
-        raise NotImplementedError(f"{self.name} is not causal")
-
-    def mix_reference(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **signals: Any) -> Tensor:
+    @abstractmethod
+    def mixing_reference(self, weights: Weights, sizes: Sizes) -> Callable[..., Tensor]:
         """The same by the plain formula."""
-        raise NotImplementedError(f"{self.name} is not causal")
 
-    def mix_step(
-        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position, *args: Any, **signals: Any
-    ) -> tuple[Tensor, State]:
-        """Mix one token at `position`. q and the result: (B, G, H/G, K); k and v: (B, G, K); signals:
-        (B, G)."""
-        raise NotImplementedError(f"{self.name} is not causal")
-
-    def mix_extend(
-        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position, *args: Any, **signals: Any
-    ) -> tuple[Tensor, State]:
-        """Mix S tokens from `position` on. q, k, v and the result: (B, H, S, K); the state is of H heads,
-        too.
-
-        By `mix_step`, token by token, unless a mixer says it better: only then can it be exported for
-        prompts of any length.
-        """
-        import torch
-
-        rows = []
-        for i in range(q.shape[2]):
-            one = {name: y[:, :, i] for name, y in signals.items()}
-            row, state = self.mix_step(
-                q[:, :, i : i + 1], k[:, :, i], v[:, :, i], state, position + i, *args, **one
-            )
-            rows.append(row)
-        return torch.cat(rows, dim=2), state
-
-    def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
-        """What `mix_step` carries after `tokens` tokens: see `Mixer.state_shapes`."""
-        return {}
-
-    def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
-        """Counted operations of `mix` on one sequence, its signals included."""
-        raise NotImplementedError(f"{self.name} is not causal")
-
-    def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
-        """Counted operations of one `mix_step` after `context` tokens, its signals included."""
-        return ()
-
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
-        """Mix tokens that all see each other. q, k, v and the result: (B, H, N, K).
-
-        Args:
-            weights: of the layer, the mixer's own among them, under `own_name`.
-            sizes: whose view says how the N tokens lie.
-        """
-        raise NotImplementedError(f"{self.name} is causal")
-
-    def mix_bidirectional_reference(
-        self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
-    ) -> Tensor:
-        """The same by the plain formula."""
-        raise NotImplementedError(f"{self.name} is causal")
-
-    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
-        """Counted operations of `mix_bidirectional`."""
-        raise NotImplementedError(f"{self.name} is causal")
+    @abstractmethod
+    def mixing_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """Counted operations of `mixing` on one sequence, its signals included."""
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """Weights beside the projections; the layer has them under `own_name`."""
@@ -149,17 +101,11 @@ class HeadMixer(Mixer):
 
     def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """See `Mixer.forward`."""
-        if sizes.view.causal:
-            return self._run(self.mix, x, weights, sizes, turns)
-        mix = partial(self.mix_bidirectional, weights=weights, sizes=sizes)
-        return self._run(mix, x, weights, sizes, turns)
+        return self._run(self.mixing(weights, sizes), x, weights, sizes, turns)
 
     def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """See `Mixer.reference`."""
-        if sizes.view.causal:
-            return self._run(self.mix_reference, x, weights, sizes, turns)
-        mix = partial(self.mix_bidirectional_reference, weights=weights, sizes=sizes)
-        return self._run(mix, x, weights, sizes, turns)
+        return self._run(self.mixing_reference(weights, sizes), x, weights, sizes, turns)
 
     def _run(
         self,
@@ -178,6 +124,135 @@ class HeadMixer(Mixer):
             k, v, *rest = (_for_every_head(y, sizes) for y in (k, v, *signals.values()))
             signals = dict(zip(signals, rest, strict=True))
         return self.after_mixing(mix(q, k, v, **signals), weights, sizes)
+
+    def after_mixing(self, mixed: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """The third part: mixed heads (B, H, S, K) → (B, S, D)."""
+        from torch.nn.functional import linear
+
+        batch, tokens = mixed.shape[0], mixed.shape[2]
+        rows = mixed.transpose(1, 2).reshape(batch, tokens, sizes.inner)
+        return linear(rows, weights["out"], weights.get("out_bias"))
+
+    def _project(self, x: Tensor, weights: Weights, sizes: Sizes) -> dict[str, Tensor]:
+        """(B, N, D) → (B, N, H·K), and twice (B, N, G·K), by the names of the projections."""
+        from torch.nn.functional import linear
+
+        # Three products: onnxruntime would copy all of one product's result to split it.
+        return {
+            name: linear(x, weights[name], weights[f"{name}_bias"] if sizes.bias else None)
+            for name in self._projected(sizes)
+        }
+
+    def _heads(
+        self, projected: dict[str, Tensor], weights: Weights, sizes: Sizes, turns: Turns | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """q (B, H, N, K), k and v (B, G, N, K) of what was projected."""
+        from searchspaces.rotary import turn
+
+        batch, tokens = next(iter(projected.values())).shape[:2]
+        q, k, v = (
+            y.reshape(batch, tokens, size // sizes.head_size, sizes.head_size).transpose(1, 2)
+            for y, size in zip(projected.values(), self._projected(sizes).values(), strict=True)
+        )
+        if sizes.norms:
+            of_query, of_key, _ = (f"{name}_norm" for name in projected)
+            q, k = rms_norm(q, weights[of_query]), rms_norm(k, weights[of_key])
+        if turns is not None:
+            q, k = turn(q, turns), turn(k, turns)
+        q, k = self.prepared(q, k, weights, sizes)
+        return q, k, v
+
+    def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """The projections, the turns and the mixing."""
+        return *self._shared_operations(sizes, tokens), *self.mixing_operations(sizes, tokens)
+
+    def _shared_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        projected = sizes.inner + 2 * sizes.shared
+        operations = [
+            Operation(
+                OperationKind.MATMUL,
+                macs=tokens * sizes.width * (projected + sizes.inner),
+                elements=tokens * (projected + sizes.width),
+                calls=2,
+            ),
+            Operation(OperationKind.GATHER, elements=tokens * (projected + sizes.inner), calls=4),
+        ]
+        if self.positioned:
+            turned = sizes.inner + sizes.shared
+            operations.append(Operation(OperationKind.ELEMENTWISE, elements=3 * tokens * turned, calls=8))
+        if sizes.norms:
+            normed = sizes.inner + sizes.shared
+            operations.append(Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * normed, calls=8))
+        if sizes.conv:
+            operations += convolution_operations(projected, sizes.conv, tokens, calls=3)
+        return tuple(operations)
+
+
+class HeadMixer(ProjectedHeads, CausalMixer):
+    """Mixes heads of tokens that see earlier ones alone: whole sequences by `mix`, and by `mix_step` and
+    `mix_extend` from a state."""
+
+    @abstractmethod
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **signals: Any) -> Tensor:
+        """Mix a whole sequence. q, k, v and the result: (B, H, N, K), position i sees only j ≤ i.
+
+        Here and below a mixer with `signals` takes these too, by name, (B, H, N) each.
+        """
+
+    @abstractmethod
+    def mix_reference(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **signals: Any) -> Tensor:
+        """The same by the plain formula."""
+
+    @abstractmethod
+    def mix_step(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position, *args: Any, **signals: Any
+    ) -> tuple[Tensor, State]:
+        """Mix one token at `position`. q and the result: (B, G, H/G, K); k and v: (B, G, K); signals:
+        (B, G)."""
+
+    def mix_extend(
+        self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position, *args: Any, **signals: Any
+    ) -> tuple[Tensor, State]:
+        """Mix S tokens from `position` on. q, k, v and the result: (B, H, S, K); the state is of H heads,
+        too.
+
+        By `mix_step`, token by token, unless a mixer says it better: only then can it be exported for
+        prompts of any length.
+        """
+        import torch
+
+        rows = []
+        for i in range(q.shape[2]):
+            one = {name: y[:, :, i] for name, y in signals.items()}
+            row, state = self.mix_step(
+                q[:, :, i : i + 1], k[:, :, i], v[:, :, i], state, position + i, *args, **one
+            )
+            rows.append(row)
+        return torch.cat(rows, dim=2), state
+
+    @abstractmethod
+    def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
+        """What `mix_step` carries after `tokens` tokens: see `Mixer.state_shapes`."""
+
+    @abstractmethod
+    def mix_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """Counted operations of `mix` on one sequence, its signals included."""
+
+    @abstractmethod
+    def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
+        """Counted operations of one `mix_step` after `context` tokens, its signals included."""
+
+    def mixing(self, weights: Weights, sizes: Sizes) -> Callable[..., Tensor]:
+        """See `ProjectedHeads.mixing`."""
+        return self.mix
+
+    def mixing_reference(self, weights: Weights, sizes: Sizes) -> Callable[..., Tensor]:
+        """See `ProjectedHeads.mixing_reference`."""
+        return self.mix_reference
+
+    def mixing_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """See `ProjectedHeads.mixing_operations`."""
+        return self.mix_operations(sizes, tokens)
 
     def extend(
         self,
@@ -231,43 +306,6 @@ class HeadMixer(Mixer):
         mixed, following = self.mix_extend(state=every, position=position, **many)
         return mixed, {name: y[:, ::repeats] for name, y in following.items()}
 
-    def after_mixing(self, mixed: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
-        """The third part: mixed heads (B, H, S, K) → (B, S, D)."""
-        from torch.nn.functional import linear
-
-        batch, tokens = mixed.shape[0], mixed.shape[2]
-        rows = mixed.transpose(1, 2).reshape(batch, tokens, sizes.inner)
-        return linear(rows, weights["out"], weights.get("out_bias"))
-
-    def _project(self, x: Tensor, weights: Weights, sizes: Sizes) -> dict[str, Tensor]:
-        """(B, N, D) → (B, N, H·K), and twice (B, N, G·K), by the names of the projections."""
-        from torch.nn.functional import linear
-
-        # Three products: onnxruntime would copy all of one product's result to split it.
-        return {
-            name: linear(x, weights[name], weights[f"{name}_bias"] if sizes.bias else None)
-            for name in self._projected(sizes)
-        }
-
-    def _heads(
-        self, projected: dict[str, Tensor], weights: Weights, sizes: Sizes, turns: Turns | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """q (B, H, N, K), k and v (B, G, N, K) of what was projected."""
-        from searchspaces.rotary import turn
-
-        batch, tokens = next(iter(projected.values())).shape[:2]
-        q, k, v = (
-            y.reshape(batch, tokens, size // sizes.head_size, sizes.head_size).transpose(1, 2)
-            for y, size in zip(projected.values(), self._projected(sizes).values(), strict=True)
-        )
-        if sizes.norms:
-            of_query, of_key, _ = (f"{name}_norm" for name in projected)
-            q, k = rms_norm(q, weights[of_query]), rms_norm(k, weights[of_key])
-        if turns is not None:
-            q, k = turn(q, turns), turn(k, turns)
-        q, k = self.prepared(q, k, weights, sizes)
-        return q, k, v
-
     def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
         """What the mixing carries, and the tokens that the convolutions reach back to."""
         shapes = self.mix_state_shapes(batch, sizes.groups, sizes.head_size, tokens)
@@ -276,35 +314,69 @@ class HeadMixer(Mixer):
             shapes |= {f"{name}_conv": (batch, sizes.conv - 1, size) for name, size in rows.items()}
         return shapes
 
-    def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
-        """The projections, the turns and the mixing."""
-        mixing = self.mix_operations if sizes.view.causal else self.mix_bidirectional_operations
-        return *self._shared_operations(sizes, tokens), *mixing(sizes, tokens)
-
     def step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """The same for one token."""
         return *self._shared_operations(sizes, 1), *self.mix_step_operations(sizes, context)
 
-    def _shared_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
-        projected = sizes.inner + 2 * sizes.shared
-        operations = [
-            Operation(
-                OperationKind.MATMUL,
-                macs=tokens * sizes.width * (projected + sizes.inner),
-                elements=tokens * (projected + sizes.width),
-                calls=2,
-            ),
-            Operation(OperationKind.GATHER, elements=tokens * (projected + sizes.inner), calls=4),
-        ]
-        if self.positioned:
-            turned = sizes.inner + sizes.shared
-            operations.append(Operation(OperationKind.ELEMENTWISE, elements=3 * tokens * turned, calls=8))
-        if sizes.norms:
-            normed = sizes.inner + sizes.shared
-            operations.append(Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * normed, calls=8))
-        if sizes.conv:
-            operations += convolution_operations(projected, sizes.conv, tokens, calls=3)
-        return tuple(operations)
+
+class BidirectionalHeadMixer(ProjectedHeads):
+    """Mixes heads of tokens that all see each other, by `mix_bidirectional`."""
+
+    sights = frozenset({Sight.BIDIRECTIONAL})
+
+    @abstractmethod
+    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+        """Mix tokens that all see each other. q, k, v and the result: (B, H, N, K).
+
+        Args:
+            weights: of the layer, the mixer's own among them, under `own_name`.
+            sizes: whose view says how the N tokens lie.
+        """
+
+    @abstractmethod
+    def mix_bidirectional_reference(
+        self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
+    ) -> Tensor:
+        """The same by the plain formula."""
+
+    @abstractmethod
+    def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """Counted operations of `mix_bidirectional`."""
+
+    def mixing(self, weights: Weights, sizes: Sizes) -> Callable[..., Tensor]:
+        """See `ProjectedHeads.mixing`."""
+        return partial(self.mix_bidirectional, weights=weights, sizes=sizes)
+
+    def mixing_reference(self, weights: Weights, sizes: Sizes) -> Callable[..., Tensor]:
+        """See `ProjectedHeads.mixing_reference`."""
+        return partial(self.mix_bidirectional_reference, weights=weights, sizes=sizes)
+
+    def mixing_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """See `ProjectedHeads.mixing_operations`."""
+        return self.mix_bidirectional_operations(sizes, tokens)
+
+
+class TwoSightedHeadMixer(HeadMixer, BidirectionalHeadMixer):
+    """Does as one or as the other, as the view says."""
+
+    sights = frozenset(Sight)
+
+    def mixing(self, weights: Weights, sizes: Sizes) -> Callable[..., Tensor]:
+        """See `ProjectedHeads.mixing`."""
+        return _in(sizes).mixing(self, weights, sizes)
+
+    def mixing_reference(self, weights: Weights, sizes: Sizes) -> Callable[..., Tensor]:
+        """See `ProjectedHeads.mixing_reference`."""
+        return _in(sizes).mixing_reference(self, weights, sizes)
+
+    def mixing_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
+        """See `ProjectedHeads.mixing_operations`."""
+        return _in(sizes).mixing_operations(self, sizes, tokens)
+
+
+def _in(sizes: Sizes) -> type[ProjectedHeads]:
+    """Whose mixing it is in a view."""
+    return HeadMixer if sizes.view.causal else BidirectionalHeadMixer
 
 
 def _vector(size: int, initial: Initial) -> Weight:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.mixer import Kind, Mixer, Position, State, Weights, register_mixer
-from searchspaces.operations import Operation
-from searchspaces.part import Sight, Sizes, Weight
+from searchspaces.mixers.mixer import Position, State, Weights, register_mixer
+from searchspaces.mixers.none import NoMixer
+from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,21 +17,17 @@ if TYPE_CHECKING:
 
 @register_mixer("identity")
 @dataclass(frozen=True)
-class Identity(Mixer):
-    """Every token as it is, normed: what any other mixer must beat."""
+class Identity(NoMixer):
+    """Every token as it is, normed: what any other mixer must beat.
+
+    It has no weights, no state and no work, as none has.
+    """
 
     glyph = "="
     example = "identity"
-    kind = Kind.FIXED
     kernel = "1"
     sparsity = "the token itself"
     source = "IdentityFormer: Yu et al., 2022"
-    family = ""
-    sights = frozenset(Sight)
-
-    def shapes(self, sizes: Sizes) -> dict[str, Weight]:
-        """None."""
-        return {}
 
     def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """x."""
@@ -52,7 +48,3 @@ class Identity(Mixer):
     ) -> tuple[Tensor, State]:
         """x."""
         return x, state
-
-    def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
-        """None."""
-        return ()

@@ -11,11 +11,11 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
-from searchspaces.mixers.heads import LINEAR, HeadMixer
+from searchspaces.mixers.heads import LINEAR, TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Position, Shape, State, Weights
 from searchspaces.mixers.recurrence import Decayed, Remembered, Undecayed
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes
+from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ CHUNK = 64
 """C, tokens a chunk: where the two products cost about the same at the head sizes of the spaces here."""
 
 
-class KernelMixer(HeadMixer):
+class KernelMixer(TwoSightedHeadMixer):
     """out_i = Σ_{j≤i} w_ij v_j / Σ_{j≤i} w_ij with w_ij = weight(base(q_i) · base(k_j)) = φ(q_i) · φ(k_j).
 
     Weights are above 0, so their sum needs no epsilon. The state is Σ φ(k) [v, 1]: F × (K + 1) a head,
@@ -38,7 +38,6 @@ class KernelMixer(HeadMixer):
     """
 
     family = LINEAR
-    sights = frozenset(Sight)
 
     @abstractmethod
     def base(self, x: Tensor) -> Tensor:

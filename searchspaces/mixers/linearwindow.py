@@ -16,7 +16,7 @@ from searchspaces.mixers.kernel import CHUNK
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, register_mixer
 from searchspaces.mixers.window import Window
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes, Weight
+from searchspaces.part import Sizes, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,6 @@ class LinearWindow(HeadMixer):
     kernel = "γ exp(q·k/√K) near, φ(q)·φ(k) far, φ learned, normalised together"
     sparsity = "all tokens"
     source = "LoLCATs: Zhang et al., 2025"
-    sights = frozenset({Sight.CAUSAL})
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"window": (1, 1 << 16)}
 
     @property

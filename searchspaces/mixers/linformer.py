@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from searchspaces.mixers.cache import attend_one_by_one
-from searchspaces.mixers.heads import HeadMixer
+from searchspaces.mixers.heads import BidirectionalHeadMixer
 from searchspaces.mixers.mixer import Kind, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes, Weight
+from searchspaces.part import Sizes, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @register_mixer("linformer")
 @dataclass(frozen=True)
-class Linformer(HeadMixer):
+class Linformer(BidirectionalHeadMixer):
     """softmax(q (E k)ᵀ/√K) F v with E and F (R, N) learned, for all heads alike: R rows stand for N tokens.
 
     Args:
@@ -34,7 +34,6 @@ class Linformer(HeadMixer):
     kernel = "exp(q·k/√K), normalised, of keys that are mixed"
     sparsity = "low rank"
     source = "Linformer: Wang et al., 2020"
-    sights = frozenset({Sight.BIDIRECTIONAL})
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"rank": (1, 4096)}
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:

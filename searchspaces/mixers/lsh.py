@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
-from searchspaces.mixers.heads import HeadMixer
+from searchspaces.mixers.heads import BidirectionalHeadMixer
 from searchspaces.mixers.mixer import Kind, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes
+from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ MOST_BUCKETS = 64
 
 @register_mixer("lsh")
 @dataclass(frozen=True)
-class Lsh(HeadMixer):
+class Lsh(BidirectionalHeadMixer):
     """Queries are the keys, divided by their norm. Tokens are hashed by the direction, of random ones and
     their opposites, that is nearest to them, sorted by bucket and then by position, and cut into chunks of C;
     a token sees its own chunk and the one before, the first one the last. What several rounds find is weighed
@@ -55,7 +55,6 @@ class Lsh(HeadMixer):
     source = "Reformer: Kitaev et al., 2020"
     family = "hash"
     genes = frozenset({"heads"})
-    sights = frozenset({Sight.BIDIRECTIONAL})
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"chunk": (2, 1024), "rounds": (1, 8)}
 
     def _projected(self, sizes: Sizes) -> dict[str, int]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GENES",
     "MIXERS",
+    "CausalMixer",
     "Kind",
     "Mixer",
     "Position",
@@ -72,8 +73,8 @@ class Mixer(Part):
     """A token mixer, in the sights that its formula has: `Sizes.view` says in which one it is used.
 
     Most mix projected heads and are a `searchspaces.mixers.heads.HeadMixer`. Registering one enrols it in the
-    contract suites of its sights, `tests/searchspaces/test_mixers.py`. Only a mixer that sees earlier tokens
-    alone can go on from a state: `extend`, `state_shapes` and `step_operations` are of those.
+    contract suites of its sights, `tests/searchspaces/test_mixers.py`. One of causal models is a
+    `CausalMixer`; others keep nothing from token to token.
 
     Attributes:
         glyph: one character for the strip that pictures an architecture.
@@ -96,7 +97,7 @@ class Mixer(Part):
     source: ClassVar[str] = ""
     genes: ClassVar[frozenset[str]] = frozenset()
     positioned: ClassVar[bool] = False
-    sights: ClassVar[frozenset[Sight]] = frozenset({Sight.CAUSAL})
+    sights: ClassVar[frozenset[Sight]]
     dimensions: ClassVar[frozenset[int]] = frozenset({1, 2})
     most_tokens: ClassVar[int] = 0
 
@@ -113,6 +114,32 @@ class Mixer(Part):
     def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """The same by the plain formula, slow and readable; what `forward` is tested against."""
 
+    def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
+        """See `CausalMixer.state_shapes`: nothing."""
+        return {}
+
+    def step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
+        """See `CausalMixer.step_operations`: none."""
+        return ()
+
+    def init_state(self, batch: int, sizes: Sizes, dtype: dtype) -> State:
+        """The state before the first token: zeros."""
+        import torch
+
+        shapes = self.state_shapes(batch, sizes, 0)
+        return {name: torch.zeros(shape, dtype=dtype) for name, shape in shapes.items()}
+
+    def state_bytes(self, sizes: Sizes, tokens: int, itemsize: int = 4) -> int:
+        """Exact bytes of one sequence's state after `tokens` tokens."""
+        return itemsize * sum(map(math.prod, self.state_shapes(1, sizes, tokens).values()))
+
+
+class CausalMixer(Mixer):
+    """A mixer that can go on from a state, since tokens see earlier ones alone."""
+
+    sights: ClassVar[frozenset[Sight]] = frozenset({Sight.CAUSAL})
+
+    @abstractmethod
     def extend(
         self,
         x: Tensor,
@@ -129,27 +156,15 @@ class Mixer(Part):
             state: of the tokens before, with the shapes of `state_shapes`.
             position: how many these are.
         """
-        raise NotImplementedError(f"{self.name} keeps no state")
 
+    @abstractmethod
     def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
         """What the state holds after `tokens` tokens: exact shapes by name, B first. They are the same after
         any number of tokens, with zeros for what there is not yet, but for axes that are `tokens` long."""
-        return {}
 
+    @abstractmethod
     def step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """Counted operations of one more token after `context` tokens."""
-        return ()
-
-    def init_state(self, batch: int, sizes: Sizes, dtype: dtype) -> State:
-        """The state before the first token: zeros."""
-        import torch
-
-        shapes = self.state_shapes(batch, sizes, 0)
-        return {name: torch.zeros(shape, dtype=dtype) for name, shape in shapes.items()}
-
-    def state_bytes(self, sizes: Sizes, tokens: int, itemsize: int = 4) -> int:
-        """Exact bytes of one sequence's state after `tokens` tokens."""
-        return itemsize * sum(map(math.prod, self.state_shapes(1, sizes, tokens).values()))
 
 
 MIXERS: Registry[Mixer] = Registry(Mixer, "searchspaces.mixers", "mixer", "nas.mixers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from searchspaces.mixers.mixer import Kind, Mixer, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.mixer import CausalMixer, Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation
 from searchspaces.part import Sight, Sizes, Weight
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @register_mixer("none")
 @dataclass(frozen=True)
-class NoMixer(Mixer):
+class NoMixer(CausalMixer):
     """Passes nothing between tokens; the layer skips its norm too."""
 
     glyph = "·"

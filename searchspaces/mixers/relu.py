@@ -12,10 +12,10 @@ from searchspaces.mixers.depthwise import (
     depthwise_reference,
     depthwise_taps,
 )
-from searchspaces.mixers.heads import LINEAR, HeadMixer
+from searchspaces.mixers.heads import LINEAR, BidirectionalHeadMixer
 from searchspaces.mixers.mixer import Kind, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes, Weight
+from searchspaces.part import Sizes, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ EPSILON = 1e-6
 
 @register_mixer("relu")
 @dataclass(frozen=True)
-class Relu(Kernelled, HeadMixer):
+class Relu(Kernelled, BidirectionalHeadMixer):
     """out_i = φ(q_i)·mean_j φ(k_j) v_jᵀ / (φ(q_i)·mean_j φ(k_j) + ε) + dw(v)_i with φ = relu, and a depthwise
     kernel for each dimension of a head, which all heads share.
 
@@ -45,7 +45,6 @@ class Relu(Kernelled, HeadMixer):
     sparsity = "all tokens"
     source = "SLAB: Guo et al., 2024"
     family = LINEAR
-    sights = frozenset({Sight.BIDIRECTIONAL})
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """A kernel a dimension of a head."""

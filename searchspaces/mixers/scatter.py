@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from searchspaces.mixers.cache import append, cache_shapes
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
-from searchspaces.mixers.heads import HeadMixer
+from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.performer import directions
 from searchspaces.mixers.tiles import taken
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes
+from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ TOP = 60.0
 
 @register_mixer("scatter")
 @dataclass(frozen=True)
-class Scatter(HeadMixer):
+class Scatter(TwoSightedHeadMixer):
     """Weights are exp(q·k/√K) of the W tokens i − W < j ≤ i, and Performer's estimate of it, φ(q)·φ(k)/M, of
     those before; one sum divides all of them. Where tokens all see each other, those at most W/2 away are
     exact.
@@ -54,7 +54,6 @@ class Scatter(HeadMixer):
     kernel = "exp(q·k/√K), beyond the window its random features, normalised"
     sparsity = "a window; all other tokens by low rank"
     source = "Scatterbrain: Chen et al., 2021"
-    sights = frozenset(Sight)
     dimensions = frozenset({1})
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"window": (2, 4096), "directions": (1, 1024)}
 

@@ -13,10 +13,10 @@ from searchspaces.mixers.cache import (
     cache_shapes,
     cached_step_operations,
 )
-from searchspaces.mixers.heads import HeadMixer
+from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes
+from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @register_mixer("softmax")
 @dataclass(frozen=True)
-class Softmax(HeadMixer):
+class Softmax(TwoSightedHeadMixer):
     """Every token sees all others, or all before it. Cost grows with N², the state with N."""
 
     glyph = "S"
@@ -33,7 +33,6 @@ class Softmax(HeadMixer):
     kernel = "exp(q·k/√K), normalised"
     sparsity = "all tokens"
     source = "Vaswani et al., 2017"
-    sights = frozenset(Sight)
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Torch's causal kernel; exports put in its place what an engine runs fastest."""

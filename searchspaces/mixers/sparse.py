@@ -20,11 +20,11 @@ from searchspaces.mixers.cache import (
     keep_first,
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
-from searchspaces.mixers.heads import HeadMixer
+from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.tiles import taken
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes
+from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @register_mixer("sparse")
 @dataclass(frozen=True)
-class Sparse(HeadMixer):
+class Sparse(TwoSightedHeadMixer):
     """Position i sees the positions j ≤ i of its own block, of the block before, the first `globals`
     positions, and `random` earlier blocks.
 
@@ -61,7 +61,6 @@ class Sparse(HeadMixer):
     example = "sparse:8,4"
     kind = Kind.ATTENTION
     kernel = "exp(q·k/√K), normalised"
-    sights = frozenset(Sight)
     dimensions = frozenset({1})
     sparsity = "blocks nearby, global tokens, random blocks"
     source = "BigBird: Zaheer et al., 2020"

@@ -17,11 +17,11 @@ from searchspaces.mixers.cache import (
     keep_first,
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
-from searchspaces.mixers.heads import HeadMixer
+from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.tiles import Neighbourhoods, taken
 from searchspaces.operations import Operation, OperationKind
-from searchspaces.part import Sight, Sizes
+from searchspaces.part import Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ LARGEST_CHUNK = 64
 
 @register_mixer("window")
 @dataclass(frozen=True)
-class Window(HeadMixer):
+class Window(TwoSightedHeadMixer):
     """Position i sees the W positions i - W < j ≤ i (itself included, as Mistral counts), and the first
     `sinks` positions (StreamingLLM; Xiao et al., 2024).
 
@@ -57,7 +57,6 @@ class Window(HeadMixer):
     kernel = "exp(q·k/√K), normalised"
     sparsity = "a window, and sinks"
     source = "Longformer: Beltagy et al., 2020; StreamingLLM: Xiao et al., 2024"
-    sights = frozenset(Sight)
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"window": (1, 1 << 16), "sinks": (0, 1024)}
 
     @property

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nas.testing.mixers import BidirectionalMixerContract, MixerContract
-from searchspaces.mixers import MIXERS, HeadMixer, Mixer, parse_mixer
+from nas.testing.bidirectional_mixers import BidirectionalMixerContract
+from nas.testing.mixers import MixerContract
+from searchspaces.mixers import MIXERS, CausalMixer, TwoSightedHeadMixer, parse_mixer
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto-mixer.md"
 
@@ -30,6 +31,6 @@ class TestThePagesBidirectionalMixer(BidirectionalMixerContract):
 
 def test_the_page_names_what_a_mixer_must_give() -> None:
     text = PAGE.read_text()
-    named = HeadMixer.__abstractmethods__ | Mixer.__abstractmethods__
+    named = TwoSightedHeadMixer.__abstractmethods__ | CausalMixer.__abstractmethods__
     assert all(f"`{name}" in text or f"{name}`" in text for name in named)
     assert parse_mixer("window:64,4") == type(parse_mixer("window:64"))(64, 4)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas.testing.mixers import BidirectionalMixerContract, Case, MixerContract
+from nas.testing.bidirectional_mixers import BidirectionalMixerContract
+from nas.testing.mixers import Case, MixerContract
 from searchspaces.mixers import MIXERS, HeadMixer, mixers, parse_mixer, register_mixer
 from searchspaces.mixers.convolution import convolve
 from searchspaces.mixers.decay import log_decays

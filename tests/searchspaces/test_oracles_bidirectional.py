@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from searchspaces.channels import parse_channel
-from searchspaces.mixers import HeadMixer, parse_mixer, performer, sparse
+from searchspaces.mixers import BidirectionalHeadMixer, parse_mixer, performer, sparse
 from searchspaces.mixers.depthwise import _offsets
 from searchspaces.part import Sizes, View
 
@@ -57,7 +57,7 @@ def sizes(*grid: int) -> Sizes:
 def mixed(option: str, q: Tensor, k: Tensor, v: Tensor, *grid: int, **own: Tensor) -> Tensor:
     """What a mixer of heads makes of them, its weights by their own names."""
     mixer = parse_mixer(option)
-    assert isinstance(mixer, HeadMixer)
+    assert isinstance(mixer, BidirectionalHeadMixer)
     weights = {mixer.own_name(name): weight for name, weight in own.items()}
     return mixer.mix_bidirectional(q, k, v, weights, sizes(*(grid or (q.shape[2],))))
 
