@@ -33,9 +33,9 @@ def test_what_is_compiled_computes_what_is_not(name: str) -> None:
     runtime = parse_runtime(name)
     if runtime.capability() is None:
         pytest.skip(f"{runtime.name} does not work here: {runtime.obstacle()}")
-    file = runtime.prepare(small_model(runtime), "fp32")
+    file = small_model(runtime)
     tokens = workload_tokens(WORKLOAD, VOCABULARY)
-    (outputs,) = runtime.load(file, "fp32", 1)(tokens)
+    (outputs,) = runtime.load(runtime.prepare(file, "fp32"), "fp32", 1)(tokens)
     (expected,) = parse_runtime("torch").load(file, "fp32", 1)(tokens)
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
 

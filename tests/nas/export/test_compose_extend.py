@@ -115,7 +115,8 @@ def test_every_runtime_runs_what_is_made_for_it(name: str, phase: Phase) -> None
     logits = []
     for each in (target, usual):
         engine = parse_runtime(each.runtime)
-        assert engine.load(models.reference(each), "fp32", 1)(tokens)[0].shape[-1] == 256
+        unit = engine.load(engine.prepare(models.reference(each), "fp32"), "fp32", 1)
+        assert unit(unit.inputs(engine.reference_workload(workload), 256))[0].shape[-1] == 256
         run = engine.load(engine.prepare(models.model(architecture, each), "fp32"), "fp32", 1)
         logits.append(run(tokens)[0])
     assert logits[0].shape == (*tokens.shape, 64)
