@@ -192,8 +192,8 @@ def test_what_tells_most_for_its_price_is_fine_tuned_first_and_once(ladder: Know
     chosen = most_improving(ladder, told, 4, tunings=3)
     assert [t.fidelity for t in chosen].count(Fidelity.TUNED) == 3, "as many as are allowed, at a tenth"
     assert len({t.point.digest for t in chosen}) == 4
-    dear = most_improving(ladder, told, 4, tunings=3, rates={Fidelity.TUNED: 100.0, Fidelity.ALONE: 1.0})
-    assert {t.fidelity for t in dear} == {Fidelity.ALONE}, "at ten times the price it is not worth it"
+    expensive = most_improving(ladder, told, 4, tunings=3, rates={Fidelity.TUNED: 100.0, Fidelity.ALONE: 1.0})
+    assert {t.fidelity for t in expensive} == {Fidelity.ALONE}, "at ten times the price it is not worth it"
     tune(ladder, [t.point for t in chosen], truth)
     again = most_improving(ladder, with_delivered(ladder, told), 4, tunings=9)
     known = {t.point.digest for t in chosen}
