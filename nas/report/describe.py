@@ -222,14 +222,18 @@ def describe_comparison(comparison: Comparison, metric: str, direction: Directio
 
 
 def describe_verdict(comparisons: Sequence[Comparison], direction: Direction) -> str:
-    """How many of the found models are better than published designs that are no faster, wherever they were
-    compared."""
+    """How many of the found models are better than the published designs that they were compared with: others
+    may be as good, and were not trained."""
     wins: dict[str, bool] = {}
     for comparison in comparisons:
         difference = comparison.difference
         better = difference.is_significant and direction.sign * difference.mean < 0
         wins[comparison.found] = wins.get(comparison.found, True) and better
-    what = "better than every published design of equal or higher latency, by more than two standard errors"
+    done = "trained" if any(comparison.steps for comparison in comparisons) else "scored"
+    what = (
+        f"better than every published design that was {done} beside them and is no faster, by more than two "
+        "standard errors"
+    )
     return f"{sum(wins.values()) or 'none'} of {len(wins)} found models: {what}"
 
 
