@@ -12,8 +12,8 @@ from workers.messages import ModelFile
 __all__ = ["CHUNK_BYTES", "MAX_MODEL_BYTES", "ModelCache", "assemble", "chunks", "model_file"]
 
 CHUNK_BYTES = 1 << 18
-MAX_MODEL_BYTES = 1 << 29
-"""Largest model that is sent or taken: 512 MiB."""
+MAX_MODEL_BYTES = (1 << 31) - 1
+"""Largest model that is sent or taken: 2 GiB, which is what a file of ONNX holds."""
 
 CACHE_BYTES = 1 << 28
 """What a worker keeps of models that it may be asked for again: 256 MiB."""
