@@ -218,7 +218,7 @@ def mixing(
     depths: Annotated[str, typer.Option(help="Numbers of layers, separated by commas.")] = "2,3,4",
     width: Annotated[int, typer.Option(min=8, help="Width of the models.")] = 128,
     conv: Annotated[int, typer.Option(min=0, help="Taps of short convolutions; 0 for none.")] = 4,
-    members: Annotated[int, typer.Option(min=1, help="Models on each front.")] = 8,
+    members: Annotated[int, typer.Option(min=1, help="Models that each search may train.")] = 12,
     steps: Annotated[int, typer.Option(min=1, help="Training steps of each model.")] = 600,
     batch: Annotated[int, typer.Option(min=1, help="Sequences in a batch.")] = 4,
     seeds: Seeds = 3,
@@ -234,26 +234,24 @@ def mixing(
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Compare fronts of hybrids with fronts of one kind of attention, every member trained alone.
+    """Compare the front that a search over hybrids finds with those over one kind of attention, every member
+    trained alone.
 
     [dim]nas bench mixing --task text --processes 8 --kept text.jsonl --out out.json[/dim]
     [dim]nas bench mixing --task recall --option pairs=16 --context 128 --batch 8 --steps 800[/dim]
     [dim]nas bench mixing --quick[/dim]
     """
+    from nas.bench.alone import Training
     from nas.bench.mixing import MixingBench, run_mixing_bench
     from nas.cli.bench_tables import mixing_tables
 
+    options = dict(_option(text) for text in option or ())
     bench = MixingBench(
-        task=task,
-        options=dict(_option(text) for text in option or ()),
-        tokens=tokens,
-        context=context or tokens,
+        Training(task, options, tokens, context or tokens, steps, batch),
         depths=tuple(numbers("--depths", depths)),
         width=width,
         conv=conv,
         members=members,
-        steps=steps,
-        batch=batch,
         seeds=seeds,
         softmax_layers=softmax_layers,
         processes=processes,

@@ -1,42 +1,78 @@
 """Fronts of hybrids against those of one kind of attention, on little."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from nas.bench.mixing import POOLS, MixingBench, Scores, train_missing
+from nas.bench.alone import Key, Scores, Training, train_missing
+from nas.bench.mixing import POOLS, MixingBench, run_mixing_bench
 from nas.cli.main import app
 from nas.errors import InvalidSpec
+from searchspaces.architecture import Architecture
 
 BENCH = MixingBench(
-    task="recall",
-    options={"pairs": 16},
-    tokens=128,
-    context=64,
+    Training("recall", {"pairs": 16}, tokens=128, context=64, steps=1, batch=1),
     depths=(2, 3),
     width=32,
     conv=4,
-    members=5,
-    steps=1,
-    batch=1,
+    members=9,
     seeds=1,
     softmax_layers=1,
     processes=1,
 )
 
 
-def test_pools_are_of_equal_size_and_of_their_mixers_alone() -> None:
+@pytest.fixture
+def formulas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for training and timing."""
+
+    def score(model: Architecture) -> float:
+        liked = [layer.mixer in ("decay", "window:64,4") for layer in model.layers]
+        return sum(liked) / len(liked)
+
+    def train(wanted: Mapping[Key, Architecture], scores: Scores, *_: object) -> None:
+        for key, model in wanted.items():
+            scores.keep(key, score(model))
+
+    def timed(models: Mapping[str, Architecture], tokens: int) -> dict[str, float]:
+        return {digest: 1.0 + sum(layer.ratio for layer in model.layers) for digest, model in models.items()}
+
+    monkeypatch.setattr("nas.bench.mixing.train_missing", train)
+    monkeypatch.setattr("nas.bench.mixing.timed", timed)
+    monkeypatch.setattr("nas.bench.mixing.process_pool", lambda processes: _Here())
+    monkeypatch.setattr(MixingBench, "placements", lambda self, seed: {"even": (0,)})
+
+
+class _Here:
+    """A pool of processes that is this one."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    map = staticmethod(map)
+
+
+@pytest.mark.usefixtures("formulas")
+def test_each_kind_is_searched_with_one_budget() -> None:
+    result = run_mixing_bench(BENCH, lambda _: None)
     for name, options in POOLS.items():
-        models = BENCH.pool(options, seed=3)
-        assert len({model.digest for model in models}) == BENCH.members, name
-        assert {layer.mixer for model in models for layer in model.layers} <= set(options)
-        assert {layer.conv for model in models for layer in model.layers} == {4}
-        shapes = [(len(model.layers), model.layers[0].ratio) for model in models]
-        assert shapes == BENCH.shapes(3), name
-    assert any(len({layer.mixer for layer in m.layers}) > 1 for m in BENCH.pool(POOLS["mixed"], seed=3))
+        models = [model for model in result["models"] if name in model["pools"]]
+        assert len(models) == BENCH.members, name
+        layers = [layer for model in models for layer in model["layers"]]
+        assert {layer["mixer"] for layer in layers} <= set(options)
+        assert {layer["conv"] for layer in layers} == {4}
+    mixed = [model["test"] for model in result["models"] if "mixed" in model["pools"]]
+    assert np.mean(mixed[4:]) > np.mean(mixed[:4]), "what is chosen is better than what is drawn"
+    assert result["ratios"]["softmax"]["mean"] > 1
+    assert result["volumes"]["mixed"][0] > 0
 
 
 def test_more_softmax_than_layers_is_refused() -> None:
@@ -46,14 +82,18 @@ def test_more_softmax_than_layers_is_refused() -> None:
 
 def test_what_a_file_keeps_is_not_trained_again(tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
-    (model,) = replace(BENCH, members=1).pool(POOLS["linear"], seed=0)
-    Scores(BENCH, kept).keep(0, model.digest, 0.25)
-    wanted, trained = {(0, model.digest): model}, list[str]()
-    assert train_missing(BENCH, wanted, Scores(BENCH, kept), trained.append)[0, model.digest] == 0.25
+    model = BENCH.architecture(["decay"], 1.0)
+    key = 0, model.digest
+    Scores(BENCH.training, kept).keep(key, 0.25)
+    trained = list[tuple[int, int]]()
+    known = Scores(BENCH.training, kept)
+    train_missing({key: model}, known, 1, lambda *done: trained.append(done))
+    assert known.known == {key: 0.25}
     assert not trained
-    longer = replace(BENCH, steps=2)
-    assert 0 <= train_missing(longer, wanted, Scores(longer, kept), trained.append)[0, model.digest] <= 1
-    assert trained == ["1 of 1 models trained"]
+    longer = Scores(replace(BENCH.training, steps=2), kept)
+    train_missing({key: model}, longer, 1, lambda *done: trained.append(done))
+    assert 0 <= longer.known[key] <= 1
+    assert trained == [(1, 1)]
     assert len(kept.read_text().splitlines()) == 2
 
 
