@@ -23,10 +23,9 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, zip_longest
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -38,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import kendalltau
 
+from nas.bench.alone import process_pool
 from nas.bench.calibration import calibrate
 from nas.bench.ranking import MIXED
 from nas.planning.plan import Plan, resolve
@@ -276,7 +276,7 @@ class Answers:
 def train(jobs: Sequence[Job], answers: Answers, processes: int) -> list[str]:
     """Run what has no answer; what failed is told, and keeps no other answer waiting."""
     missing, failed = [job for job in jobs if job.key not in answers.known], list[str]()
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with process_pool(processes) as pool:
         asked = {pool.submit(run, job): job for job in missing}
         for done, future in enumerate(as_completed(asked), 1):
             key, error = asked[future].key, future.exception()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -74,9 +75,23 @@ class Scores:
                 file.write(json.dumps(row) + "\n")
 
 
-def process_pool(processes: int) -> ProcessPoolExecutor:
-    """Fresh processes: torch does not survive a fork."""
-    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+@contextmanager
+def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes, since torch does not survive a fork. Where the caller is interrupted they are ended
+    in the middle of what they do."""
+    others = set(active_children())
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        left = set(active_children()) - others
+        for process in left:
+            process.terminate()
+        for process in left:
+            process.join()
+        raise
+    pool.shutdown()
 
 
 def train_missing(

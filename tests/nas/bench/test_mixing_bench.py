@@ -1,8 +1,10 @@
 """Fronts of hybrids against those of one kind of attention, on little."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from nas.bench.alone import Key, Scores, Training, train_missing
+from nas.bench.alone import Key, Scores, Training, process_pool, train_missing
 from nas.bench.mixing import POOLS, MixingBench, run_mixing_bench
 from nas.cli.main import app
 from nas.errors import InvalidSpec
@@ -95,6 +97,21 @@ def test_what_a_file_keeps_is_not_trained_again(tmp_path: Path) -> None:
     assert 0 <= longer.known[key] <= 1
     assert trained == [(1, 1)]
     assert len(kept.read_text().splitlines()) == 2
+
+
+def test_who_is_interrupted_does_not_wait_for_what_is_being_trained() -> None:
+    def interrupted() -> None:
+        with process_pool(1) as pool:
+            running = [pool.submit(time.sleep, 60) for _ in range(3)]
+            while not running[0].running():
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert time.monotonic() - begun < 30
+    assert not active_children()
 
 
 @pytest.mark.slow
