@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.activity import Activity
 from nas.cli.bench_answers import Out, answer, numbers, shares, texts
 from nas.cli.bench_attention import attention
 from nas.cli.bench_start import start
@@ -78,7 +79,7 @@ def predictor(
             get_predictor(name)
     except ValueError as error:
         raise InvalidSpec([Problem("--predictors", str(error))]) from error
-    with error_console().status("reading the table") as status:
+    with Activity("reading the table") as activity:
         try:
             result = run_table_bench(
                 table,
@@ -88,7 +89,7 @@ def predictor(
                 texts(prior_devices),
                 names,
                 texts(drift),
-                on_progress=lambda done, total: status.update(f"device {done + 1} of {total}"),
+                on_progress=lambda done, total: activity.update(f"device {done + 1} of {total}"),
             )
         except ArgumentError as error:
             option = f"--{error.argument.replace('_', '-')}"
@@ -185,7 +186,7 @@ def search(
     from nas.bench.search import run_search_bench
     from nas.cli.bench_tables import search_table
 
-    with error_console().status("reading the problem") as status:
+    with Activity("reading the problem") as activity:
         result = run_search_bench(
             problem,
             texts(strategies) or [],
@@ -196,7 +197,7 @@ def search(
             failures,
             shares("--fidelities", fidelities),
             known,
-            on_run=lambda name, seed, _: status.update(f"{name}, run {seed + 1} of {seeds} done"),
+            on_run=lambda name, seed, _: activity.update(f"{name}, run {seed + 1} of {seeds} done"),
         )
     answer([search_table(result)], result, out, as_json=json)
     if plot is not None:
@@ -256,8 +257,8 @@ def mixing(
         softmax_layers=softmax_layers,
         processes=processes,
     )
-    with error_console().status("drawing models") as status:
-        result = run_mixing_bench(bench.quick() if quick else bench, status.update, kept)
+    with Activity("drawing models") as activity:
+        result = run_mixing_bench(bench.quick() if quick else bench, activity.update, kept)
     answer(mixing_tables(result), result, out, as_json=json)
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from nas.cli.activity import Activity
 from nas.cli.bench_answers import Out, answer, numbers
 from nas.cli.options import Json
-from nas.cli.output import error_console
 
 __all__ = ["attention"]
 
@@ -35,9 +35,9 @@ def attention(
     from nas.cli.bench_tables import attention_tables
 
     asked = AttentionBench(tuple((mixers or "").split()), tuple(numbers("--tokens", tokens)), width, heads)
-    with error_console().status("measuring") as status:
+    with Activity("measuring") as activity:
         result = run_attention_bench(
             asked.quick() if quick else asked,
-            lambda done, total, what: status.update(f"{what} ({done + 1} of {total})"),
+            lambda done, total, what: activity.update(f"{what} ({done + 1} of {total})"),
         )
     answer(attention_tables(result), result, out, as_json=json)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas.cli.activity import Activity
 from nas.cli.bench_answers import Out, answer, numbers, shares
 from nas.cli.options import Json
-from nas.cli.output import error_console
 from nas.cli.running import run_to_end
 from nas.cli.settings import open_client, settings_of
 
@@ -90,13 +90,11 @@ def start(
     bench = asked.quick() if quick else asked
     home = settings_of(context).home or Path(os.environ.get("NAS_HOME") or ".nas")
     folder = kept or home / "bench" / bench.key
-    with open_client(context) as client, error_console().status("") as status:
+    with open_client(context) as client, Activity("reading the model") as activity:
 
         def run_job(spec: JobSpec, key: str) -> Job:
-            status.stop()
-            job = run_to_end(client, client.submit(spec, key=key).id)
-            status.start()
-            return job
+            with activity.paused():
+                return run_to_end(client, client.submit(spec, key=key).id)
 
-        result = run_start_bench(bench, client, run_job, folder, status.update)
+        result = run_start_bench(bench, client, run_job, folder, activity.update)
     answer([start_table(result)], result, out, as_json=json)

@@ -19,10 +19,10 @@ from rich.text import Text
 from nas.job import Event, EventKind, Job
 from nas.spec import StageName
 
-__all__ = ["JobProgress", "LiveView", "PlainView", "StageProgress", "View", "open_view"]
+__all__ = ["LINE_SECONDS", "JobProgress", "LiveView", "PlainView", "StageProgress", "View", "open_view"]
 
 LINE_SECONDS = 5.0
-"""Of a stage's progress, where there is no terminal."""
+"""Between two lines of progress, where there is no terminal."""
 
 
 @dataclass
