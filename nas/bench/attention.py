@@ -6,6 +6,7 @@ After CAB (Zhang et al., 2023), whose efficiency length is the sequence at which
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
@@ -22,7 +23,7 @@ from workers.errors import WorkerError
 from workers.target import Phase, Target, Workload
 from workers.timing import TimingProtocol
 
-__all__ = ["AttentionBench", "run_attention_bench"]
+__all__ = ["AttentionBench", "Measured", "efficiency_length", "run_attention_bench"]
 
 SOFTMAX = "softmax"
 SIZE = 64
@@ -41,6 +42,8 @@ class AttentionBench:
         mixers: option texts; one of every mixer where empty. Softmax is always among them.
         tokens: lengths, rising.
         width, heads: of the one layer, which has a token mixer alone.
+        rounds: in each of which every mixer is timed at every length, so that a load that comes and goes
+            falls on all of them; latencies and growth are medians over these.
         protocol: of every measurement.
     """
 
@@ -48,13 +51,14 @@ class AttentionBench:
     tokens: tuple[int, ...] = (256, 512, 1024, 2048, 4096)
     width: int = 128
     heads: int = 4
-    protocol: TimingProtocol = field(default_factory=lambda: TimingProtocol(max_seconds=1.0))
+    rounds: int = 3
+    protocol: TimingProtocol = field(default_factory=lambda: TimingProtocol(max_seconds=0.5))
 
     def quick(self) -> AttentionBench:
         """The least that shows that it works."""
         few = self.mixers or ("linear", "conv", "window:16")
         protocol = replace(self.protocol, max_seconds=0.2, min_repeats=4, goal_error=0.05)
-        return replace(self, mixers=few, tokens=(32, 128), width=32, heads=2, protocol=protocol)
+        return replace(self, mixers=few, tokens=(32, 128), width=32, heads=2, rounds=2, protocol=protocol)
 
     def options(self) -> list[str]:
         """Softmax first.
@@ -93,19 +97,17 @@ def run_attention_bench(asked: AttentionBench, progress: Progress | None = None)
         if sight in type(parse_mixer(option)).sights and 1 in parse_mixer(option).dimensions
     ]
     wanted.sort(key=lambda pair: (pair[0], pair[1] != SOFTMAX))
-    rows: list[dict[str, Any]] = []
+    rows = [Measured(option, sight) for sight, option in wanted]
     with closing(BenchDevice("here", asked.protocol)) as device:
-        for number, (sight, option) in enumerate(wanted):
-            if progress is not None:
-                progress(number, len(wanted), f"{option}, {sight}")
-            rows.append(_row(asked, option, sight, device))
-    for sight in Sight:
-        softmax = next(row["latency_ms"] for row in rows if (row["mixer"], row["sight"]) == (SOFTMAX, sight))
-        for row in rows:
-            if row["sight"] == sight and row["mixer"] != SOFTMAX:
-                row["efficiency_length"] = efficiency_length(row["latency_ms"], softmax)
+        for number in range(asked.rounds):
+            for place, row in enumerate(rows):
+                if progress is not None:
+                    what = f"{row.option}, {row.sight}, round {number + 1} of {asked.rounds}"
+                    progress(number * len(rows) + place, asked.rounds * len(rows), what)
+                row.measure(asked, device)
+    softmax = {row.sight: row.latency_ms for row in rows if row.option == SOFTMAX}
     settings = {**asdict(asked), "engine": ENGINE, "threads": 1, "dtype": "fp32"}
-    return {"settings": settings, "rows": rows}
+    return {"settings": settings, "rows": [row.to_dict(softmax[row.sight]) for row in rows]}
 
 
 def efficiency_length(own: Mapping[int, float], softmax: Mapping[int, float]) -> float | None:
@@ -127,18 +129,65 @@ def efficiency_length(own: Mapping[int, float], softmax: Mapping[int, float]) ->
     return math.exp(first + share * (second - first))
 
 
-def _row(asked: AttentionBench, option: str, sight: Sight, device: BenchDevice) -> dict[str, Any]:
-    row: dict[str, Any] = {"mixer": option, "sight": str(sight), "latency_ms": {}}
-    try:
-        row["error"] = _error(option, sight, asked)
-        for tokens, architecture, target in _models(option, sight, asked):
-            row["latency_ms"][tokens] = device.measure(architecture, target).latency_ms
-    except WorkerError as error:
-        row["failed"] = str(error)
-    found = row["latency_ms"]
-    fourfold = [(n, 4 * n) for n in found if 4 * n in found]
-    row["growth"] = found[fourfold[-1][1]] / found[fourfold[-1][0]] if fourfold else None
-    return row
+@dataclass
+class Measured:
+    """What is found of one mixer in one sight.
+
+    Attributes:
+        rounds: milliseconds by length, of each round.
+        error: see `_error`; None before the first round.
+        failed: why no more is measured.
+    """
+
+    option: str
+    sight: Sight
+    rounds: list[dict[int, float]] = field(default_factory=list)
+    error: float | None = None
+    failed: str | None = None
+
+    def measure(self, asked: AttentionBench, device: BenchDevice) -> None:
+        """One more round."""
+        if self.failed is not None:
+            return
+        if self.error is None:
+            self.error = _error(self.option, self.sight, asked)
+        found: dict[int, float] = {}
+        self.rounds.append(found)
+        try:
+            for tokens, architecture, target in _models(self.option, self.sight, asked):
+                found[tokens] = device.measure(architecture, target).latency_ms
+        except WorkerError as error:
+            self.failed = str(error)
+
+    @property
+    def latency_ms(self) -> dict[int, float]:
+        """The median of the rounds, by length."""
+        lengths = sorted({tokens for found in self.rounds for tokens in found})
+        return {n: statistics.median(found[n] for found in self.rounds if n in found) for n in lengths}
+
+    @property
+    def growth(self) -> float | None:
+        """Over the last fourfold of tokens: the median of the rounds' own quotients, for what slows a round
+        down slows both of its lengths."""
+        measured = self.latency_ms
+        first = max((n for n in measured if 4 * n in measured), default=None)
+        if first is None:
+            return None
+        both = [found for found in self.rounds if 4 * first in found]
+        return statistics.median(found[4 * first] / found[first] for found in both)
+
+    def to_dict(self, softmax: Mapping[int, float]) -> dict[str, Any]:
+        """See `run_attention_bench`."""
+        told: dict[str, Any] = {
+            "mixer": self.option,
+            "sight": str(self.sight),
+            "latency_ms": self.latency_ms,
+            "error": self.error,
+            "growth": self.growth,
+        }
+        if self.option != SOFTMAX:
+            told["efficiency_length"] = efficiency_length(self.latency_ms, softmax)
+        return told if self.failed is None else {**told, "failed": self.failed}
 
 
 def _models(option: str, sight: Sight, asked: AttentionBench) -> Iterator[tuple[int, Architecture, Target]]:

@@ -25,6 +25,8 @@ they are told apart in the common forms of colour blindness, too; all are dark e
 AROUND, DARKEST, LIGHT = 0.05, 0.24, 0.46
 SATURATION = 0.72
 NO_MIXER_HUE = "#8c8c8c"
+UNKNOWN, UNKNOWN_HUE = "¤", "#5c5c5c"
+"""Of a mixer that a service of a later version knows, or a plug-in that is not installed here."""
 LIGHTEST = 0.75
 """How far towards white the smallest parameter of a mixer family is tinted."""
 
@@ -75,7 +77,7 @@ class Strips:
             name = _name(option)
             family = [other for other in self.options if _name(other) == name]
             tint = LIGHTEST * (1 - (family.index(option) + 1) / len(family))
-            yield option, _towards_white(hues[name], tint)
+            yield option, _towards_white(hues.get(name, UNKNOWN_HUE), tint)
 
     def colour(self, option: str) -> str:
         """Of a mixer option, ``"#rrggbb"``."""
@@ -97,8 +99,7 @@ class Strips:
     def mixer_legend(self) -> tuple[Cell, ...]:
         """One a mixer option that occurs."""
         return tuple(
-            Cell(parse_mixer(option).glyph, BARS[-1], 1.0, self._colours[option], option)
-            for option in self.options
+            Cell(_glyph(option), BARS[-1], 1.0, self._colours[option], option) for option in self.options
         )
 
     def ratio_legend(self) -> tuple[tuple[str, float], ...]:
@@ -110,7 +111,7 @@ class Strips:
         if layer.heads:
             title = f"{layer.mixer}, {layer.heads} heads, {layer.channel} ×{layer.ratio:g}"
         return Cell(
-            parse_mixer(layer.mixer).glyph,
+            _glyph(layer.mixer),
             self._bar(layer.ratio),
             (self.ratios.index(layer.ratio) + 1) / len(self.ratios),
             self._colours[layer.mixer],
@@ -135,13 +136,20 @@ def family_hues() -> dict[str, str]:
     return found
 
 
+def _glyph(option: str) -> str:
+    try:
+        return parse_mixer(option).glyph
+    except ValueError:
+        return UNKNOWN
+
+
 def _name(option: str) -> str:
     return option.partition(":")[0]
 
 
 def _parameters(option: str) -> tuple[str, list[int]]:
     name, _, parameters = option.partition(":")
-    return name, [int(part) for part in parameters.split(",") if part]
+    return name, [int(part) for part in parameters.split(",") if part.isdigit()]
 
 
 def _towards_white(colour: str, share: float) -> str:

@@ -194,6 +194,20 @@ def test_every_phase_of_the_wire_has_a_meaning() -> None:
     } == {"unspecified", *Phase}
 
 
+@pytest.mark.parametrize("later", [{"phase": 9}, {}])
+def test_what_a_later_version_says_names_the_older_side(later: dict[str, int]) -> None:
+    """A phase, or a kind of message."""
+    told, leased = wire.WorkerMessage(), wire.ServiceMessage()
+    if later:
+        told.CopyFrom(worker_message_to_wire(Result("l", MEASUREMENT)))
+        told.result.measurement.target.workload.MergeFrom(wire.Workload(**later))  # type: ignore[arg-type]
+        leased.lease.CopyFrom(wire.Lease(vocabulary=1, target=told.result.measurement.target))
+    with pytest.raises(ProtocolViolation, match=r"the worker is of a later version, .* update the service"):
+        worker_message_from_wire(told)
+    with pytest.raises(ProtocolViolation, match=r"the service is of a later version, .* update the worker"):
+        service_message_from_wire(leased)
+
+
 @pytest.mark.parametrize("field", ["latency_ms", "wall_ms", "reference_ms", "drift", "spread_ms", "error_ms"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
 def test_a_measurement_that_cannot_be_is_refused(field: str, value: float) -> None:

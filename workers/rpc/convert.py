@@ -103,9 +103,11 @@ def worker_message_from_wire(message: wire.WorkerMessage) -> WorkerMessage:
                 return Failure(failure.lease_id, failure.reason, failure.retryable)
             case "leave":
                 return Leave(message.leave.reason)
+    except _Unknown as error:
+        raise _older("service", "worker", str(error)) from error
     except (ValueError, MeasurementError) as error:
         raise ProtocolViolation(str(error)) from error
-    raise ProtocolViolation("the message does not belong to this protocol")
+    raise _older("service", "worker", "the message does not belong to this protocol")
 
 
 def service_message_to_wire(message: ServiceMessage) -> wire.ServiceMessage:
@@ -142,9 +144,21 @@ def service_message_from_wire(message: wire.ServiceMessage) -> ServiceMessage:
                 return Cancel(message.cancel.lease_id, message.cancel.reason)
             case "drain":
                 return Drain(message.drain.reason)
+    except _Unknown as error:
+        raise _older("worker", "service", str(error)) from error
     except ValueError as error:
         raise ProtocolViolation(str(error)) from error
-    raise ProtocolViolation("the message does not belong to this protocol")
+    raise _older("worker", "service", "the message does not belong to this protocol")
+
+
+class _Unknown(Exception):
+    """What was read is of a later version, if it is anything at all."""
+
+
+def _older(reader: str, writer: str, error: str) -> ProtocolViolation:
+    return ProtocolViolation(
+        f"{error}; if the {writer} is of a later version, the {reader} is the older one: update the {reader}"
+    )
 
 
 def _capabilities_to_wire(value: Capabilities) -> wire.Capabilities:
@@ -193,7 +207,7 @@ def _capabilities_from_wire(value: wire.Capabilities) -> Capabilities:
 
 def _phase(number: int) -> Phase:
     if number not in _PHASE_FROM_WIRE:
-        raise ProtocolViolation(f"phase {number} is not known; accepted: {', '.join(Phase)}")
+        raise _Unknown(f"phase {number} is not known; accepted: {', '.join(Phase)}")
     return _PHASE_FROM_WIRE[number]
 
 

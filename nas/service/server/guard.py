@@ -19,7 +19,7 @@ from nas.service.identity import ANYONE, Identity, Role
 from nas.service.server.metrics import Metrics
 from nas.service.server.tokens import Tokens
 from nas.service.wire.faults import DETAIL_KEY, detail_of, status_of
-from nas.service.wire.version import check_form
+from nas.service.wire.version import FORM, FORM_KEY, SERVING, check_answer, check_form
 
 __all__ = ["CALLER", "Guard"]
 
@@ -76,23 +76,25 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def _guard_unary(self, answer: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Any]:
         async def guarded(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            async with self._call(method, request, context):
-                return await answer(request, context)
+            async with self._call(method, request, context) as form:
+                message = await answer(request, context)
+                check_answer(message, form)
+                return message
 
         return guarded
 
     def _guard_stream(self, answer: Callable[..., AsyncIterator[Any]], method: str) -> Callable[..., Any]:
         async def guarded(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-            async with self._call(method, request, context), self._stream(method):
+            async with self._call(method, request, context) as form, self._stream(method):
                 async for message in answer(request, context):
+                    check_answer(message, form)
                     yield message
 
         return guarded
 
     @asynccontextmanager
-    async def _call(
-        self, method: str, request: Any, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[None]:
+    async def _call(self, method: str, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[int]:
+        """Around one call; gives the form that its caller reads."""
         began = time.perf_counter()
         status, caller = grpc.StatusCode.OK, "?"
         try:
@@ -100,11 +102,12 @@ class Guard(grpc.aio.ServerInterceptor):
             identity = self._admit(metadata)
             caller = identity.name
             CALLER.set(identity)
-            check_form(method, metadata)
+            SERVING.set(True)
+            form = check_form(method, metadata)
             remaining = context.time_remaining()
             seconds = LONGEST_SECONDS if remaining is None else min(remaining, LONGEST_SECONDS)
             async with asyncio.timeout(seconds):
-                yield
+                yield form
         except (asyncio.CancelledError, GeneratorExit):
             status = grpc.StatusCode.CANCELLED
             raise
@@ -112,7 +115,8 @@ class Guard(grpc.aio.ServerInterceptor):
             error = _for_the_caller(raised, method)
             status, details = status_of(error)
             answered = () if isinstance(error, ServiceUnavailable) else (ANSWERED,)
-            await context.abort(status, details, ((DETAIL_KEY, detail_of(error)), *answered))
+            told = (DETAIL_KEY, detail_of(error)), (FORM_KEY, str(FORM))
+            await context.abort(status, details, (*told, *answered))
         finally:
             seconds = time.perf_counter() - began
             self._metrics.requests.labels(method, status.name).inc()

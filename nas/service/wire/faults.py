@@ -20,6 +20,7 @@ from nas.errors import (
     leaves,
 )
 from nas.rpc.v1 import service_pb2 as pb
+from nas.service.wire.version import older_of
 from searchspaces.errors import Problem
 
 __all__ = ["DETAIL_KEY", "DETAIL_LIMIT", "detail_of", "error_of_call", "status_of"]
@@ -96,17 +97,24 @@ def error_of_call(error: grpc.RpcError, server: str) -> NasError:
     Args:
         server: where it was sent, for the message.
     """
+    metadata = dict(error.trailing_metadata() or ())
+    told = _told(error, metadata.get(DETAIL_KEY, b""), server)
+    if (older := older_of(metadata)) is None:
+        return told
+    if isinstance(told, InvalidSpec):
+        return InvalidSpec([*told.problems, Problem("", older)])
+    return Incompatible(f"{told}; {older}") if isinstance(told, Incompatible) else told
+
+
+def _told(error: grpc.RpcError, detail_bytes: bytes, server: str) -> NasError:
     known = {leaf.__name__: leaf for leaf in leaves()}
-    for key, value in error.trailing_metadata() or ():
-        if key != DETAIL_KEY:
-            continue
-        try:
-            detail = pb.ErrorDetail.FromString(value)
-        except DecodeError:
-            break
-        if detail.kind == InvalidSpec.__name__:
-            return InvalidSpec([Problem(p.path, p.message) for p in detail.problems])
-        if detail.kind in known:
-            return known[detail.kind](detail.message)
+    try:
+        detail = pb.ErrorDetail.FromString(detail_bytes)
+    except DecodeError:
+        detail = pb.ErrorDetail()
+    if detail.kind == InvalidSpec.__name__:
+        return InvalidSpec([Problem(p.path, p.message) for p in detail.problems])
+    if detail.kind in known:
+        return known[detail.kind](detail.message)
     kind = _BY_STATUS.get(error.code(), ServiceFault)
     return kind(f"{server}: {error.details() or error.code().name}")

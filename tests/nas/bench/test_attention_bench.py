@@ -7,9 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nas.bench.attention import AttentionBench, efficiency_length, run_attention_bench
+from nas.bench.attention import AttentionBench, Measured, efficiency_length, run_attention_bench
 from nas.errors import InvalidSpec
 from searchspaces.mixers import mixers
+from searchspaces.part import Sight
 
 LENGTHS = (256, 512, 1024, 2048, 4096)
 
@@ -34,6 +35,15 @@ def test_only_the_last_crossing_counts() -> None:
     found = efficiency_length({256: 0.5, 512: 2.0, 1024: 0.5, 2048: 0.5}, softmax)
     assert found == pytest.approx(math.sqrt(512 * 1024))
     assert efficiency_length({256: 0.5, 512: 2.0}, softmax) is None
+
+
+def test_growth_is_told_of_lengths_timed_under_the_same_load() -> None:
+    """Twice as slow in the second round, and once more in the third, which was cut short."""
+    rounds = [{256: 1.0, 1024: 5.0}, {256: 2.0, 1024: 10.0}, {256: 9.0}]
+    found = Measured("flow", Sight.CAUSAL, rounds)
+    assert found.growth == 5.0
+    assert found.latency_ms == {256: 2.0, 1024: 7.5}
+    assert Measured("flow", Sight.CAUSAL, [{256: 1.0, 512: 2.0}]).growth is None
 
 
 def test_every_mixer_has_an_option() -> None:

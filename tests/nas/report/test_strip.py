@@ -61,3 +61,13 @@ def test_what_stands_around_the_layers_is_told_where_it_differs() -> None:
     assert [Strips([one, other]).around(each) for each in (one, other)] == ["patch:2", "conv:3,2"]
     pooled = replace(one, readout="pool")
     assert Strips([one, other, pooled]).around(pooled) == "patch:2 pool"
+
+
+def test_a_mixer_that_is_not_known_here_has_a_glyph_of_its_own() -> None:
+    """A service of a later version has found it, or a plug-in that is not installed beside this client."""
+    layers = (Layer("telepathy:far,3", 2), Layer("softmax", 2))
+    architecture = Architecture(256, 64, layers)
+    strips = Strips([architecture])
+    assert strips.text(architecture) == "¤▁ S▁".replace("▁", BARS[-1])
+    assert [cell.title for cell in strips.mixer_legend()] == ["softmax", "telepathy:far,3"]
+    assert all(mixer.glyph != "¤" for mixer in mixers().values())

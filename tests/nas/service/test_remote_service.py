@@ -42,7 +42,9 @@ def test_a_client_of_an_earlier_version_is_told_rather_than_sent_points_without_
             lambda: stub.FindOptimum(pb.FindOptimumRequest(job_id=job.id), timeout=10),
         )
         for ask in asked:
-            with pytest.raises(grpc.RpcError, match=r"points in form 2, the client reads form 1") as raised:
+            with pytest.raises(
+                grpc.RpcError, match="client reads form 1 and is older than the service"
+            ) as raised:
                 ask()
             assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert stub.GetJob(pb.GetJobRequest(job_id=job.id), timeout=10).job.id == job.id

@@ -216,7 +216,7 @@ def test_profile_round_trip(profile: TargetProfile) -> None:
 
 
 def test_a_point_of_an_earlier_form_is_not_read_as_one_without_numbers() -> None:
-    with pytest.raises(Incompatible, match="points in form 1, this client reads form 2"):
+    with pytest.raises(Incompatible, match=r"form 1 and is older than this client.*update the service"):
         convert.point_from_message(pb.Point(digest="a"))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from nas.errors import Incompatible, InvalidSpec
+from nas.errors import InvalidSpec
 from nas.job import Event, EventKind, Job, JobStatus, TargetProfile
 from nas.planning.limits import Limits
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire.convert.plain import document, member_of, number_of, text
 from nas.service.wire.convert.targets import target_from_message, target_to_message
+from nas.service.wire.version import unknown
 from nas.spec import JobSpec, StageName, load_job_spec
 
 __all__ = [
@@ -38,7 +39,7 @@ def spec_from_text(value: str) -> JobSpec:
     try:
         return load_job_spec(document(value, "a job's spec"))
     except InvalidSpec as error:
-        raise Incompatible(f"the service's job is not one here: {error}") from error
+        raise unknown(f"a job's spec ({error})", "what this version's job files say") from error
 
 
 def job_to_message(job: Job) -> pb.Job:

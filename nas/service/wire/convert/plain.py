@@ -14,6 +14,7 @@ from nas.front import Scope
 from nas.job import EventKind, JobStatus
 from nas.objectives import Direction, Source
 from nas.rpc.v1 import service_pb2 as pb
+from nas.service.wire.version import unknown
 from nas.spec import StageName
 from workers.target import Phase
 
@@ -48,8 +49,7 @@ def member_of(kind: type[E], number: int) -> E:
     try:
         return kind[wrapper.Name(number).removeprefix(prefix)]
     except (KeyError, ValueError) as error:
-        accepted = ", ".join(kind.__members__)
-        raise Incompatible(f"no {kind.__name__} of number {number}; known here: {accepted}") from error
+        raise unknown(f"{kind.__name__} of number {number}", ", ".join(kind.__members__)) from error
 
 
 def text(value: Any) -> str:

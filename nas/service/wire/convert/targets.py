@@ -7,6 +7,7 @@ from dataclasses import replace
 from nas.errors import Incompatible
 from nas.rpc.v1 import service_pb2 as pb
 from nas.service.wire.convert.plain import member_of, number_of
+from nas.service.wire.version import unknown
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.form import Classes, Form, Grid, Input, Series, Tokens
 from searchspaces.projection import Projection
@@ -91,10 +92,7 @@ def _form_from_message(message: pb.Form) -> Form:
         case "series":
             given = Series(message.series.length, message.series.channels)
         case _:
-            raise Incompatible(
-                "the other side sends an input that this version, the older one, does not know; accepted: "
-                "tokens, grid, series"
-            )
+            raise unknown("what goes into a model", "tokens, grid, series")
     return Form(given, Classes(message.classes))
 
 
