@@ -40,6 +40,7 @@ from pydantic import (
 
 from searchspaces.architecture import EMBEDDING, LOGITS, unfit
 from searchspaces.channels import parse_channel
+from searchspaces.documents import LONGEST_NAME
 from searchspaces.errors import Problem
 from searchspaces.form import LANGUAGE, Form
 from searchspaces.mixers import mixers, parse_mixer
@@ -186,7 +187,7 @@ class SpaceSpec(_Frozen):
         readout: options of what turns tokens into answers.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(max_length=LONGEST_NAME, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     vocabulary: Size = 256
     context: Size = 512

@@ -8,12 +8,26 @@ from typing import Any
 
 import yaml
 
-__all__ = ["MOST_BYTES", "MOST_VALUES", "DocumentError", "described", "parse_document", "read_document"]
+__all__ = [
+    "LONGEST_NAME",
+    "LONGEST_TEXT",
+    "MOST_BYTES",
+    "MOST_VALUES",
+    "DocumentError",
+    "described",
+    "overlong",
+    "parse_document",
+    "read_document",
+]
 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 100_000
 """Names, numbers and texts; an alias counts as often as it is used."""
 MOST_NESTED = 64
+LONGEST_TEXT = 4096
+"""Characters of any text that people send: a path may be as long, a reason need not be."""
+LONGEST_NAME = 100
+"""Characters of what they name: jobs, spaces, devices."""
 
 
 class DocumentError(ValueError):
@@ -69,6 +83,12 @@ def parse_document(text: str) -> Any:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def overlong(text: str) -> str | None:
+    """What is wrong with a text that is too long to be kept; None where it is not."""
+    accepted = f"accepted: at most {LONGEST_TEXT}"
+    return None if len(text) <= LONGEST_TEXT else f"a text of {len(text)} characters; {accepted}"
 
 
 def described(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from searchspaces.documents import LONGEST_NAME, overlong
 from workers.target import Phase, Target
 
 __all__ = ["Accelerator", "Capabilities", "Device", "RuntimeCapability"]
@@ -75,6 +76,12 @@ class Capabilities:
 
     def __post_init__(self) -> None:
         Target(device=self.device, threads=self.threads)  # the same names and numbers, the same errors
+        if len(self.device) > LONGEST_NAME:
+            said = f"{len(self.device)} characters; accepted: at most {LONGEST_NAME}"
+            raise ValueError(f"the name of a device has {said}")
+        for text in (self.cpu_model, self.machine, self.system, *self.versions, *self.versions.values()):
+            if too_long := overlong(text):
+                raise ValueError(too_long)
 
     @property
     def hardware(self) -> str:

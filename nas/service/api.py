@@ -298,11 +298,12 @@ class Service(ABC):
         Args:
             digest: of this architecture alone, or of the one whose digest begins so; of all where None.
             since: measured then or later, in seconds since the epoch.
-            why: for the journal.
+            why: for the journal, in at most `searchspaces.documents.LONGEST_TEXT` characters.
             by: for the journal, who asked.
 
         Raises:
             NoSuchPoint: nothing of that digest was measured there, or several begin so.
+            InvalidSpec: the reason is too long.
             Forbidden: the caller of a shared service is not an administrator.
         """
 

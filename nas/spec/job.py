@@ -23,6 +23,7 @@ from nas.errors import InvalidSpec
 from nas.spec.budgets import HEAL, Budget
 from nas.spec.fields import Bound, PositiveInt, Seed, Size, Spec
 from searchspaces.declaration import problems_of
+from searchspaces.documents import LONGEST_NAME
 from workers.target import Phase, Target, Workload
 
 __all__ = ["JobSpec", "StageName", "StartSpec", "TargetSpec", "TaskSpec"]
@@ -42,9 +43,9 @@ class TargetSpec(Spec):
     """A target as written in a job file. Where phase and tokens are not said they are what the space's models
     do: a prompt of 1,024 tokens, or all of an input."""
 
-    device: str = Field(default="local-cpu", pattern=r"^[\w.-]+$")
-    runtime: str = Field(default="onnxruntime", pattern=r"^[\w.-]+$")
-    dtype: str = Field(default="fp32", pattern=r"^[\w.-]+$")
+    device: str = Field(default="local-cpu", max_length=LONGEST_NAME, pattern=r"^[\w.-]+$")
+    runtime: str = Field(default="onnxruntime", max_length=LONGEST_NAME, pattern=r"^[\w.-]+$")
+    dtype: str = Field(default="fp32", max_length=LONGEST_NAME, pattern=r"^[\w.-]+$")
     threads: PositiveInt = 1
     phase: Phase | None = None
     batch: Size = 1
@@ -115,7 +116,7 @@ class JobSpec(Spec):
         seed: of everything random.
     """
 
-    name: str = Field(default="search", max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(default="search", max_length=LONGEST_NAME, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     start: StartSpec | None = None
     space: str | dict[str, Any]
     until: StageName = StageName.FINALISTS

@@ -14,7 +14,14 @@ from pydantic import ValidationError
 from nas.errors import InvalidSpec
 from nas.spec.job import JobSpec
 from searchspaces.declaration import problems_of
-from searchspaces.documents import MOST_NESTED, MOST_VALUES, DocumentError, described, read_document
+from searchspaces.documents import (
+    MOST_NESTED,
+    MOST_VALUES,
+    DocumentError,
+    described,
+    overlong,
+    read_document,
+)
 from searchspaces.errors import Problem
 
 __all__ = ["load_job_spec"]
@@ -84,7 +91,7 @@ def _within(path: str, place: str) -> bool:
 
 
 def _json_problems(document: Any) -> Iterator[Problem]:
-    """Whatever JSON, in which specs are stored and sent, cannot hold."""
+    """Whatever JSON, in which specs are stored and sent, cannot hold; and texts longer than are kept."""
     waiting: list[tuple[Any, str, int]] = [(document, "", 0)]
     seen = 0
     while waiting:
@@ -97,17 +104,22 @@ def _json_problems(document: Any) -> Iterator[Problem]:
             yield Problem("", f"more than {MOST_NESTED} levels of nesting")
             return
         if isinstance(value, Mapping):
+            for said in filter(None, (overlong(key) for key in value if isinstance(key, str))):
+                yield Problem(path, f"a name is {said}")
+                return
             named = [(inner, f"{path}.{key}" if path else str(key)) for key, inner in value.items()]
             waiting += [(inner, name, depth + 1) for inner, name in named]
             for key in value:
                 if not isinstance(key, str) or _SURROGATE.search(key):
-                    yield Problem(path, f"{key!r} is not a name; accepted: text")
+                    yield Problem(path, f"{key!r:.80} is not a name; accepted: text")
         elif isinstance(value, list | tuple):
             waiting += [
                 (inner, f"{path}.{number}" if path else str(number), depth + 1)
                 for number, inner in enumerate(value)
             ]
         elif isinstance(value, str):
+            if too_long := overlong(value):
+                yield Problem(path, too_long)
             if _SURROGATE.search(value):
                 yield Problem(path, f"{value!r:.80} has half of a character (U+D800 to U+DFFF)")
         elif isinstance(value, float):

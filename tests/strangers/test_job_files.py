@@ -81,9 +81,26 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "a bound that is no number": ({"bounds": {"latency_ms": float("nan")}}, "nan is not a finite number"),
     "no path": ({"task": {"name": "text", "path": []}}, "task.path: .*at least 1 item"),
     "a path that is too long": (
-        {"task": {"name": "text", "path": "a" * 5000}},
+        {"task": {"name": "text", "path": "a" * 4000}},
         "task.path.0: .*File name too long",
     ),
+    "a path of 100 KB": (
+        {"task": {"name": "text", "path": "a" * 100_000}},
+        "task.path: a text of 100000 characters; accepted: at most 4096",
+    ),
+    "a mixer of 100 KB": (
+        {"space.layer.mixer": ["m" * 100_000]},
+        "space.layer.mixer.0: a text of 100000 characters; accepted: at most 4096",
+    ),
+    "a key of 100 KB": (
+        {"budget": {"k" * 100_000: 1}},
+        "budget: a name is a text of 100000 characters; accepted: at most 4096",
+    ),
+    "a device of a long name": (
+        {"targets": [{"device": "d" * 101}]},
+        "targets.0.device: .* at most 100 characters",
+    ),
+    "a space of a long name": ({"space.name": "s" * 101}, "space.name: .* at most 100 characters"),
     "a device as text": ({"task": {"name": "text", "path": "/dev/zero"}}, "/dev/zero is not a regular file"),
     "links in a circle": ({"task": {"name": "text", "path": "LOOP"}}, "task.path.0: "),
     "a FIFO as text": ({"task": {"name": "text", "path": "FIFO"}}, "is not a regular file"),

@@ -21,6 +21,11 @@ CASES: dict[str, tuple[list[str], int, str]] = {
         2,
         f"threads is 0; accepted: 1 to {MOST}",
     ),
+    "a reason of 100 KB": (
+        ["measurements", "forget", "phone/openvino/fp32/1t/prefill/b1/n64", "--why", "w" * 100_000],
+        2,
+        "why: a text of 100000 characters; accepted: at most 4096",
+    ),
     "a service by its URL": (
         ["--server", "http://lab:7070", "jobs"],
         2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
@@ -231,6 +232,20 @@ def test_a_measurement_without_repeats_or_target_is_refused() -> None:
 def test_a_device_without_a_name_is_refused(device: str) -> None:
     message = wire.WorkerMessage(register=wire.Register(capabilities={"device": device, "threads": 1}))
     with pytest.raises(ProtocolViolation, match="not a name"):
+        worker_message_from_wire(message)
+
+
+@pytest.mark.parametrize(
+    ("told", "complaint"),
+    [
+        ({"device": "d" * 101}, "the name of a device has 101 characters; accepted: at most 100"),
+        ({"device": "d", "cpu_model": "c" * 5000}, "a text of 5000 characters; accepted: at most 4096"),
+        ({"device": "d", "versions": {"v" * 5000: "1"}}, "a text of 5000 characters"),
+    ],
+)
+def test_a_device_with_too_much_to_say_is_refused(told: dict[str, Any], complaint: str) -> None:
+    message = wire.WorkerMessage(register=wire.Register(capabilities={"threads": 1, **told}))
+    with pytest.raises(ProtocolViolation, match=complaint):
         worker_message_from_wire(message)
 
 

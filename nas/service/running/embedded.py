@@ -39,6 +39,7 @@ from nas.stages.states import ProfileState
 from nas.store import Forgotten, open_store
 from nas.tasks import task_descriptions
 from searchspaces.architecture import Architecture
+from searchspaces.documents import overlong
 from searchspaces.errors import Problem, SpaceError
 from searchspaces.presets import presets
 from searchspaces.space import load_space, space_names
@@ -364,13 +365,15 @@ class EmbeddedService(Service):
         by: Identity | None = None,
     ) -> list[Forgotten]:
         """See `Service.forget_measurements`."""
+        if said := overlong(why):
+            raise InvalidSpec([Problem("why", said)])
         digests = None
         if digest is not None:
             known = [m.digest for m in self._store.measurements(target)]
             digests = [d for d in known if digest and d.startswith(digest)]
             if len(digests) != 1:
                 said = "several digests begin" if digests else "no digest begins"
-                raise NoSuchPoint(f"{said} with {digest!r} among the {len(known)} measured on {target}")
+                raise NoSuchPoint(f"{said} with {digest!r:.80} among the {len(known)} measured on {target}")
         return self._store.forget_measurements(
             target, digests, since, by="" if by is None else by.name, why=why
         )
