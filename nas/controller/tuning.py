@@ -74,6 +74,7 @@ def _tune(mailbox: Mailbox, spec: str, supernet: str, finalists: list[Finalist])
     """Runs in the cluster: starts the trials and sees that they end."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a task's relative paths are relative to where it was started
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # who is stopped before its first rung has none
     from ray import tune
 
     class _Ends(tune.Callback):
