@@ -165,6 +165,16 @@ def test_every_revision_goes_back_as_well(empty_address: str) -> None:
     open_store(empty_address).close()
 
 
+def test_a_revisions_file_is_named_after_it() -> None:
+    """So that the newest is known without loading any."""
+    from alembic.script import ScriptDirectory
+
+    from nas.store.migrate import _config
+
+    scripts = list(ScriptDirectory.from_config(_config()).walk_revisions())
+    assert [script.revision for script in scripts][::-1] == revisions()
+
+
 def test_migrations_are_packaged(tmp_path: Path) -> None:
     from setuptools import find_packages
 
