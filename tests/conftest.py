@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,29 @@ def launch() -> Iterator[Callable[..., Any]]:
         yield start
         for browser in started:
             browser.close()
+
+
+@pytest.fixture(scope="session")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests that are not about exporting keep exported blocks: of each one is made in a run, by whichever
+    process needs it first."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    (folder / "blocks").mkdir(exist_ok=True)
+    return folder / "blocks"
+
+
+@pytest.fixture(scope="session")
+def make_home(tmp_path_factory: pytest.TempPathFactory, blocks: Path) -> Callable[[], Path]:
+    """Makes a home with nothing in it but the blocks that other tests' jobs have exported."""
+
+    def make() -> Path:
+        home = tmp_path_factory.mktemp("home")
+        (home / "blocks").symlink_to(blocks)
+        return home
+
+    return make
 
 
 @pytest.fixture(autouse=True)

@@ -29,10 +29,9 @@ TINY = Path(__file__).parent / "tiny.yaml"
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(make_home):
     """A finished job: (client, job, events)."""
-    home = tmp_path_factory.mktemp("home")
-    with nas.connect(home=home) as client:
+    with nas.connect(home=make_home()) as client:
         job = client.submit(TINY)
         assert job.status is JobStatus.QUEUED
         client.resume(job.id)

@@ -28,10 +28,10 @@ SOMEWHERE = pytest.param(
 
 
 @pytest.fixture(scope="module", params=[SOMEWHERE, EVERYWHERE])
-def killed(tmp_path_factory, request):
+def killed(make_home, request):
     """A job killed once in each of some stages, then finished; and what the store held at each kill."""
     until, stages = request.param
-    home = tmp_path_factory.mktemp("home")
+    home = make_home()
     with nas.connect(home=home) as client:
         job = client.submit({**yaml.safe_load(TINY.read_text()), "until": str(until)})
     store = open_store(home)

@@ -40,10 +40,10 @@ def profiled(client: Client, depth: Sequence[int], **budget: float) -> TargetPro
     return profile
 
 
-def test_what_is_a_member_here_is_a_single_block_there(tmp_path):
+def test_what_is_a_member_here_is_a_single_block_there(make_home):
     """Models of one layer are members of the first job's space, and single blocks to one that begins at
     four layers; its own held-out models are members."""
-    with nas.connect(home=tmp_path) as client:
+    with nas.connect(home=make_home()) as client:
         of_one = profiled(client, [1], measurements=6, minimum=6, tolerance=1e-6)
         assert of_one.single_blocks == 0
         (target,) = client.targets()

@@ -54,7 +54,7 @@ def link_of(phones: subprocess.Popen) -> str:
     pytest.fail("nas phone showed no link")
 
 
-def test_nas_profile_of_a_phone(tab, phones, workers_at: str, tmp_path: Path) -> None:
+def test_nas_profile_of_a_phone(tab, phones, workers_at: str, make_home) -> None:
     spec = yaml.safe_load(TINY.read_text(encoding="utf-8"))
     target = {"device": "pocket", "runtime": "onnxruntime-web", "tokens": 64}
     budget = {"profile": {"measurements": 5, "minimum": 5, "holdout": 2, "tolerance": 10.0}}
@@ -64,7 +64,7 @@ def test_nas_profile_of_a_phone(tab, phones, workers_at: str, tmp_path: Path) ->
     page.get_by_role("button", name="Join").click()
     page.locator("#state", has_text="tries again").wait_for()  # no service runs yet
     endpoint = WorkerEndpoint(workers_at)
-    with EmbeddedService(tmp_path / "home", endpoint=endpoint) as service:
+    with EmbeddedService(make_home(), endpoint=endpoint) as service:
         job = service.resume(service.submit(spec).id)
         page.locator("#state[data-state=measuring]").wait_for()
         assert [device["name"] for device in service.devices()] == ["pocket"]
