@@ -61,8 +61,8 @@ class Case:
 
     @classmethod
     def each(cls, option: str, heads: int = 3, head_size: int = 18) -> list[Case]:
-        """In a plain layer, with short convolutions, and with fewer heads of keys and values besides."""
-        genes: list[dict[str, Any]] = [{}, {"conv": 4}, {"conv": 3, "kv_heads": 1}]
+        """In a plain layer, and with short convolutions and fewer heads of keys and values."""
+        genes: list[dict[str, Any]] = [{}, {"conv": 3, "kv_heads": 1}]
         return [cls.of(option, heads, head_size, **later) for later in genes]
 
     @property

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nas.testing.bidirectional_mixers import BidirectionalMixerContract
 from nas.testing.mixers import Case, MixerContract
-from searchspaces.mixers import MIXERS, HeadMixer, mixers, parse_mixer, register_mixer
+from searchspaces.mixers import MIXERS, HeadMixer, Mixer, mixers, parse_mixer, register_mixer
 from searchspaces.mixers.convolution import convolve
 from searchspaces.mixers.decay import log_decays
 from searchspaces.mixers.descriptions import mixer_descriptions
@@ -40,16 +40,18 @@ class TestEveryMixer(MixerContract):
 
 
 class TestEveryBidirectionalMixer(BidirectionalMixerContract):
-    subjects = (
-        *EXAMPLES[Sight.BIDIRECTIONAL],
-        "window:1",
-        "window:20",
-        "window:3,9",
-        "window:7,2",
-        *SPARSE,
-        *KERNELS,
-    )
+    subjects = EXAMPLES[Sight.BIDIRECTIONAL]
     quadratic = frozenset({"softmax", "local", "random"})
+
+
+class TestBidirectionalMixersOfEverySize(BidirectionalMixerContract):
+    subjects = ("window:1", "window:20", "window:3,9", "window:7,2", *SPARSE, *KERNELS)
+    quadratic = frozenset({"local"})
+
+    # Of each mixer one size is exported above.
+    @pytest.mark.slow
+    def test_exports_to_onnx_with_any_batch(self, mixer: Mixer, subject: str) -> None:
+        super().test_exports_to_onnx_with_any_batch(mixer, subject)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,13 @@ from workers.target import Phase, Target, Workload
 LIBRARY = BlockLibrary()
 
 
-def submodel_of(mixer: str) -> Submodel:
+def submodel_of(mixer: str, layers: int) -> Submodel:
+    """Of one layer, whose mixer has every gene that it obeys, or with a plain one and one without before."""
     torch.manual_seed(0)
     example = mixers()[mixer].example
     shared = Layer(example, 2, ratio=1, conv=3, kv_heads=1)
-    layers = (Layer(example, 4, ratio=1), Layer("none", 0, ratio=2), shared)
-    return Submodel(Architecture(50, 16, layers)).eval()
+    every = (Layer(example, 4, ratio=1), Layer("none", 0, ratio=2), shared)
+    return Submodel(Architecture(50, 16, every[-layers:])).eval()
 
 
 def session_of(submodel: Submodel, batch: int | None = None, tokens: int | None = None) -> Any:
@@ -55,9 +56,15 @@ def handed_on(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("mixer", sorted(set(mixers(Sight.CAUSAL)) - {"none"}))
-def test_one_file_serves_prompts_and_tokens(mixer: str) -> None:
-    submodel = submodel_of(mixer)
+EVERY = sorted(set(mixers(Sight.CAUSAL)) - {"none"})
+STATES = {"softmax", "window", "decay"}
+"""Mixers of each kind of state: one that grows, one that moves on, and sums."""
+DEEP = [pytest.param(mixer, 3, marks=() if mixer in STATES else pytest.mark.slow) for mixer in EVERY]
+
+
+@pytest.mark.parametrize(("mixer", "layers"), [*((mixer, 1) for mixer in EVERY), *DEEP])
+def test_one_file_serves_prompts_and_tokens(mixer: str, layers: int) -> None:
+    submodel = submodel_of(mixer, layers)
     session, step = session_of(submodel), session_of(submodel, batch=2, tokens=1)
     tokens = torch.randint(50, (2, 101))
     with torch.inference_mode():
