@@ -44,8 +44,8 @@ def launch() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(scope="session")
 def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where tests that are not about exporting keep exported blocks: of each one is made in a run, by whichever
-    process needs it first."""
+    """Where tests that are not about exporting keep exported blocks: each is made once in a run, by the
+    process that needs it first."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent

@@ -33,7 +33,7 @@ def _config() -> Config:
 
 
 def revisions() -> list[str]:
-    """Every schema that was ever shipped, oldest first: by the names of the scripts, since every command opens
+    """Every schema that was ever shipped, oldest first: by the names of the scripts, for every command opens
     a database, and hardly one has to migrate it and so to load Alembic."""
     return sorted(file.name.partition("_")[0] for file in _SCRIPTS.glob("versions/r*.py"))
 
