@@ -18,6 +18,7 @@ from nas.export.blocks import Answer, Block, Channels, Mixing, Opening, Position
 from nas.export.calls import DOMAIN, OPSET, Arrays, Calls
 from nas.export.carried import with_carried
 from nas.export.generating import ExtendedMixers
+from nas.export.simplified import simplified
 from nas.export.weights import random_weights
 from nas.files import write_whole
 from searchspaces.architecture import NO_MIXER, Architecture
@@ -169,7 +170,6 @@ def _export(block: Block) -> bytes:
     """The block's own ONNX file, by tracing, constants folded."""
     import onnx
     import torch
-    from onnxscript import optimizer
 
     class Traced(torch.nn.Module):
         def forward(self, *values: torch.Tensor) -> Any:
@@ -193,12 +193,12 @@ def _export(block: Block) -> bytes:
             file,
             dynamo=False,
             opset_version=OPSET,
-            do_constant_folding=False,  # the optimizer does it better
+            do_constant_folding=False,  # `simplified` does it better
             input_names=names,
             output_names=list(block.outputs),
             dynamic_axes={name: axes for name in (*names, *block.outputs) if (axes := block.axes(name))},
         )
-        model = optimizer.optimize(with_carried(onnx.load_model(file), OPSET))
+        model = simplified(with_carried(onnx.load_model(file), OPSET))
     return bytes(model.SerializeToString())
 
 
