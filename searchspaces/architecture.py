@@ -79,7 +79,7 @@ class Layer:
             width=width,
             heads=self.heads,
             head_size=self.projection.head_size or (width // self.heads if self.heads else 0),
-            groups=self.kv_heads or self.heads,
+            groups=self.kv_heads or self.heads // (self.projection.sharing or 1),
             conv=self.conv,
             hidden=round(self.ratio * width),
             bias=self.projection.bias,

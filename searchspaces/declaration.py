@@ -267,6 +267,10 @@ class SpaceSpec(_Frozen):
             for h in self.layer.heads
             if g and h % g
         ]
+        sharing = layer.projection.sharing
+        wrong += [f"{h} heads are not shared by {sharing}" for h in layer.heads if sharing and h % sharing]
+        if sharing and layer.kv_heads != (0,):
+            wrong.append("kv_heads beside projection.sharing, which says how many there are")
         wrong += [
             f"a convolution of {taps} taps does not fit a context of {self.context}"
             for taps in self.layer.conv

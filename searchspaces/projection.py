@@ -22,6 +22,8 @@ class Projection:
         base: of rotary positions: pair i of K/2 turns by base^(−2i/K) a token; 0 for this project's own, see
             `searchspaces.rotary.rotary`.
         factor: by which positions are divided (linear scaling; Chen et al., 2023).
+        sharing: heads of queries to each one of keys and values, where a space has layers of fewer and fewer
+            such groups; 0 where `Layer.kv_heads` says how many there are.
         original: tokens that the model was trained on before its context was extended as Llama 3's was: then
             only pairs of fewer than `low` turns over it are divided by the factor, those of more than `high`
             are not, and in between there is a smooth passage; 0 where it was not.
@@ -37,6 +39,7 @@ class Projection:
     original: int = 0
     low: float = 1.0
     high: float = 4.0
+    sharing: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -47,6 +50,8 @@ class Projection:
                 raise TypeError(f"projection.{field.name} {value!r}; accepted: {kind.__name__}")
         if self.head_size < 0 or self.head_size % 2:
             raise ValueError(f"projection.head_size {self.head_size}; accepted: an even number, 0 for D/H")
+        if self.sharing < 0:
+            raise ValueError(f"projection.sharing {self.sharing}; accepted: 0 or more")
         if not (self.base == 0 or 1 < self.base < math.inf):
             raise ValueError(f"projection.base {self.base}; accepted: above 1, or 0 for this project's own")
         if not (1 <= self.factor < math.inf and 0 < self.low < self.high < math.inf and self.original >= 0):

@@ -19,7 +19,7 @@ from searchspaces.space import SearchSpace
 
 __all__ = ["Beginning", "beginning", "settle_start", "uniform"]
 
-OPTIONS = {"mixer": (KEEP,), "ratio": (1,)}
+OPTIONS = {"mixer": (KEEP,), "heads": (1,), "ratio": (1,)}
 """What `space` may say beside a `start`, and what it says where it does not."""
 
 
@@ -70,8 +70,10 @@ def uniform(space: SearchSpace, parent: str) -> Iterator[Preset]:
     yield Preset("parent", parent, first)
     mixers = [mixer for mixer in space.spec.layer.mixer[1:] if mixer != NO_MIXER]
     ratios = [ratio for ratio in space.spec.layer.ratio[1:] if ratio]
+    heads = space.spec.layer.heads
     cuts: dict[str, Callable[[Layer], Layer]] = {
         **{mixer: partial(replace, mixer=mixer) for mixer in mixers},
+        **{f"heads-{kept / heads[0]:.3g}": partial(replace, heads=kept) for kept in heads[1:]},
         **{f"x{ratio / space.spec.layer.ratio[0]:.3g}": partial(replace, ratio=ratio) for ratio in ratios},
     }
     for said, cut in cuts.items():
@@ -90,7 +92,7 @@ def beginning(spec: JobSpec, relative_to: Path = Path()) -> Beginning:
     problems = []
     options: dict[str, Any] = dict(OPTIONS)
     if isinstance(spec.space, str):
-        problems.append(Problem("space", f"{spec.space!r:.80}; accepted with a start: mixer and ratio"))
+        problems.append(Problem("space", f"{spec.space!r:.80}; accepted with a start: {', '.join(OPTIONS)}"))
     else:
         for name, value in spec.space.items():
             if name not in OPTIONS:
@@ -99,10 +101,11 @@ def beginning(spec: JobSpec, relative_to: Path = Path()) -> Beginning:
                 problems.append(Problem(f"space.{name}", f"{value!r:.80}; accepted: a list of options"))
             else:
                 options[name] = value
-    shares = options["ratio"]
-    for number, share in enumerate(shares):
-        if isinstance(share, bool) or not isinstance(share, int | float):
-            problems.append(Problem(f"space.ratio.{number}", f"{share!r:.80}; accepted: a share of 0 to 1"))
+    for name in ("heads", "ratio"):
+        for number, share in enumerate(options[name]):
+            if isinstance(share, bool) or not isinstance(share, int | float):
+                said = f"{share!r:.80}; accepted: a share of 0 to 1"
+                problems.append(Problem(f"space.{name}.{number}", said))
     lengths = [target.target().workload.tokens for target in spec.targets]
     for number, tokens in enumerate(lengths):
         if tokens > parent.context:
@@ -112,7 +115,8 @@ def beginning(spec: JobSpec, relative_to: Path = Path()) -> Beginning:
         raise InvalidSpec(problems)
     context = max(lengths)
     try:
-        space = parent.space(tuple(map(str, options["mixer"])), shares, context)
+        mixers = tuple(map(str, options["mixer"]))
+        space = parent.space(mixers, options["ratio"], context, options["heads"])
     except SpaceError as error:
         raise InvalidSpec(error.problems) from error
     options = {"tokenizer": str(parent.folder / "tokenizer.json"), "evaluation_context": context}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,11 @@ class Parent:
     context: int
 
     def space(
-        self, mixers: Sequence[str] = (KEEP,), shares: Sequence[float] = (1,), context: int = 0
+        self,
+        mixers: Sequence[str] = (KEEP,),
+        shares: Sequence[float] = (1,),
+        context: int = 0,
+        groups: Sequence[float] = (1,),
     ) -> SearchSpace:
         """The space of what may stand in the place of its parts; the model itself is the largest member.
 
@@ -78,18 +82,35 @@ class Parent:
             mixers: options of every layer, `KEEP` first where it is missing.
             shares: of the feed-forward units that a layer keeps, 1 first where it is missing.
             context: N, tokens of a training sequence; the model's own where 0.
+            groups: shares of the heads of keys and values that a layer keeps, each with the queries that
+                share it, 1 first where it is missing.
 
         Raises:
             SpaceError: an option is not valid.
         """
-        config, width = self.config, self.config["hidden_size"]
+        config, projection = self.config, self.projection
+        width, heads, whole = (
+            config[name] for name in ("hidden_size", "num_attention_heads", "num_key_value_heads")
+        )
         problems = [
             Problem(f"space.ratio.{number}", f"{share} of the parent's units; accepted: a share, 0 to 1")
             for number, share in enumerate(shares)
             if not 0 <= share <= 1
         ]
+        problems += [
+            Problem(
+                f"space.heads.{number}", f"{share} of the parent's {whole} groups; accepted: 1/{whole} to 1"
+            )
+            for number, share in enumerate(groups)
+            if not (share <= 1 and round(share * whole) > 0)
+        ]
         if problems:
             raise SpaceError(problems)
+        left = [round(share * whole) for share in (1, *groups)]
+        shared = [whole]
+        if set(left) != {whole}:
+            sharing, size = heads // whole, projection.head_size or width // heads
+            projection, shared = replace(projection, head_size=size, sharing=sharing), [0]
         own = [self.mixer if option == KEEP else option for option in (KEEP, *mixers)]
         kept = [round(share * self.hidden) for share in (1, *shares)]
         return load_space(
@@ -102,11 +123,11 @@ class Parent:
                 "tied": self.tied,
                 "layer": {
                     "mixer": list(dict.fromkeys(own)),
-                    "heads": [config["num_attention_heads"]],
-                    "kv_heads": [config["num_key_value_heads"]],
+                    "heads": [heads // whole * kept for kept in dict.fromkeys(left)],
+                    "kv_heads": shared,
                     "channel": [CHANNEL],
                     "ratio": [units / width for units in dict.fromkeys(kept)],
-                    "projection": self.projection.to_dict(),
+                    "projection": projection.to_dict(),
                 },
             }
         )

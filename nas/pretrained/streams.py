@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
-from searchspaces.blocks import Weights, embed, forward_layer, mix_tokens, read_out, turns_of
+from searchspaces.blocks import Weights, embed, forward_layer, mix_channels, mix_tokens, read_out, turns_of
 from searchspaces.rotary import Turns
 
 __all__ = ["Divergence", "Passage", "divergence", "passages"]
@@ -45,7 +45,7 @@ def passages(tokens: Tensor, architecture: Architecture, weights: Weights) -> It
         turned = turns.get(layer)
         between = x + mix_tokens(x, layer, own, turned) if layer.mixer != NO_MIXER else x
         yield Passage(layer, own, turned, x, between)
-        x = forward_layer(x, layer, own, turned)
+        x = between + mix_channels(between, layer, own) if layer.ratio else between
 
 
 def divergence(teacher: Tensor, student: Tensor) -> Tensor:

@@ -102,7 +102,8 @@ class JobSpec(Spec):
 
     Attributes:
         start: a pretrained model to start from; with it, `space` says what may replace its parts: `mixer`,
-            options of which ``keep`` is its own, and `ratio`, shares of its feed-forward units.
+            options of which ``keep`` is its own, `heads`, shares of its heads of keys and values (each
+            with the queries that share it), and `ratio`, shares of its feed-forward units.
         space: a name, a path to a YAML file, or the declaration itself.
         task: a name, or a mapping with `name` and the task's options; only a job that ends with profiling
             needs none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,10 @@ def start_supernet(
             facts = _take(supernet, number, path)
             trained += budget.library.steps
             progress(done + 1, len(own) * space.max_depth, facts)
+    for layer in supernet.layers:
+        parameters = dict(layer.named_parameters())
+        for fewer, every in _beginnings(space):
+            parameters[fewer].copy_(parameters[every][: len(parameters[fewer])])
     seconds = time.monotonic() - begun
     speed = trained * context / seconds
     save_checkpoint(final, supernet.state_dict(), {"steps": trained, "tokens_per_second": speed})
@@ -147,6 +152,22 @@ def _with_weights_of_their_own(space: SearchSpace) -> Iterator[str]:
     for option in space.spec.layer.mixer:
         if parse_mixer(option).shapes(sizes).keys() - kept.keys():
             yield option
+
+
+def _beginnings(space: SearchSpace) -> Iterator[tuple[str, str]]:
+    """Weights that an option has of fewer heads alone, each with that of all heads which it is the beginning
+    of."""
+    parent = space.first
+    layer = parent.layers[0]
+    for option in space.spec.layer.mixer:
+        every = parse_mixer(option).shapes(layer.sizes(parent.width))
+        for heads in space.spec.layer.heads[1:]:
+            fewer = parse_mixer(option).shapes(replace(layer, heads=heads).sizes(parent.width))
+            yield from zip(
+                [name for name in fewer if name not in every],
+                [name for name in every if name not in fewer],
+                strict=True,
+            )
 
 
 def _places(supernet: Supernet, options: list[str], tokens: Tensor) -> Iterator[tuple[int, str, Passage]]:

@@ -203,10 +203,12 @@ def _like(architecture: Architecture, parent: Mapping[str, Any]) -> dict[str, An
     if any(layer != first for layer in others) or first.mixer != parent["mixer"] or not first.ratio:
         return None
     config = {name: value for name, value in parent["config"].items() if name != "torch_dtype"}
-    hidden = first.sizes(architecture.width).hidden
+    sizes = first.sizes(architecture.width)
+    heads = {"num_attention_heads": sizes.heads, "num_key_value_heads": sizes.groups}
     return {
         **config,
-        "intermediate_size": hidden,
+        **(heads | {"head_dim": sizes.head_size} if sizes.heads != config["num_attention_heads"] else {}),
+        "intermediate_size": sizes.hidden,
         "tie_word_embeddings": architecture.tied,
         "dtype": "float32",
     }

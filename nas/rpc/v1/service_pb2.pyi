@@ -186,7 +186,7 @@ class Layer(_message.Message):
     def __init__(self, mixer: _Optional[str] = ..., heads: _Optional[int] = ..., channel: _Optional[str] = ..., ratio: _Optional[float] = ..., conv: _Optional[int] = ..., kv_heads: _Optional[int] = ..., projection: _Optional[_Union[Projection, _Mapping]] = ...) -> None: ...
 
 class Projection(_message.Message):
-    __slots__ = ("head_size", "bias", "out_bias", "norms", "base", "factor", "original", "low", "high")
+    __slots__ = ("head_size", "bias", "out_bias", "norms", "base", "factor", "original", "low", "high", "sharing")
     HEAD_SIZE_FIELD_NUMBER: _ClassVar[int]
     BIAS_FIELD_NUMBER: _ClassVar[int]
     OUT_BIAS_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +196,7 @@ class Projection(_message.Message):
     ORIGINAL_FIELD_NUMBER: _ClassVar[int]
     LOW_FIELD_NUMBER: _ClassVar[int]
     HIGH_FIELD_NUMBER: _ClassVar[int]
+    SHARING_FIELD_NUMBER: _ClassVar[int]
     head_size: int
     bias: bool
     out_bias: bool
@@ -205,7 +206,8 @@ class Projection(_message.Message):
     original: int
     low: float
     high: float
-    def __init__(self, head_size: _Optional[int] = ..., bias: _Optional[bool] = ..., out_bias: _Optional[bool] = ..., norms: _Optional[bool] = ..., base: _Optional[float] = ..., factor: _Optional[float] = ..., original: _Optional[int] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+    sharing: int
+    def __init__(self, head_size: _Optional[int] = ..., bias: _Optional[bool] = ..., out_bias: _Optional[bool] = ..., norms: _Optional[bool] = ..., base: _Optional[float] = ..., factor: _Optional[float] = ..., original: _Optional[int] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., sharing: _Optional[int] = ...) -> None: ...
 
 class Architecture(_message.Message):
     __slots__ = ("vocabulary", "width", "layers", "untied", "form", "stem", "readout")

@@ -75,7 +75,7 @@ def _converted(parent: Parent, submodel: Submodel, folder: Path) -> dict[str, An
 
 
 def _cut(parent: Parent, mixers: list[str], cut: Any) -> tuple[Submodel, Architecture]:
-    space = parent.space(mixers, [1, 0.5, 0])
+    space = parent.space(mixers, [1, 0.5, 0], groups=[1, 0.5])
     torch.manual_seed(0)
     supernet = Supernet(space)
     supernet.load_state_dict(read_model(parent).state_dict(), strict=False)
@@ -90,7 +90,7 @@ def test_a_process_without_this_project_generates_text(llama: Path, tmp_path: Pa
         ["window:8,2", "linear+window:6", "none"],
         lambda first: (
             first.with_layer(1, mixer="window:8,2", ratio=first.layers[1].ratio / 2)
-            .with_layer(2, mixer="linear+window:6", ratio=0.0)
+            .with_layer(2, mixer="linear+window:6", ratio=0.0, heads=3)
             .with_layer(3, mixer="none")
         ),
     )
@@ -115,7 +115,7 @@ def test_what_transformers_has_is_its_plain_class(tmp_path: Path) -> None:
 
     def narrowed(first: Architecture) -> Architecture:
         for number, layer in enumerate(first.layers):
-            first = first.with_layer(number, ratio=layer.ratio / 2)
+            first = first.with_layer(number, ratio=layer.ratio / 2, heads=layer.heads // 2)
         return first
 
     submodel, _ = _cut(parent, ["none"], narrowed)
@@ -123,7 +123,8 @@ def test_what_transformers_has_is_its_plain_class(tmp_path: Path) -> None:
     assert not manifest["export"]["trust_remote_code"]
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert type(model).__name__ == "Qwen3ForCausalLM"
-    assert model.config.intermediate_size == 48
+    config = model.config
+    assert (config.intermediate_size, config.num_attention_heads, config.num_key_value_heads) == (48, 3, 1)
     tokens = torch.arange(5, 29)[None]
     with torch.inference_mode():
         torch.testing.assert_close(model(tokens).logits, submodel(tokens), atol=1e-3, rtol=0)

@@ -38,11 +38,20 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"task": {**SPEC["task"], "evaluation_context": 300}},
         r"task\.evaluation_context: .*accepted: 1 to 256",
     ),
-    "a space by name": ({"space": "hybrid-lm"}, "space: 'hybrid-lm'; accepted with a start: mixer and ratio"),
-    "genes of its own": ({"space": {"depth": [2]}}, r"space\.depth: is the parent's; accepted: mixer, ratio"),
+    "a space by name": ({"space": "hybrid-lm"}, "space: 'hybrid-lm'; accepted with a start: mixer, heads"),
+    "genes of its own": (
+        {"space": {"depth": [2]}},
+        r"space\.depth: is the parent's; accepted: mixer, heads, ratio",
+    ),
     "no options": ({"space": {"mixer": []}}, r"space\.mixer: \[\]; accepted: a list of options"),
     "an unknown mixer": ({"space": {"mixer": ["flash"]}}, "no mixer 'flash'"),
     "more than all units": ({"space": {"ratio": [1, 1.5]}}, r"space\.ratio\.1: 1\.5 .*accepted: a share"),
+    "less than a group": (
+        {"space": {"heads": [1, 0.1]}},
+        r"space\.heads\.1: 0\.1 .*2 groups; accepted: 1/2 to 1",
+    ),
+    "more than all groups": ({"space": {"heads": [1e308]}}, r"space\.heads\.0: 1e\+308 .*accepted: 1/2 to 1"),
+    "heads in words": ({"space": {"heads": ["half"]}}, r"space\.heads\.0: 'half'; accepted: a share"),
     "a share in words": ({"space": {"ratio": ["half"]}}, r"space\.ratio\.0: 'half'; accepted: a share"),
     "other tokens": ({"task": {"name": "recall"}}, r"task\.name: recall has tokens of its own"),
     "a bound below all": (

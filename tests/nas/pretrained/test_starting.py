@@ -56,24 +56,29 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def test_a_nested_model_is_the_same_function_and_its_prefixes_are_better(model: Path) -> None:
+@pytest.mark.parametrize("cut", ["units", "groups"])
+def test_a_nested_model_is_the_same_function_and_its_prefixes_are_better(model: Path, cut: str) -> None:
+    from searchspaces.supernet import Supernet
+
     parent = read_parent(model)
     plain, nested = read_model(parent), read_model(parent)
+    for each in (plain, nested):
+        for layer in each.layers:  # the second of two groups adds most
+            weights = dict(layer.named_parameters())
+            weights["out"][:, weights["out"].shape[1] // 2 :] *= 4
     nest(nested, TOKENS)
-    half = replace(
-        parent.architecture,
-        layers=tuple(replace(layer, ratio=layer.ratio / 2) for layer in parent.architecture.layers),
-    )
+    space = parent.space(shares=[1, 0.5], groups=[1, 0.5])
+    fewer = {"ratio": space.first.layers[0].ratio / 2} if cut == "units" else {"heads": 3}
+    half = replace(space.first, layers=tuple(replace(layer, **fewer) for layer in space.first.layers))
+    assert space.contains(half)
     with torch.inference_mode():
         expected = plain(TOKENS)
         torch.testing.assert_close(nested(TOKENS), expected, atol=1e-4, rtol=0)
-        space = parent.space(shares=[1, 0.5])
         far = []
         for each in (plain, nested):
-            from searchspaces.supernet import Supernet
-
             supernet = Supernet(space)
             supernet.load_state_dict(each.state_dict())
+            torch.testing.assert_close(supernet(TOKENS, space.first), expected, atol=1e-4, rtol=0)
             far.append(divergence(expected, supernet(TOKENS, half)).item())
     assert far[1] < far[0]
 
