@@ -148,7 +148,7 @@ def mutated(document: Any, rng: random.Random) -> Any:
             copied = document
             for step in other:
                 copied = copied[step]
-            within[key] = yaml.safe_load(yaml.safe_dump(copied)) if rng.random() < 0.9 else str(copied)
+            within[key] = copy.deepcopy(copied) if rng.random() < 0.9 else str(copied)
         case _:
             within[key] = scalar(rng)
     return document
@@ -157,7 +157,7 @@ def mutated(document: Any, rng: random.Random) -> Any:
 def case(number: int) -> Any:
     """A job file: plain data, or a text that may be YAML."""
     rng = random.Random(number)
-    document: Any = yaml.safe_load(yaml.safe_dump(BASE))
+    document: Any = copy.deepcopy(BASE)
     for _ in range(rng.choice([1, 1, 1, 2, 2, 3, 5])):
         if not isinstance(document, dict):
             break
