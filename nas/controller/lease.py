@@ -32,7 +32,7 @@ class JobLease:
     Two leases never share a job, those of one process neither.
 
     Args:
-        patience: seconds to wait for whoever holds the job now: by default for longer than a process that was
+        patience: seconds to wait for whoever holds the job now: where None, longer than a process that was
             killed a moment ago holds it.
 
     Attributes:
@@ -42,8 +42,9 @@ class JobLease:
         Busy: at the start of the block, where another holds it for longer than that.
     """
 
-    def __init__(self, store: Store, job_id: str, patience: float = LEASE_SECONDS + 1) -> None:
-        self._store, self._job_id, self._patience = store, job_id, patience
+    def __init__(self, store: Store, job_id: str, patience: float | None = None) -> None:
+        self._store, self._job_id = store, job_id
+        self._patience = LEASE_SECONDS + 1 if patience is None else patience
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{_sight()}/{uuid.uuid4().hex}"
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name=f"lease of {job_id}", daemon=True)
