@@ -27,6 +27,9 @@ def search(
     ],
     ray_address: RayAddress = None,
     shared: Shared = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="A first look: small budgets, whatever the file says.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run a job to its end and print its front.
@@ -35,11 +38,12 @@ def search(
     Ctrl-C stops the job; [bold]nas resume[/bold] goes on with it.
 
     [dim]nas search job.yaml[/dim]
+    [dim]nas search job.yaml --fast[/dim]
     [dim]nas search job.yaml --json > front.json[/dim]
     [dim]nas search job.yaml --ray-address ray://head.example.org:10001[/dim]
     """
     with open_client(context, ray_address) as client:
-        job = client.submit(spec, shared=shared)
+        job = client.submit(spec, shared=shared, fast=fast)
         error_console().print(f"job [bold]{job.id}[/]")
         run_and_answer(client, job.id, as_json=json)
 

@@ -60,6 +60,7 @@ class Service(ABC):
         key: str | None = None,
         by: Identity | None = None,
         shared: bool = False,
+        fast: bool = False,
     ) -> Job:
         """Validate a spec whole and store it as a queued job; `resume` starts it.
 
@@ -68,6 +69,7 @@ class Service(ABC):
                 the first one made.
             by: whose job it is, and how many they may have; nobody's in particular where None.
             shared: everybody may look at it, its front and its models; only they and their group change it.
+            fast: a first look at it, see `JobSpec.fast`.
 
         Raises:
             InvalidSpec: every problem at once; nothing is written.

@@ -267,6 +267,18 @@ class LibraryBudget(Spec):
     learning_rate: PositiveFloat = 0.003
 
 
+FAST: Mapping[str, Mapping[str, float]] = {
+    "calibrate": {"tokens": 2048, "scored": 512},
+    "library": {"steps": 4},
+    "profile": {"measurements": 8, "minimum": 8, "holdout": 2},
+    "train": {"steps": 100},
+    "search": {"evaluations": 8},
+    "verify": {"rounds": 1, "evaluations": 4},
+    "finalists": {"count": 1, "presets": 1, "seeds": 1, "steps": 8, "tuning_steps": 4},
+}
+"""What a first look spends at most: less tells nothing."""
+
+
 class Budget(Spec):
     """The limits of each stage.
 
@@ -283,3 +295,10 @@ class Budget(Spec):
     search: SearchBudget = SearchBudget()
     verify: VerifyBudget = VerifyBudget()
     finalists: FinalistBudget = FinalistBudget()
+
+    def fast(self) -> Budget:
+        """The same, with no more than `FAST` of anything."""
+        told = self.model_dump(mode="json")
+        for stage, most in FAST.items():
+            told[stage] |= {name: min(told[stage][name], value) for name, value in most.items()}
+        return Budget.model_validate(told)

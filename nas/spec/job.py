@@ -29,6 +29,10 @@ from workers.target import Phase, Target, Workload
 __all__ = ["JobSpec", "StageName", "StartSpec", "TargetSpec", "TaskSpec"]
 
 
+FAST_TOKENS = 2048
+"""Of a split that a first look scores models on."""
+
+
 class StageName(StrEnum):
     """The stages of a job, in order."""
 
@@ -184,3 +188,14 @@ class JobSpec(Spec):
         asked = every[: every.index(self.until) + 1]
         trains = self.budget.finalists.count or self.budget.finalists.presets
         return asked if trains else tuple(s for s in asked if s is not StageName.FINALISTS)
+
+    def fast(self) -> JobSpec:
+        """A first look at the same job: budgets of at most `nas.spec.budgets.FAST`, and `FAST_TOKENS` of each
+        split where models are scored on tokens."""
+        options = {} if self.task is None else dict(self.task.model_extra or {})
+        told = options.get("evaluation_tokens", None if self.start is None else FAST_TOKENS)
+        task = self.task
+        if task is not None and isinstance(told, int):
+            options["evaluation_tokens"] = min(told, FAST_TOKENS)
+            task = TaskSpec.model_validate({"name": task.name, **options})
+        return self.model_copy(update={"budget": self.budget.fast(), "task": task})

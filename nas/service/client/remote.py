@@ -132,6 +132,7 @@ class RemoteService(Service):
         key: str | None = None,
         by: Identity | None = None,
         shared: bool = False,
+        fast: bool = False,
     ) -> Job:
         """See `Service.submit`. A space's file is read here; a task's `path` is one of the service's host."""
         if by is not None:
@@ -141,6 +142,8 @@ class RemoteService(Service):
             spec = load_job_spec(spec)
         else:
             relative_to = Path.cwd()
+        if fast:
+            spec = spec.fast()
         if isinstance(spec.space, str):
             spec = spec.model_copy(update={"space": _name_or_declaration(spec.space, relative_to)})
         request = pb.SubmitJobRequest(

@@ -106,6 +106,7 @@ class EmbeddedService(Service):
         key: str | None = None,
         by: Identity | None = None,
         shared: bool = False,
+        fast: bool = False,
     ) -> Job:
         """See `Service.submit`."""
         from nas.analysis.attainability import check_budget, check_counted_bounds
@@ -113,6 +114,8 @@ class EmbeddedService(Service):
         relative_to = Path(spec).parent.absolute() if isinstance(spec, str | Path) else Path.cwd()
         if not isinstance(spec, JobSpec):
             spec = load_job_spec(spec, lambda left: _problems_of_names(left, relative_to))
+        if fast:
+            spec = spec.fast()
         plan = resolve(settle_start(spec, relative_to, self.home / "models"), relative_to)
         check_sizes(plan, self._limits)
         check_budget(plan)

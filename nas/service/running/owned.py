@@ -61,9 +61,10 @@ class OwnedService(Service):
         key: str | None = None,
         by: Identity | None = None,
         shared: bool = False,
+        fast: bool = False,
     ) -> Job:
         """See `Service.submit`; the job is the caller's."""
-        return self._service.submit(spec, key=key, by=by or self._caller, shared=shared)
+        return self._service.submit(spec, key=key, by=by or self._caller, shared=shared, fast=fast)
 
     def resume(self, job_id: str) -> Job:
         """See `Service.resume`."""

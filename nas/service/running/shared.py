@@ -73,9 +73,10 @@ class SharedService(EmbeddedService):
         key: str | None = None,
         by: Identity | None = None,
         shared: bool = False,
+        fast: bool = False,
     ) -> Job:
         """See `Service.submit`; the job is run without having to be resumed."""
-        job = super().submit(spec, key=key, by=by, shared=shared)
+        job = super().submit(spec, key=key, by=by, shared=shared, fast=fast)
         self._look_now()
         return job
 

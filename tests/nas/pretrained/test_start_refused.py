@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 import nas
 from nas.client import Client
 from nas.errors import InvalidSpec
+from nas.spec.budgets import FAST, Budget
+from nas.spec.job import FAST_TOKENS
 
 SPEC: dict[str, Any] = {
     "start": {"model": "model"},
@@ -98,3 +100,16 @@ def test_another_digest_follows_from_other_weights(client: Client) -> None:
     assert first.spec.start is not None
     assert second.spec.start is not None
     assert first.spec.start.digest != second.spec.start.digest
+
+
+def test_a_first_look_spends_little_and_no_more_than_the_file_says(client: Client) -> None:
+    looked = client.submit(SPEC, fast=True).spec
+    assert looked.budget == looked.budget.fast() == Budget().fast()
+    assert looked.budget.search.evaluations == FAST["search"]["evaluations"] < Budget().search.evaluations
+    less = {**SPEC, "budget": {"search": {"evaluations": 3}}, "task": {"name": "text", "path": ["text.txt"]}}
+    looked = client.submit(less, fast=True).spec
+    assert looked.budget.search.evaluations == 3
+    assert looked.task is not None
+    assert looked.task.model_extra is not None
+    assert looked.task.model_extra["evaluation_tokens"] == FAST_TOKENS
+    assert client.submit(SPEC).spec.budget == Budget()

@@ -32,6 +32,10 @@ READS = ((FORM_KEY, str(FORM)),)
 """What a client says that reads points as they are sent."""
 
 
+def test_a_first_look_is_asked_for_here(served) -> None:
+    assert served.client.submit(SPEC, fast=True).spec == load_job_spec(SPEC).fast()
+
+
 def test_a_client_of_an_earlier_version_is_told_rather_than_sent_points_without_numbers(served) -> None:
     job = served.client.submit(SPEC)
     with grpc.insecure_channel(served.address) as channel:
