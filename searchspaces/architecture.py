@@ -17,7 +17,7 @@ from searchspaces.mixers.mixer import GENES
 from searchspaces.part import CAUSAL, Sizes, View
 from searchspaces.projection import PLAIN, Projection
 from searchspaces.readouts import parse_readout
-from searchspaces.stems import parse_stem
+from searchspaces.stems import view_of
 
 __all__ = ["EMBEDDING", "LOGITS", "NO_MIXER", "Architecture", "Layer", "unfit"]
 
@@ -124,7 +124,7 @@ class Architecture:
         Raises:
             ValueError: its stem does not take its inputs.
         """
-        return View(self.form.causal, parse_stem(self.stem).grid(self.form.input))
+        return view_of(self.form, self.stem)
 
     @property
     def sizes(self) -> Sizes:

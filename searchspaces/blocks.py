@@ -39,6 +39,7 @@ __all__ = [
     "mix_channels",
     "mix_tokens",
     "positioned",
+    "present_in",
     "read_out",
     "rms_norm",
     "turns_of",
@@ -69,9 +70,16 @@ def embed(inputs: Tensor, architecture: Architecture, weights: Weights) -> Tenso
     return parse_stem(architecture.stem).forward(inputs, weights.outer, architecture.sizes)
 
 
-def read_out(x: Tensor, architecture: Architecture, weights: Weights) -> Tensor:
-    """Tokens behind the last layer (B, N, D) → what the model answers."""
-    return parse_readout(architecture.readout).forward(x, weights.outer, architecture.sizes)
+def present_in(inputs: Tensor, architecture: Architecture) -> Tensor | None:
+    """Which of a model's tokens are there, (B, N) of bool; None where all of any input are."""
+    return parse_stem(architecture.stem).present(inputs) if architecture.view.padded else None
+
+
+def read_out(
+    x: Tensor, architecture: Architecture, weights: Weights, present: Tensor | None = None
+) -> Tensor:
+    """Tokens behind the last layer (B, N, D), and which are there → what the model answers."""
+    return parse_readout(architecture.readout).forward(x, weights.outer, architecture.sizes, *given(present))
 
 
 def positioned(layer: Layer) -> bool:
@@ -100,11 +108,22 @@ def turns_of(positions: Tensor, architecture: Architecture) -> dict[Layer, Turns
 
 
 def mix_tokens(
-    x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None, view: View = CAUSAL
+    x: Tensor,
+    layer: Layer,
+    weights: Mapping[str, Tensor],
+    turns: Turns | None,
+    view: View = CAUSAL,
+    present: Tensor | None = None,
 ) -> Tensor:
-    """(B, N, D) → what a layer's token mixer adds to it."""
-    normed = rms_norm(x, weights["mixing_norm"])
-    return parse_mixer(layer.mixer).forward(normed, weights, layer.sizes(int(x.shape[-1]), view), turns)
+    """(B, N, D) → what a layer's token mixer adds to it; of tokens that are absent it is any number."""
+    normed, sizes = rms_norm(x, weights["mixing_norm"]), layer.sizes(int(x.shape[-1]), view)
+    return parse_mixer(layer.mixer).forward(normed, weights, sizes, turns, *given(present))
+
+
+def given(present: Tensor | None) -> tuple[Tensor, ...]:
+    """As a last argument, for parts that know of none: plug-ins of before take models whose tokens are all
+    there."""
+    return () if present is None else (present,)
 
 
 def mix_channels(x: Tensor, layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
@@ -114,18 +133,23 @@ def mix_channels(x: Tensor, layer: Layer, weights: Mapping[str, Tensor]) -> Tens
     return parse_channel(layer.channel).forward(rms_norm(x, weights["channel_norm"]), own)
 
 
-ForwardLayer = Callable[[Tensor, Layer, Mapping[str, Tensor], Turns | None, View], Tensor]
+ForwardLayer = Callable[[Tensor, Layer, Mapping[str, Tensor], Turns | None, View, Tensor | None], Tensor]
 ExtendLayer = Callable[
     [Tensor, Layer, Mapping[str, Tensor], Turns | None, State, Position], tuple[Tensor, State]
 ]
 
 
 def forward_layer(
-    x: Tensor, layer: Layer, weights: Mapping[str, Tensor], turns: Turns | None, view: View = CAUSAL
+    x: Tensor,
+    layer: Layer,
+    weights: Mapping[str, Tensor],
+    turns: Turns | None,
+    view: View = CAUSAL,
+    present: Tensor | None = None,
 ) -> Tensor:
     """(B, N, D) → the same after a layer; turns are those of its head size, None where it needs none."""
     if layer.mixer != NO_MIXER:
-        x = x + mix_tokens(x, layer, weights, turns, view)
+        x = x + mix_tokens(x, layer, weights, turns, view, present)
     return x + mix_channels(x, layer, weights) if layer.ratio else x
 
 
@@ -149,18 +173,19 @@ def forward(
 ) -> Tensor:
     """What the architecture's form takes → what it asks for: of a language model (B, N) token ids → (B, N, V)
     logits; `run` computes a layer, and may be compiled."""
-    return read_out(last_hidden(inputs, architecture, weights, run), architecture, weights)
+    hidden = last_hidden(inputs, architecture, weights, run)
+    return read_out(hidden, architecture, weights, present_in(inputs, architecture))
 
 
 def last_hidden(
     inputs: Tensor, architecture: Architecture, weights: Weights, run: ForwardLayer = forward_layer
 ) -> Tensor:
     """What goes into a model → its tokens behind the last layer (B, N, D), which `read_out` takes."""
-    x = embed(inputs, architecture, weights)
+    x, present = embed(inputs, architecture, weights), present_in(inputs, architecture)
     positions = torch.arange(x.shape[1], device=x.device)
     turns = turns_of(positions, architecture)
     for layer, own in zip(architecture.layers, weights.layers, strict=True):
-        x = run(x, layer, own, turns.get(layer), architecture.view)
+        x = run(x, layer, own, turns.get(layer), architecture.view, present)
     return x
 
 

@@ -67,10 +67,13 @@ class View:
         causal: whether a token sees earlier ones only.
         grid: how many there are along each axis, in row-major order: (N,), (H, W); () for a sequence of any
             length.
+        padded: whether inputs may be shorter than the grid, so that their last tokens are absent. Which are
+            there is then told beside the tokens, (B, N) of bool: `present`.
     """
 
     causal: bool = True
     grid: tuple[int, ...] = ()
+    padded: bool = False
 
     @property
     def sight(self) -> Sight:

@@ -32,7 +32,7 @@ from searchspaces.form import Form, Tokens
 from searchspaces.mixers import obeyed_genes
 from searchspaces.mixers.mixer import GENES
 from searchspaces.part import View
-from searchspaces.stems import parse_stem
+from searchspaces.stems import view_of
 
 __all__ = [
     "LIBRARY",
@@ -113,7 +113,7 @@ class SearchSpace(Encoding):
     @cached_property
     def view(self) -> View:
         """How the tokens of every member lie."""
-        return View(self.form.causal, parse_stem(self.spec.stem[0]).grid(self.form.input))
+        return view_of(self.form, self.spec.stem[0])
 
     @cached_property
     def digest(self) -> str:

@@ -29,6 +29,7 @@ AXES = {
     "tokens": {0: "batch", 1: "length"},
     "pixels": {0: "batch"},
     "series": {0: "batch"},
+    "present": {0: "batch", 1: "length"},
     "x": {0: "batch", 1: "length"},
     "y": {0: "batch", 1: "length"},
     "cosine": {0: "length"},
@@ -64,7 +65,7 @@ class Block(ABC):
     def name(self) -> str:
         """As an identifier, e.g. ``"Mixing_128_window_64_4"``."""
         told = (str(getattr(self, each.name)) for each in fields(self) if each.name != "view")
-        grid = "x".join(map(str, self.view.grid))
+        grid = "x".join(map(str, self.view.grid)) + ("padded" if self.view.padded else "")
         return re.sub(r"\W", "_", "_".join([type(self).__name__, *filter(None, [*told, grid])]))
 
     def axes(self, name: str) -> dict[int, str]:
@@ -90,6 +91,13 @@ class Block(ABC):
         import torch
 
         return torch.zeros(EXAMPLE_BATCH, self.length, self.width)
+
+    def _present(self) -> dict[str, Tensor]:
+        """Where the view is padded ``present`` (B, N), which tokens are there."""
+        import torch
+
+        there = torch.ones(EXAMPLE_BATCH, self.length, dtype=torch.bool)
+        return {"present": there} if self.view.padded else {}
 
 
 @dataclass(frozen=True)
@@ -121,9 +129,13 @@ class ModelBlock(Block):
 
 @dataclass(frozen=True)
 class Opening(ModelBlock):
-    """What goes into a model, and its stem's weights → y: its tokens."""
+    """What goes into a model, and its stem's weights → y: its tokens; and present, which are there, where the
+    view is padded."""
 
-    outputs: ClassVar[tuple[str, ...]] = ("y",)
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """See the class."""
+        return ("y", "present") if self.view.padded else ("y",)
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
@@ -139,9 +151,11 @@ class Opening(ModelBlock):
         shape = (EXAMPLE_BATCH, EXAMPLE_LENGTH) if self.form.causal else given.shape(EXAMPLE_BATCH)
         return {given.name: torch.zeros(shape, dtype=kind), **self.weights(parse_stem(self.option))}
 
-    def compute(self, inputs: dict[str, Tensor]) -> Tensor:
-        """y (B, N, D)."""
-        return parse_stem(self.option).forward(inputs[self.form.input.name], inputs, self.sizes)
+    def compute(self, inputs: dict[str, Tensor]) -> Tensor | tuple[Tensor, ...]:
+        """y (B, N, D) and present (B, N)."""
+        stem, given = parse_stem(self.option), inputs[self.form.input.name]
+        tokens = stem.forward(given, inputs, self.sizes)
+        return (tokens, stem.present(given)) if self.view.padded else tokens
 
 
 @dataclass(frozen=True)
@@ -267,7 +281,7 @@ class Mixing(TokenMixer):
         """x (B, N, D), the turns (N, K) and the weights."""
         import torch
 
-        inputs = {"x": self._activations()}
+        inputs = {"x": self._activations(), **self._present()}
         if self.reads_turns:
             for name in Positions.outputs:
                 inputs[name] = torch.zeros(self.length, self.head_size)
@@ -279,7 +293,8 @@ class Mixing(TokenMixer):
         from searchspaces.blocks import mix_tokens
 
         turns = (inputs["cosine"], inputs["sine"]) if self.reads_turns else self.grid_turns
-        return inputs["x"] + mix_tokens(inputs["x"], self.layer, inputs, turns, self.view)
+        present = inputs.get("present")
+        return inputs["x"] + mix_tokens(inputs["x"], self.layer, inputs, turns, self.view, present)
 
 
 @dataclass(frozen=True)
@@ -328,11 +343,15 @@ class Answer(ModelBlock):
         shared = {}
         if self.form.causal and self.tied:
             shared = self.weights(parse_stem(EMBEDDING))
-        return {"x": self._activations(), **self.weights(parse_readout(self.option)), **shared}
+        own = self.weights(parse_readout(self.option))
+        return {"x": self._activations(), **self._present(), **own, **shared}
 
     def compute(self, inputs: dict[str, Tensor]) -> Tensor:
         """logits (B, N, V), or (B, classes)."""
-        return parse_readout(self.option).forward(inputs["x"], inputs, self.sizes)
+        from searchspaces.blocks import given
+
+        present = given(inputs.get("present"))
+        return parse_readout(self.option).forward(inputs["x"], inputs, self.sizes, *present)
 
 
 def _form(architecture: Architecture) -> tuple[Form, bool]:

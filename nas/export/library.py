@@ -70,12 +70,14 @@ class BlockLibrary:
         """
         calls = Calls(self.function, attention or form_of((STANDARD_FORM,)))
         width, given, asked = architecture.width, architecture.form.input, architecture.form.output
-        (x,) = calls.add(Opening.of(architecture), {given.name: given.name})
+        opening = Opening.of(architecture)
+        x, *told = calls.add(opening, {given.name: given.name})
+        present = dict(zip(opening.outputs[1:], told, strict=True))
         turns: dict[Positions, list[str]] = {}
         for number, layer in enumerate(architecture.layers):
             prefix = f"layers.{number}."
             if layer.mixer != NO_MIXER:
-                activations, mixing = {"x": x}, Mixing.of(layer, width, view=architecture.view)
+                activations, mixing = {"x": x, **present}, Mixing.of(layer, width, view=architecture.view)
                 if mixing.reads_turns:
                     positions = Positions(width, mixing.head_size, layer.projection)
                     if positions not in turns:
@@ -84,7 +86,7 @@ class BlockLibrary:
                 (x,) = calls.add(mixing, activations, prefix)
             if layer.ratio:
                 (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
-        calls.add(Answer.of(architecture), {"x": x}, outputs=["logits"])
+        calls.add(Answer.of(architecture), {"x": x, **present}, outputs=["logits"])
         sizes: list[int | str]
         answers: list[int | str]
         if isinstance(asked, Classes):

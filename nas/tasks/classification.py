@@ -27,7 +27,8 @@ __all__ = ["ClassificationTask"]
 class ClassificationTask(Task):
     """A dataset, and the class of each of its examples: cross-entropy is learned, accuracy scored.
 
-    Numbers are standardised by the mean and the deviation of the training examples, channel by channel.
+    Numbers are standardised by the mean and the deviation of the training examples, channel by channel; after
+    the end of a series that is shorter than others they are NaN, which models take for absent.
     """
 
     metric = "accuracy"
@@ -115,9 +116,9 @@ class ClassificationTask(Task):
             return part.inputs
         mean, deviation = self._moments
         standard: NDArray[Any] = ((part.inputs - mean) / deviation).astype(np.float32)
-        if part.lengths is not None:  # zeros follow, as they did
-            there = np.arange(standard.shape[-1]) < part.lengths[:, None]
-            standard *= there[:, None]
+        if part.lengths is not None:
+            absent = np.arange(standard.shape[-1]) >= part.lengths[:, None]
+            standard[np.broadcast_to(absent[:, None], standard.shape)] = np.nan
         return standard
 
     @cached_property

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas.testing.mixers import LARGEST_GROWTH, AnyMixerContract, Case
 from searchspaces.architecture import Architecture, Layer
-from searchspaces.form import Classes, Form, Grid, Input, Tokens
+from searchspaces.form import Classes, Form, Grid, Input, Series, Tokens
 from searchspaces.mixers import Mixer, parse_mixer
 from searchspaces.part import Sight, View
 from searchspaces.stems import parse_stem
@@ -31,9 +31,12 @@ class BidirectionalMixerContract(AnyMixerContract):
     Attributes:
         subjects: option texts, e.g. ``"softmax"``.
         quadratic: names of those whose work grows with the square of the sequence.
+        of_length: names of those that are not the same for a shorter grid, since what they draw follows from
+            its length.
     """
 
     quadratic: ClassVar[frozenset[str]] = frozenset()
+    of_length: ClassVar[frozenset[str]] = frozenset()
 
     @staticmethod
     def cases(option: str, heads: int = 2, head_size: int = 18) -> list[Case]:
@@ -90,6 +93,35 @@ class BidirectionalMixerContract(AnyMixerContract):
             later, earlier = seen.triu(1).any(), seen.tril(-1).any()
             assert later == earlier, case.sizes.view.grid
 
+    @pytest.mark.parametrize(("there", "tokens"), [(5, 9), (1, 9), (97, 150)])
+    def test_absent_tokens_are_seen_by_none(self, subject: str, there: int, tokens: int) -> None:
+        case = Case.of(subject, 2, view=View(False, (tokens,), padded=True))
+        x = case.tokens(2, tokens).requires_grad_()
+        present = torch.arange(tokens) < torch.tensor([[there], [tokens]])
+        mixed = case.forward(x, present)
+        assert mixed.isfinite().all()
+        torch.testing.assert_close(mixed[1], case.forward(x)[1], rtol=1e-9, atol=1e-9)
+        moved = torch.where(present.unsqueeze(2), x, 20 * case.tokens(2, tokens, seed=1))
+        torch.testing.assert_close(case.forward(moved, present)[present], mixed[present])
+        if mixed.requires_grad:
+            (gradient,) = torch.autograd.grad(mixed[present].sum(), x)
+            assert gradient.isfinite().all()
+            assert (gradient[~present] == 0).all()
+
+    def test_a_shorter_series_is_mixed_as_one_of_its_own_length(self, mixer: Mixer, subject: str) -> None:
+        if mixer.name in self.of_length:
+            return
+        for there, tokens in ((5, 9), (1, 9), (97, 150)):
+            long, short = (Case.of(subject, 2, view=View(False, (n,), padded=True)) for n in (tokens, there))
+            kept = {
+                name: long.weights[name][tuple(slice(size) for size in weight.shape)]
+                for name, weight in mixer.shapes(short.sizes).items()
+            }
+            x = long.tokens(1, tokens)
+            mixed = long.forward(x, (torch.arange(tokens) < there).unsqueeze(0))
+            alone = replace(short, weights=kept).forward(x[:, :there])
+            torch.testing.assert_close(mixed[:, :there], alone, rtol=1e-8, atol=1e-8)
+
     def test_sequences_of_a_batch_do_not_mix(self, subject: str) -> None:
         for case in self.cases(subject):
             x = case.tokens(3, math.prod(case.sizes.view.grid))
@@ -135,7 +167,11 @@ class BidirectionalMixerContract(AnyMixerContract):
         from nas.export import BlockLibrary
         from searchspaces.submodel import Submodel
 
-        inputs: dict[str, Input] = {"embedding": Tokens(20, 33), "patch:2": Grid((10, 14))}
+        inputs: dict[str, Input] = {
+            "embedding": Tokens(20, 33),
+            "patch:2": Grid((10, 14)),
+            "frames": Series(33, 2),
+        }
         for stem, given_as in inputs.items():
             form = Form(given_as, Classes(3))
             if len(parse_stem(stem).grid(form.input)) not in mixer.dimensions:
@@ -151,6 +187,8 @@ class BidirectionalMixerContract(AnyMixerContract):
             for batch in (1, 3):
                 given = torch.randn(form.input.shape(batch))
                 given = given.abs().long() if isinstance(form.input, Tokens) else given
+                if isinstance(form.input, Series):
+                    given[0, :, 20:] = torch.nan
                 (got,) = session.run(None, {form.input.name: given.numpy()})
                 with torch.inference_mode():
                     np.testing.assert_allclose(got, submodel(given).numpy(), atol=1e-4)

@@ -83,9 +83,9 @@ class Case:
         """Of these positions."""
         return rotary(torch.tensor(positions), self.sizes.head_size) if self.mixer.positioned else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, present: Tensor | None = None) -> Tensor:
         """`Mixer.forward` of (B, N, D)."""
-        return self.mixer.forward(x, self.weights, self.sizes, self._all_turns(x))
+        return self.mixer.forward(x, self.weights, self.sizes, self._all_turns(x), present)
 
     def reference(self, x: Tensor) -> Tensor:
         """`Mixer.reference` of (B, N, D)."""

@@ -57,11 +57,20 @@ class Convolution(Kernelled, Mixer):
         }
         return {f"conv_{name}": weight for name, weight in (own | star_shapes()).items()}
 
-    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """See `Mixer.forward`."""
         from torch.nn.functional import linear
 
         hidden = self._hidden(x, weights)
+        if present is not None:
+            hidden = hidden * present.to(x.dtype).unsqueeze(2)
         mixed = hidden + depthwise(hidden, weights["conv_taps"], sizes.view.grid, self.size)
         return linear(mixed, weights["conv_down"])
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.heads import LINEAR, TwoSightedHeadMixer
 from searchspaces.mixers.kernel import CHUNK
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.padding import ABSENT, of_tokens
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
 
@@ -41,15 +42,30 @@ class Flow(TwoSightedHeadMixer):
     family = LINEAR
     genes = frozenset({"heads", "conv"})  # what leaves a source depends on the queries of its own head
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """By sums over all tokens."""
         q, k = q.sigmoid(), k.sigmoid()
+        count: Any = int(k.shape[2])
+        if present is not None:
+            there = of_tokens(present, q)
+            q, k, count = q * there, k * there, there.sum(2, keepdim=True)
         incoming = _flow(q, k.sum(2, keepdim=True))
         outgoing = _flow(k, q.sum(2, keepdim=True))
         allocation = _flow(q, (k / outgoing).sum(2, keepdim=True)).sigmoid()
         kept = _flow(k, (q / incoming).sum(2, keepdim=True)).clamp(max=1.0)
-        competition = kept.softmax(2) * int(k.shape[2])
-        return q @ (k.transpose(-1, -2) @ (v * competition)) / incoming * allocation
+        if present is not None:
+            kept = kept + (1 - there) * ABSENT
+        competition = kept.softmax(2) * count
+        mixed: Tensor = q @ (k.transpose(-1, -2) @ (v * competition)) / incoming * allocation
+        return mixed
 
     def mix_bidirectional_reference(
         self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes

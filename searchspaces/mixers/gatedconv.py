@@ -54,7 +54,14 @@ class GatedConvolution(CausalMixer):
         shapes["out"] = Weight((width, width), ("width", "width"), Initial.RESIDUAL)
         return shapes | {"convolution_taps": taps_of(width, self.taps)}
 
-    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """See `Mixer.forward`."""
         from torch.nn.functional import linear
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from searchspaces.mixers.convolution import convolution_operations, convolve, kept_for, taps_of
 from searchspaces.mixers.mixer import GENES, CausalMixer, Mixer, Position, Shape, State, Weights
+from searchspaces.mixers.padding import of_tokens
 from searchspaces.norms import rms_norm
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Initial, Sight, Sizes, Weight
@@ -99,9 +100,16 @@ class ProjectedHeads(Mixer):
         prefix = "" if self.family == ATTENTION else f"{self.family}_"
         return {f"{prefix}query": sizes.inner, f"{prefix}key": sizes.shared, "value": sizes.shared}
 
-    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """See `Mixer.forward`."""
-        return self._run(self.mixing(weights, sizes), x, weights, sizes, turns)
+        return self._run(self.mixing(weights, sizes), x, weights, sizes, turns, present)
 
     def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """See `Mixer.reference`."""
@@ -114,6 +122,7 @@ class ProjectedHeads(Mixer):
         weights: Weights,
         sizes: Sizes,
         turns: Turns | None,
+        present: Tensor | None = None,
     ) -> Tensor:
         projected = self._project(x, weights, sizes)
         if sizes.conv:
@@ -123,6 +132,9 @@ class ProjectedHeads(Mixer):
         if sizes.groups != sizes.heads:
             k, v, *rest = (_for_every_head(y, sizes) for y in (k, v, *signals.values()))
             signals = dict(zip(signals, rest, strict=True))
+        if present is not None:
+            there = of_tokens(present, x)
+            k, v, signals = k * there, v * there, {**signals, "present": present}
         return self.after_mixing(mix(q, k, v, **signals), weights, sizes)
 
     def after_mixing(self, mixed: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
@@ -325,12 +337,22 @@ class BidirectionalHeadMixer(ProjectedHeads):
     sights = frozenset({Sight.BIDIRECTIONAL})
 
     @abstractmethod
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Mix tokens that all see each other. q, k, v and the result: (B, H, N, K).
 
         Args:
             weights: of the layer, the mixer's own among them, under `own_name`.
             sizes: whose view says how the N tokens lie.
+            present: where that view is padded, which of them are there, (B, N) of bool; k and v of the others
+                are zeros.
         """
 
     @abstractmethod

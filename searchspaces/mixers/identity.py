@@ -29,7 +29,14 @@ class Identity(NoMixer):
     sparsity = "the token itself"
     source = "IdentityFormer: Yu et al., 2022"
 
-    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """x."""
         return x
 

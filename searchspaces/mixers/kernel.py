@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.heads import LINEAR, TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Position, Shape, State, Weights
+from searchspaces.mixers.padding import counted
 from searchspaces.mixers.recurrence import Decayed, Remembered, Undecayed
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
@@ -137,12 +138,18 @@ class KernelMixer(TwoSightedHeadMixer):
         sums = within + left.since_start(self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ before)
         return out_of_chunks(sums, tokens), end
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """One state of all tokens."""
-        from torch.nn.functional import pad
-
         queries, keys = self.placed(q, sizes), self.placed(k, sizes).transpose(-1, -2)
-        sums = self.features(keys) @ pad(v, (0, 1), value=1.0)
+        sums = self.features(keys) @ counted(v, present)
         mixed = self.features(queries.transpose(-1, -2)).transpose(-1, -2) @ sums
         return mixed[..., :-1] / mixed[..., -1:]
 

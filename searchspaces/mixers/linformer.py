@@ -41,7 +41,15 @@ class Linformer(BidirectionalHeadMixer):
         rows = Weight((self.rank, math.prod(sizes.view.grid)), ("", ""))
         return {"keys": rows, "values": rows}
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """By torch's kernel."""
         from torch.nn.functional import scaled_dot_product_attention
 

@@ -44,9 +44,17 @@ class Local(Kernelled, Softmax):
         """A kernel a channel of the values."""
         return {"taps": depthwise_taps(sizes.inner, self.size, sizes.view.dimensions)}
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Attention, and torch's convolution."""
-        mixed = super().mix_bidirectional(q, k, v, weights, sizes)
+        mixed = super().mix_bidirectional(q, k, v, weights, sizes, present)
         return mixed + self._around(depthwise, v, weights, sizes)
 
     def mix_bidirectional_reference(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.heads import BidirectionalHeadMixer
 from searchspaces.mixers.mixer import Kind, Weights, register_mixer
+from searchspaces.mixers.padding import hiding, of_tokens
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
 
@@ -74,7 +75,15 @@ class Lsh(BidirectionalHeadMixer):
             q = turn(q, turns)
         return q, q, v
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Round by round."""
         import torch
 
@@ -82,9 +91,11 @@ class Lsh(BidirectionalHeadMixer):
         position = torch.arange(tokens, device=q.device)
         outs, levels = [], []
         for bucket in self._buckets(q).unbind(-1):
+            if present is not None:  # those that are absent come last
+                bucket = torch.where(present.unsqueeze(1), bucket, MOST_BUCKETS)
             # Numbers that are all different: a sort is then stable wherever it runs.
             order = (bucket * tokens + position).argsort(-1)
-            out, level = self._within(q, v, order)
+            out, level = self._within(q, v, order, present)
             undone = order.argsort(-1).unsqueeze(-1)
             outs.append(_taken(out, undone))
             levels.append(_taken(level, undone))
@@ -94,7 +105,7 @@ class Lsh(BidirectionalHeadMixer):
         mixed: Tensor = (torch.stack(outs) * shares).sum(0)
         return mixed
 
-    def _within(self, q: Tensor, v: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+    def _within(self, q: Tensor, v: Tensor, order: Tensor, present: Tensor | None) -> tuple[Tensor, Tensor]:
         """What sorted tokens get, (B, H, N, K), and the logarithms of their sums of weights, (B, H, N, 1)."""
         import torch
 
@@ -109,6 +120,10 @@ class Lsh(BidirectionalHeadMixer):
         itself = place.unsqueeze(2) == met.unsqueeze(1)
         scores = torch.where(itself, ITSELF, queries @ keys.transpose(-1, -2))
         scores = scores + q.new_zeros(1).masked_fill(met >= tokens, NOTHING).unsqueeze(1)
+        if present is not None:
+            there = _taken(of_tokens(present, q).expand(*order.shape, 1), order.unsqueeze(-1))
+            there = into_chunks(there, chunk)
+            scores = scores + hiding(torch.cat([there.roll(1, 2), there], dim=3))
         level = scores.logsumexp(-1, keepdim=True)
         mixed = (scores - level).exp() @ values
         return out_of_chunks(mixed, tokens), out_of_chunks(level, tokens)

@@ -102,12 +102,21 @@ class Mixer(Part):
     most_tokens: ClassVar[int] = 0
 
     @abstractmethod
-    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Mix a whole sequence, (B, N, D) → (B, N, D); where the view is causal, position i sees only j ≤ i.
 
         Args:
             weights: of the layer, those of `shapes` among them.
             turns: rotary, of the N positions; given where it is `positioned`.
+            present: where the view is padded, which tokens are there, (B, N) of bool. The others, after the
+                last of these, are seen by none, whatever they are; what they get themselves is any number.
         """
 
     @abstractmethod

@@ -32,7 +32,14 @@ class NoMixer(CausalMixer):
         """None."""
         return {}
 
-    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Zeros: adds nothing to the residual."""
         return x * 0
 

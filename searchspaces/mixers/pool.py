@@ -42,15 +42,29 @@ class Pool(Kernelled, Mixer):
         """None."""
         return {}
 
-    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """See `Mixer.forward`."""
+        if present is None:
+            return self._mean(x, sizes.view.grid) - x
+        there = present.to(x.dtype).unsqueeze(2)
+        # Both means are over the same places, of which so many are absent.
+        around, share = (self._mean(y, sizes.view.grid) for y in (x * there, there))
+        return around / share.clamp(min=1 / (2 * self.size)) - x
+
+    def _mean(self, x: Tensor, grid: tuple[int, ...]) -> Tensor:
         from torch.nn.functional import avg_pool1d, avg_pool2d
 
-        grid = sizes.view.grid
         image = x.transpose(1, 2).reshape(-1, int(x.shape[2]), *grid)
         pool = avg_pool1d if len(grid) == 1 else avg_pool2d
         mean = pool(image, self.size, 1, self.size // 2, count_include_pad=False)
-        return mean.flatten(2).transpose(1, 2) - x
+        return mean.flatten(2).transpose(1, 2)
 
     def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """Token by token."""

@@ -44,10 +44,22 @@ class Random(Mixer):
         """None."""
         return {}
 
-    def forward(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        turns: Turns | None,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """See `Mixer.forward`."""
-        mixed: Tensor = x.new_tensor(_shares(math.prod(sizes.view.grid))) @ x
-        return mixed
+        shares = x.new_tensor(_shares(math.prod(sizes.view.grid)))
+        if present is None:
+            mixed: Tensor = shares @ x
+            return mixed
+        there = present.to(x.dtype).unsqueeze(2)
+        left = (shares * there.transpose(1, 2)).sum(-1, keepdim=True) / shares.sum(-1, keepdim=True)
+        return shares @ (x * there) / left
 
     def reference(self, x: Tensor, weights: Weights, sizes: Sizes, turns: Turns | None) -> Tensor:
         """Token by token."""

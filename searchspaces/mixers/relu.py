@@ -14,6 +14,7 @@ from searchspaces.mixers.depthwise import (
 )
 from searchspaces.mixers.heads import LINEAR, BidirectionalHeadMixer
 from searchspaces.mixers.mixer import Kind, Weights, register_mixer
+from searchspaces.mixers.padding import of_tokens
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes, Weight
 
@@ -51,13 +52,24 @@ class Relu(Kernelled, BidirectionalHeadMixer):
         taps = depthwise_taps(sizes.head_size, self.size, sizes.view.dimensions)
         return {f"taps{sizes.heads}": taps}
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """One state of all tokens."""
         queries, keys = q.relu(), k.relu()
-        tokens = int(k.shape[2])
+        tokens: Any = int(k.shape[2])
+        if present is not None:
+            tokens = of_tokens(present, q).sum(2, keepdim=True)
         sums = keys.transpose(-1, -2) @ (v / tokens)
-        weight = queries @ keys.mean(2, keepdim=True).transpose(-1, -2) + EPSILON
-        return queries @ sums / weight + self._around(depthwise, v, weights, sizes)
+        weight = queries @ (keys.sum(2, keepdim=True) / tokens).transpose(-1, -2) + EPSILON
+        mixed: Tensor = queries @ sums / weight + self._around(depthwise, v, weights, sizes)
+        return mixed
 
     def mix_bidirectional_reference(
         self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes

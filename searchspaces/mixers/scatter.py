@@ -11,6 +11,7 @@ from searchspaces.mixers.cache import append, cache_shapes
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.padding import counted, of_tokens
 from searchspaces.mixers.performer import directions
 from searchspaces.mixers.tiles import taken
 from searchspaces.operations import Operation, OperationKind
@@ -235,17 +236,26 @@ class Scatter(TwoSightedHeadMixer):
             Operation(OperationKind.ELEMENTWISE, elements=8 * heads * pairs, calls=20),
         )
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """In chunks, with what lies before and after those that a window reaches into."""
         import torch
-        from torch.nn.functional import pad
 
         tokens, (chunk, chunks, reach) = int(q.shape[2]), self._cut(int(q.shape[2]))
         features = self._exponents(k).exp()
-        values = pad(v, (0, 1), value=1.0)
+        values = counted(v, present)
         first = torch.arange(chunks, device=q.device).unsqueeze(1) * chunk
         key = first + torch.arange(-reach * chunk, (reach + 1) * chunk, device=q.device)
-        present = ((key >= 0) & (key < tokens)).unsqueeze(1)
+        there = ((key >= 0) & (key < tokens)).unsqueeze(1)
+        if present is not None:
+            there = there & (taken(of_tokens(present, q), key.clamp(0, tokens - 1)) > 0).transpose(-1, -2)
         near = [taken(x, key.clamp(0, tokens - 1)) for x in (k, features, values)]
 
         states = into_chunks(features, chunk).transpose(-1, -2) @ into_chunks(values, chunk)
@@ -254,7 +264,7 @@ class Scatter(TwoSightedHeadMixer):
         queries = into_chunks(q, chunk)
         query = (first + torch.arange(chunk, device=q.device)).unsqueeze(2)
         within = (query - key.unsqueeze(1)).abs() <= self.window // 2
-        mixed = self._joined(queries, (near[0], near[1], near[2]), present & within, present & ~within, far)
+        mixed = self._joined(queries, (near[0], near[1], near[2]), there & within, there & ~within, far)
         return out_of_chunks(mixed, tokens)
 
     def _cut(self, tokens: int) -> tuple[int, int, int]:

@@ -42,11 +42,20 @@ class Softmax(TwoSightedHeadMixer):
         """Token by token."""
         return attend_one_by_one(q, k, v, [list(range(i + 1)) for i in range(q.shape[-2])])
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
-        """Torch's kernel without a mask."""
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
+        """Torch's kernel, without a mask where all tokens are there."""
         from torch.nn.functional import scaled_dot_product_attention
 
-        return scaled_dot_product_attention(q, k, v)
+        seen = None if present is None else present[:, None, None, :]
+        return scaled_dot_product_attention(q, k, v, seen)
 
     def mix_bidirectional_reference(
         self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes

@@ -22,6 +22,7 @@ from searchspaces.mixers.cache import (
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.padding import hiding, of_tokens
 from searchspaces.mixers.tiles import taken
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
@@ -146,7 +147,15 @@ class Sparse(TwoSightedHeadMixer):
             )
         return attend_one_by_one(q, k, v, seen)
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Blocks of queries against [globals | random blocks | block before, own, after]; globals apart."""
         import torch
         from torch.nn.functional import scaled_dot_product_attention
@@ -155,12 +164,15 @@ class Sparse(TwoSightedHeadMixer):
         first = min(self.globals, tokens)
         met, hidden = self._met(tokens)
         table = torch.tensor(met, device=on)
-        mask = q.new_zeros(hidden.shape).masked_fill(torch.tensor(hidden, device=on), float("-inf"))
-        queries = into_chunks(q * q.shape[-1] ** -0.5, self.block)
-        mixed = (queries @ taken(k, table).transpose(-1, -2) + mask.unsqueeze(1)).softmax(-1) @ taken(
-            v, table
+        mask = (
+            q.new_zeros(hidden.shape).masked_fill(torch.tensor(hidden, device=on), float("-inf")).unsqueeze(1)
         )
-        everywhere = scaled_dot_product_attention(q[:, :, :first], k, v)
+        seen = None
+        if present is not None:
+            mask, seen = mask + hiding(taken(of_tokens(present, q), table)), present[:, None, None, :]
+        queries = into_chunks(q * q.shape[-1] ** -0.5, self.block)
+        mixed = (queries @ taken(k, table).transpose(-1, -2) + mask).softmax(-1) @ taken(v, table)
+        everywhere = scaled_dot_product_attention(q[:, :, :first], k, v, seen)
         return torch.cat([everywhere, out_of_chunks(mixed, tokens)[:, :, first:]], dim=2)
 
     def mix_bidirectional_reference(

@@ -19,6 +19,7 @@ from searchspaces.mixers.cache import (
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
+from searchspaces.mixers.padding import hiding, of_tokens
 from searchspaces.mixers.tiles import Neighbourhoods, taken
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
@@ -130,12 +131,22 @@ class Window(TwoSightedHeadMixer):
         ]
         return attend_one_by_one(q, k, v, seen)
 
-    def mix_bidirectional(self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes) -> Tensor:
+    def mix_bidirectional(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        weights: Weights,
+        sizes: Sizes,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """In tiles of the grid."""
         near, on = self._neighbourhoods(sizes), q.device
         keys = near.keys(on)
         # Added, not filled in: onnxruntime adds several times faster than it selects.
         mask = q.new_zeros(1).masked_fill(near.hidden(on), float("-inf"))
+        if present is not None:
+            mask = mask + hiding(taken(of_tokens(present, q), keys))
         queries = taken(q * q.shape[-1] ** -0.5, near.queries(on))
         mixed = (queries @ taken(k, keys).transpose(-1, -2) + mask).softmax(-1) @ taken(v, keys)
         return mixed.flatten(2, 3).index_select(2, near.places(on))

@@ -24,18 +24,20 @@ class _Pooled(Readout):
     answers = Classes
 
     @abstractmethod
-    def pooled(self, normed: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
-        """(B, N, D) → (B, D)."""
+    def pooled(self, normed: Tensor, weights: Mapping[str, Tensor], present: Tensor | None) -> Tensor:
+        """(B, N, D) → (B, D) of the tokens that are there, (B, N); all where None."""
 
     def own_shapes(self, sizes: Sizes) -> dict[str, Weight]:
         """See the class."""
         return {"classes": Weight((_count(sizes), sizes.width), ("", "width"), Initial.EMBEDDING)}
 
-    def read(self, normed: Tensor, weights: Mapping[str, Tensor], sizes: Sizes) -> Tensor:
+    def read(
+        self, normed: Tensor, weights: Mapping[str, Tensor], sizes: Sizes, present: Tensor | None = None
+    ) -> Tensor:
         """(B, N, D) → (B, count)."""
         from torch.nn.functional import linear
 
-        return linear(self.pooled(normed, weights), weights["classes"])
+        return linear(self.pooled(normed, weights, present), weights["classes"])
 
     def own_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """The mean, and one product."""
@@ -59,9 +61,13 @@ class Mean(_Pooled):
 
     example = "mean"
 
-    def pooled(self, normed: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+    def pooled(self, normed: Tensor, weights: Mapping[str, Tensor], present: Tensor | None) -> Tensor:
         """See the class."""
-        return normed.mean(1)
+        if present is None:
+            return normed.mean(1)
+        there = present.to(normed.dtype).unsqueeze(2)
+        mean: Tensor = (normed * there).sum(1) / there.sum(1)
+        return mean
 
 
 @register_readout("pool")
@@ -79,11 +85,14 @@ class Pool(_Pooled):
             **super().own_shapes(sizes),
         }
 
-    def pooled(self, normed: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+    def pooled(self, normed: Tensor, weights: Mapping[str, Tensor], present: Tensor | None) -> Tensor:
         """See the class."""
         from torch.nn.functional import linear
 
-        shares = linear(normed, weights["pool"]).softmax(1)
+        scores = linear(normed, weights["pool"])
+        if present is not None:
+            scores = scores.masked_fill(~present.unsqueeze(2), float("-inf"))
+        shares = scores.softmax(1)
         return (shares.transpose(1, 2) @ normed).squeeze(1)
 
     def own_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:

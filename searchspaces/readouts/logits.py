@@ -31,7 +31,9 @@ class Logits(Readout):
         name = "embedding" if sizes.tied else "head"
         return {name: Weight((sizes.form.vocabulary, sizes.width), ("", "width"), Initial.EMBEDDING)}
 
-    def read(self, normed: Tensor, weights: Mapping[str, Tensor], sizes: Sizes) -> Tensor:
+    def read(
+        self, normed: Tensor, weights: Mapping[str, Tensor], sizes: Sizes, present: Tensor | None = None
+    ) -> Tensor:
         """(B, N, D) → (B, N, V)."""
         from torch.nn.functional import linear
 

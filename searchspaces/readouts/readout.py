@@ -31,8 +31,15 @@ class Readout(Part):
         """Weights beside the norm. Readouts that name one weight share it."""
 
     @abstractmethod
-    def read(self, normed: Tensor, weights: Mapping[str, Tensor], sizes: Sizes) -> Tensor:
-        """Normed tokens (B, N, D) → answers."""
+    def read(
+        self, normed: Tensor, weights: Mapping[str, Tensor], sizes: Sizes, present: Tensor | None = None
+    ) -> Tensor:
+        """Normed tokens (B, N, D) → answers.
+
+        Args:
+            present: where the view is padded, which tokens are there, (B, N) of bool; the others count for
+                nothing.
+        """
 
     @abstractmethod
     def own_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
@@ -42,11 +49,13 @@ class Readout(Part):
         """See the class."""
         return {"norm": Weight((sizes.width,), ("width",), Initial.ONES), **self.own_shapes(sizes)}
 
-    def forward(self, x: Tensor, weights: Mapping[str, Tensor], sizes: Sizes) -> Tensor:
-        """(B, N, D) → answers."""
+    def forward(
+        self, x: Tensor, weights: Mapping[str, Tensor], sizes: Sizes, present: Tensor | None = None
+    ) -> Tensor:
+        """(B, N, D) → answers; see `read`."""
         from searchspaces.norms import rms_norm
 
-        return self.read(rms_norm(x, weights["norm"]), weights, sizes)
+        return self.read(rms_norm(x, weights["norm"]), weights, sizes, present)
 
     def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """The norm, and what is read."""

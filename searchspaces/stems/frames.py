@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @register_stem("frames")
 @dataclass(frozen=True)
 class Frames(Stem):
-    """The channels of a moment become a token, by one matrix."""
+    """The channels of a moment become a token, by one matrix. Moments after the end of a series are NaN, and
+    their tokens absent."""
 
     example = "frames"
 
@@ -38,7 +39,12 @@ class Frames(Stem):
         """(B, C, N) → (B, N, D)."""
         from torch.nn.functional import linear
 
-        return linear(inputs.transpose(1, 2), weights["frames"])
+        there = inputs.masked_fill(inputs.isnan(), 0.0)
+        return linear(there.transpose(1, 2), weights["frames"])
+
+    def present(self, inputs: Tensor) -> Tensor:
+        """Those whose channels are numbers."""
+        return ~inputs[:, 0].isnan()
 
     def operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """One product."""

@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from searchspaces.form import Input
-from searchspaces.part import Part, Sizes
+from searchspaces.form import Form, Input, Series
+from searchspaces.part import Part, Sizes, View
 from searchspaces.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["STEMS", "Stem", "parse_stem", "register_stem", "stems"]
+__all__ = ["STEMS", "Stem", "parse_stem", "register_stem", "stems", "view_of"]
 
 
 class Stem(Part):
@@ -30,10 +30,24 @@ class Stem(Part):
 
     @abstractmethod
     def forward(self, inputs: Tensor, weights: Mapping[str, Tensor], sizes: Sizes) -> Tensor:
-        """Inputs as the form says → (B, N, D), tokens of a grid in row-major order."""
+        """Inputs as the form says → (B, N, D), tokens of a grid in row-major order. Those that are absent are
+        numbers, too."""
+
+    def present(self, inputs: Tensor) -> Tensor:
+        """Which tokens are there, (B, N) of bool; asked where the view is padded."""
+        raise NotImplementedError(f"{type(self).__name__} makes no tokens that may be absent")
 
 
 STEMS: Registry[Stem] = Registry(Stem, "searchspaces.stems", "stem", "nas.stems")
 register_stem = STEMS.register
 parse_stem = STEMS.parse
 stems = STEMS.classes
+
+
+def view_of(form: Form, stem: str) -> View:
+    """How the tokens lie that a stem makes of what a form says; a series may be shorter than the longest.
+
+    Raises:
+        ValueError: the stem does not take it.
+    """
+    return View(form.causal, parse_stem(stem).grid(form.input), isinstance(form.input, Series))

@@ -1,6 +1,7 @@
 """Models that see a whole input at once: forms, stems, readouts, and spaces of them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -285,6 +286,40 @@ def test_an_encoder_composes_to_what_torch_computes(form: Form, stem: str, reado
         (told,) = session.run(None, {form.input.name: given.numpy()})
         with torch.inference_mode():
             np.testing.assert_allclose(told, submodel(given).numpy(), atol=1e-4)
+
+
+OPTIONS = ["softmax", "conv:3", "window:5", "pool", "flow", "none", "scatter:5", "local"]
+
+
+@pytest.mark.parametrize("readout", ["mean", "pool"])
+def test_a_shorter_series_is_told_as_one_of_its_own_length(readout: str) -> None:
+    """And beside longer ones in a batch; what is learned of it has gradients."""
+    torch.manual_seed(0)
+    layers = tuple(Layer(option, 2 if option != "none" else 0, ratio=1) for option in OPTIONS)
+    long = Submodel(Architecture(0, 32, layers, form=FORMS[2], stem="frames", readout=readout))
+    for weight in long.parameters():
+        weight.data += 0.1 * torch.randn_like(weight)
+    form = Form(Series(20, 12), Classes(9))
+    short = Submodel(Architecture(0, 32, layers, form=form, stem="frames", readout=readout))
+    short.load_state_dict(long.state_dict())
+    series = given_to(FORMS[2], 3)
+    series[1, :, 20:] = torch.nan
+    series[2, :, 1:] = torch.nan
+    told = long(series)
+    torch.testing.assert_close(told[1:2], short(series[1:2, :, :20]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(told[:1], long(series[:1]), rtol=1e-4, atol=1e-5)
+    told.square().sum().backward()
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in long.parameters())
+
+
+def test_series_that_are_all_there_are_told_as_if_none_could_be_shorter() -> None:
+    torch.manual_seed(0)
+    layers = Layer("softmax", 2, ratio=1), Layer("linear", 2, ratio=1)
+    model = Submodel(Architecture(0, 32, layers, form=FORMS[2], stem="frames", readout="mean"))
+    series = given_to(FORMS[2], 2)
+    told = model(series)
+    vars(model.architecture)["view"] = replace(model.architecture.view, padded=False)
+    torch.testing.assert_close(told, model(series), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)

@@ -42,6 +42,7 @@ class TestEveryMixer(MixerContract):
 class TestEveryBidirectionalMixer(BidirectionalMixerContract):
     subjects = EXAMPLES[Sight.BIDIRECTIONAL]
     quadratic = frozenset({"softmax", "local", "random"})
+    of_length = frozenset({"random", "lsh", "sparse"})
 
 
 class TestBidirectionalMixersOfEverySize(BidirectionalMixerContract):

@@ -154,11 +154,19 @@ class TorchCompile(TorchEager):
         return CompiledSubmodel(*rebuilt(prepared))
 
 
-def _compiled_forward(x: Tensor, layer: Layer, weights: Any, turns: Any, view: View) -> Tensor:
+def _compiled_forward(
+    x: Tensor, layer: Layer, weights: Any, turns: Any, view: View, present: Tensor | None
+) -> Tensor:
+    mixed: Tensor = _compiled_for(x, _forward_layer, layer, view)(x, dict(weights), turns, present)
+    return mixed
+
+
+def _forward_layer(
+    x: Tensor, layer: Layer, weights: Any, turns: Any, present: Tensor | None, view: View
+) -> Tensor:
     from searchspaces.blocks import forward_layer
 
-    mixed: Tensor = _compiled_for(x, forward_layer, layer, view)(x, dict(weights), turns)
-    return mixed
+    return forward_layer(x, layer, weights, turns, view, present)
 
 
 def _compiled_extend(x: Tensor, layer: Layer, weights: Any, turns: Any, state: Any, position: Any) -> Any:

@@ -18,8 +18,7 @@ class Examples:
     Attributes:
         inputs: (n, C, H, W) images or (n, C, N) series, float32; (n, N) tokens, int64.
         labels: (n,) int64, from 0.
-        lengths: (n,) int64, how much of each series or sequence of tokens is there, zeros follow; None where
-            all of it is.
+        lengths: (n,) int64, how much of each series is there, zeros follow; None where all of it is.
     """
 
     inputs: NDArray[np.float32] | NDArray[np.int64]

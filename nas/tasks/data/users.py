@@ -57,7 +57,10 @@ def examples_of_users(
         else:
             raise _Wrong("path", f"{path.name} is no file of examples")
         classes, numbers = _numbered(labels)
-        return classes, Examples(_finite(_shaped(inputs, shape)), numbers)
+        lengths = None
+        if path.suffix == ".npz" and inputs.ndim == 3 and shape is None:
+            inputs, lengths = _ended(inputs)
+        return classes, Examples(_finite(_shaped(inputs, shape)), numbers, lengths)
     except _Wrong as wrong:
         raise InvalidSpec([Problem(f"task.{wrong.option}", f"{wrong}; accepted: {wrong.accepted}")]) from None
     except OSError as error:
@@ -254,6 +257,16 @@ def _shaped(inputs: NDArray[Any], shape: tuple[int, ...] | None) -> NDArray[Any]
             "shape", f"{list(shape)} is {math.prod(shape)} numbers and an example has {size}", accepted
         )
     return inputs.reshape(len(inputs), *shape)
+
+
+def _ended(inputs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    """Series (n, C, N) with zeros for what is NaN in all channels up to the end, and how much is before it;
+    None where all of them are equally long."""
+    there = ~np.isnan(inputs).all(1)
+    lengths = (there * np.arange(1, there.shape[1] + 1)).max(1, initial=0).astype(np.int64)
+    if (lengths == there.shape[1]).all() or not lengths.all():  # one without any moment is no series
+        return inputs, None
+    return np.where((np.arange(there.shape[1]) < lengths[:, None])[:, None], inputs, 0), lengths
 
 
 def _finite(inputs: NDArray[Any]) -> NDArray[np.float32]:

@@ -105,6 +105,7 @@ def test_what_does_not_fit_is_refused_with_its_path(change: dict[str, Any], path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("space", "task"), [("image-28", "mnist"), ("hybrid-encoder", "vowels")])
 def test_the_spaces_that_ship_learn_their_tasks(space: str, task: str, tmp_path: Path) -> None:
     """Far from done: what chance would give is a tenth."""

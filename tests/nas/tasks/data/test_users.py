@@ -87,6 +87,22 @@ def savez(path: Path, **arrays: Any) -> Path:
 X, Y = np.zeros((6, 2)), np.array([0, 1] * 3)
 
 
+def test_series_of_unequal_length_end_in_nan(tmp_path: Path) -> None:
+    series = np.random.default_rng(0).normal(size=(6, 2, 5))
+    series[1, :, 3:], series[2, :, 1:] = np.nan, np.nan
+    _, examples = examples_of_users(savez(tmp_path, x=series, y=Y), None, None)
+    assert examples.lengths is not None
+    assert examples.lengths.tolist() == [5, 3, 1, 5, 5, 5]
+    np.testing.assert_allclose(examples.inputs, np.nan_to_num(series), rtol=1e-6)
+    equal = examples_of_users(savez(tmp_path, x=np.nan_to_num(series), y=Y), None, None)[1]
+    assert equal.lengths is None
+    for wrong in ((3, 0, 2), (4, slice(None), 2), (5, slice(None), slice(None))):
+        broken = series.copy()
+        broken[wrong] = np.nan
+        with pytest.raises(InvalidSpec, match=r"have NaN or infinite numbers; accepted: finite"):
+            examples_of_users(savez(tmp_path, x=broken, y=Y), None, None)
+
+
 def _uneven(path: Path) -> Path:
     image(folder(path) / "dog" / "9.png", size=(7, 5))
     return path
