@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,6 +54,10 @@ Inbox: TypeAlias = SimpleQueue[ServiceMessage | Disconnected | None]
 """What whoever holds a connection hears; None is their own word to themselves."""
 
 
+_HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?|\[[^\s/]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
+"""Labels with a dot between each two, or an address of IPv6, in brackets or not."""
+
+
 def check_address(address: str, first_port: int = 1) -> None:
     """Refuse what can never be reached, rather than try it for ever.
 
@@ -63,8 +68,9 @@ def check_address(address: str, first_port: int = 1) -> None:
         ValueError: it is not ``HOST:PORT``.
     """
     host, _, port = address.rpartition(":")
-    named = host and not any(character.isspace() or character == "/" for character in host)
-    if not (named and port.isascii() and port.isdigit() and first_port <= int(port) < 1 << 16):
+    if not (
+        _HOST.fullmatch(host) and port.isascii() and port.isdigit() and first_port <= int(port) < 1 << 16
+    ):
         accepted = f"accepted: HOST:PORT, with a port from {first_port} to 65535"
         raise ValueError(f"{address!r:.80} is not an address; {accepted}")
 

@@ -46,9 +46,9 @@ def settle_start(spec: JobSpec, relative_to: Path, models: Path) -> JobSpec:
         models: where folders made of GGUF files are kept.
 
     Raises:
-        InvalidSpec: the parent cannot be read, or its tokenizer is not its own.
+        InvalidSpec: the parent cannot be read, or its tokenizer or a tensor is not its own.
     """
-    from nas.pretrained.reading import check_tokenizer, import_gguf
+    from nas.pretrained.reading import check_tokenizer, check_weights, import_gguf
 
     if spec.start is None or spec.start.digest is not None:
         return spec
@@ -60,6 +60,7 @@ def settle_start(spec: JobSpec, relative_to: Path, models: Path) -> JobSpec:
     else:
         parent = read_parent(path)
     check_tokenizer(parent)
+    check_weights(parent)
     start = spec.start.model_copy(update={"model": str(parent.folder), "digest": parent.digest})
     return spec.model_copy(update={"start": start})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,46 +19,67 @@ if TYPE_CHECKING:
 
     from searchspaces.submodel import Submodel
 
-__all__ = ["TOKENIZER", "check_tokenizer", "import_gguf", "read_model"]
+__all__ = ["TOKENIZER", "check_tokenizer", "check_weights", "import_gguf", "read_model"]
 
 FLOATING = ("F32", "F16", "BF16", "F64")
 IGNORED = ("rotary_emb.inv_freq",)
 TOKENIZER = "tokenizer.json"
 
 
-def read_model(parent: Parent) -> Submodel:
-    """The model, its logits those of `transformers` to rounding.
+def check_weights(parent: Parent) -> None:
+    """Refuse weights that are not those of such a model; one tensor is held at a time.
 
     Raises:
         InvalidSpec: a tensor is missing, not expected, of another shape or type, or not finite: every one of
             them at once.
     """
-    from safetensors import SafetensorError, safe_open
+    with ExitStack() as stack:
+        place = _opened(parent, stack)
+        expected = _expected_shapes(parent)
+        _check_finite(name for name in expected if not place[name].get_tensor(name).isfinite().all())
 
+
+def read_model(parent: Parent) -> Submodel:
+    """The model, its logits those of `transformers` to rounding.
+
+    Raises:
+        InvalidSpec: as `check_weights`.
+    """
     from searchspaces.submodel import Submodel
 
     architecture = parent.architecture
     with ExitStack() as stack:
-        place: dict[str, Any] = {}
-        for file in weight_files(parent.folder):
-            try:
-                opened = stack.enter_context(safe_open(file, framework="pt"))
-            except (OSError, SafetensorError) as error:
-                raise InvalidSpec([Problem("start.model", f"{file.name} cannot be read: {error}")]) from error
-            place |= dict.fromkeys(opened.keys(), opened)
-        expected = _expected_shapes(parent)
-        problems = [Problem(f"start.model.{name}", "is missing") for name in expected if name not in place]
-        for name, opened in place.items():
-            problems += _problems(name, opened, expected, parent.tied)
-        if problems:
-            raise InvalidSpec(problems)
+        place = _opened(parent, stack)
         weights = from_theirs(architecture, parent.epsilon, lambda name: place[name].get_tensor(name))
-        wrong = [name for name, value in weights.items() if not value.isfinite().all()]
-        if wrong:
-            theirs = {term.own: term.theirs for term in terms(architecture, parent.epsilon)}
-            said = "has values that are not finite"
-            raise InvalidSpec([Problem(f"start.model.{theirs[name]}", said) for name in wrong])
+        theirs = {term.own: term.theirs for term in terms(architecture, parent.epsilon)}
+        _check_finite(theirs[name] for name, value in weights.items() if not value.isfinite().all())
         return _assembled(Submodel, architecture, weights)
+
+
+def _opened(parent: Parent, stack: ExitStack) -> dict[str, Any]:
+    """The file of each tensor, mapped into memory; all are there, of their shapes and types."""
+    from safetensors import SafetensorError, safe_open
+
+    place: dict[str, Any] = {}
+    for file in weight_files(parent.folder):
+        try:
+            opened = stack.enter_context(safe_open(file, framework="pt"))
+        except (OSError, SafetensorError) as error:
+            raise InvalidSpec([Problem("start.model", f"{file.name} cannot be read: {error}")]) from error
+        place |= dict.fromkeys(opened.keys(), opened)
+    expected = _expected_shapes(parent)
+    problems = [Problem(f"start.model.{name}", "is missing") for name in expected if name not in place]
+    for name, opened in place.items():
+        problems += _problems(name, opened, expected, parent.tied)
+    if problems:
+        raise InvalidSpec(problems)
+    return place
+
+
+def _check_finite(wrong: Iterable[str]) -> None:
+    problems = [Problem(f"start.model.{name}", "has values that are not finite") for name in wrong]
+    if problems:
+        raise InvalidSpec(problems)
 
 
 def _assembled(kind: type[Submodel], architecture: Any, weights: dict[str, Tensor]) -> Submodel:

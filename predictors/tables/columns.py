@@ -25,6 +25,8 @@ def read_columns(path: Path) -> Columns:
             more or fewer cells than the header.
     """
     try:
+        if path.exists() and not path.is_file():  # a device or a FIFO never ends
+            raise PredictorError(f"{path}: is not a regular file; accepted: a table in CSV, gzipped or not")
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
         rows = list(csv.reader(text.splitlines()))

@@ -32,6 +32,16 @@ CASES: dict[str, tuple[list[str], int, str]] = {
         "server: 'http://lab:7070' is not an address; accepted: HOST:PORT, with a port from 1 to 65535",
     ),
     "a service without a host": (["--server", ":7070", "jobs"], 2, "':7070' is not an address"),
+    "a worker for a name that there cannot be": (
+        ["worker", "--connect", "nowhere..:1"],
+        2,
+        "'nowhere..:1' is not an address",
+    ),
+    "a table that never ends": (
+        ["bench", "predictor", "--table", "/dev/zero"],
+        2,
+        "/dev/zero: is not a regular file; accepted: a table in CSV",
+    ),
     "a port that there is not": (["--server", "lab:99999", "health"], 2, "'lab:99999' is not an address"),
     "a limit that is none": (["serve", "--most-tokens", "inf"], 2, "--most-tokens"),
     "as much memory as there never was": (["serve", "--most-memory", "inf"], 2, "--most-memory"),

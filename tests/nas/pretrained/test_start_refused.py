@@ -91,6 +91,26 @@ def test_a_model_of_another_family_is_refused_before_anything_is_written(client:
     assert not client.jobs()
 
 
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (None, r"start\.model\.model\.norm\.weight: is missing"),
+        (torch.ones(3), r"norm\.weight: has shape \(3,\), not \(48,\)"),
+        (torch.ones(48, dtype=torch.int8), r"norm\.weight: is of type I8, quantised"),
+        (torch.full((48,), torch.nan), r"norm\.weight: has values that are not finite"),
+    ],
+)
+def test_wrong_weights_are_refused_before_anything_is_measured(
+    client: Client, weight: torch.Tensor | None, words: str
+) -> None:
+    weights = load_file("model/model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights | ({} if weight is None else {"model.norm.weight": weight}), "model/model.safetensors")
+    with pytest.raises(InvalidSpec, match=words):
+        client.submit(SPEC)
+    assert not client.jobs()
+
+
 def test_another_digest_follows_from_other_weights(client: Client) -> None:
     first = client.submit(SPEC)
     weights = load_file("model/model.safetensors")
