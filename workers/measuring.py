@@ -18,7 +18,7 @@ from workers.memory import keep_freed_memory, total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes
 from workers.runtimes.runtime import Inputs, LoadedModel
-from workers.target import Phase
+from workers.target import Phase, Workload
 from workers.timing import calibrate, calls_in_a_row, time_interleaved
 
 __all__ = ["describe_device", "measure"]
@@ -28,6 +28,10 @@ REFERENCE_VOCABULARY = 256
 
 _LOADED: set[str] = set()
 """Runtimes that this process has run a model with."""
+
+_USUAL: dict[tuple[str, int, Workload], float] = {}
+"""By runtime, threads and workload of a reference, how many times its nominal time it took lately where it
+was not slowed down by others: clock rates do not stay what they were at the first measurement."""
 
 
 def describe_device(device: str) -> Capabilities:
@@ -94,7 +98,20 @@ def measure(
     # Before the reference runs again: what it takes is none of the model's.
     peak_memory_bytes = memory.growth_bytes()
     decodes = target.workload.phase is Phase.DECODE
-    timing = time_interleaved(model, reference, request.protocol, clocks, cancelled, warm=decodes)
+    of_reference, nominal_ms = (target.runtime, target.threads, beside), reference_ms * in_reference
+    usual = _USUAL.get(of_reference, 1.0)
+    timing = time_interleaved(
+        model,
+        reference,
+        request.protocol,
+        clocks,
+        cancelled,
+        warm=decodes,
+        usual=1e-3 * usual * nominal_ms,
+    )
+    drift = timing.reference_ms / nominal_ms
+    # A device that stays slow is not waited for again and again.
+    _USUAL[of_reference] = drift if timing.slowed else min(usual, drift)
     conditions = clocks.conditions()
     unit_ms = reference_ms * in_reference / calls
     return Measurement(
@@ -105,7 +122,7 @@ def measure(
         error_ms=timing.ratio_error * unit_ms,
         wall_ms=timing.wall_ms / calls,
         reference_ms=reference_ms,
-        drift=timing.reference_ms / (reference_ms * in_reference),
+        drift=drift,
         peak_memory_bytes=peak_memory_bytes,
         repeats=timing.repeats,
         rejected=timing.rejected,

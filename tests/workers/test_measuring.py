@@ -18,7 +18,7 @@ from workers.runtimes import ModelFormat, parse_runtime, runtimes
 from workers.runtimes.onnxruntime import OnnxRuntime
 from workers.runtimes.runtime import Inputs, LoadedModel
 from workers.target import Phase, Target, Workload
-from workers.timing import TimingProtocol
+from workers.timing import Timing, TimingProtocol
 
 pytestmark = pytest.mark.alone
 
@@ -64,6 +64,26 @@ def test_beside_decoding_the_reference_is_called_in_a_row_as_well(
     if phase is Phase.DECODE:
         sample_ms = measurement.latency_ms * measurement.drift * measurement.calls
         assert 0.1 < sample_ms / QUICK.decode_ms < 20
+
+
+def test_what_the_reference_usually_takes_follows_a_device_that_stays_slow(
+    make_model: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    told = [(2.0, True), (1.5, False), (1.7, False)]  # times the nominal 10 ms, and whether it stayed slow
+
+    def timed(*_: object, usual: float, **__: object) -> Timing:
+        factor, slowed = told[len(asked)]
+        asked.append(usual)
+        return Timing(1.0, 0.0, 0.0, 1.0, 10.0 * factor, 5, 0, slowed, slowed)
+
+    monkeypatch.setattr("workers.measuring.time_interleaved", timed)
+    monkeypatch.setattr("workers.measuring._USUAL", {})
+    target = Target("bench", "onnxruntime", workload=Workload(tokens=64))
+    request = MeasurementRequest("a", target, make_model(), make_model(), 64, 10.0, QUICK)
+    drifts = [measure(request, describe_device("bench")).drift for _ in told]
+    assert drifts == pytest.approx([2.0, 1.5, 1.7])
+    assert asked == pytest.approx([0.010, 0.020, 0.015])
 
 
 def test_describes_this_machine() -> None:

@@ -18,6 +18,7 @@ from workers.target import Phase
 from workers.timing import (
     FEWEST_LONG,
     MOST_CALLS,
+    PATIENCE,
     TimingProtocol,
     calibrate,
     calls_in_a_row,
@@ -138,6 +139,38 @@ def test_an_interrupted_reference_spoils_both_its_samples() -> None:
         machine.clocks,
     )
     assert (timing.repeats, timing.rejected) == (8, 2)
+
+
+def slowed_until(machine: Machine, end: float) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A model of 6 ms and a reference of 2 ms that a neighbour slows down for a while, not alike."""
+
+    def slowed(name: str, seconds: float, factor: float) -> Callable[[], None]:
+        return lambda: machine.call(name, [seconds * (factor if machine.wall < end else 1.0)])()
+
+    return slowed("model", 0.006, 1.9), slowed("reference", 0.002, 1.4)
+
+
+def test_a_neighbours_burst_is_waited_for() -> None:
+    machine = Machine()
+    model, reference = slowed_until(machine, PROTOCOL.max_seconds * 1.5)
+    timing = time_interleaved(model, reference, PROTOCOL, machine.clocks, usual=0.0021)
+    assert timing.ratio == pytest.approx(3.0)
+    assert timing.reference_ms == pytest.approx(2.0)
+    assert timing.rejected > 50
+    assert not timing.slowed
+    biased = time_interleaved(*slowed_until(machine, 1e9), PROTOCOL, machine.clocks)
+    assert biased.ratio == pytest.approx(3.0 * 1.9 / 1.4), "nothing else tells"
+
+
+def test_a_device_that_stays_slow_is_measured_as_it_is() -> None:
+    machine = Machine()
+    timing = time_interleaved(*slowed_until(machine, 1e9), PROTOCOL, machine.clocks, usual=0.0021)
+    assert PROTOCOL.max_seconds * PATIENCE <= machine.wall <= PROTOCOL.max_seconds * PATIENCE + 0.1
+    assert timing.slowed
+    assert timing.noisy
+    assert timing.reference_ms == pytest.approx(2.8)
+    again = time_interleaved(*slowed_until(machine, 1e9), PROTOCOL, machine.clocks, usual=0.0028)
+    assert (again.slowed, again.noisy, again.repeats) == (False, False, PROTOCOL.min_repeats)
 
 
 def test_where_every_call_is_interrupted_processor_time_counts_and_the_result_says_noisy() -> None:
