@@ -15,7 +15,7 @@ from workers.runtimes.onnx_states import NEXT, POSITION
 if TYPE_CHECKING:
     from onnx import FunctionProto, ModelProto, NodeProto, ValueInfoProto
 
-__all__ = ["DOMAIN", "OPSET", "Arrays", "Calls"]
+__all__ = ["DOMAIN", "IR_VERSION", "OPSET", "Arrays", "Calls"]
 
 OPSET = 18
 IR_VERSION = 9
