@@ -17,11 +17,12 @@ from nas.planning.plan import resolve
 from nas.spec import StageName
 from nas.store import open_store
 
-pytestmark = [pytest.mark.job, pytest.mark.slow]
+pytestmark = [pytest.mark.job, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def in_the_middle(stage: StageName, words: str = "") -> Callable[[Event], bool]:
-    """Of a stage: its progress says some of these words, or that something is done."""
+    """Of a stage: its progress says some of these words, or that something is done. Which number of several
+    that come at once is told is chance."""
     return lambda event: (
         event.stage is stage
         and event.kind is EventKind.PROGRESS
@@ -32,7 +33,7 @@ def in_the_middle(stage: StageName, words: str = "") -> Callable[[Event], bool]:
 KILLS = {
     "measuring": in_the_middle(StageName.PROFILE),
     "training the library": in_the_middle(StageName.TRAIN),
-    "scoring": in_the_middle(StageName.SEARCH, "3 of 20 single replacements"),
+    "scoring": in_the_middle(StageName.SEARCH, "of 20 single replacements"),
     "searching": in_the_middle(StageName.SEARCH),
     "healing": in_the_middle(StageName.FINALISTS),
 }
@@ -49,8 +50,8 @@ def test_a_job_that_is_killed_everywhere_does_nothing_twice(llama: Path, tmp_pat
         "bounds": {"latency_ms": "95%"},
         "budget": {
             "calibrate": {"tokens": 256, "scored": 64},
-            "library": {"steps": 4},
-            "profile": {"measurements": 8, "minimum": 8, "holdout": 4, "tolerance": 0.5},
+            "library": {"steps": 12},
+            "profile": {"measurements": 4, "minimum": 4, "holdout": 2, "tolerance": 0.5},
             "search": {"evaluations": 12, "batch": 4},
             "verify": {"rounds": 1},
             "heal": {"count": 1, "steps": 600},
