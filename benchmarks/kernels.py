@@ -40,8 +40,8 @@ from torch import Tensor
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from nas.export.attention import ATTENTION_DOMAIN, FORMS, Form, form_of
-from nas.export.carried import with_carried
 from nas.export.calls import IR_VERSION, OPSET
+from nas.export.carried import with_carried
 from searchspaces.mixers import HeadMixer, parse_mixer
 from searchspaces.mixers.decay import log_decays
 from searchspaces.mixers.heads import DELTA
