@@ -5,15 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 from nas.objectives import Objective, Source
-from nas.objectives.quality import QUALITY, TEST
+from nas.objectives.quality import FINE_TUNED, QUALITY, TEST
 from nas.objectives.value import Value, Values, refuse_nan, values_from_dict, values_to_dict
 from searchspaces.architecture import Architecture
 from workers.target import Target
 
-__all__ = ["SCORES", "FineTuned", "Point"]
+__all__ = ["QUALITIES", "SCORES", "Fidelity", "FineTuned", "Point"]
+
+
+class Fidelity(StrEnum):
+    """What a candidate's quality is measured with, the cheapest first: the supernet's weights, these after a
+    few steps of its own, its own weights trained from scratch."""
+
+    SUPERNET = "supernet"
+    TUNED = "fine-tuned"
+    ALONE = "alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class Point:
         values: counted, predicted and measured, by kind of objective and target. Under quality the metric on
             the validation split once trained alone, as it is delivered: measured of what was trained so,
             predicted of every other point of its job; absent where the job has too few of the former. Under
+            `FINE_TUNED` likewise what it scores on the rung below, where the job has one. Under
             quality and `TEST` of a target the same of the file that runs there, converted to the target's
             number format: measured where it was evaluated so, else predicted; absent where all of a job's
             targets compute in the number format of training, or nothing is known of conversion yet.
@@ -80,6 +91,17 @@ class Point:
     def delivered(self) -> Value | None:
         """Quality once trained alone: see `values`."""
         return self.values.get((QUALITY, None))
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        """What its quality was measured with; `quality` may be predicted from these and from others'."""
+        tuned = self.values.get((FINE_TUNED, None))
+        known = {
+            Fidelity.SUPERNET: self.validation is not None,
+            Fidelity.TUNED: tuned is not None and tuned.measured is not None,
+            Fidelity.ALONE: self.delivered is not None and self.delivered.measured is not None,
+        }
+        return tuple(fidelity for fidelity in Fidelity if known[fidelity])
 
     @property
     def quality(self) -> float | None:
@@ -132,8 +154,8 @@ class Point:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; see `docs/design.md`. Each kind of objective has a key of its name."""
-        others = {key: value for key, value in self.values.items() if key[0] not in SCORES}
-        delivered = None if self.delivered is None else self.delivered.to_plain()
+        others = {key: value for key, value in self.values.items() if key[0] not in QUALITIES}
+        rungs = {name: self.values.get((kind, None)) for kind, name in _RUNGS.items()}
         converted: dict[str, dict[str, Any]] = {}
         for (kind, target), value in self.values.items():
             if target and kind in SCORES:
@@ -144,8 +166,9 @@ class Point:
             "quality": {
                 "validation": self.validation,
                 "test": self.test,
-                "delivered": delivered,
+                **{name: None if value is None else value.to_plain() for name, value in rungs.items()},
                 "converted": converted,
+                "fidelities": [str(fidelity) for fidelity in self.fidelities],
             },
             **values_to_dict(others),
             "preset": self.preset,
@@ -157,9 +180,9 @@ class Point:
     def from_dict(cls, data: Mapping[str, Any]) -> Point:
         """Inverse of `to_dict`."""
         values = values_from_dict({name: data[name] for name in data.keys() - _OTHER_KEYS})
-        delivered = data["quality"].get("delivered")
-        if delivered is not None:
-            values[QUALITY, None] = Value.from_plain(delivered)
+        for kind, name in _RUNGS.items():
+            if data["quality"].get(name) is not None:
+                values[kind, None] = Value.from_plain(data["quality"][name])
         for target, known in data["quality"].get("converted", {}).items():
             values |= {(kind, target): Value.from_plain(known[s]) for kind, s in SCORES.items() if s in known}
         return cls(
@@ -176,6 +199,12 @@ class Point:
 
 SCORES = {QUALITY: "validation", TEST: "test"}
 """Kinds of values that no device tells, and the split that a point's document calls them by."""
+
+QUALITIES = {*SCORES, FINE_TUNED}
+"""All kinds of values that no device tells."""
+
+_RUNGS = {FINE_TUNED: "fine_tuned", QUALITY: "delivered"}
+"""Of what is scored with weights of a point's own, by kind, and what a point's document calls it."""
 
 _OTHER_KEYS = {"digest", "architecture", "quality", "preset", "on_front", "tuned"}
 """Of a point's document; all others are kinds of objectives."""

@@ -16,7 +16,7 @@ from nas.objectives import Direction
 from nas.objectives.latency_ms import LATENCY, Latency
 from nas.objectives.quality import QUALITY, quality_objective
 from nas.objectives.value import Value
-from nas.point import SCORES, Point
+from nas.point import QUALITIES, Point
 from searchspaces.errors import Problem
 from workers.target import Target
 
@@ -180,7 +180,7 @@ def joint_front(fronts: Sequence[Front], target: Target, left_out: Sequence[str]
 
 def _with_supernet(point: Point, target: Target) -> Point:
     """What it scores with the supernet's weights as the target runs them; nothing of other targets."""
-    values = {key: value for key, value in point.values.items() if key[0] not in SCORES}
+    values = {key: value for key, value in point.values.items() if key[0] not in QUALITIES}
     converted = point.known(QUALITY, target)
     if converted is not None and point.validation is not None and point.quality is not None:
         change = converted.best_known - point.quality

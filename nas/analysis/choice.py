@@ -5,20 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
 from nas.analysis.delivered import delivered_model, tuned_scores
 from nas.analysis.known import Known
 from nas.objectives import Source
-from nas.point import Point
+from nas.point import Fidelity, Point
 from nas.problem import Values
 from nas.strategies.dominance import best_first
 from nas.surrogates.acquisition import ExpectedHypervolumeImprovement
 from nas.surrogates.gaussian_process import JointPosterior
 
-__all__ = ["Fidelity", "Training", "most_improving", "over_everything", "over_the_front", "published"]
+__all__ = [
+    "TRAININGS",
+    "Training",
+    "most_improving",
+    "over_everything",
+    "over_the_front",
+    "published",
+]
+
+TRAININGS = (Fidelity.TUNED, Fidelity.ALONE)
+"""What a candidate may be trained to, the cheaper one first."""
 
 POOL = 400
 """Candidates that are weighed, the best predicted ones: time and memory are quadratic in their number."""
@@ -62,13 +71,6 @@ def _spread(points: Sequence[Point], count: int, sign: int) -> list[Point]:
 
 def _known(point: Point) -> float:
     return math.inf if point.quality is None else point.quality
-
-
-class Fidelity(StrEnum):
-    """What a candidate may be trained to, the cheaper one first."""
-
-    TUNED = "fine-tuned"
-    ALONE = "alone"
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,11 @@ def most_improving(
         uncertain[:, quality] = deviations
         gain = improvement.of(uncertain)
         shares = {Fidelity.ALONE: 1.0, Fidelity.TUNED: settles / np.maximum(deviations, 1e-12)}
-        worth = {each: np.where(open_to[each], shares[each] * gain / prices[each], -1.0) for each in Fidelity}
+        worth = {
+            each: np.where(open_to[each], shares[each] * gain / prices[each], -1.0) for each in TRAININGS
+        }
         tuned = sum(training.fidelity is Fidelity.TUNED for training in chosen)
-        best = {each: int(worth[each].argmax()) for each in Fidelity}
+        best = {each: int(worth[each].argmax()) for each in TRAININGS}
         fidelity = Fidelity.ALONE
         if tuned < tunings and worth[Fidelity.TUNED].max() > worth[Fidelity.ALONE].max():
             fidelity = Fidelity.TUNED
@@ -188,4 +192,4 @@ def _prices(
         rows = space.encode(point.architecture for point in points)
         work = job.plan.costs.macs(rows, space.spec.context).astype(float)
     known = max(rates.values(), default=1.0)
-    return {each: steps[each] * rates.get(each, known) * work for each in Fidelity}
+    return {each: steps[each] * rates.get(each, known) * work for each in TRAININGS}

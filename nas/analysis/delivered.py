@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nas.analysis.known import Known
 from nas.evaluation import Evaluation, Split
-from nas.objectives.quality import QUALITY
+from nas.objectives.quality import FINE_TUNED, QUALITY
 from nas.objectives.value import Value
 from nas.planning.plan import Plan
 from nas.point import Point
@@ -90,6 +90,7 @@ class DeliveredModel:
     def __init__(
         self, blocks: Blocks, trained: Rows, alone: Vector, tuned: DeliveredModel | None = None
     ) -> None:
+        self.tuned = tuned
         learned = {"score": blocks["score"]} if len(trained) < ENOUGH else dict(blocks)
         self._below, self._doubts = blocks["score"][:, 0], np.zeros(len(blocks["score"]))
         if tuned is not None:
@@ -234,26 +235,44 @@ def delivered_model(job: Known, points: Sequence[Point]) -> DeliveredModel | Non
 def with_delivered(job: Known, points: Sequence[Point]) -> list[Point]:
     """The points with what they score once trained alone (`Point.delivered`): measured where they were, the
     mean of all seeds, else predicted; what is predicted of one that was trained is by a model that was not
-    taught it. As they are where fewer than `FEWEST` were trained.
+    taught it; and the same of the rung below, where there is one (`FINE_TUNED`). As they are where fewer
+    than `FEWEST` were trained.
     """
     scored = [point for point in points if point.validation is not None]
     model = delivered_model(job, scored)
     if model is None:
         return list(points)
-    values = {p.digest: Value(mean, std) for p, mean, std in _together(scored, model.predict())}
     scores = alone_scores(job, Split.VALIDATION, scored)
-    trained = [point for point in scored if point.digest in scores]
     deviation = seed_deviation(scores.values())
-    for point, mean, std in _together(trained, model.held_out):
-        of = [e.value for e in scores[point.digest]]
-        error = deviation / math.sqrt(len(of)) if deviation else None
-        values[point.digest] = Value(mean, std, float(np.mean(of)), error)
+    alone = {digest: [e.value for e in of] for digest, of in scores.items()}
+    errors = {digest: deviation / math.sqrt(len(of)) for digest, of in alone.items()} if deviation else {}
+    told = {QUALITY: _values(model, scored, alone, errors)}
+    if model.tuned is not None:
+        tuned = {digest: [value] for digest, value in tuned_scores(job).items() if math.isfinite(value)}
+        told[FINE_TUNED] = _values(model.tuned, scored, tuned, {})
     return [
-        replace(point, values={**point.values, (QUALITY, None): values[point.digest]})
-        if point.digest in values
+        replace(
+            point, values={**point.values, **{(kind, None): of[point.digest] for kind, of in told.items()}}
+        )
+        if point.validation is not None
         else point
         for point in points
     ]
+
+
+def _values(
+    model: DeliveredModel,
+    points: Sequence[Point],
+    measured: Mapping[str, Sequence[float]],
+    errors: Mapping[str, float],
+) -> dict[str, Value]:
+    """By digest, what points score by a model: measured where they were, else predicted."""
+    values = {point.digest: Value(mean, std) for point, mean, std in _together(points, model.predict())}
+    trained = [point for point in points if point.digest in measured]
+    for point, mean, std in _together(trained, model.held_out):
+        known = float(np.mean(measured[point.digest]))
+        values[point.digest] = Value(mean, std, known, errors.get(point.digest))
+    return values
 
 
 def _together(points: Sequence[Point], told: tuple[Vector, Vector]) -> Iterable[tuple[Point, float, float]]:

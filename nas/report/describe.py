@@ -11,8 +11,9 @@ from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.front import Front
 from nas.objectives import Direction, Objective
 from nas.objectives.latency_ms import LATENCY, Latency
+from nas.objectives.quality import FINE_TUNED
 from nas.objectives.value import Value
-from nas.point import SCORES, FineTuned, Point
+from nas.point import QUALITIES, SCORES, FineTuned, Point
 from nas.report.columns import UNKNOWN, label_of, unit_of
 from nas.report.numbers import MILLISECONDS, unit_of_axis, written
 from workers.target import Target
@@ -253,12 +254,18 @@ def describe_point(point: Point, metric: str, target: Target) -> list[tuple[str,
         ),
         ("validation", f"{describe_quality(point.validation)} {unit}"),
         ("test", f"{describe_quality(point.test)} {unit}"),
+        *(
+            []
+            if (rung := point.known(FINE_TUNED)) is None
+            else [("fine-tuned", f"{describe_score(rung)} {unit}")]
+        ),
         *([] if point.delivered is None else [("delivered", f"{describe_delivered(point)} {unit}")]),
         *([] if point.tuned is None else [("trained alone", _describe_tuned(point.tuned, unit))]),
+        ("quality is of", ", ".join(point.fidelities) or UNKNOWN),
         *(
             (label_of(kind), _describe_known(value, unit_of(kind)))
             for (kind, of), value in point.values.items()
-            if kind != LATENCY and kind not in SCORES and of in (None, str(target))
+            if kind != LATENCY and kind not in QUALITIES and of in (None, str(target))
         ),
     ]
 

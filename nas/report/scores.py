@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nas.front import Front
-from nas.objectives.quality import QUALITY, TEST
+from nas.objectives.quality import FINE_TUNED, QUALITY, TEST
 from nas.point import Point
 from nas.report.describe import describe_delivered, describe_quality, describe_score, readable_metric
 from workers.target import Target
@@ -53,6 +53,8 @@ def score_columns(front: Front, target: Target) -> list[ScoreColumn]:
         ScoreColumn("validation", unit, lambda point: describe_quality(point.validation)),
         ScoreColumn("test", "", lambda point: describe_quality(point.test)),
     ]
+    if any(point.known(FINE_TUNED) for point in front.points):
+        shown.insert(0, ScoreColumn("fine-tuned", "", lambda point: describe_score(point.known(FINE_TUNED))))
     if any(point.delivered for point in front.points):
         shown.insert(0, ScoreColumn("delivered", unit, describe_delivered))
     if any(point.tuned for point in front.points):

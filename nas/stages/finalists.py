@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nas.analysis.candidates import Candidates
 from nas.analysis.choice import (
-    Fidelity,
+    TRAININGS,
     Training,
     most_improving,
     over_everything,
@@ -27,7 +27,7 @@ from nas.evaluation import SPLITS, Evaluation, Split
 from nas.export import BlockLibrary
 from nas.export.converted import ConvertedModel
 from nas.planning.plan import Plan
-from nas.point import FineTuned, Point
+from nas.point import Fidelity, FineTuned, Point
 from nas.spec import StageName
 from nas.stages.backends import Finalist, FinalistProgress
 from nas.stages.controls import measure_between_controls
@@ -118,7 +118,7 @@ class Finalists(Stage):
         elif budget.start == "scratch" and budget.choice == "improvement" and _has_time(context, state):
             left = budget.count - sum(by_digest[digest].preset is None for digest in state.chosen)
             batch = self._next(context, min(budget.together, left), state)
-        tuned, chosen = (tuple(t.point.digest for t in batch if t.fidelity is rung) for rung in Fidelity)
+        tuned, chosen = (tuple(t.point.digest for t in batch if t.fidelity is rung) for rung in TRAININGS)
         state = replace(state, chosen=(*state.chosen, *chosen), open=chosen)
         state = replace(state, tuned=(*state.tuned, *tuned), tuning=tuned)
         _keep(context, replace(state, over=not batch))

@@ -351,7 +351,14 @@ def test_the_document_is_the_designs(front: Front) -> None:
     assert document["quality"] == {"metric": "bits_per_byte", "direction": "min"}
     assert document["targets"] == [str(LAPTOP)]
     first = document["points"][0]
-    assert first["quality"] == {"validation": 2.9, "test": None, "delivered": None, "converted": {}}
+    assert first["quality"] == {
+        "validation": 2.9,
+        "test": None,
+        "delivered": None,
+        "fine_tuned": None,
+        "converted": {},
+        "fidelities": ["supernet"],
+    }
     assert first["latency_ms"][str(LAPTOP)] == {
         "predicted": 2.1,
         "predicted_std": 0.1,

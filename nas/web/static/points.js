@@ -13,12 +13,21 @@ export function known(point, objective) {
   return typeof value === "number" ? single(value) : { ...value, best: value.measured ?? value.predicted };
 }
 
-// On the validation split: of the files that targets run, the worst, where number formats change what is scored.
+// On the validation split: of the files that targets run, the worst, where number formats change what is scored; else once
+// trained alone, measured or predicted, where that is known.
 export function scoreOf(point, front, split = "validation") {
   const known = Object.values(point.quality?.converted ?? {}).map((file) => file[split]).filter(Boolean);
   const scores = known.map((value) => value.measured ?? value.predicted);
   if (scores.length) return sign(front) > 0 ? Math.max(...scores) : Math.min(...scores);
+  const delivered = split === "validation" ? point.quality?.delivered : null;
+  if (delivered) return delivered.measured ?? delivered.predicted;
   return point.quality?.[split] ?? null;
+}
+
+// A score of weights of a point's own: measured, or ~predicted±deviation.
+export function saidOf(value) {
+  if (!value) return null;
+  return value.measured === null ? `~${quality(value.predicted)}±${quality(value.predicted_std)}` : quality(value.measured);
 }
 
 const single = (value) => (value === null || value === undefined ? null : { best: value, predicted: value, measured: null, exact: true });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from nas.analysis.choice import Fidelity, most_improving, over_everything, published
+from nas.analysis.choice import most_improving, over_everything, published
 from nas.analysis.delivered import seed_deviation, with_delivered
 from nas.analysis.known import KnownJob
 from nas.evaluation import Evaluation, Split
+from nas.objectives.quality import FINE_TUNED
 from nas.objectives.value import Value
 from nas.planning.plan import resolve
-from nas.point import FineTuned, Point
+from nas.point import Fidelity, FineTuned, Point
+from nas.service.wire.convert.fronts import point_from_message, point_to_message
 from nas.spec import load_job_spec
 from nas.store import open_store
 from searchspaces.architecture import Architecture
@@ -179,6 +182,24 @@ def test_a_rung_below_training_alone_tells_what_the_supernet_does_not(ladder: Kn
     assert error(told, rest) < 0.3 * error(without, rest)
     deviations = [np.mean([told[p.digest].predicted_std for p in of]) for of in (rest, untuned)]
     assert deviations[0] < 0.5 * deviations[1], "what was not fine-tuned is as doubtful as before"
+    known = {p.digest: p for p in train(ladder, points, chosen, truth)}
+    assert known[chosen[0].digest].fidelities == ("supernet", "fine-tuned", "alone")
+    assert known[rest[0].digest].fidelities == ("supernet", "fine-tuned")
+    assert known[untuned[0].digest].fidelities == ("supernet",)
+    climbed = known[rest[0].digest].values[FINE_TUNED, None]
+    assert climbed.measured == pytest.approx(rung(rest[0].architecture))
+    assert climbed.predicted != climbed.measured, "by a model that was not taught it"
+    predicted = known[untuned[0].digest].values[FINE_TUNED, None]
+    assert predicted.measured is None
+    assert predicted.predicted_std > 0
+    for point in (known[rest[0].digest], known[untuned[0].digest]):
+        document = json.loads(json.dumps(point.to_dict()))
+        assert document["quality"]["fine_tuned"]["predicted"] == point.values[FINE_TUNED, None].predicted
+        assert document["quality"]["fidelities"] == list(point.fidelities)
+        assert Point.from_dict(document) == point
+        del document["quality"]["fine_tuned"], document["quality"]["fidelities"]
+        assert Point.from_dict(document).fidelities == ("supernet",), "as earlier versions wrote it"
+        assert point_from_message(point_to_message(point)) == point
 
 
 def test_what_tells_most_for_its_price_is_fine_tuned_first_and_once(ladder: KnownJob) -> None:

@@ -4,7 +4,7 @@ import { h, show } from "../dom.js";
 import { extractButton } from "../extract.js";
 import { bytes, count, quality, quantity, words } from "../format.js";
 import { strip } from "../look.js";
-import { known, scoreOf } from "../points.js";
+import { known, saidOf, scoreOf } from "../points.js";
 
 export class Details {
   // url: of a point's own page.
@@ -26,6 +26,8 @@ export class Details {
     return [
       [words(this.front.quality.metric), `${quality(scoreOf(point, this.front))}${point.quality.test === null ? "" : `, test ${quality(scoreOf(point, this.front, "test"))}`}`],
       ...this.axes.map((axis) => [axis.title, `${quantity(axis.of(point), axis.objective.unit)}${howKnown(axis, point)}`]),
+      ...[["supernet's weights", point.quality.delivered ? quality(point.quality.validation) : null], ["fine-tuned", saidOf(point.quality.fine_tuned)], ["delivered", saidOf(point.quality.delivered)]].filter(([, said]) => said),
+      ["quality measured", (point.quality.fidelities ?? []).join(", ") || "–"],
       ...(point.tuned ? [["trained alone", `test ${quality(point.tuned.test)}`]] : []),
       ["parameters", count(point.parameters)], ["state", bytes(point.state_bytes)], ["MACs", count(point.macs)],
     ];

@@ -4,7 +4,7 @@ import { h, show } from "../dom.js";
 import { bytes, count, quality, quantity, words } from "../format.js";
 import { describeLayer, strip } from "../look.js";
 import { setState, state } from "../main.js";
-import { known, scoreOf } from "../points.js";
+import { known, saidOf, scoreOf } from "../points.js";
 import { table } from "../table.js";
 
 export class Listing {
@@ -43,7 +43,9 @@ function columnsOf(front, axes, url) {
     { key: "layers", label: "layers", value: (point) => point.architecture.layers.length, cell: (point) => strip(point.architecture) },
     { key: "digest", label: "digest", value: (point) => point.digest, cell: (point) => h("a", { href: url(point) }, h("code", {}, point.digest.slice(0, 8))) },
     { key: "design", label: "design", value: (point) => point.preset ?? "~", cell: (point) => [point.preset ? h("span", { class: "star" }, `★ ${point.preset}`) : null, point.on_front ? null : h("span", { class: "muted" }, " off the front")] },
-    number("quality", words(front.quality.metric), (point) => scoreOf(point, front), quality),
+    { ...number("quality", words(front.quality.metric), (point) => scoreOf(point, front), quality), cell: (point) => (Object.keys(point.quality.converted ?? {}).length ? null : saidOf(point.quality.delivered)) ?? quality(scoreOf(point, front)) },
+    ...(front.points.some((point) => point.quality.delivered) ? [number("supernet", "supernet's weights", (point) => point.quality.validation, quality)] : []),
+    ...(front.points.some((point) => point.quality.fine_tuned) ? [number("fine_tuned", "fine-tuned", (point) => point.quality.fine_tuned?.measured ?? null, quality)] : []),
     number("test", "test", (point) => scoreOf(point, front, "test"), quality),
     ...axes.map((axis) => ({ key: axis.id, label: axis.title, value: axis.of, number: true, cell: (point) => cellOf(axis, point) })),
     ...(front.points.some((point) => point.tuned) ? [number("tuned", "trained alone, test", (point) => point.tuned?.test, quality)] : []),
