@@ -48,6 +48,7 @@ class TestEveryBidirectionalMixer(BidirectionalMixerContract):
 class TestBidirectionalMixersOfEverySize(BidirectionalMixerContract):
     subjects = ("window:1", "window:20", "window:3,9", "window:7,2", *SPARSE, *KERNELS)
     quadratic = frozenset({"local"})
+    of_length = frozenset({"lsh", "sparse"})
 
     # Of each mixer one size is exported above.
     @pytest.mark.slow

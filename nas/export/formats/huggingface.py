@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ COUNTED = frozenset(
         *("operations", "step_operations", "mix_operations", "mix_step_operations", "decay_operations"),
         *("_shared_operations", "_across", "reference", "mix_reference", "_mixed_one_by_one", "_distant"),
         *("mix_bidirectional", "mix_bidirectional_reference", "mix_bidirectional_operations"),
+        *("mixing_reference", "mixing_operations"),
         *("shapes", "own_shapes", "own_operations", "init_state", "state_bytes"),
         *("to_dict", "from_dict", "canonical_json", "digest", "__str__"),
     }
@@ -164,6 +166,13 @@ class HuggingFace(ExportFormat):
         return max(largest_difference(submodel, way) for way in ways)
 
 
+class _Uncached(SourceFileLoader):
+    """Leaves no compiled module in the folder."""
+
+    def set_data(self, path: Any, data: Any, **_: Any) -> None:
+        """What is compiled would be written here."""
+
+
 def _loaded(folder: Path) -> Any:
     """The model of a folder, its modelling file run from there where it has one.
 
@@ -173,7 +182,8 @@ def _loaded(folder: Path) -> Any:
     if not (folder / f"{MODULE}.py").is_file():
         return _loaded_plain(folder)
     name = f"{MODULE}_{abs(hash(folder))}"
-    spec = importlib.util.spec_from_file_location(name, folder / f"{MODULE}.py")
+    path = folder / f"{MODULE}.py"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Uncached(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

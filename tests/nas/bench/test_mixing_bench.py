@@ -107,11 +107,11 @@ def test_who_is_interrupted_does_not_wait_for_what_is_being_trained() -> None:
                 time.sleep(0.01)
             raise KeyboardInterrupt
 
-    begun = time.monotonic()
+    before, begun = set(active_children()), time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert time.monotonic() - begun < 30
-    assert not active_children()
+    assert set(active_children()) <= before
 
 
 @pytest.mark.slow
