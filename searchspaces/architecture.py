@@ -86,6 +86,7 @@ class Layer:
             out_bias=self.projection.out_bias,
             norms=self.projection.norms,
             view=view,
+            form=LANGUAGE,  # torch.compile does not find the default of a field
         )
 
 
