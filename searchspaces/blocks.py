@@ -22,7 +22,7 @@ from searchspaces.part import CAUSAL, View
 from searchspaces.projection import Projection
 from searchspaces.readouts import parse_readout
 from searchspaces.rotary import Turns, grid_rotary, rotary
-from searchspaces.stems import parse_stem
+from searchspaces.stems import PaddedStem, parse_stem
 
 __all__ = [
     "ExtendLayer",
@@ -72,7 +72,8 @@ def embed(inputs: Tensor, architecture: Architecture, weights: Weights) -> Tenso
 
 def present_in(inputs: Tensor, architecture: Architecture) -> Tensor | None:
     """Which of a model's tokens are there, (B, N) of bool; None where all of any input are."""
-    return parse_stem(architecture.stem).present(inputs) if architecture.view.padded else None
+    stem = parse_stem(architecture.stem)
+    return stem.present(inputs) if isinstance(stem, PaddedStem) else None
 
 
 def read_out(

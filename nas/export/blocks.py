@@ -18,7 +18,7 @@ from searchspaces.form import LANGUAGE, Form, Tokens
 from searchspaces.part import CAUSAL, Part, Sizes, View
 from searchspaces.projection import PLAIN, Projection
 from searchspaces.readouts import parse_readout
-from searchspaces.stems import parse_stem
+from searchspaces.stems import PaddedStem, parse_stem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,7 +155,7 @@ class Opening(ModelBlock):
         """y (B, N, D) and present (B, N)."""
         stem, given = parse_stem(self.option), inputs[self.form.input.name]
         tokens = stem.forward(given, inputs, self.sizes)
-        return (tokens, stem.present(given)) if self.view.padded else tokens
+        return (tokens, stem.present(given)) if isinstance(stem, PaddedStem) else tokens
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """Stems: what turns inputs into tokens, one file each. Importing this package needs no torch."""
 
-from searchspaces.stems.stem import STEMS, Stem, parse_stem, register_stem, stems, view_of
+from searchspaces.stems.stem import STEMS, PaddedStem, Stem, parse_stem, register_stem, stems, view_of
 
-__all__ = ["STEMS", "Stem", "parse_stem", "register_stem", "stems", "view_of"]
+__all__ = ["STEMS", "PaddedStem", "Stem", "parse_stem", "register_stem", "stems", "view_of"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from searchspaces.form import Input, Series
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes, Weight
-from searchspaces.stems.stem import Stem, register_stem
+from searchspaces.stems.stem import PaddedStem, register_stem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @register_stem("frames")
 @dataclass(frozen=True)
-class Frames(Stem):
+class Frames(PaddedStem):
     """The channels of a moment become a token, by one matrix. Moments after the end of a series are NaN, and
     their tokens absent."""
 

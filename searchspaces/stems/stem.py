@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from searchspaces.form import Form, Input, Series
+from searchspaces.form import Form, Input
 from searchspaces.part import Part, Sizes, View
 from searchspaces.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["STEMS", "Stem", "parse_stem", "register_stem", "stems", "view_of"]
+__all__ = ["STEMS", "PaddedStem", "Stem", "parse_stem", "register_stem", "stems", "view_of"]
 
 
 class Stem(Part):
@@ -33,9 +33,13 @@ class Stem(Part):
         """Inputs as the form says → (B, N, D), tokens of a grid in row-major order. Those that are absent are
         numbers, too."""
 
+
+class PaddedStem(Stem):
+    """One whose inputs may be shorter than the longest: what they lack is NaN, and its tokens absent."""
+
+    @abstractmethod
     def present(self, inputs: Tensor) -> Tensor:
-        """Which tokens are there, (B, N) of bool; asked where the view is padded."""
-        raise NotImplementedError(f"{type(self).__name__} makes no tokens that may be absent")
+        """Which tokens are there, (B, N) of bool."""
 
 
 STEMS: Registry[Stem] = Registry(Stem, "searchspaces.stems", "stem", "nas.stems")
@@ -45,9 +49,10 @@ stems = STEMS.classes
 
 
 def view_of(form: Form, stem: str) -> View:
-    """How the tokens lie that a stem makes of what a form says; a series may be shorter than the longest.
+    """How the tokens lie that a stem makes of what a form says.
 
     Raises:
         ValueError: the stem does not take it.
     """
-    return View(form.causal, parse_stem(stem).grid(form.input), isinstance(form.input, Series))
+    made = parse_stem(stem)
+    return View(form.causal, made.grid(form.input), isinstance(made, PaddedStem))
