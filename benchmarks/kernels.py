@@ -44,8 +44,8 @@ from nas.export.calls import IR_VERSION, OPSET
 from nas.export.carried import with_carried
 from searchspaces.mixers import HeadMixer, parse_mixer
 from searchspaces.mixers.decay import log_decays
-from searchspaces.mixers.heads import DELTA
 from searchspaces.mixers.kernel import KernelMixer
+from searchspaces.mixers.projected import DELTA
 from workers.runtimes import parse_runtime
 
 LENGTHS, QUICK_LENGTHS = (256, 1024, 4096, 16384), (256, 1024)

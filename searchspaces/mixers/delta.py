@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.gates import gate, gate_operations, gate_weights, log_gate
-from searchspaces.mixers.heads import DELTA, HeadMixer
+from searchspaces.mixers.heads import HeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, register_mixer
+from searchspaces.mixers.projected import DELTA
 from searchspaces.mixers.recurrence import Decayed, Remembered, Undecayed, carried, unit_lower_inverse
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes, Weight

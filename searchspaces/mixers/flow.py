@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
-from searchspaces.mixers.heads import LINEAR, TwoSightedHeadMixer
+from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.kernel import CHUNK
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.padding import ABSENT, of_tokens
+from searchspaces.mixers.projected import LINEAR
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
 

@@ -11,9 +11,10 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
-from searchspaces.mixers.heads import LINEAR, TwoSightedHeadMixer
+from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Position, Shape, State, Weights
 from searchspaces.mixers.padding import counted
+from searchspaces.mixers.projected import LINEAR
 from searchspaces.mixers.recurrence import Decayed, Remembered, Undecayed
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes

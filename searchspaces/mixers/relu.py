@@ -12,9 +12,10 @@ from searchspaces.mixers.depthwise import (
     depthwise_reference,
     depthwise_taps,
 )
-from searchspaces.mixers.heads import LINEAR, BidirectionalHeadMixer
+from searchspaces.mixers.heads import BidirectionalHeadMixer
 from searchspaces.mixers.mixer import Kind, Weights, register_mixer
 from searchspaces.mixers.padding import of_tokens
+from searchspaces.mixers.projected import LINEAR
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes, Weight
 
