@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from recipe_trainer import RECIPES, Recipe, RecipeTrainer
 
-from nas.bench.alone import process_pool
+from nas.bench.mixers.alone import process_pool
 from nas.spec import FinalistBudget, TrainBudget
 from nas.tasks import Task, make_task
 from nas.training.finetune import FineTuning, best_weights, finetune

@@ -12,18 +12,15 @@ from recipe_jobs import TUNED, Answers, Job, Setting, beside, chosen
 from rich.console import Console
 from rich.table import Table
 
-from nas.bench.agreement import agreement, upper_half
-from nas.bench.calibration import calibrate
-from nas.bench.ranking import MIXED
+from nas.bench.ranking import FEWEST, MIXED
+from nas.bench.ranking.agreement import agreement, upper_half
+from nas.bench.ranking.calibration import calibrate
 from nas.planning.plan import Plan, resolve
 from nas.point import Point
 from nas.spec import load_job_spec
 from searchspaces.architecture import Architecture
 from searchspaces.costs import CostModel
 from searchspaces.presets import presets
-
-FEWEST = 4
-"""Models trained alone that can be ranked."""
 
 COLUMNS = (
     "score",

@@ -242,8 +242,8 @@ def mixing(
     [dim]nas bench mixing --task recall --option pairs=16 --context 128 --batch 8 --steps 800[/dim]
     [dim]nas bench mixing --quick[/dim]
     """
-    from nas.bench.alone import Training
-    from nas.bench.mixing import MixingBench, run_mixing_bench
+    from nas.bench.mixers.alone import Training
+    from nas.bench.mixers.mixing import MixingBench, run_mixing_bench
     from nas.cli.bench_tables import mixing_tables
 
     options = dict(_option(text) for text in option or ())

@@ -31,7 +31,7 @@ def attention(
     [dim]nas bench attention --out attention.json[/dim]
     [dim]nas bench attention --mixers "flow window:64" --tokens 256,1024,4096[/dim]
     """
-    from nas.bench.attention import AttentionBench, run_attention_bench
+    from nas.bench.mixers.attention import AttentionBench, run_attention_bench
     from nas.cli.bench_tables import attention_tables
 
     asked = AttentionBench(tuple((mixers or "").split()), tuple(numbers("--tokens", tokens)), width, heads)

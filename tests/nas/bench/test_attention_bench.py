@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nas.bench.attention import AttentionBench, Measured, efficiency_length, run_attention_bench
+from nas.bench.mixers.attention import AttentionBench, Measured, efficiency_length, run_attention_bench
 from nas.errors import InvalidSpec
 from searchspaces.mixers import mixers
 from searchspaces.part import Sight

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from nas.bench.alone import Key, Scores, Training, process_pool, train_missing
-from nas.bench.mixing import POOLS, MixingBench, run_mixing_bench
+from nas.bench.mixers.alone import Key, Scores, Training, process_pool, train_missing
+from nas.bench.mixers.mixing import POOLS, MixingBench, run_mixing_bench
 from nas.cli.main import app
 from nas.errors import InvalidSpec
 from searchspaces.architecture import Architecture
@@ -45,9 +45,9 @@ def formulas(monkeypatch: pytest.MonkeyPatch) -> None:
     def timed(models: Mapping[str, Architecture], tokens: int) -> dict[str, float]:
         return {digest: 1.0 + sum(layer.ratio for layer in model.layers) for digest, model in models.items()}
 
-    monkeypatch.setattr("nas.bench.mixing.train_missing", train)
-    monkeypatch.setattr("nas.bench.mixing.timed", timed)
-    monkeypatch.setattr("nas.bench.mixing.process_pool", lambda processes: _Here())
+    monkeypatch.setattr("nas.bench.mixers.mixing.train_missing", train)
+    monkeypatch.setattr("nas.bench.mixers.mixing.timed", timed)
+    monkeypatch.setattr("nas.bench.mixers.mixing.process_pool", lambda processes: _Here())
     monkeypatch.setattr(MixingBench, "placements", lambda self, seed: {"even": (0,)})
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nas.bench.cuts import (
+from nas.bench.start import Kept, StartBench
+from nas.bench.start.cuts import (
     GRAIN,
     OVER,
     Cut,
@@ -21,7 +22,6 @@ from nas.bench.cuts import (
     WindowedAlike,
     nearest_below,
 )
-from nas.bench.start import Kept, StartBench
 from nas.errors import InvalidSpec
 from nas.pretrained import read_parent
 from nas.pretrained.reading import read_model

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas.bench.export_device import ExportDevice
-from nas.bench.export_goals import export_goals
+from nas.bench.export.device import ExportDevice
+from nas.bench.export.goals import export_goals
 from nas.errors import InvalidSpec, JobFailed, ModelRejected, NoSuchPoint
 from nas.export import load_model_folder
 from nas.export.convert import convert_model_folder

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nas.analysis.delivered import DeliveredModel, described
-from nas.bench.agreement import agreement, upper_half
+from nas.bench.ranking.agreement import agreement, upper_half
 from nas.planning.plan import Plan
 from nas.point import Point
 

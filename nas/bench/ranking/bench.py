@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.bench.agreement import agreement, upper_half
-from nas.bench.calibration import calibrate
+from nas.bench.ranking.agreement import agreement, upper_half
+from nas.bench.ranking.calibration import calibrate
 from nas.errors import InvalidSpec, NoSuchPoint
 from nas.front import Front
 from nas.job import Job, JobStatus
@@ -235,8 +235,8 @@ def _in_supernet(point: Point, sign: int) -> dict[str, Any]:
 
 
 def held_out(spec: JobSpec, front: Front) -> dict[str, Any] | None:
-    """How well a prediction from few models trained alone holds of the others (`nas.bench.calibration`), of
-    all points; None where too few were trained."""
+    """How well a prediction from few models trained alone holds of the others, of all points (see
+    `nas.bench.ranking.calibration`); None where too few were trained."""
     alone = {p.digest: p.delivered.measured or 0.0 for p in trained_points(front) if p.delivered is not None}
     told = calibrate(resolve(spec), front.points, alone)
     return None if told is None else asdict(told)

@@ -1,8 +1,8 @@
 """What is a search worth to a pretrained model? What it finds beside what the model is cut to without one.
 
 At each share of the parent's latency a job finds a model (`nas.planning.start`); beside it stand cuts that
-take as long (`nas.bench.cuts`), with the parent's weights as they are, and all healed alike: the same steps,
-batches and teacher.
+take as long (`nas.bench.start.cuts`), with the parent's weights as they are, and all healed alike: the same
+steps, batches and teacher.
 """
 
 from __future__ import annotations
@@ -17,8 +17,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.bench.cuts import Cut, DroppedLayers, NarrowedAlike, PrunedByMagnitude, WindowedAlike, nearest_below
 from nas.bench.device import BenchDevice
+from nas.bench.start.cuts import (
+    Cut,
+    DroppedLayers,
+    NarrowedAlike,
+    PrunedByMagnitude,
+    WindowedAlike,
+    nearest_below,
+)
 from nas.errors import InvalidSpec, NothingMeetsBounds
 from nas.evaluation import Split
 from nas.files import write_whole

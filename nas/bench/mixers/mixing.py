@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from nas.bench.alone import Key, Scores, Training, process_pool, timed, train_missing
-from nas.bench.placement import Placement, placements
+from nas.bench.mixers.alone import Key, Scores, Training, process_pool, timed, train_missing
+from nas.bench.mixers.placement import Placement, placements
 from nas.errors import InvalidSpec
 from nas.objectives import Objective, Source
 from nas.problem import SearchProblem, Values
@@ -98,7 +98,7 @@ class MixingBench:
         return self.architecture(["softmax" if i in at else PLACED for i in range(depth)], RATIOS[-1])
 
     def placements(self, seed: int) -> dict[str, Placement]:
-        """See `nas.bench.placement`."""
+        """See `nas.bench.mixers.placement`."""
         space = self._space(("softmax", PLACED), (max(self.depths),), RATIOS[-1:])
         return placements(self.training, space, self.softmax_layers, self.placed, seed)
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from nas.bench.alone import Training
+from nas.bench.mixers.alone import Training
 from nas.evaluation import Split
 from nas.spec import TrainBudget
 from searchspaces.architecture import Architecture
