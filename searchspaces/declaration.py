@@ -31,7 +31,6 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     field_serializer,
     field_validator,
     model_serializer,
@@ -58,7 +57,6 @@ __all__ = [
     "LayerSpec",
     "SpaceSpec",
     "form_problems",
-    "problems_of",
     "with_sizes_of_form",
 ]
 
@@ -84,19 +82,6 @@ SHOWN = 8
 Size = Annotated[int, NO_TRUTH, Field(gt=0, le=2**24)]
 PositiveInt = Annotated[int, NO_TRUTH, Field(gt=0, le=2**20)]
 Ratio = Annotated[float, NO_TRUTH, Field(ge=0, le=1024)]
-
-
-def problems_of(error: ValidationError, prefix: str = "") -> list[Problem]:
-    """Every problem of a pydantic error, with dotted paths."""
-    found = []
-    items = error.errors(include_url=False)
-    within = {item["loc"][:depth] for item in items for depth in range(len(item["loc"]))}
-    for item in items:
-        if item["type"] == "too_short" and item["loc"] in within:
-            continue  # pydantic counts a sequence's valid items; what is wrong with the others is said
-        path = ".".join([*([prefix] if prefix else []), *map(str, item["loc"])])
-        found.append(Problem(path, f"{item['msg']} (got {item['input']!r:.80})"))
-    return found
 
 
 class _Frozen(BaseModel):

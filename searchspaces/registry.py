@@ -11,7 +11,7 @@ import logging
 import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -213,10 +213,12 @@ class Registry(Generic[T]):
                 f"no {self.noun} {option!r}; accepted: {', '.join(self.names())} (NAME or NAME:PARAMETER)"
             )
         cls = self.get(name)
+        parameters = _numbers(text) if text else []
+        if parameters is None or not _takes(cls, len(parameters)):
+            raise ValueError(f"{self.noun} {option!r:.80}; accepted: {_form(cls)}")
         try:
-            parameters = [int(part) for part in text.split(",")] if text else []
             parsed = cls(*parameters)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"{self.noun} {option!r}: {error}") from error
         written = _text(parsed)
         if option != written:
@@ -226,6 +228,35 @@ class Registry(Generic[T]):
 
 def _where(cls: type[Any]) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _numbers(text: str) -> list[int] | None:
+    """What stands between commas; None where something is no whole number."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        return None
+
+
+def _parameters(cls: type[Any]) -> tuple[list[str], list[str]]:
+    """Names of an option's parameters: those that it must have, and those that have defaults."""
+    own = [field for field in fields(cls) if field.init] if is_dataclass(cls) else []
+    needed = [field.name for field in own if field.default is MISSING]
+    return needed, [field.name for field in own[len(needed) :]]
+
+
+def _takes(cls: type[Any], count: int) -> bool:
+    needed, others = _parameters(cls)
+    return len(needed) <= count <= len(needed) + len(others)
+
+
+def _form(cls: type[Any]) -> str:
+    """How an option of a class is written, e.g. ``window:WINDOW[,SINKS]``."""
+    needed, others = _parameters(cls)
+    optional = "".join(f"[,{name.upper()}" for name in others) + "]" * len(others)
+    if needed:
+        return f"{cls.name}:{','.join(needed).upper()}{optional}, in whole numbers"
+    return f"{cls.name}{optional.replace(',', ':', 1)}, in whole numbers" if others else cls.name
 
 
 def _text(parsed: Named) -> str:

@@ -22,7 +22,6 @@ from searchspaces.declaration import (
     OUTER_GENES,
     SpaceSpec,
     form_problems,
-    problems_of,
     with_sizes_of_form,
 )
 from searchspaces.documents import DocumentError, described, read_document
@@ -33,6 +32,7 @@ from searchspaces.mixers import obeyed_genes
 from searchspaces.mixers.mixer import GENES
 from searchspaces.part import View
 from searchspaces.stems import view_of
+from searchspaces.validation import problems_of
 
 __all__ = [
     "LIBRARY",
@@ -290,7 +290,7 @@ def load_space(source: str | Path | Mapping[str, Any]) -> SearchSpace:
     try:
         spec = SpaceSpec.model_validate(data)
     except ValidationError as error:
-        raise SpaceError(problems_of(error, "space")) from error
+        raise SpaceError(problems_of(error, SpaceSpec, "space")) from error
     if problems := list(form_problems(spec)):
         raise SpaceError(problems)
     return SearchSpace(with_sizes_of_form(spec))

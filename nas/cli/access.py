@@ -16,8 +16,8 @@ from nas.cli.plain_table import PlainTable
 from nas.errors import InvalidSpec
 from nas.service.identity import Limits, Role
 from nas.service.server.tokens import Tokens
-from searchspaces.declaration import problems_of
 from searchspaces.errors import Problem
+from searchspaces.validation import problems_of
 
 __all__ = ["certs", "tokens"]
 
@@ -61,7 +61,7 @@ def add(
     try:
         limits = Limits.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise InvalidSpec(problems_of(error, "limits")) from error
+        raise InvalidSpec(problems_of(error, Limits, "limits")) from error
     token = Tokens(file).add(name, Role(role), limits, group=group, days=days)
     if json:
         print_json({"name": name, "role": role, "token": token})

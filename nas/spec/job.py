@@ -22,8 +22,8 @@ from pydantic import (
 from nas.errors import InvalidSpec
 from nas.spec.budgets import HEAL, Budget
 from nas.spec.fields import Bound, PositiveInt, Seed, Size, Spec
-from searchspaces.declaration import problems_of
 from searchspaces.documents import LONGEST_NAME
+from searchspaces.validation import problems_of
 from workers.target import Phase, Target, Workload
 
 __all__ = ["JobSpec", "StageName", "StartSpec", "TargetSpec", "TaskSpec"]
@@ -79,7 +79,7 @@ class TargetSpec(Spec):
         try:
             return cls.model_validate({**of, **workload})
         except ValidationError as error:
-            raise InvalidSpec(problems_of(error, "target")) from error
+            raise InvalidSpec(problems_of(error, cls, "target")) from error
 
 
 class StartSpec(Spec):

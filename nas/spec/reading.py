@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from nas.errors import InvalidSpec
 from nas.spec.job import JobSpec
-from searchspaces.declaration import problems_of
 from searchspaces.documents import (
     MOST_NESTED,
     MOST_VALUES,
@@ -23,6 +22,7 @@ from searchspaces.documents import (
     read_document,
 )
 from searchspaces.errors import Problem
+from searchspaces.validation import problems_of
 
 __all__ = ["load_job_spec"]
 
@@ -52,7 +52,7 @@ def load_job_spec(
     try:
         return JobSpec.model_validate(data)
     except ValidationError as error:
-        problems = problems_of(error)
+        problems = problems_of(error, JobSpec)
         left = _without(data, [item["loc"] for item in error.errors()]) if others is not None else None
         if left is not None and others is not None:
             told = {problem.path for problem in problems}

@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.objectives import Direction
-from searchspaces.declaration import problems_of
 from searchspaces.errors import Problem
 from searchspaces.form import Form, Tokens
 from searchspaces.numbers import NO_TRUTH
 from searchspaces.registry import Registry
+from searchspaces.validation import problems_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -323,7 +323,7 @@ def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
     try:
         return task(task.options_model.model_validate(dict(options or {})))
     except ValidationError as error:
-        raise InvalidSpec(problems_of(error, "task")) from error
+        raise InvalidSpec(problems_of(error, task.options_model, "task")) from error
 
 
 def task_descriptions() -> list[dict[str, Any]]:

@@ -19,9 +19,10 @@ from predictors.errors import PredictorError
 from predictors.tables.columns import Columns, numbers
 from predictors.tables.table import Table, device_rows
 from searchspaces.costs import WORK
-from searchspaces.declaration import SpaceSpec, problems_of
+from searchspaces.declaration import SpaceSpec
 from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
+from searchspaces.validation import problems_of
 from workers.target import Workload
 
 __all__ = ["LATENCY", "REQUIRED", "CovariateDesign", "Rows", "TableSpaceSpec", "readable_rows", "table"]
@@ -236,7 +237,7 @@ def _space(name: str, columns: Columns, layers: _Layers) -> SearchSpace:
     try:
         return SearchSpace(TableSpaceSpec.model_validate(declaration))
     except ValidationError as error:
-        problems = "; ".join(map(str, problems_of(error, "space")))
+        problems = "; ".join(map(str, problems_of(error, TableSpaceSpec, "space")))
         raise PredictorError(f"{name}: its columns make no space: {problems}") from error
 
 

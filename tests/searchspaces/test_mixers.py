@@ -101,6 +101,22 @@ def test_a_mixer_has_one_text(option: str, written: str) -> None:
     parse_mixer(written)
 
 
+@pytest.mark.parametrize(
+    ("option", "accepted"),
+    [
+        ("softmax:3", "softmax"),
+        ("window", r"window:WINDOW\[,SINKS\], in whole numbers"),
+        ("window:1.5", r"window:WINDOW\[,SINKS\], in whole numbers"),
+        ("window:64,4,4", r"window:WINDOW\[,SINKS\], in whole numbers"),
+        ("sparse:", "sparse"),
+        ("sparse:x", r"sparse\[:BLOCK\[,GLOBALS\[,RANDOM\]\]\], in whole numbers"),
+    ],
+)
+def test_an_option_with_other_parameters_says_which_it_takes(option: str, accepted: str) -> None:
+    with pytest.raises(ValueError, match=f"{option!r}; accepted: {accepted}$|is written '{accepted}'$"):
+        parse_mixer(option)
+
+
 def projected(batch: int, heads: int, tokens: int, head_size: int, seed: int = 0) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, heads, tokens, head_size)

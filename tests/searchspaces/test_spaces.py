@@ -222,7 +222,7 @@ def with_layer(**changes: Any) -> dict[str, Any]:
         (GOOD | {"depth": [2, 2]}, "space.depth", "twice"),
         (GOOD | {"depth": ["two"]}, "space.depth.0", "integer"),
         (GOOD | {"vocabulary": -1}, "space.vocabulary", "greater than 0"),
-        (GOOD | {"colour": "red"}, "space.colour", "not permitted"),
+        (GOOD | {"colour": "red"}, "space.colour", "no such name; accepted: name, "),
         (GOOD | {"layer": {"mixer": ["none"], "heads": [1]}}, "space.layer.ratio", "required"),
         (with_layer(mixer=["flash"]), "space.layer.mixer", "accepted: "),
         (with_layer(mixer=["window:0"]), "space.layer.mixer", "window 0; accepted: 1 to 65536"),

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nas.errors import InvalidSpec, StoreUnavailable, Unauthenticated
 from nas.files import alone_in, write_whole
 from nas.service.identity import SCHEME, Identity, Limits, Role
-from searchspaces.declaration import problems_of
 from searchspaces.errors import Problem
+from searchspaces.validation import problems_of
 
 __all__ = ["Tokens"]
 
@@ -133,7 +133,7 @@ class Tokens:
                 sha256=_digest(token),
             )
         except ValidationError as error:
-            raise InvalidSpec(problems_of(error)) from error
+            raise InvalidSpec(problems_of(error, _Entry)) from error
         with alone_in(self._path.parent):
             entries = self._read()
             if any(entry.name == name for entry in entries):
@@ -181,7 +181,7 @@ class Tokens:
         except OSError as error:
             raise StoreUnavailable(f"cannot read {self._path}: {error.strerror}") from error
         except ValidationError as error:
-            problems = " ".join("; ".join(map(str, problems_of(error)[:3])).split())
+            problems = " ".join("; ".join(map(str, problems_of(error, _Document)[:3])).split())
             raise StoreUnavailable(f"{self._path} is not a token file: {problems:.300}") from error
 
     def _write(self, entries: Iterable[_Entry]) -> None:
