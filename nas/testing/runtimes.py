@@ -77,6 +77,11 @@ class RuntimeContract(Contract):
             pytest.skip(f"{subject} does not work here: {found.obstacle()}")
         return found
 
+    @pytest.fixture(scope="class")
+    def models(self) -> TimedModels:
+        """Shared: blocks are exported once for all runtimes and number formats."""
+        return TimedModels()
+
     @pytest.fixture
     def dtypes(self, runtime: Runtime) -> tuple[str, ...]:
         capability = runtime.capability()
@@ -148,14 +153,20 @@ class RuntimeContract(Contract):
         + [pytest.param(name, 1024, marks=pytest.mark.slow) for name in sorted(mixers(Sight.CAUSAL))],
     )
     def test_runs_what_is_timed_in_every_dtype(
-        self, runtime: Runtime, dtypes: tuple[str, ...], phase: Phase, mixer: str, tokens: int
+        self,
+        runtime: Runtime,
+        dtypes: tuple[str, ...],
+        models: TimedModels,
+        phase: Phase,
+        mixer: str,
+        tokens: int,
     ) -> None:
         """Beyond 256 positions, where rounded ones coincide, in the file that a target gets; int8 and
         int4 quantise every product with a weight."""
         heads = 0 if mixer == NO_MIXER else 4
         architecture = Architecture(64, 64, (Layer(mixers()[mixer].example, heads, ratio=2),) * 2)
         workload = Workload(phase, tokens=tokens)
-        models, said = TimedModels(), {}
+        said = {}
         for dtype in dtypes:
             file = models.model(architecture, Target("here", runtime.name, dtype, workload=workload))
             prepared = runtime.prepare(file, dtype)
@@ -172,13 +183,15 @@ class RuntimeContract(Contract):
             error = np.sqrt(np.square(logits - expected).mean()) / expected.std()
             assert error < self.apart[dtype] * (1.0 if phase is Phase.PREFILL else DECODED_APART), dtype
 
-    def test_encodes_what_torch_computes(self, runtime: Runtime, dtypes: tuple[str, ...]) -> None:
+    def test_encodes_what_torch_computes(
+        self, runtime: Runtime, dtypes: tuple[str, ...], models: TimedModels
+    ) -> None:
         if Phase.ENCODE not in runtime.phases:
             pytest.skip(f"{runtime.name} has no phase {Phase.ENCODE}")
         form = Form(Grid((12, 8), 3), Classes(5))
         layers = (Layer("softmax", 4, ratio=2), Layer("linear", 2, ratio=1))
         architecture = Architecture(0, 64, layers, form=form, stem="conv:3,2", readout="pool")
-        workload, models = Workload(Phase.ENCODE, batch=2, tokens=6), TimedModels()
+        workload = Workload(Phase.ENCODE, batch=2, tokens=6)
         submodel = Submodel(architecture)
         submodel.load_state_dict(random_weights(architecture))
         for dtype in dtypes:

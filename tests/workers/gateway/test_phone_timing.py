@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -46,36 +47,57 @@ def in_node(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     return run
 
 
-def test_both_find_the_same_of_the_same_calls(in_node) -> None:
+@pytest.mark.parametrize(
+    ("usual_ms", "until_ms", "slowed"),
+    [(math.inf, 0.0, False), (1.0, 1500.0, False), (1.0, math.inf, True), (1.5, math.inf, False)],
+    ids=["quiet", "a burst is waited for", "it stays slow", "it is known to be slow"],
+)
+def test_both_find_the_same_of_the_same_calls(
+    in_node: Callable[[str], Any], usual_ms: float, until_ms: float, slowed: bool
+) -> None:
+    """A neighbour slows the device down for a while, model and reference by different factors."""
     drawn = np.random.default_rng(3)
     # A device's own wobble, below what tells that somebody disturbed it.
     milliseconds = [float(ms) for ms in drawn.uniform(0.97, 1.03, 4000)]
+    protocol = PROTOCOL if usual_ms == math.inf else {**PROTOCOL, "max_seconds": 1.0}
     script = f"""
       import {{ Timed, timeInterleaved }} from "STATIC/timing.js";
       const steps = {json.dumps(milliseconds)};
       let [at, next] = [0, 0];
       const clock = {{ now: () => at, tick: 1e-6 }};
-      const taking = (ms) => async (calls) => {{ for (let n = 0; n < calls; n++) at += ms * steps[next++]; }};
-      const [model, reference] = [3, 1].map((ms) => new Timed(taking(ms), 1, clock));
-      console.log(JSON.stringify(await timeInterleaved(model, reference, {json.dumps(PROTOCOL)})));
+      const taking = (ms, slower) => async () => {{
+        at += ms * steps[next++] * (at < {_script(until_ms)} ? slower : 1);
+      }};
+      const [model, reference] = [[3, 1.9], [1, 1.5]].map((each) => new Timed(taking(...each), 1, clock));
+      const timing = await timeInterleaved(model, reference, {json.dumps(protocol)}, {_script(usual_ms)});
+      console.log(JSON.stringify(timing));
     """
     found = in_node(script)
     steps, now = iter(milliseconds), [0.0]
 
-    def taking(ms: float):
+    def taking(ms: float, slower: float) -> Callable[[], None]:
         def run() -> None:
-            now[0] += ms * next(steps) / 1e3
+            now[0] += ms * next(steps) * (slower if now[0] < until_ms else 1.0)
 
         return run
 
-    clocks = ProcessorClocks(lambda: now[0], lambda: now[0])
-    expected = timing.time_interleaved(taking(3.0), taking(1.0), TimingProtocol(**PROTOCOL), clocks)
-    assert found["repeats"] == expected.repeats > PROTOCOL["min_repeats"]
-    assert (found["rejected"], found["noisy"]) == (0, expected.noisy)
+    clocks = ProcessorClocks(lambda: now[0] / 1e3, lambda: now[0] / 1e3)
+    expected = timing.time_interleaved(
+        taking(3.0, 1.9), taking(1.0, 1.5), TimingProtocol(**protocol), clocks, usual=usual_ms / 1e3
+    )
+    assert found["repeats"] == expected.repeats >= timing.FEWEST_LONG
+    for name in ("rejected", "noisy", "slowed"):
+        assert found[name] == getattr(expected, name), name
+    assert (found["rejected"] > 0) == (until_ms == 1500.0)
+    assert found["slowed"] == slowed
     for name in ("ratio", "wall_ms", "reference_ms"):
         assert found[name] == pytest.approx(getattr(expected, name), rel=1e-9)
     assert found["spread"] == pytest.approx(expected.ratio_spread, rel=1e-9)
     assert found["error"] == pytest.approx(expected.ratio_error, rel=1e-9)
+
+
+def _script(number: float) -> str:
+    return "Infinity" if number == math.inf else str(number)
 
 
 def test_a_sample_between_references_that_differ_by_over_a_tenth_is_disturbed(in_node) -> None:

@@ -5,6 +5,8 @@
 const MEDIAN_ERROR = 1.2533; // standard error of the median of normal samples over that of their mean
 const HOPELESS = 3; // times min_repeats tried with fewer than min_repeats undisturbed: the device is too busy
 const FEWEST_LONG = 4; // calls that count where the time is over before min_repeats
+const SLOWED = 1.2; // times that the reference usually takes: others slow the model by another factor than it
+const PATIENCE = 2; // times max_seconds that is waited for such a while to pass
 const CALIBRATION_SAMPLES = 50;
 const UNDISTURBED = 0.1; // quantile of the reference's samples that is its nominal time
 const MOST_CALLS = 256;
@@ -55,27 +57,34 @@ export async function calibrate(reference) {
 }
 
 // The model's sample over a call of the reference: {ratio, spread, error, wall_ms, reference_ms, repeats,
-// rejected, noisy}; times are of one call.
-export async function timeInterleaved(model, reference, protocol) {
+// rejected, noisy, slowed}; times are of one call. usual_ms: what one of the reference takes while nobody else
+// slows the device down; slowed: it did not become as fast as that while it was waited for.
+export async function timeInterleaved(model, reference, protocol, usual_ms = Infinity) {
   const { clock } = model;
   for (let warmed = 0; warmed < protocol.warm_up; warmed++) {
     await reference.sample();
     await model.sample();
   }
   const [clean, disturbed] = [[], []];
+  let slowed = 0;
   const began = clock.now();
   let before = await reference.again();
   for (;;) {
     const sample = { before, model: await model.sample(), after: await reference.again() };
     before = sample.after;
-    (isDisturbed(sample) ? disturbed : clean).push(sample);
-    const outOfTime = clock.now() - began >= 1000 * protocol.max_seconds;
+    const slow = sample.before + sample.after > 2 * SLOWED * usual_ms * reference.calls;
+    if (slow) slowed++;
+    (slow || isDisturbed(sample) ? disturbed : clean).push(sample);
+    const [tried, elapsed] = [clean.length + disturbed.length, clock.now() - began];
+    const outOfTime = elapsed >= 1000 * protocol.max_seconds;
+    const outOfPatience = elapsed >= (slowed ? PATIENCE : 1) * 1000 * protocol.max_seconds;
     const fewest = outOfTime ? Math.min(FEWEST_LONG, protocol.min_repeats) : protocol.min_repeats;
     if (clean.length >= fewest) {
       const timing = summary(clean, disturbed.length, model, reference, protocol);
-      if (!timing.noisy || outOfTime || clean.length >= protocol.max_repeats) return timing;
-    } else if (clean.length + disturbed.length >= (outOfTime ? 1 : HOPELESS) * fewest) {
-      return { ...summary([...clean, ...disturbed], 0, model, reference, protocol), noisy: true };
+      if (!timing.noisy || outOfTime || clean.length >= protocol.max_repeats) return { ...timing, slowed: false };
+    } else if ((outOfPatience && tried >= fewest) || tried - slowed >= HOPELESS * protocol.min_repeats) {
+      const timing = summary([...clean, ...disturbed], 0, model, reference, protocol);
+      return { ...timing, noisy: true, slowed: 2 * slowed > tried };
     }
   }
 }
