@@ -24,7 +24,8 @@ class Cosine(Linear):
 
     cosFormer weighs by cos(π (i − j)/2N), below 0 beyond a length N that must be known, with relu for φ.
     Raised by one, weights are at least 0 at any distance; they fall until `reach` tokens back, then rise.
-    Where tokens all see each other they are the same in both directions.
+    Where tokens all see each other they are the same in both directions, and on a grid of two axes the mean
+    of those along each: 5 K features.
 
     Args:
         reach: tokens back at which a token counts nothing.
@@ -38,7 +39,6 @@ class Cosine(Linear):
     kernel = "φ(q)·φ(k) × a raised cosine of the distance, normalised"
     sparsity = "all tokens"
     source = "cosFormer: Qin et al., 2022"
-    dimensions = frozenset({1})
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"reach": (2, 1 << 20)}
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
@@ -53,7 +53,14 @@ class Cosine(Linear):
         """At their positions."""
         import torch
 
-        return self._at(self.base(x), torch.arange(x.shape[2], device=x.device))
+        axes = (torch.arange(size, device=x.device) for size in sizes.view.grid)
+        positions = torch.meshgrid(*axes, indexing="ij")
+        return self._at(self.base(x), *(axis.flatten() for axis in positions))
+
+    def placed_sizes(self, sizes: Sizes) -> tuple[int, int]:
+        """(1 + 2 axes) K, both."""
+        size = (1 + 2 * sizes.view.dimensions) * sizes.head_size
+        return size, size
 
     def mix_reference(self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None = None) -> Tensor:
         """Token by token."""
@@ -112,14 +119,17 @@ class Cosine(Linear):
             a, b = angles.cos().to(sums.dtype), angles.sin().to(sums.dtype)
         return torch.cat([plain, a * cosine - b * sine, b * cosine + a * sine], dim=-2)
 
-    def _at(self, base: Tensor, positions: Tensor) -> Tensor:
-        """Bases (…, K) at positions (…) → [φ, φ cos, φ sin]/√2, whose products are the weights."""
+    def _at(self, base: Tensor, *positions: Tensor) -> Tensor:
+        """Bases (…, K) at positions (…) along A axes → [φ, φ cos/√A, φ sin/√A, …]/√2, whose products are the
+        weights."""
         import torch
 
         precise = torch.promote_types(base.dtype, torch.float32)  # half would confuse distant positions
-        angles = positions.unsqueeze(-1).to(precise) * (math.pi / self.reach)
-        scaled = base * 0.5**0.5
-        waves = (angles.cos().to(base.dtype), angles.sin().to(base.dtype))
+        scaled, share = base * 0.5**0.5, len(positions) ** -0.5
+        waves = []
+        for axis in positions:
+            angles = axis.unsqueeze(-1).to(precise) * (math.pi / self.reach)
+            waves += [(wave * share).to(base.dtype) for wave in (angles.cos(), angles.sin())]
         return torch.cat([scaled, *(scaled * wave for wave in waves)], dim=-1)
 
     def base_size(self, head_size: int) -> int:

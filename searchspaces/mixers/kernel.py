@@ -165,14 +165,18 @@ class KernelMixer(TwoSightedHeadMixer):
         """The bases of all tokens, where they all see each other."""
         return self.base(x)
 
+    def placed_sizes(self, sizes: Sizes) -> tuple[int, int]:
+        """d and F of what is `placed`."""
+        return self.base_size(sizes.head_size), self.feature_size(sizes.head_size)
+
     def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
         """Bases and features, one state and its use."""
         heads, values = sizes.heads, sizes.inner + sizes.heads
-        base, features = heads * self.base_size(sizes.head_size), heads * self.feature_size(sizes.head_size)
-        states = self.feature_size(sizes.head_size) * values
+        base, features = self.placed_sizes(sizes)
+        states = features * values
         return (
             Operation(OperationKind.GATHER, elements=tokens * values, calls=1),
-            Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * (base + features), calls=8),
+            Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * heads * (base + features), calls=8),
             Operation(
                 OperationKind.ATTENTION, macs=2 * tokens * states, elements=states + tokens * values, calls=2
             ),

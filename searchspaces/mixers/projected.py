@@ -170,7 +170,9 @@ class ProjectedHeads(Mixer):
         return *self._shared_operations(sizes, tokens), *self.mixing_operations(sizes, tokens)
 
     def _shared_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
-        projected = sizes.inner + 2 * sizes.shared
+        rows = self._projected(sizes)
+        projected = sum(rows.values())
+        turned = projected - rows["value"]
         operations = [
             Operation(
                 OperationKind.MATMUL,
@@ -181,11 +183,9 @@ class ProjectedHeads(Mixer):
             Operation(OperationKind.GATHER, elements=tokens * (projected + sizes.inner), calls=4),
         ]
         if self.positioned:
-            turned = sizes.inner + sizes.shared
             operations.append(Operation(OperationKind.ELEMENTWISE, elements=3 * tokens * turned, calls=8))
         if sizes.norms:
-            normed = sizes.inner + sizes.shared
-            operations.append(Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * normed, calls=8))
+            operations.append(Operation(OperationKind.ELEMENTWISE, elements=2 * tokens * turned, calls=8))
         if sizes.conv:
             operations += convolution_operations(projected, sizes.conv, tokens, calls=3)
         return tuple(operations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, ClassVar
 
 from searchspaces.mixers.cache import append, cache_shapes
@@ -13,7 +14,7 @@ from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.padding import counted, of_tokens
 from searchspaces.mixers.performer import directions
-from searchspaces.mixers.tiles import taken
+from searchspaces.mixers.tiles import Blocks, Neighbourhoods, taken
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK = 64
+SMALLEST_SIDE, LARGEST_SIDE = 4, 8
+"""Of blocks on a grid of two axes."""
 HIDDEN = -1e30
 """A score that counts for nothing, even beside others like it."""
 LARGEST = 30.0
@@ -34,8 +37,8 @@ TOP = 60.0
 @dataclass(frozen=True)
 class Scatter(TwoSightedHeadMixer):
     """Weights are exp(q·k/√K) of the W tokens i − W < j ≤ i, and Performer's estimate of it, φ(q)·φ(k)/M, of
-    those before; one sum divides all of them. Where tokens all see each other, those at most W/2 away are
-    exact.
+    those before; one sum divides all of them. Where tokens all see each other, those at most W/2 away along
+    every axis of the grid are exact.
 
     The published sum of both, less the estimate within the window, is the same number: here what is within is
     never added, so that nothing cancels. The state is Σ φ(k) [v, 1] of tokens that left the window, and the
@@ -55,7 +58,6 @@ class Scatter(TwoSightedHeadMixer):
     kernel = "exp(q·k/√K), beyond the window its random features, normalised"
     sparsity = "a window; all other tokens by low rank"
     source = "Scatterbrain: Chen et al., 2021"
-    dimensions = frozenset({1})
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"window": (2, 4096), "directions": (1, 1024)}
 
     @property
@@ -245,33 +247,37 @@ class Scatter(TwoSightedHeadMixer):
         sizes: Sizes,
         present: Tensor | None = None,
     ) -> Tensor:
-        """In chunks, with what lies before and after those that a window reaches into."""
+        """In blocks, with what lies beyond those that a window reaches into."""
         import torch
 
-        tokens, (chunk, chunks, reach) = int(q.shape[2]), self._cut(int(q.shape[2]))
-        features = self._exponents(k).exp()
-        values = counted(v, present)
-        first = torch.arange(chunks, device=q.device).unsqueeze(1) * chunk
-        key = first + torch.arange(-reach * chunk, (reach + 1) * chunk, device=q.device)
-        there = ((key >= 0) & (key < tokens)).unsqueeze(1)
+        on, (blocks, reach) = q.device, self._blocks(sizes)
+        cut, met, found = (
+            torch.tensor(x, device=on)
+            for x in (blocks.tokens(), blocks.tokens_of(blocks.near(reach)), blocks.found())
+        )
+        features, values = self._exponents(k).exp(), counted(v, present)
+        own, key = cut.clamp(min=0), met.clamp(min=0)
+        there = (met >= 0).unsqueeze(1)
         if present is not None:
-            there = there & (taken(of_tokens(present, q), key.clamp(0, tokens - 1)) > 0).transpose(-1, -2)
-        near = [taken(x, key.clamp(0, tokens - 1)) for x in (k, features, values)]
+            there = there & (taken(of_tokens(present, q), key) > 0).transpose(-1, -2)
+        near = [taken(x, key) for x in (k, features, values)]
 
-        states = into_chunks(features, chunk).transpose(-1, -2) @ into_chunks(values, chunk)
-        far = _before(states, reach + 1) + _before(states.flip(2), reach + 1).flip(2)
+        filled = (cut >= 0).to(v.dtype).unsqueeze(-1)
+        states = taken(features, own).transpose(-1, -2) @ (taken(values, own) * filled)
+        far = _beyond(states, blocks.counts, reach)
 
-        queries = into_chunks(q, chunk)
-        query = (first + torch.arange(chunk, device=q.device)).unsqueeze(2)
-        within = (query - key.unsqueeze(1)).abs() <= self.window // 2
+        windows = Neighbourhoods(sizes.view.grid, self.window // 2)
+        within = windows.within(own.unsqueeze(2), key.unsqueeze(1))
+        queries = taken(q, own)
         mixed = self._joined(queries, (near[0], near[1], near[2]), there & within, there & ~within, far)
-        return out_of_chunks(mixed, tokens)
+        return mixed.flatten(2, 3).index_select(2, found)
 
-    def _cut(self, tokens: int) -> tuple[int, int, int]:
-        """Tokens a chunk, chunks, and those to either side that a window reaches into."""
-        chunk = min(CHUNK, tokens)
-        chunks = chunk_count(tokens, chunk)
-        return chunk, chunks, min(chunks, chunk_count(self.window // 2, chunk))
+    def _blocks(self, sizes: Sizes) -> tuple[Blocks, int]:
+        """And how many of them to either side a window reaches into."""
+        side, radius = CHUNK, self.window // 2
+        if sizes.view.dimensions > 1:
+            side = min(max(2 * radius + 1, SMALLEST_SIDE), LARGEST_SIDE)
+        return Blocks(sizes.view.grid, side), chunk_count(radius, side)
 
     def mix_bidirectional_reference(
         self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
@@ -279,19 +285,43 @@ class Scatter(TwoSightedHeadMixer):
         """Every pair's weight."""
         import torch
 
-        position = torch.arange(q.shape[2], device=q.device)
-        apart = (position.unsqueeze(1) - position).abs()
+        places = torch.tensor(list(product(*map(range, sizes.view.grid))), device=q.device)
+        apart = (places.unsqueeze(1) - places).abs().amax(-1)
         return self._weighed(q, k, v, apart <= self.window // 2, torch.ones_like(apart, dtype=q.dtype))
 
     def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
-        """As `mix_operations`, in chunks to both sides."""
-        chunk, chunks, reach = self._cut(tokens)
-        return self._operations(sizes, chunk, chunks, (2 * reach + 1) * chunk, tokens, chunks)
+        """As `mix_operations`, in blocks to all sides."""
+        blocks, reach = self._blocks(sizes)
+        count = math.prod(blocks.counts)
+        row = math.prod(min(2 * reach + 1, n) for n in blocks.counts) * blocks.places
+        return self._operations(sizes, blocks.places, count, row, tokens, count)
 
 
 def _taken_off(head_size: int) -> float:
     """From every exponent, of which K/2 = |w|²/2 is the largest: powers are numbers of single precision."""
     return max(0.0, head_size / 2 - TOP)
+
+
+def _beyond(states: Tensor, counts: tuple[int, ...], reach: int) -> Tensor:
+    """Sums (B, H, M, F, V) over the blocks of a grid that are further than `reach` from each along some axis,
+    of what there is alone: nothing is taken off a larger sum."""
+    if len(counts) == 1:
+        return _apart(states, reach)
+    from torch.nn.functional import pad
+
+    rows = counts[0]
+    grid = states.unflatten(2, counts)
+    # Of rows that are apart all blocks count, of the others those whose columns are.
+    reached = min(reach, rows - 1)
+    padded = pad(grid, (0, 0, 0, 0, 0, 0, reached, reached))
+    near = sum((padded[:, :, i : i + rows] for i in range(1, 2 * reached + 1)), padded[:, :, :rows])
+    beside = _apart(near.flatten(1, 2), reach).unflatten(1, (int(grid.shape[1]), rows))
+    return (_apart(grid.sum(3), reach).unsqueeze(3) + beside).flatten(2, 3)
+
+
+def _apart(states: Tensor, reach: int) -> Tensor:
+    """Sums (B, H, M, F, V) over those more than `reach` before or after each."""
+    return _before(states, reach + 1) + _before(states.flip(2), reach + 1).flip(2)
 
 
 def _before(states: Tensor, chunks: int) -> Tensor:

@@ -3,9 +3,11 @@ et al., 2020)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -23,7 +25,7 @@ from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, 
 from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.padding import hiding, of_tokens
-from searchspaces.mixers.tiles import taken
+from searchspaces.mixers.tiles import Blocks, taken
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
 
@@ -46,7 +48,9 @@ class Sparse(TwoSightedHeadMixer):
     m − 2 in `random` stretches of equal length, one block of each (`_drawn`).
 
     Where tokens all see each other a position sees the block after its own as well, random blocks come from
-    both sides, and the first `globals` positions see every token. In BigBird so does the last block.
+    both sides, and the first `globals` positions see every token. In BigBird so does the last block. On a
+    grid of two axes blocks are squares of ⌊√C⌋ places a side, each sees the eight around it, and the first
+    positions are those of the first rows.
 
     Args:
         block: C, tokens a block.
@@ -62,7 +66,6 @@ class Sparse(TwoSightedHeadMixer):
     example = "sparse:8,4"
     kind = Kind.ATTENTION
     kernel = "exp(q·k/√K), normalised"
-    dimensions = frozenset({1})
     sparsity = "blocks nearby, global tokens, random blocks"
     source = "BigBird: Zaheer et al., 2020"
 
@@ -156,60 +159,73 @@ class Sparse(TwoSightedHeadMixer):
         sizes: Sizes,
         present: Tensor | None = None,
     ) -> Tensor:
-        """Blocks of queries against [globals | random blocks | block before, own, after]; globals apart."""
+        """Blocks of queries against [globals | random blocks | blocks nearby]; globals apart."""
         import torch
         from torch.nn.functional import scaled_dot_product_attention
 
-        tokens, on = int(q.shape[2]), q.device
-        first = min(self.globals, tokens)
-        met, hidden = self._met(tokens)
-        table = torch.tensor(met, device=on)
-        mask = (
-            q.new_zeros(hidden.shape).masked_fill(torch.tensor(hidden, device=on), float("-inf")).unsqueeze(1)
+        on, blocks = q.device, self._blocks(sizes)
+        met, hidden = self._met(blocks)
+        cut, table, found, absent = (
+            torch.tensor(x, device=on) for x in (blocks.tokens().clip(0), met, blocks.found(), hidden)
         )
-        seen = None
+        mask, seen = q.new_zeros(hidden.shape).masked_fill(absent, float("-inf")).unsqueeze(1), None
         if present is not None:
             mask, seen = mask + hiding(taken(of_tokens(present, q), table)), present[:, None, None, :]
-        queries = into_chunks(q * q.shape[-1] ** -0.5, self.block)
+        queries = taken(q * q.shape[-1] ** -0.5, cut)
         mixed = (queries @ taken(k, table).transpose(-1, -2) + mask).softmax(-1) @ taken(v, table)
+        first = min(self.globals, int(q.shape[2]))
         everywhere = scaled_dot_product_attention(q[:, :, :first], k, v, seen)
-        return torch.cat([everywhere, out_of_chunks(mixed, tokens)[:, :, first:]], dim=2)
+        return torch.cat([everywhere, mixed.flatten(2, 3).index_select(2, found[first:])], dim=2)
 
     def mix_bidirectional_reference(
         self, q: Tensor, k: Tensor, v: Tensor, weights: Weights, sizes: Sizes
     ) -> Tensor:
         """Token by token."""
-        tokens = q.shape[2]
-        drawn = drawn_of_both_sides(chunk_count(tokens, self.block), self.random)
+        side, counts = self._side(sizes), self._blocks(sizes).counts
+        drawn = drawn_of_both_sides(counts, self.random)
+        blocks = list(product(*map(range, counts)))
+        block_of = [
+            tuple(place // side for place in places) for places in product(*map(range, sizes.view.grid))
+        ]
         seen = []
-        for i in range(tokens):
-            own = i // self.block
-            blocks = {own - 1, own, own + 1, *drawn[own]}
-            met = [j for j in range(tokens) if j < self.globals or j // self.block in blocks]
-            seen.append(list(range(tokens)) if i < self.globals else met)
+        for i, own in enumerate(block_of):
+            random = [blocks[number] for number in drawn[blocks.index(own)] if number >= 0]
+            met = [
+                j
+                for j, other in enumerate(block_of)
+                if j < self.globals or _near(own, other) or other in random
+            ]
+            seen.append(list(range(len(block_of))) if i < self.globals else met)
         return attend_one_by_one(q, k, v, seen)
 
-    def _met(self, tokens: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _side(self, sizes: Sizes) -> int:
+        return self.block if sizes.view.dimensions == 1 else math.isqrt(self.block)
+
+    def _blocks(self, sizes: Sizes) -> Blocks:
+        return Blocks(sizes.view.grid, self._side(sizes))
+
+    def _met(self, blocks: Blocks) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """(M, P) tokens that a block's queries meet, and which of them count for none."""
-        count, first = chunk_count(tokens, self.block), min(self.globals, tokens)
-        own = np.arange(count)[:, None]
-        drawn = np.array(drawn_of_both_sides(count, self.random), np.int64).reshape(count, self.random)
-        near = np.concatenate([own - 1, own, own + 1], axis=1)
-        blocks = np.concatenate([drawn, near], axis=1)
-        numbers = (blocks[:, :, None] * self.block + np.arange(self.block)).reshape(count, -1)
-        lacking = (numbers < 0) | (numbers >= tokens)
-        # Globals of blocks nearby count once, there.
-        globals_ = np.broadcast_to(np.arange(first), (count, first))
-        within = np.broadcast_to(own <= 1, (count, first))
-        met = np.concatenate([globals_, numbers.clip(0, tokens - 1)], axis=1)
-        return met, np.concatenate([within, lacking], axis=1)
+        found = blocks.found()
+        first = min(self.globals, len(found))
+        cells = drawn_of_both_sides(blocks.counts, self.random)
+        drawn = np.array(cells, np.int64)
+        met = np.concatenate([drawn.reshape(len(cells), self.random), blocks.near(1)], axis=1)
+        numbers = blocks.tokens_of(met)
+        # Globals of blocks that are met count once, there.
+        within = (met[:, :, None] == found[:first] // blocks.places).any(1)
+        globals_ = np.broadcast_to(np.arange(first), within.shape)
+        table = np.concatenate([globals_, numbers.clip(0)], axis=1)
+        return table, np.concatenate([within, numbers < 0], axis=1)
 
     def mix_bidirectional_operations(self, sizes: Sizes, tokens: int) -> tuple[Operation, ...]:
-        """Scores, softmax, weighted sum over N × (globals + (3 + random) C) and globals × N, and copies."""
-        count, first = chunk_count(tokens, self.block), min(self.globals, tokens)
-        row = first + (3 + self.random) * self.block
-        pairs = count * self.block * row + first * tokens
-        copied = count * (2 * row + self.block) + tokens
+        """Scores, softmax, weighted sum over N × (globals + nearby and random blocks) and globals × N, and
+        copies."""
+        blocks, first = self._blocks(sizes), min(self.globals, tokens)
+        count = math.prod(blocks.counts)
+        row = first + (math.prod(min(3, n) for n in blocks.counts) + self.random) * blocks.places
+        pairs = count * blocks.places * row + first * tokens
+        copied = count * (2 * row + blocks.places) + tokens
         return (
             Operation(OperationKind.GATHER, elements=copied * sizes.inner, calls=5),
             Operation(
@@ -341,13 +357,19 @@ def _drawn(block: Tensor, random: int) -> list[Tensor]:
 
 
 @cache
-def drawn_of_both_sides(count: int, random: int) -> tuple[tuple[int, ...], ...]:
-    """For each of so many blocks, where tokens all see each other, random ones that are neither the first nor
-    next to it; −1 where there are not so many."""
-    rng = np.random.default_rng((count, random))
+def drawn_of_both_sides(counts: tuple[int, ...], random: int) -> tuple[tuple[int, ...], ...]:
+    """For each block of so many along every axis, where tokens all see each other, random ones that are
+    neither the first nor next to it; −1 where there are not so many."""
+    rng = np.random.default_rng((*counts, random))
+    places = list(product(*map(range, counts)))
     rows = []
-    for own in range(count):
-        distant = [block for block in range(1, count) if abs(block - own) > 1]
+    for own in places:
+        distant = [block for block, other in enumerate(places) if block and not _near(own, other)]
         chosen = sorted(rng.permutation(distant)[:random].tolist())
         rows.append((*chosen, *[-1] * (random - len(chosen))))
     return tuple(rows)
+
+
+def _near(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether blocks are one, or next to each other, corners included."""
+    return max(abs(a - b) for a, b in zip(first, second, strict=True)) <= 1

@@ -1,7 +1,8 @@
-"""Grids in tiles, which keep the cost of a window linear in the number of tokens.
+"""Grids in tiles, which keep the cost of seeing what is near linear in the number of tokens.
 
-Each axis is cut into pieces of a few places; the queries of a piece meet one span of keys that holds the
-windows of all of them. At an edge pieces and spans are moved inwards, so that none reaches beyond the grid.
+For a window (`Neighbourhoods`) each axis is cut into pieces of a few places; the queries of a piece meet
+one span of keys that holds the windows of all of them. At an edge pieces and spans are moved inwards, so that
+none reaches beyond the grid. Where tokens are seen by the block (`Blocks`) each is in one block alone.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from torch import Tensor, device
 
-__all__ = ["Neighbourhoods", "taken"]
+__all__ = ["Blocks", "Neighbourhoods", "taken"]
 
 MOST_TOKENS = 64
 """Of a tile: a smaller one computes fewer scores that the window then hides, in smaller products."""
@@ -136,6 +140,71 @@ class Neighbourhoods:
             rows = tokens.unsqueeze(1).unsqueeze(3) * size + places.unsqueeze(0).unsqueeze(2)
             tokens = rows.flatten(0, 1).flatten(1)
         return tokens
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The tokens of a grid, (N,) or (H, W), in blocks of so many places along every axis; those at an edge
+    may have fewer.
+
+    Tokens and blocks are numbered in row-major order. M blocks have C places each; −1 is no token, no block.
+    """
+
+    grid: tuple[int, ...]
+    side: int
+
+    @property
+    def _sides(self) -> list[int]:
+        return [min(self.side, size) for size in self.grid]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Blocks along each axis."""
+        return tuple(-(-size // side) for size, side in zip(self.grid, self._sides, strict=True))
+
+    @property
+    def places(self) -> int:
+        """C."""
+        return math.prod(self._sides)
+
+    def tokens(self) -> NDArray[np.int64]:
+        """(M, C) the tokens of each block."""
+        axes = []
+        for size, count, side in zip(self.grid, self.counts, self._sides, strict=True):
+            place = np.arange(count)[:, None] * side + np.arange(side)
+            axes.append(np.where(place < size, place, -1))
+        return _crossed(axes, self.grid)
+
+    def near(self, reach: int) -> NDArray[np.int64]:
+        """(M, R) the blocks at most `reach` away from each along every axis, itself among them."""
+        axes = []
+        for count in self.counts:
+            own, span = np.arange(count)[:, None], min(2 * reach + 1, count)
+            other = (own - reach).clip(0, count - span) + np.arange(span)
+            axes.append(np.where(abs(other - own) <= reach, other, -1))
+        return _crossed(axes, self.counts)
+
+    def tokens_of(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(M, R) blocks → (M, R C) their tokens."""
+        tokens = np.append(self.tokens(), np.full((1, self.places), -1), axis=0)
+        return tokens[blocks].reshape(len(blocks), -1)
+
+    def found(self) -> NDArray[np.int64]:
+        """(N,) where among the M C places each token is."""
+        tokens = self.tokens().ravel()
+        found = np.empty(math.prod(self.grid), np.int64)
+        found[tokens[tokens >= 0]] = np.flatnonzero(tokens >= 0)
+        return found
+
+
+def _crossed(axes: list[NDArray[np.int64]], sizes: tuple[int, ...]) -> NDArray[np.int64]:
+    """Numbers along each axis (m, n), of so many, → those of every pair of rows in row-major order."""
+    crossed = axes[0]
+    for size, axis in zip(sizes[1:], axes[1:], strict=True):
+        first, second = crossed[:, None, :, None], axis[None, :, None, :]
+        both = np.where((first < 0) | (second < 0), -1, first * size + second)
+        crossed = both.reshape(len(crossed) * len(axis), -1)
+    return crossed
 
 
 def taken(x: Tensor, tokens: Tensor) -> Tensor:

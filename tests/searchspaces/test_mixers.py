@@ -1,5 +1,6 @@
 """Every registered mixer keeps the contract, registering one enrols it here; and what each does besides."""
 
+import itertools
 import json
 import math
 import re
@@ -20,11 +21,12 @@ from searchspaces.mixers.descriptions import mixer_descriptions
 from searchspaces.mixers.kernel import KernelMixer
 from searchspaces.mixers.recurrence import unit_lower_inverse
 from searchspaces.mixers.sparse import Sparse
+from searchspaces.mixers.tiles import Blocks
 from searchspaces.part import Sight
 
 EXAMPLES = {sight: [cls.example for cls in mixers(sight).values()] for sight in Sight}
 SIZES = ["window:1", "window:100", "window:8,3", "window:3,9", "window:100,4", "sparse", "sparse:5,5"]
-SIZES += ["sparse:4,2,3", "linear+window:1", "linear+window:100", "scatter:2", "scatter:100,9"]
+SIZES += ["sparse:4,2,3", "linear+window:1", "linear+window:100", "scatter:2", "scatter:100,9", "lsh"]
 SPARSE = ("sparse:4,2,3", "sparse", "sparse:5,5,1", "linformer:16", "scatter:150", "lsh:8")
 KERNELS = ("conv:1", "conv", "pool:5", "local:5", "relu:3")
 
@@ -47,7 +49,7 @@ class TestEveryBidirectionalMixer(BidirectionalMixerContract):
 
 class TestBidirectionalMixersOfEverySize(BidirectionalMixerContract):
     subjects = ("window:1", "window:20", "window:3,9", "window:7,2", *SPARSE, *KERNELS)
-    quadratic = frozenset({"local"})
+    quadratic = frozenset({"local", "scatter"})  # whose window is larger than the grid
     of_length = frozenset({"lsh", "sparse"})
 
     # Of each mixer one size is exported above.
@@ -166,6 +168,30 @@ def test_random_blocks_are_distinct_distant_blocks_that_no_other_block_shares() 
     assert rows[20] == [2, 7, 14]  # as ever: weights are trained with these
     seen = seen_by("sparse:4,2,3", 4 * 17, 4 * 40)
     assert seen == [i for i in range(4 * 17, 4 * 40) if i // 4 in (17, 18) or 17 in rows[i // 4]]
+
+
+@pytest.mark.parametrize(("grid", "side"), [((10,), 4), ((3,), 8), ((7, 5), 3), ((1, 9), 2), ((6, 4), 2)])
+def test_blocks_part_the_tokens_of_a_grid(grid: tuple[int, ...], side: int) -> None:
+    blocks, places = Blocks(grid, side), list(itertools.product(*map(range, grid)))
+    tokens = blocks.tokens()
+    assert tokens.ravel()[blocks.found()].tolist() == list(range(math.prod(grid)))
+    corners = [tuple(x // side for x in place) for place in places]
+    numbers = sorted(set(corners))
+    assert math.prod(blocks.counts) == len(numbers)
+    for number, corner in enumerate(numbers):
+        own = [token for token, other in enumerate(corners) if other == corner]
+        assert [x for x in tokens[number].tolist() if x >= 0] == own
+        near = [
+            other
+            for other, there in enumerate(numbers)
+            if max(abs(a - b) for a, b in zip(corner, there, strict=True)) <= 1
+        ]
+        found = blocks.near(1)[number]
+        assert [x for x in found.tolist() if x >= 0] == near
+        met = blocks.tokens_of(blocks.near(1))[number].tolist()
+        assert sorted(x for x in met if x >= 0) == [
+            token for token, other in enumerate(corners) if numbers.index(other) in near
+        ]
 
 
 def test_taylor_weights_are_the_series_of_exp() -> None:

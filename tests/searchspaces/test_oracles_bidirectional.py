@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from searchspaces.channels import parse_channel
-from searchspaces.mixers import BidirectionalHeadMixer, parse_mixer, performer, sparse
+from searchspaces.mixers import BidirectionalHeadMixer, TwoSightedHeadMixer, parse_mixer, performer, sparse
 from searchspaces.mixers.depthwise import _offsets
 from searchspaces.part import Sizes, View
 
@@ -98,7 +98,7 @@ def test_sparse_is_bigbirds(monkeypatch: pytest.MonkeyPatch) -> None:
         first, second, *_ = [other for other in range(1, last) if abs(other - own) > 1][own % 3 :: 3]
         drawn[own] = first, second
     monkeypatch.setattr(
-        sparse, "drawn_of_both_sides", lambda count, random: [(*drawn[own], last) for own in range(count)]
+        sparse, "drawn_of_both_sides", lambda counts, random: [(*drawn[own], last) for own in range(*counts)]
     )
     config = theirs("transformers", "transformers").BigBirdConfig(
         hidden_size=WIDTH, num_attention_heads=HEADS, block_size=block, num_random_blocks=random
@@ -240,7 +240,7 @@ def test_lsh_is_reformers(rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     option = f"lsh:{chunk},{rounds}" if rounds > 1 else f"lsh:{chunk}"
     x = torch.randn(BATCH, tokens, WIDTH)
     q, v = split(attention.query_key(x)), split(attention.value(x))
-    buckets = parse_mixer(option)._buckets(q)  # type: ignore[attr-defined]
+    buckets = parse_mixer(option)._buckets(q, 8)  # type: ignore[attr-defined]
     shifted = (buckets + 8 * torch.arange(rounds)).permute(0, 1, 3, 2).reshape(BATCH, HEADS, -1)
     monkeypatch.setattr(attention, "_hash_vectors", lambda *_, **__: shifted)
     with torch.no_grad():
@@ -252,3 +252,47 @@ def test_lsh_is_reformers(rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
         first.scatter_(2, order[:, :, :chunk, number], True)
     assert (~first).sum() > tokens
     torch.testing.assert_close(found[~first], wanted[~first], rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def decoding() -> Any:
+    """Reformer's attention of a decoder, in chunks of 16."""
+    module = theirs("transformers.models.reformer.modeling_reformer", "transformers")
+    config = theirs("transformers", "transformers").ReformerConfig(
+        hidden_size=WIDTH, num_attention_heads=HEADS, attention_head_size=SIZE, lsh_attn_chunk_length=16,
+        num_hashes=1, num_buckets=8, lsh_attention_probs_dropout_prob=0.0, is_decoder=True, hash_seed=0,
+    )  # fmt: skip
+    return module.LSHSelfAttention(config, layer_idx=0).eval()
+
+
+def lsh_mixed(attention: Any, x: Tensor) -> Tensor:
+    """What `lsh:16` makes of its queries and values, where earlier tokens alone are seen."""
+    mixer = parse_mixer("lsh:16")
+    assert isinstance(mixer, TwoSightedHeadMixer)
+    q, v = split(attention.query_key(x)), split(attention.value(x))
+    return mixer.mix(q, q, v)
+
+
+def test_causal_lsh_is_reformers_within_a_chunk_of_one_bucket(
+    decoding: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.randn(BATCH, 16, WIDTH)
+    one_bucket = torch.zeros(BATCH, HEADS, 16, 1, dtype=torch.int64)
+    monkeypatch.setattr(type(parse_mixer("lsh")), "_buckets", lambda *_: one_bucket)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            lsh_mixed(decoding, x), split(decoding(x).hidden_states), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_later_tokens_change_what_reformer_makes_of_earlier_ones(decoding: Any) -> None:
+    """It hides them, but they move the cuts between chunks; which is why ours has no chunks where causal."""
+    x = torch.randn(BATCH, 64, WIDTH)
+    later = torch.cat([x[:, :48], torch.randn(BATCH, 16, WIDTH)], dim=1)
+    with torch.no_grad():
+        theirs_of, ours_of = (
+            [run(y)[:, :, :48] for y in (x, later)]
+            for run in (lambda y: split(decoding(y).hidden_states), lambda y: lsh_mixed(decoding, y))
+        )
+    assert (theirs_of[0] - theirs_of[1]).abs().max() > 0.01
+    torch.testing.assert_close(*ours_of, rtol=0, atol=1e-6)

@@ -147,6 +147,17 @@ def test_decoding_beside_single_calls_of_the_reference_is_measured_again(empty_a
         assert set(store.targets()) == {prompts, browser}
 
 
+def test_encoders_whose_blocks_are_cut_otherwise_are_measured_again(empty_address: str) -> None:
+    """Since r0017; where tokens see earlier ones alone, nothing changed."""
+    prompts = replace(examples.TARGET, workload=Workload(Phase.PREFILL, tokens=64))
+    encoding = replace(examples.TARGET, workload=Workload(Phase.ENCODE, tokens=64))
+    mixers = {"blocks": "sparse:8,4", "hash": "lsh", "far": "scatter:8", "near": "window:64"}
+    put_measurements(empty_address, "r0016", [prompts, encoding], mixers)
+    with closing(open_store(empty_address)) as store:
+        known = {target: {m.digest for m in store.measurements(target)} for target in (prompts, encoding)}
+    assert known == {prompts: set(mixers), encoding: {"near"}}
+
+
 def test_every_revision_goes_back_as_well(empty_address: str) -> None:
     from alembic import command
 
