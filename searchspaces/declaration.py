@@ -23,10 +23,11 @@ One of models that see a whole input at once says its form, stems and readouts i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -84,6 +85,16 @@ PositiveInt = Annotated[int, NO_TRUTH, Field(gt=0, le=2**20)]
 Ratio = Annotated[float, NO_TRUTH, Field(ge=0, le=1024)]
 
 
+def _parsed_by(parse: Callable[[str], object]) -> AfterValidator:
+    """An option's text: each is refused at its own place."""
+
+    def known(option: str) -> str:
+        parse(option)
+        return option
+
+    return AfterValidator(known)
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -101,27 +112,13 @@ class LayerSpec(_Frozen):
         projection: what the layers of a pretrained model bring along, the same in all; no gene.
     """
 
-    mixer: tuple[str, ...] = Field(min_length=1)
+    mixer: tuple[Annotated[str, _parsed_by(parse_mixer)], ...] = Field(min_length=1)
     heads: tuple[PositiveInt, ...] = Field(min_length=1)
-    channel: tuple[str, ...] = Field(default=("mlp",), min_length=1)
+    channel: tuple[Annotated[str, _parsed_by(parse_channel)], ...] = Field(default=("mlp",), min_length=1)
     ratio: tuple[Ratio, ...] = Field(min_length=1)
     conv: tuple[Annotated[int, NO_TRUTH, Field(ge=0, le=MOST_TAPS)], ...] = Field(default=(0,), min_length=1)
     kv_heads: tuple[Annotated[int, NO_TRUTH, Field(ge=0, le=2**20)], ...] = Field(default=(0,), min_length=1)
     projection: Projection = PLAIN
-
-    @field_validator("mixer")
-    @classmethod
-    def _mixers_exist(cls, options: tuple[str, ...]) -> tuple[str, ...]:
-        for option in options:
-            parse_mixer(option)
-        return options
-
-    @field_validator("channel")
-    @classmethod
-    def _channels_exist(cls, options: tuple[str, ...]) -> tuple[str, ...]:
-        for option in options:
-            parse_channel(option)
-        return options
 
     @field_validator("ratio")
     @classmethod
@@ -181,8 +178,8 @@ class SpaceSpec(_Frozen):
     layer: LayerSpec
     tied: bool = True
     form: Form = LANGUAGE
-    stem: tuple[str, ...] = Field(default=(EMBEDDING,), min_length=1)
-    readout: tuple[str, ...] = Field(default=(LOGITS,), min_length=1)
+    stem: tuple[Annotated[str, _parsed_by(parse_stem)], ...] = Field(default=(EMBEDDING,), min_length=1)
+    readout: tuple[Annotated[str, _parsed_by(parse_readout)], ...] = Field(default=(LOGITS,), min_length=1)
 
     @field_validator("width", "depth", "stem", "readout")
     @classmethod
@@ -207,20 +204,6 @@ class SpaceSpec(_Frozen):
         if self.form.causal:
             return {field: value for field, value in said.items() if field not in OF_OTHERS}
         return said
-
-    @field_validator("stem")
-    @classmethod
-    def _stems_exist(cls, options: tuple[str, ...]) -> tuple[str, ...]:
-        for option in options:
-            parse_stem(option)
-        return options
-
-    @field_validator("readout")
-    @classmethod
-    def _readouts_exist(cls, options: tuple[str, ...]) -> tuple[str, ...]:
-        for option in options:
-            parse_readout(option)
-        return options
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> SpaceSpec:

@@ -54,7 +54,7 @@ class Grid:
         return batch, self.channels, *self.size
 
     def __str__(self) -> str:
-        return f"a grid of {self.size[0]} × {self.size[1]}, {self.channels} channels"
+        return f"a grid of {self.size[0]} × {self.size[1]}, {_counted(self.channels)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Series:
         return batch, self.channels, self.length
 
     def __str__(self) -> str:
-        return f"a series of {self.length}, {self.channels} channels"
+        return f"a series of {self.length}, {_counted(self.channels)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,10 @@ class Form:
                 f"2 to {MOST_CLASSES} classes"
             )
         return form
+
+
+def _counted(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} channels"
 
 
 def _channels(more: dict[Any, Any]) -> int:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from searchspaces.rotary import Turns
 
 ITSELF, NOTHING = -1e4, -3e4
-"""Scores of a token for itself, which counts where it meets no other alone, and of what counts never. Numbers of
-half precision, too."""
+"""Scores of a token for itself, which counts where it meets no other alone, and of what counts never. Numbers
+of half precision, too."""
 EPSILON = 1e-6
 MOST_BUCKETS = 64
 CAUSAL_BUCKETS = 16

@@ -224,11 +224,11 @@ def with_layer(**changes: Any) -> dict[str, Any]:
         (GOOD | {"vocabulary": -1}, "space.vocabulary", "greater than 0"),
         (GOOD | {"colour": "red"}, "space.colour", "no such name; accepted: name, "),
         (GOOD | {"layer": {"mixer": ["none"], "heads": [1]}}, "space.layer.ratio", "required"),
-        (with_layer(mixer=["flash"]), "space.layer.mixer", "accepted: "),
-        (with_layer(mixer=["window:0"]), "space.layer.mixer", "window 0; accepted: 1 to 65536"),
-        (with_layer(mixer=["window:x"]), "space.layer.mixer", "window:x"),
+        (with_layer(mixer=["flash"]), "space.layer.mixer.0", "accepted: "),
+        (with_layer(mixer=["window:0"]), "space.layer.mixer.0", "window 0; accepted: 1 to 65536"),
+        (with_layer(mixer=["window:x"]), "space.layer.mixer.0", "window:x"),
         (with_layer(mixer=["linear", "linear"]), "space.layer.mixer", "twice"),
-        (with_layer(channel=["moe"]), "space.layer.channel", "accepted: mlp"),
+        (with_layer(channel=["moe"]), "space.layer.channel.0", "accepted: mlp"),
         (with_layer(heads=[3]), "space", "width 16 cannot be split into 3 heads"),
         (with_layer(heads=[16]), "space", "even size"),
         (with_layer(ratio=[0.3]), "space", "not a whole number"),
@@ -239,7 +239,12 @@ def with_layer(**changes: Any) -> dict[str, Any]:
         (with_layer(kv_heads=[0, 3]), "space", "3 key-value heads do not divide 2 heads"),
         (with_layer(kv_heads=[-1]), "space.layer.kv_heads.0", "greater than or equal to 0"),
         (with_layer(conv=[9]) | {"context": 8}, "space", "9 taps does not fit a context of 8"),
-        (with_layer(mixer=["sparse:8192"]), "space.layer.mixer", "block 8192; accepted: 1 to 4096"),
+        (with_layer(mixer=["sparse:8192"]), "space.layer.mixer.0", "block 8192; accepted: 1 to 4096"),
+        (
+            with_layer(mixer=["none", "performer:10000000"]),
+            "space.layer.mixer.1",
+            "10000000; accepted: 1 to 1024",
+        ),
     ],
 )
 def test_a_problem_is_named_with_its_path(declaration: dict[str, Any], path: str, words: str) -> None:
@@ -258,7 +263,7 @@ def test_every_problem_is_reported_at_once() -> None:
         "space.name",
         "space.width.0",
         "space.depth",
-        "space.layer.mixer",
+        "space.layer.mixer.0",
         "space.layer.heads",
         "space.layer.ratio.0",
     }

@@ -181,7 +181,7 @@ def test_a_spec_with_several_mistakes_gets_all_of_them_and_writes_nothing(tmp_pa
     paths = {problem.path for problem in caught.value.problems}
     assert paths >= {
         "task.name",
-        "space.layer.mixer",
+        "space.layer.mixer.0",
         "objectives.1",
         "bounds.energy",
         "budget.search.strategy",
