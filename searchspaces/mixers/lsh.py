@@ -187,13 +187,14 @@ class Lsh(TwoSightedHeadMixer):
         outs, levels = [], []
         for bucket in self._buckets(q, CAUSAL_BUCKETS).unbind(-1):
             order = _by_bucket(bucket)
-            out, level = self._latest(*(_taken(x, order) for x in (q, keys, values)), bucket.gather(2, order))
+            rows = (_taken(x, order) for x in (q, keys, values))
+            out, level = self._latest(bucket.gather(2, order), *rows)
             undone = order.argsort(-1)
             outs.append(_taken(out, undone))
             levels.append(_taken(level, undone))
         return _joined(outs, levels)
 
-    def _latest(self, q: Tensor, keys: Tensor, values: Tensor, bucket: Tensor) -> tuple[Tensor, Tensor]:
+    def _latest(self, bucket: Tensor, q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """What tokens in the order of their buckets (B, H, N) get of the last C of these, (B, H, N, K), and
         the logarithms of their sums of weights, (B, H, N, 1).
 
@@ -234,7 +235,8 @@ class Lsh(TwoSightedHeadMixer):
         keys, values, before = _unit(k), pad(v, (0, 1), value=1.0), CAUSAL_BUCKETS * chunk
         held = number.unsqueeze(1).expand(-1, chunk).flatten()
         queries = torch.cat([q.new_zeros(before, 1).expand(*q.shape[:2], -1, int(q.shape[3])), q], dim=2)
-        outs, levels, kept = [], [], {"k": [], "v": []}
+        kept: dict[str, list[Tensor]] = {"k": [], "v": []}
+        outs, levels = [], []
         for r, bucket in enumerate(self._buckets(q, CAUSAL_BUCKETS).unbind(-1)):
             rows = slice(r * before, (r + 1) * before)
             every = torch.cat([held.expand(*q.shape[:2], -1), bucket], dim=2)
@@ -243,7 +245,7 @@ class Lsh(TwoSightedHeadMixer):
                 _taken(torch.cat([state[name][:, :, rows], x], dim=2), order)
                 for name, x in {"k": keys, "v": values}.items()
             )
-            out, level = self._latest(_taken(queries, order), k, v, every.gather(2, order))
+            out, level = self._latest(every.gather(2, order), _taken(queries, order), k, v)
             undone = order.argsort(-1)[:, :, before:]
             outs.append(_taken(out, undone))
             levels.append(_taken(level, undone))
@@ -264,17 +266,18 @@ class Lsh(TwoSightedHeadMixer):
         chunk, number = self.chunk, torch.arange(CAUSAL_BUCKETS, device=q.device)
         new = {"k": _unit(k).unsqueeze(2), "v": pad(v, (0, 1), value=1.0).unsqueeze(2)}
         itself = torch.arange(chunk, device=q.device) == chunk - 1
-        outs, levels, kept = [], [], {"k": [], "v": []}
+        kept: dict[str, list[Tensor]] = {"k": [], "v": []}
+        outs, levels = [], []
         for r, bucket in enumerate(self._buckets(q, CAUSAL_BUCKETS).unbind(-1)):
             seen, own = {}, (bucket == number).unsqueeze(-1)
             rows = slice(r * CAUSAL_BUCKETS * chunk, (r + 1) * CAUSAL_BUCKETS * chunk)
             for name, x in new.items():
-                held = state[name][:, :, rows].unflatten(2, (CAUSAL_BUCKETS, chunk)).flatten(3)
+                held = torch.unflatten(state[name][:, :, rows], 2, (CAUSAL_BUCKETS, chunk)).flatten(3)
                 size = int(x.shape[3])
-                before = _taken(held, bucket).unflatten(3, (chunk, size)).squeeze(2)
+                before = torch.unflatten(_taken(held, bucket), 3, (chunk, size)).squeeze(2)
                 seen[name] = torch.cat([before[:, :, 1:], x], dim=2)
                 held = torch.where(own, seen[name].flatten(2).unsqueeze(2), held)
-                kept[name].append(held.unflatten(3, (chunk, size)).flatten(2, 3))
+                kept[name].append(torch.unflatten(held, 3, (chunk, size)).flatten(2, 3))
             scores = torch.where(itself, ITSELF, q @ seen["k"].transpose(-1, -2))
             scores = torch.where(seen["v"][..., -1:].transpose(-1, -2) > 0, scores, NOTHING)
             levels.append(scores.logsumexp(-1, keepdim=True))

@@ -307,16 +307,18 @@ def _beyond(states: Tensor, counts: tuple[int, ...], reach: int) -> Tensor:
     of what there is alone: nothing is taken off a larger sum."""
     if len(counts) == 1:
         return _apart(states, reach)
+    import torch
     from torch.nn.functional import pad
 
     rows = counts[0]
-    grid = states.unflatten(2, counts)
+    grid = torch.unflatten(states, 2, counts)
     # Of rows that are apart all blocks count, of the others those whose columns are.
     reached = min(reach, rows - 1)
     padded = pad(grid, (0, 0, 0, 0, 0, 0, reached, reached))
     near = sum((padded[:, :, i : i + rows] for i in range(1, 2 * reached + 1)), padded[:, :, :rows])
-    beside = _apart(near.flatten(1, 2), reach).unflatten(1, (int(grid.shape[1]), rows))
-    return (_apart(grid.sum(3), reach).unsqueeze(3) + beside).flatten(2, 3)
+    beside = torch.unflatten(_apart(near.flatten(1, 2), reach), 1, (int(grid.shape[1]), rows))
+    beyond: Tensor = _apart(grid.sum(3), reach).unsqueeze(3) + beside
+    return beyond.flatten(2, 3)
 
 
 def _apart(states: Tensor, reach: int) -> Tensor:

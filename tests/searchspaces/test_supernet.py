@@ -287,9 +287,13 @@ def test_a_model_of_half_precision_runs_in_it(option: str) -> None:
         whole = model(tokens)
         halved = model.bfloat16()(tokens)
         assert halved.dtype == torch.bfloat16
-        torch.testing.assert_close(halved.float(), whole, rtol=0, atol=0.1)
-        state = model.init_state(2)
+        rows, state = [], model.init_state(2)
         for i in range(30):
             logits, state = model.extend(tokens[:, i : i + 1], state)
-            torch.testing.assert_close(logits[:, 0].float(), halved[:, i].float(), rtol=0, atol=0.05)
+            rows.append(logits[:, 0].float())
+    # A token that rounding moves into another hash bucket sees other tokens.
+    least = 0.9 if option.startswith("lsh") else 1.0
+    for found, wanted, apart in ((halved, whole, 0.1), (torch.stack(rows, dim=1), halved, 0.05)):
+        near = (found - wanted).abs().amax(-1) < apart
+        assert near.float().mean() >= least
     assert {kept.dtype for layer in state.layers for kept in layer.values()} <= {torch.bfloat16}
