@@ -239,7 +239,8 @@ def _numbered(labels: NDArray[Any] | list[str]) -> tuple[tuple[str, ...], NDArra
         f"{name!r:.40} ({counted[number]})" for number, name in enumerate(classes) if counted[number] < FEWEST
     ]
     if few:
-        said = f"too few examples of {len(few)} classes, e.g. {', '.join(few[:5])}"
+        more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+        said = f"too few examples of {', '.join(few[:5])}{more}"
         raise _Wrong("path", said, f"at least {FEWEST} of each: to learn from, to search by, to test on")
     return classes, numbers
 
@@ -274,10 +275,7 @@ def _finite(inputs: NDArray[Any]) -> NDArray[np.float32]:
         numbers = inputs.astype(np.float32)
     wrong = ~np.isfinite(numbers.reshape(len(numbers), -1)).all(1)
     if wrong.any():
-        rows = np.flatnonzero(wrong)
-        raise _Wrong(
-            "path",
-            f"{len(rows)} examples, the first of them number {rows[0]} from 0, have NaN or infinite numbers",
-            "finite numbers of single precision",
-        )
+        said = f"example {wrong.argmax()}, counted from 0, has NaN or infinite numbers"
+        share = f"as {wrong.sum()} of {len(numbers)} have"
+        raise _Wrong("path", f"{said}, {share}", "finite numbers of single precision")
     return numbers
