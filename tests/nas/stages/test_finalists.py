@@ -396,6 +396,7 @@ def test_what_diverges_on_the_rung_is_a_failed_evaluation(store: Store, trained:
         ({"start": "scratch", "steps": 30, "tuning_steps": 30}, r"30 are no rung below .* accepted: 0 to 29"),
         ({"start": "supernet", "tuning_steps": 5}, "accepted: 0, or start: scratch"),
         ({"start": "scratch", "choice": "spread", "tuning_steps": 5}, "accepted: 0, or choice: improvement"),
+        ({"start": "scratch", "count": 0, "tuning_steps": 5}, "accepted: 0, or count or presets of 1"),
     ],
 )
 def test_a_ladder_that_does_not_rise_is_refused(finalists: dict[str, Any], said: str) -> None:
