@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -100,6 +101,23 @@ def test_a_good_model_is_measured(
     measurement = measuring.measure(request, here)
     assert (measurement.digest, measurement.target) == (request.digest, request.target)
     assert measurement.latency_ms > 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others keep no account of peak memory")
+def test_a_model_takes_the_same_memory_whatever_was_measured_before(
+    measuring: IsolatedMeasuring,
+    here: Capabilities,
+    make_request: MakeRequest,
+    make_model: Callable[..., bytes],
+) -> None:
+    told = []
+    for width in (400, 300, 400, 700, 400, 400):
+        request = make_request(model=make_model(width=width, layers=4))
+        told.append(measuring.measure(request, here).peak_memory_bytes)
+    first, small, *_ = told
+    assert small < first
+    assert first > 4 * 4 * 400 * 400
+    assert [told[i] for i in (2, 4, 5)] == pytest.approx([first] * 3, rel=0.02)
 
 
 def test_what_goes_wrong_is_what_it_is_in_one_process(
