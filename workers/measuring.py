@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -65,7 +66,7 @@ def begin(request: MeasurementRequest, here: Capabilities) -> bool:
         ModelUnusable: the reference does not load or run.
     """
     runtime = _served(request, here)
-    if not runtime.forks:
+    if not _forks(runtime):
         return False
     unit = _prepared_reference(request.target.runtime, request.reference)
     if runtime.name not in _BEGUN:
@@ -105,7 +106,7 @@ def measure(
     if reference_ms is None:
         reference_ms = calibrate(reference, clocks) / in_reference
     prepared = runtime.prepare(request.model, target.dtype)
-    if not runtime.forks:
+    if not _forks(runtime):
         # What an engine takes once a process or to compile is none of the model's.
         first = runtime.load(prepared, target.dtype, target.threads)
         first.in_a_row(first.inputs(target.workload, request.vocabulary), 1)()
@@ -148,6 +149,11 @@ def measure(
         calls=calls,
         conditions=conditions.text,
     )
+
+
+def _forks(runtime: Runtime) -> bool:
+    """On Linux alone: elsewhere memory is not told, and frameworks of macOS do not survive a fork."""
+    return runtime.forks and sys.platform == "linux"
 
 
 def _served(request: MeasurementRequest, here: Capabilities) -> Runtime:
