@@ -239,7 +239,7 @@ def mixing(
     trained alone.
 
     [dim]nas bench mixing --task text --processes 8 --kept text.jsonl --out out.json[/dim]
-    [dim]nas bench mixing --task recall --option pairs=16 --context 128 --batch 8 --steps 800[/dim]
+    [dim]nas bench mixing --task recall --context 128 --batch 8 --steps 800[/dim]
     [dim]nas bench mixing --quick[/dim]
     """
     from nas.bench.mixers.alone import Training
@@ -379,5 +379,5 @@ def export(
 def _option(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
     if not name or not value.isdecimal():
-        raise InvalidSpec([Problem("--option", f"{text!r}; accepted: NAME=NUMBER, e.g. pairs=16")])
+        raise InvalidSpec([Problem("--option", f"{text!r}; accepted: NAME=NUMBER, e.g. pairs=32")])
     return name, int(value)
