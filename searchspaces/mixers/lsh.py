@@ -264,6 +264,7 @@ class Lsh(TwoSightedHeadMixer):
         from torch.nn.functional import pad
 
         chunk, number = self.chunk, torch.arange(CAUSAL_BUCKETS, device=q.device)
+        batch, heads = q.shape[0], int(q.shape[1])
         new = {"k": _unit(k).unsqueeze(2), "v": pad(v, (0, 1), value=1.0).unsqueeze(2)}
         itself = torch.arange(chunk, device=q.device) == chunk - 1
         kept: dict[str, list[Tensor]] = {"k": [], "v": []}
@@ -272,12 +273,12 @@ class Lsh(TwoSightedHeadMixer):
             seen, own = {}, (bucket == number).unsqueeze(-1)
             rows = slice(r * CAUSAL_BUCKETS * chunk, (r + 1) * CAUSAL_BUCKETS * chunk)
             for name, x in new.items():
-                held = torch.unflatten(state[name][:, :, rows], 2, (CAUSAL_BUCKETS, chunk)).flatten(3)
                 size = int(x.shape[3])
-                before = torch.unflatten(_taken(held, bucket), 3, (chunk, size)).squeeze(2)
+                held = state[name][:, :, rows].reshape(batch, heads, CAUSAL_BUCKETS, chunk * size)
+                before = _taken(held, bucket).reshape(batch, heads, chunk, size)
                 seen[name] = torch.cat([before[:, :, 1:], x], dim=2)
-                held = torch.where(own, seen[name].flatten(2).unsqueeze(2), held)
-                kept[name].append(torch.unflatten(held, 3, (chunk, size)).flatten(2, 3))
+                held = torch.where(own, seen[name].reshape(batch, heads, 1, chunk * size), held)
+                kept[name].append(held.reshape(batch, heads, -1, size))
             scores = torch.where(itself, ITSELF, q @ seen["k"].transpose(-1, -2))
             scores = torch.where(seen["v"][..., -1:].transpose(-1, -2) > 0, scores, NOTHING)
             levels.append(scores.logsumexp(-1, keepdim=True))
