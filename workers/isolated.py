@@ -1,9 +1,6 @@
 """Measuring in a process of its own: a model that never returns, eats all memory or ends its process takes no
 worker with it.
 
-That process loads engines, and forks a child for each model where `Runtime.forks`: no heap is as earlier
-models left it, so what is told of a model's memory is the same each time.
-
 The two processes speak frames over a pipe: a length, then JSON or the bytes of a model. Nothing is pickled.
 """
 
@@ -28,7 +25,7 @@ from typing import IO, Any
 from workers.capabilities import Accelerator, Capabilities, RuntimeCapability
 from workers.errors import MeasurementCancelled, ModelUnusable, WorkerError
 from workers.measurement import Measurement
-from workers.memory import return_freed_memory, total_memory_bytes
+from workers.memory import total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.target import Phase, Target
 from workers.timing import TimingProtocol
@@ -57,8 +54,8 @@ class ModelLimits:
     """What the measuring of one model may take.
 
     Attributes:
-        memory_bytes: of address space beside what the process had before; this machine's memory where None.
-            Not of GPUs, whose drivers reserve more address space than there is memory.
+        memory_bytes: of address space beside what engines took before the first model; this machine's memory
+            where None. Not of GPUs, whose drivers reserve more address space than there is memory.
         processor_seconds: of all threads together.
         seconds: that pass.
     """
@@ -136,8 +133,7 @@ class IsolatedMeasuring:
         if self._process is None:
             return
         process, self._process = self._process, None
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with its child
+        process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
@@ -175,7 +171,7 @@ class IsolatedMeasuring:
                 [sys.executable, "-m", "workers.isolated"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,  # a group; signals are for the worker, which ends this
+                start_new_session=True,  # signals are for the worker, which ends this
             )
         return self._process
 
@@ -238,7 +234,7 @@ def main() -> None:
     # Whatever an engine prints is no answer.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    return_freed_memory()  # the files of one model, too, leave no holes for the next
+    before: int | None = None
     while True:
         try:
             asked = json.loads(_read_frame(requests))
@@ -248,7 +244,8 @@ def main() -> None:
                 answer: dict[str, Any] = {"capabilities": asdict(describe_device(asked["describe"]))}
             else:
                 model, reference = _read_frame(requests), _read_frame(requests)
-                answer = _measured(asked, model, reference)
+                before = _address_space() if before is None else before
+                answer = _measured(asked, model, reference, before)
         except EOFError:
             return
         frame = json.dumps(answer).encode()
@@ -259,66 +256,31 @@ def main() -> None:
             return
 
 
-def _measured(asked: dict[str, Any], model: bytes, reference: bytes) -> dict[str, Any]:
-    from workers import measuring
+def _measured(asked: dict[str, Any], model: bytes, reference: bytes, before: int) -> dict[str, Any]:
+    from workers.measuring import measure
 
     limits, here = ModelLimits(**asked.pop("limits")), _capabilities(asked.pop("here"))
     target = Target.parse(asked.pop("target"))
     protocol = TimingProtocol(**asked.pop("protocol"))
     request = MeasurementRequest(**asked, target=target, model=model, reference=reference, protocol=protocol)
-
-    def measured() -> dict[str, Any]:
-        _limit(limits, target)
-        measurement = measuring.measure(request, here)
-        kept = {field.name for field in fields(Measurement)} - {"target", "correction"}
-        told = {name: getattr(measurement, name) for name in sorted(kept)}
-        return {"measurement": told, "usual": measuring.USUAL}
-
-    answer = _answered(lambda: _in_a_child(measured) if measuring.begin(request, here) else measured())
-    measuring.USUAL |= answer.pop("usual", {})
-    return answer
-
-
-def _answered(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    _limit(limits, target, before)
     try:
-        return ask()
+        measurement = measure(request, here)
     except WorkerError as error:
         return _failure(type(error).__name__, str(error), error.retryable)
     except MemoryError:
         return _failure("ModelUnusable", "the model takes more memory than is allowed", False)
     except Exception as error:  # noqa: BLE001 -- whatever one model brought about, the next is measured
         return _failure("WorkerError", f"{type(error).__name__}: {error}", True)
-
-
-def _in_a_child(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `ask` answers in a process of its own.
-
-    Raises:
-        ModelUnusable: the process ended before it did.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            with os.fdopen(writing, "wb") as pipe:
-                pipe.write(json.dumps(_answered(ask)).encode())
-        finally:
-            os._exit(0)  # its parent's files and exit handlers are its parent's
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        answer = pipe.read()
-    _, status = os.waitpid(child, 0)
-    if not answer:
-        ending = _ending(os.waitstatus_to_exitcode(status))
-        raise ModelUnusable(f"the measuring process {ending} with this model")
-    return dict(json.loads(answer))
+    kept = {field.name for field in fields(Measurement)} - {"target", "correction"}
+    return {"measurement": {name: getattr(measurement, name) for name in sorted(kept)}}
 
 
 def _failure(kind: str, reason: str, retryable: bool) -> dict[str, Any]:
     return {"error": kind, "reason": reason, "retryable": retryable}
 
 
-def _limit(limits: ModelLimits, target: Target) -> None:
+def _limit(limits: ModelLimits, target: Target, before: int) -> None:
     """From now on, for one model; the hard limits stay, so that the next may have as much."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = math.ceil(used.ru_utime + used.ru_stime + limits.processor_seconds)
@@ -326,7 +288,7 @@ def _limit(limits: ModelLimits, target: Target) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds if hard < 0 else min(seconds, hard), hard))
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = limits.memory_bytes or total_memory_bytes()
-    space = _address_space() + most if most and "cuda" not in target.runtime else hard
+    space = before + most if most and "cuda" not in target.runtime else hard
     resource.setrlimit(resource.RLIMIT_AS, (space if hard < 0 else min(space, hard), hard))
 
 

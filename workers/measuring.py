@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,22 +17,21 @@ from workers.measurement import Measurement
 from workers.memory import keep_freed_memory, total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes
-from workers.runtimes.runtime import Inputs, LoadedModel, Runtime
-from workers.target import Phase
+from workers.runtimes.runtime import Inputs, LoadedModel
+from workers.target import Phase, Workload
 from workers.timing import calibrate, calls_in_a_row, time_interleaved
 
-__all__ = ["USUAL", "begin", "describe_device", "measure"]
+__all__ = ["describe_device", "measure"]
 
 REFERENCE_DTYPE = "fp32"
 REFERENCE_VOCABULARY = 256
 
-_BEGUN: set[str] = set()
-"""Runtimes that this process has run the reference with."""
+_LOADED: set[str] = set()
+"""Runtimes that this process has run a model with."""
 
-USUAL: dict[str, float] = {}
+_USUAL: dict[tuple[str, int, Workload], float] = {}
 """By runtime, threads and workload of a reference, how many times its nominal time it took lately where it
-was not slowed down by others: clock rates do not stay what they were at the first measurement. What a process
-of its own learns by measuring is to be brought back here."""
+was not slowed down by others: clock rates do not stay what they were at the first measurement."""
 
 
 def describe_device(device: str) -> Capabilities:
@@ -56,27 +54,6 @@ def describe_device(device: str) -> Capabilities:
     )
 
 
-def begin(request: MeasurementRequest, here: Capabilities) -> bool:
-    """Have in this process what is the same for every model on a target, its engine and the reference as that
-    loads it, so that processes forked from here have it too. Says whether they may run it: see
-    `Runtime.forks`.
-
-    Raises:
-        TargetNotServed: the target is not one of this device.
-        ModelUnusable: the reference does not load or run.
-    """
-    runtime = _served(request, here)
-    if not _forks(runtime):
-        return False
-    unit = _prepared_reference(request.target.runtime, request.reference)
-    if runtime.name not in _BEGUN:
-        fixed = runtime.load(unit, REFERENCE_DTYPE, 1)
-        beside = runtime.reference_workload(request.target.workload)
-        fixed(fixed.inputs(beside, min(request.vocabulary, REFERENCE_VOCABULARY)))
-        _BEGUN.add(runtime.name)
-    return True
-
-
 def measure(
     request: MeasurementRequest, here: Capabilities, cancelled: Callable[[], bool] = lambda: False
 ) -> Measurement:
@@ -92,8 +69,12 @@ def measure(
         ModelUnusable: the model does not load or run.
         MeasurementCancelled: `cancelled` said so.
     """
-    target, runtime = request.target, _served(request, here)
+    target = request.target
+    obstacle = here.obstacle(target)
+    if obstacle is not None:
+        raise TargetNotServed(f"{target}: this worker {obstacle}")
     keep_freed_memory()
+    runtime = parse_runtime(target.runtime)
     clocks = runtime.clocks(target.threads)
     # The reference stays as it is whatever the target's dtype: it is the unit, not the subject.
     beside = runtime.reference_workload(target.workload)
@@ -106,19 +87,19 @@ def measure(
     if reference_ms is None:
         reference_ms = calibrate(reference, clocks) / in_reference
     prepared = runtime.prepare(request.model, target.dtype)
-    if not _forks(runtime):
-        # What an engine takes once a process or to compile is none of the model's.
+    if target.runtime not in _LOADED:
+        # What an engine takes once a process is none of the first model's.
         first = runtime.load(prepared, target.dtype, target.threads)
         first.in_a_row(first.inputs(target.workload, request.vocabulary), 1)()
-        del first
+        _LOADED.add(target.runtime)
     memory = runtime.peak_memory()
     loaded = runtime.load(prepared, target.dtype, target.threads)
     model, calls = _sample_of(loaded, loaded.inputs(target.workload, request.vocabulary), request, clocks)
     # Before the reference runs again: what it takes is none of the model's.
     peak_memory_bytes = memory.growth_bytes()
     decodes = target.workload.phase is Phase.DECODE
-    of_reference = f"{target.runtime}, {target.threads} threads, {beside}"
-    nominal_ms, usual = reference_ms * in_reference, USUAL.get(of_reference, 1.0)
+    of_reference, nominal_ms = (target.runtime, target.threads, beside), reference_ms * in_reference
+    usual = _USUAL.get(of_reference, 1.0)
     timing = time_interleaved(
         model,
         reference,
@@ -130,7 +111,7 @@ def measure(
     )
     drift = timing.reference_ms / nominal_ms
     # A device that stays slow is not waited for again and again.
-    USUAL[of_reference] = drift if timing.slowed else min(usual, drift)
+    _USUAL[of_reference] = drift if timing.slowed else min(usual, drift)
     conditions = clocks.conditions()
     unit_ms = reference_ms * in_reference / calls
     return Measurement(
@@ -149,18 +130,6 @@ def measure(
         calls=calls,
         conditions=conditions.text,
     )
-
-
-def _forks(runtime: Runtime) -> bool:
-    """On Linux alone: elsewhere memory is not told, and frameworks of macOS do not survive a fork."""
-    return runtime.forks and sys.platform == "linux"
-
-
-def _served(request: MeasurementRequest, here: Capabilities) -> Runtime:
-    obstacle = here.obstacle(request.target)
-    if obstacle is not None:
-        raise TargetNotServed(f"{request.target}: this worker {obstacle}")
-    return parse_runtime(request.target.runtime)
 
 
 def _sample_of(

@@ -5,21 +5,17 @@ from __future__ import annotations
 import ctypes
 import gc
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["PeakMemory", "ResidentMemory", "keep_freed_memory", "return_freed_memory", "total_memory_bytes"]
+__all__ = ["PeakMemory", "ResidentMemory", "keep_freed_memory", "total_memory_bytes"]
 
 STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 """Written to `clear_refs`, it lowers the peak to what is resident now (Linux ≥ 4.0)."""
 
-KEEPING = {-3: 1 << 30, -1: 2**31 - 1, -2: 1 << 26}
-"""Options of `mallopt` (malloc.h): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes."""
-
-RETURNING = {-3: 1 << 17}
-"""As it begins; said, it stays: else it rises with every larger block that is freed."""
+GLIBC_OPTIONS = {-3: 1 << 30, -1: 2**31 - 1, -2: 1 << 26}
+"""Of `mallopt` (malloc.h): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes."""
 
 
 class PeakMemory(ABC):
@@ -32,21 +28,18 @@ class PeakMemory(ABC):
 
 
 class ResidentMemory(PeakMemory):
-    """Peak resident growth of this process, from Linux's own account of it, less pages of files: the engine's
-    code, which whatever runs there shares.
+    """Peak resident growth of this process, from Linux's own account of it.
 
-    What the allocator kept of earlier work is given back first, or this measurement would ride on it. The
-    holes that such work left in the heap stay: what fits where moves the peak by a tenth and more. Accounts
-    of one model agree where each is kept in a fork of a process that ran no other (`workers.isolated`).
+    What the allocator kept of earlier work is given back first, or this measurement would ride on it.
     """
 
     def __init__(self) -> None:
         gc.collect()
         _trim()
-        self._before = self._files = 0
+        self._before = 0
         try:
             CLEAR.write_text(RESET_PEAK, encoding="ascii")
-            self._before, self._files = _status_bytes("VmRSS"), _status_bytes("RssFile")
+            self._before = _status_bytes("VmRSS")
         except OSError:
             self._available = False
         else:
@@ -54,10 +47,7 @@ class ResidentMemory(PeakMemory):
 
     def growth_bytes(self) -> int:
         """See `PeakMemory.growth_bytes`."""
-        if not self._available:
-            return 0
-        of_files = _status_bytes("RssFile") - self._files
-        return max(0, _status_bytes("VmHWM") - self._before - of_files)
+        return max(0, _status_bytes("VmHWM") - self._before) if self._available else 0
 
 
 def keep_freed_memory() -> None:
@@ -67,19 +57,9 @@ def keep_freed_memory() -> None:
     eager runtime then takes twice as long, by an amount that depends on what ran before. Runtimes with an
     arena of their own do the same for themselves.
     """
-    _set_options(KEEPING)
-
-
-def return_freed_memory() -> None:
-    """Have the C library map large blocks one by one and give them back as they are freed, where it is glibc:
-    the heap is then as if there had been none."""
-    _set_options(RETURNING)
-
-
-def _set_options(options: Mapping[int, int]) -> None:
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
-        for option, value in options.items():
+        for option, value in GLIBC_OPTIONS.items():
             set_option(option, value)
 
 

@@ -211,7 +211,7 @@ class FinalistBudget(Spec):
             )
         if steps and choice == "spread":
             raise ValueError("nothing is chosen by them; accepted: 0, or choice: improvement")
-        if steps and not (info.data.get("count") or info.data.get("presets")):
+        if steps and not (info.data.get("count", 1) or info.data.get("presets", 1)):
             raise ValueError("nothing is trained alone; accepted: 0, or count or presets of 1 and more")
         return steps
 

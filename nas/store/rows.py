@@ -76,11 +76,14 @@ def job_from(row: Row[Any], now: float | None = None) -> Job:
 
 def _spec_from(text: str) -> JobSpec:
     """A spec as it was stored. Those without a recipe are from before there was a second one; a minimum might
-    once be above the maximum."""
+    once be above the maximum, and a rung stand below nothing."""
     data = json.loads(text)
     data["budget"]["train"].setdefault("recipe", 1)
     profile = data["budget"]["profile"]
     profile["minimum"] = min(profile["minimum"], profile["measurements"])
+    finalists = data["budget"].get("finalists") or {}
+    if finalists.get("tuning_steps") and not (finalists.get("count") or finalists.get("presets")):
+        finalists["tuning_steps"] = 0
     return JobSpec.model_validate(data)
 
 

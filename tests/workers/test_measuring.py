@@ -78,7 +78,7 @@ def test_what_the_reference_usually_takes_follows_a_device_that_stays_slow(
         return Timing(1.0, 0.0, 0.0, 1.0, 10.0 * factor, 5, 0, slowed, slowed)
 
     monkeypatch.setattr("workers.measuring.time_interleaved", timed)
-    monkeypatch.setattr("workers.measuring.USUAL", {})
+    monkeypatch.setattr("workers.measuring._USUAL", {})
     target = Target("bench", "onnxruntime", workload=Workload(tokens=64))
     request = MeasurementRequest("a", target, make_model(), make_model(), 64, 10.0, QUICK)
     drifts = [measure(request, describe_device("bench")).drift for _ in told]
