@@ -147,7 +147,7 @@ def staircase(dots: Iterable[Dot], direction: Direction) -> list[Dot]:
 def fidelity_of(front: Front) -> str:
     """What the qualities that a front is drawn by are."""
     if any(point.delivered for point in front.points):
-        return "trained alone, predicted where hollow"
+        return "alone, predicted where hollow"
     if any(point.converted for point in front.points):
         return "validation, as the target runs it"
     return "validation"

@@ -299,7 +299,7 @@ def test_what_is_delivered_has_a_column_and_is_what_is_drawn(front):
     document = page(told)
     assert "bits per byte, delivered" in document
     assert "circle-open" in document
-    assert "trained alone, predicted where hollow" in document
+    assert "alone, predicted where hollow" in document
     assert "trained alone, against what was known before" in document
     assert "delivered" not in page(front)
     drawn = {dot.point.digest: dot.quality for dot in axis_of(told, drawn_over(told, TARGET)[0]).dots}
