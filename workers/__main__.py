@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workers.agent import run_worker
 from workers.errors import WorkerError
-from workers.isolated import SECONDS, limits_of
+from workers.limits import SECONDS, limits_of
 from workers.tls import ClientTls
 
 __all__ = ["main"]

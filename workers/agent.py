@@ -17,7 +17,8 @@ import grpc
 from workers.capabilities import Capabilities
 from workers.connection import Connection, Disconnected, Inbox, check_address
 from workers.errors import MeasurementCancelled, SessionRefused, WorkerError
-from workers.isolated import IsolatedMeasuring, ModelLimits
+from workers.isolated import IsolatedMeasuring
+from workers.limits import ModelLimits
 from workers.messages import Drain, Failure, Lease, Leave, Result
 from workers.models import ModelCache
 from workers.request import MeasurementRequest

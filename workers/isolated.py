@@ -1,36 +1,34 @@
 """Measuring in a process of its own: a model that never returns, eats all memory or ends its process takes no
 worker with it.
 
-The two processes speak frames over a pipe: a length, then JSON or the bytes of a model. Nothing is pickled.
+It has a child that tells what memory models take (`workers.footprint`).
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import resource
 import select
 import signal
-import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import IO, Any
+from dataclasses import asdict, fields
+from functools import partial
+from typing import Any
 
 from workers.capabilities import Accelerator, Capabilities, RuntimeCapability
 from workers.errors import MeasurementCancelled, ModelUnusable, WorkerError
+from workers.footprint import Footprints
+from workers.frames import packed, read_frame, unpacked, write_frames
+from workers.limits import ModelLimits, address_space_bytes, limit_process
 from workers.measurement import Measurement
-from workers.memory import total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.target import Phase, Target
 from workers.timing import TimingProtocol
 
-__all__ = ["SECONDS", "IsolatedMeasuring", "ModelLimits", "limits_of"]
+__all__ = ["IsolatedMeasuring"]
 
 LOOK_SECONDS = 0.1
 """How often whoever waits for a measurement looks whether it is still wanted."""
@@ -39,46 +37,6 @@ DESCRIBE_SECONDS = 300.0
 """How long a device may take to find out what works on it: engines are loaded."""
 
 END_SECONDS = 2.0
-
-SECONDS = 110.0
-"""A service takes a measurement from a worker that is at it for longer."""
-
-THREADS = 4
-"""That work on a model, at most most of the time."""
-
-_LENGTH = struct.Struct(">Q")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelLimits:
-    """What the measuring of one model may take.
-
-    Attributes:
-        memory_bytes: of address space beside what engines took before the first model; this machine's memory
-            where None. Not of GPUs, whose drivers reserve more address space than there is memory.
-        processor_seconds: of all threads together.
-        seconds: that pass.
-    """
-
-    memory_bytes: int | None = None
-    processor_seconds: float = 4 * SECONDS
-    seconds: float = SECONDS
-
-    def __post_init__(self) -> None:
-        for name in ("memory_bytes", "processor_seconds", "seconds"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value!r}; accepted: a finite number above 0")
-
-
-def limits_of(gibibytes: float | None, seconds: float) -> ModelLimits:
-    """As people say them; several threads may work all that time.
-
-    Raises:
-        ValueError: a number is none, or not above 0.
-    """
-    memory = None if gibibytes is None else max(1, round(gibibytes * 2**30))
-    return ModelLimits(memory, THREADS * seconds, seconds)
 
 
 class IsolatedMeasuring:
@@ -100,7 +58,7 @@ class IsolatedMeasuring:
             WorkerError: the measuring process does not say.
         """
         Target(device=device)
-        told = self._ask([_packed({"describe": device})], DESCRIBE_SECONDS, lambda: False)
+        told = self._ask([packed({"describe": device})], DESCRIBE_SECONDS, lambda: False)
         return _capabilities(told["capabilities"])
 
     def measure(
@@ -116,7 +74,7 @@ class IsolatedMeasuring:
         asked = asdict(request)
         del asked["model"], asked["reference"]
         asked |= {"target": str(request.target), "here": asdict(here), "limits": asdict(self._limits)}
-        frames = [_packed(asked), request.model, request.reference]
+        frames = [packed(asked), request.model, request.reference]
         try:
             told = self._ask(frames, self._limits.seconds, cancelled)
         except TimeoutError as error:
@@ -133,7 +91,8 @@ class IsolatedMeasuring:
         if self._process is None:
             return
         process, self._process = self._process, None
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with those that it forked
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
@@ -147,9 +106,7 @@ class IsolatedMeasuring:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            for frame in frames:
-                process.stdin.write(_LENGTH.pack(len(frame)) + frame)
-            process.stdin.flush()
+            write_frames(process.stdin, *frames)
             while not select.select([process.stdout], [], [], LOOK_SECONDS)[0]:
                 if cancelled():
                     self.close()
@@ -157,12 +114,12 @@ class IsolatedMeasuring:
                 if time.monotonic() > deadline:
                     self.close()
                     raise TimeoutError
-            answer = _read_frame(process.stdout)
+            answer = read_frame(process.stdout.fileno())
         except (BrokenPipeError, EOFError) as error:
             status = process.wait()
             self.close()
             raise ModelUnusable(f"the measuring process {_ending(status)} with this model") from error
-        return dict(json.loads(answer))
+        return unpacked(answer)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -171,25 +128,9 @@ class IsolatedMeasuring:
                 [sys.executable, "-m", "workers.isolated"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,  # signals are for the worker, which ends this
+                start_new_session=True,  # a group; signals are for the worker, which ends this
             )
         return self._process
-
-
-def _packed(data: dict[str, Any]) -> bytes:
-    return json.dumps(data).encode()
-
-
-def _read_frame(pipe: IO[bytes]) -> bytes:
-    """What the other process wrote; EOFError where it has gone."""
-    length = pipe.read(_LENGTH.size)
-    if len(length) < _LENGTH.size:
-        raise EOFError
-    (size,) = _LENGTH.unpack(length)
-    frame = pipe.read(size)
-    if len(frame) < size:
-        raise EOFError
-    return frame
 
 
 def _ending(status: int) -> str:
@@ -230,42 +171,41 @@ def _capabilities(told: dict[str, Any]) -> Capabilities:
 
 def main() -> None:
     """Answer until nobody asks any more."""
-    requests = sys.stdin.buffer
+    footprints = Footprints() if sys.platform == "linux" else None
+    requests = sys.stdin.fileno()
     # Whatever an engine prints is no answer.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     before: int | None = None
     while True:
         try:
-            asked = json.loads(_read_frame(requests))
+            asked = unpacked(read_frame(requests))
             if "describe" in asked:
                 from workers.measuring import describe_device
 
                 answer: dict[str, Any] = {"capabilities": asdict(describe_device(asked["describe"]))}
             else:
-                model, reference = _read_frame(requests), _read_frame(requests)
-                before = _address_space() if before is None else before
-                answer = _measured(asked, model, reference, before)
-        except EOFError:
-            return
-        frame = json.dumps(answer).encode()
-        try:
-            answers.write(_LENGTH.pack(len(frame)) + frame)
-            answers.flush()
-        except BrokenPipeError:
+                model, reference = read_frame(requests), read_frame(requests)
+                before = address_space_bytes() if before is None else before
+                answer = _measured(asked, model, reference, before, footprints)
+            write_frames(answers, packed(answer))
+        except (BrokenPipeError, EOFError):
             return
 
 
-def _measured(asked: dict[str, Any], model: bytes, reference: bytes, before: int) -> dict[str, Any]:
+def _measured(
+    asked: dict[str, Any], model: bytes, reference: bytes, before: int, footprints: Footprints | None
+) -> dict[str, Any]:
     from workers.measuring import measure
 
     limits, here = ModelLimits(**asked.pop("limits")), _capabilities(asked.pop("here"))
     target = Target.parse(asked.pop("target"))
     protocol = TimingProtocol(**asked.pop("protocol"))
     request = MeasurementRequest(**asked, target=target, model=model, reference=reference, protocol=protocol)
-    _limit(limits, target, before)
+    footprint = None if footprints is None else partial(footprints.peak_bytes, limits=limits)
+    limit_process(limits, target, before)
     try:
-        measurement = measure(request, here)
+        measurement = measure(request, here, footprint=footprint)
     except WorkerError as error:
         return _failure(type(error).__name__, str(error), error.retryable)
     except MemoryError:
@@ -278,27 +218,6 @@ def _measured(asked: dict[str, Any], model: bytes, reference: bytes, before: int
 
 def _failure(kind: str, reason: str, retryable: bool) -> dict[str, Any]:
     return {"error": kind, "reason": reason, "retryable": retryable}
-
-
-def _limit(limits: ModelLimits, target: Target, before: int) -> None:
-    """From now on, for one model; the hard limits stay, so that the next may have as much."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = math.ceil(used.ru_utime + used.ru_stime + limits.processor_seconds)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds if hard < 0 else min(seconds, hard), hard))
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    most = limits.memory_bytes or total_memory_bytes()
-    space = before + most if most and "cuda" not in target.runtime else hard
-    resource.setrlimit(resource.RLIMIT_AS, (space if hard < 0 else min(space, hard), hard))
-
-
-def _address_space() -> int:
-    """Bytes that this process has mapped; 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * resource.getpagesize()
 
 
 if __name__ == "__main__":

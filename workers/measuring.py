@@ -13,6 +13,7 @@ from workers import cuda
 from workers.capabilities import Capabilities
 from workers.clocks import Clocks
 from workers.errors import TargetNotServed
+from workers.footprint import Footprint, Run
 from workers.measurement import Measurement
 from workers.memory import keep_freed_memory, total_memory_bytes
 from workers.request import MeasurementRequest
@@ -55,7 +56,10 @@ def describe_device(device: str) -> Capabilities:
 
 
 def measure(
-    request: MeasurementRequest, here: Capabilities, cancelled: Callable[[], bool] = lambda: False
+    request: MeasurementRequest,
+    here: Capabilities,
+    cancelled: Callable[[], bool] = lambda: False,
+    footprint: Footprint | None = None,
 ) -> Measurement:
     """Load and time a model by the protocol of `workers.timing`. Blocks; meant for a thread of its own.
 
@@ -63,6 +67,8 @@ def measure(
         request: what to measure.
         here: this device.
         cancelled: asked between samples.
+        footprint: tells what memory a model takes. None: it is told of this process, where it moves with what
+            ran before; so it is for engines that do not fork (`Runtime.forks`).
 
     Raises:
         TargetNotServed: the target is not one of this device.
@@ -80,17 +86,16 @@ def measure(
     beside = runtime.reference_workload(target.workload)
     unit = _prepared_reference(target.runtime, request.reference)
     fixed = runtime.load(unit, REFERENCE_DTYPE, target.threads)
-    reference, in_reference = _sample_of(
-        fixed, fixed.inputs(beside, min(request.vocabulary, REFERENCE_VOCABULARY)), request, clocks
-    )
+    fewer = min(request.vocabulary, REFERENCE_VOCABULARY)
+    reference, in_reference = _sample_of(fixed, fixed.inputs(beside, fewer), request, clocks)
     reference_ms = request.reference_ms
     if reference_ms is None:
         reference_ms = calibrate(reference, clocks) / in_reference
     prepared = runtime.prepare(request.model, target.dtype)
     if target.runtime not in _LOADED:
         # What an engine takes once a process is none of the first model's.
-        first = runtime.load(prepared, target.dtype, target.threads)
-        first.in_a_row(first.inputs(target.workload, request.vocabulary), 1)()
+        thrown_away = runtime.load(prepared, target.dtype, target.threads)
+        thrown_away.in_a_row(thrown_away.inputs(target.workload, request.vocabulary), 1)()
         _LOADED.add(target.runtime)
     memory = runtime.peak_memory()
     loaded = runtime.load(prepared, target.dtype, target.threads)
@@ -113,6 +118,10 @@ def measure(
     # A device that stays slow is not waited for again and again.
     _USUAL[of_reference] = drift if timing.slowed else min(usual, drift)
     conditions = clocks.conditions()
+    if footprint is not None and runtime.forks:
+        first = Run(unit, REFERENCE_DTYPE, beside, fewer)
+        then = Run(prepared, target.dtype, target.workload, request.vocabulary)
+        peak_memory_bytes = footprint(target, first, then) or peak_memory_bytes
     unit_ms = reference_ms * in_reference / calls
     return Measurement(
         digest=request.digest,

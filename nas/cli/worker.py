@@ -42,7 +42,7 @@ def worker(
     """
     from workers.agent import run_worker
     from workers.connection import check_address
-    from workers.isolated import limits_of
+    from workers.limits import limits_of
     from workers.target import Target
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)

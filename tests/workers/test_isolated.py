@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from workers.capabilities import Capabilities
 from workers.errors import MeasurementCancelled, ModelUnusable, TargetNotServed
-from workers.isolated import IsolatedMeasuring, ModelLimits
+from workers.isolated import IsolatedMeasuring
+from workers.limits import ModelLimits
 from workers.request import MeasurementRequest
+from workers.runtimes import ModelFormat, parse_runtime
+from workers.target import Target, Workload
 
 MakeRequest = Callable[..., MeasurementRequest]
 
@@ -100,6 +106,69 @@ def test_a_good_model_is_measured(
     measurement = measuring.measure(request, here)
     assert (measurement.digest, measurement.target) == (request.digest, request.target)
     assert measurement.latency_ms > 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others keep no account of peak memory")
+def test_a_model_takes_the_same_memory_whatever_was_measured_before(
+    measuring: IsolatedMeasuring,
+    here: Capabilities,
+    make_request: MakeRequest,
+    make_model: Callable[..., bytes],
+) -> None:
+    told = []
+    for width in (1200, 900, 1200, 2100, 1200, 1200):
+        request = make_request(model=make_model(width=width, layers=4))
+        told.append(measuring.measure(request, here).peak_memory_bytes)
+    first, small, *_ = told
+    assert small < first
+    assert first > 4 * 4 * 1200 * 1200
+    assert [told[i] for i in (2, 4, 5)] == pytest.approx([first] * 3, rel=0.02)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others keep no account of peak memory")
+def test_without_the_process_that_tells_memory_it_is_told_of_the_one_that_times(
+    here: Capabilities, make_request: MakeRequest, make_model: Callable[..., bytes]
+) -> None:
+    measuring = IsolatedMeasuring()
+    try:
+        request = make_request(model=make_model(width=1200, layers=4))
+        beside = measuring.measure(request, here).peak_memory_bytes
+        assert measuring._process is not None
+        timing = measuring._process.pid
+        children = Path(f"/proc/{timing}/task/{timing}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        assert len(children) == 1
+        assert measuring.measure(request, here).peak_memory_bytes == pytest.approx(beside, rel=0.5)
+        assert measuring._process.pid == timing
+    finally:
+        measuring.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["onnxruntime", "openvino", "torch", pytest.param("executorch", marks=pytest.mark.slow)]
+)
+def test_engines_run_with_any_number_of_threads_in_forks(
+    name: str,
+    here: Capabilities,
+    make_request: MakeRequest,
+    make_model: Callable[..., bytes],
+    make_submodel: Callable[..., bytes],
+) -> None:
+    """A fork has none of its parent's threads, which an engine may believe to be there."""
+    runtime = parse_runtime(name)
+    if runtime.capability() is None:
+        pytest.skip(f"{name} does not work here: {runtime.obstacle()}")
+    make = make_submodel if runtime.model_format is ModelFormat.SUBMODEL else make_model
+    model = make(width=256)
+    measuring = IsolatedMeasuring(ModelLimits(seconds=60.0))
+    try:
+        for threads in range(1, min(2, here.threads) + 1):
+            target = Target("bench", name, threads=threads, workload=Workload(tokens=64))
+            request = make_request(target=target, model=model, reference=model)
+            assert measuring.measure(request, here).repeats >= 3
+    finally:
+        measuring.close()
 
 
 def test_what_goes_wrong_is_what_it_is_in_one_process(

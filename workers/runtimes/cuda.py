@@ -20,6 +20,8 @@ thousand tokens would take microseconds."""
 class CudaRuntime(Runtime):
     """Runs on the first GPU that is visible. Calls are timed by events on its stream (`workers.clocks`)."""
 
+    forks = False
+
     def obstacle(self) -> str | None:
         """See `Runtime.obstacle`."""
         return super().obstacle() or cuda.obstacle()

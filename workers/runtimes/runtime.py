@@ -102,6 +102,8 @@ class Runtime(ABC):
         dtypes: number formats that it can run where the device has them; ``fp32`` among them.
         phases: of a workload that it can time.
         any_shape: whether a file that it prepared takes any batch and length; else its workload's alone.
+        forks: whether a process that has run it with one thread may be forked into ones that run it with any
+            number. Not where it has threads of its own, a driver, or what it compiled in the process.
     """
 
     name: ClassVar[str]
@@ -110,6 +112,7 @@ class Runtime(ABC):
     dtypes: ClassVar[tuple[str, ...]]
     phases: ClassVar[tuple[Phase, ...]] = (Phase.PREFILL, Phase.DECODE)
     any_shape: ClassVar[bool] = True
+    forks: ClassVar[bool] = True
 
     def capability(self) -> RuntimeCapability | None:
         """What works here and now; None where the engine does not, see `obstacle`."""

@@ -140,6 +140,8 @@ class TorchCompile(TorchEager):
     """The same through `torch.compile` (TorchInductor; Ansel et al., 2024), layer by layer. The first model
     that has a layer waits seconds for it; that is not part of what is timed."""
 
+    forks = False
+
     def obstacle(self) -> str | None:
         """See `Runtime.obstacle`."""
         if shutil.which("c++") is None and shutil.which("g++") is None:
