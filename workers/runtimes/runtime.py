@@ -42,8 +42,12 @@ Inputs: TypeAlias = NDArray[Any]
 INPUT = "tokens"
 """The input of every model that takes token ids, int64 (B, N)."""
 
-REFERENCE_STEP = Workload(Phase.PREFILL, batch=1, tokens=128)
-"""What the reference does beside the decoding of a token, which takes it too short to be timed."""
+REFERENCE_PASS = Workload(Phase.PREFILL, batch=1, tokens=128)
+"""What the reference does beside models that encode."""
+
+REFERENCE_TOKEN = Workload(Phase.PREFILL, batch=1, tokens=1)
+"""What it does beside decoding, in a row: where a neighbour holds half of the core, a token takes both about
+1.7 times as long, and 128 at once 1.3 times (docs/results.md, "Decoding beside others")."""
 
 
 class ModelFormat(StrEnum):
@@ -186,8 +190,14 @@ class Runtime(ABC):
         return ResidentMemory()
 
     def reference_workload(self, workload: Workload) -> Workload:
-        """What the reference does beside a workload: work of about a millisecond."""
-        return workload if workload.phase is Phase.PREFILL else REFERENCE_STEP
+        """What the reference does beside a workload: such work that others slow both down alike."""
+        match workload.phase:
+            case Phase.PREFILL:
+                return workload
+            case Phase.DECODE:
+                return REFERENCE_TOKEN
+            case Phase.ENCODE:
+                return REFERENCE_PASS
 
 
 RUNTIMES: Registry[Runtime] = Registry(Runtime, "workers.runtimes", "runtime", "nas.runtimes")

@@ -138,13 +138,13 @@ def test_long_prompts_of_softmax_in_onnxruntime_and_decoding_are_measured_again(
 
 
 def test_decoding_beside_single_calls_of_the_reference_is_measured_again(empty_address: str) -> None:
-    """Since r0016 both are called in a row; browsers did so from the first."""
+    """Since r0016 both are called in a row."""
     prompts = replace(examples.TARGET, workload=Workload(Phase.PREFILL, tokens=64))
     decoding = replace(examples.TARGET, workload=Workload(Phase.DECODE, tokens=64))
-    browser = replace(decoding, runtime="onnxruntime-web")
-    put_measurements(empty_address, "r0015", [prompts, decoding, browser], {"near": "window:64"})
+    gpu = replace(decoding, runtime="torch-cuda")
+    put_measurements(empty_address, "r0015", [prompts, decoding, gpu], {"near": "window:64"})
     with closing(open_store(empty_address)) as store:
-        assert set(store.targets()) == {prompts, browser}
+        assert set(store.targets()) == {prompts}
 
 
 def test_encoders_whose_blocks_are_cut_otherwise_are_measured_again(empty_address: str) -> None:
@@ -156,6 +156,16 @@ def test_encoders_whose_blocks_are_cut_otherwise_are_measured_again(empty_addres
     with closing(open_store(empty_address)) as store:
         known = {target: {m.digest for m in store.measurements(target)} for target in (prompts, encoding)}
     assert known == {prompts: set(mixers), encoding: {"near"}}
+
+
+def test_decoding_beside_128_tokens_of_the_reference_is_measured_again(empty_address: str) -> None:
+    """Since r0018 it reads one; GPUs have a reference of their own."""
+    prompts = replace(examples.TARGET, workload=Workload(Phase.PREFILL, tokens=64))
+    decoding = replace(examples.TARGET, workload=Workload(Phase.DECODE, tokens=64))
+    browser, gpu = (replace(decoding, runtime=name) for name in ("onnxruntime-web", "torch-cuda"))
+    put_measurements(empty_address, "r0017", [prompts, decoding, browser, gpu], {"near": "window:64"})
+    with closing(open_store(empty_address)) as store:
+        assert set(store.targets()) == {prompts, gpu}
 
 
 def test_every_revision_goes_back_as_well(empty_address: str) -> None:
