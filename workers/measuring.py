@@ -90,7 +90,7 @@ def measure(
     reference, in_reference = _sample_of(fixed, fixed.inputs(beside, fewer), request, clocks)
     reference_ms = request.reference_ms
     if reference_ms is None:
-        reference_ms = calibrate(reference, clocks) / in_reference
+        reference_ms = calibrate(reference, clocks, request.protocol) / in_reference
     prepared = runtime.prepare(request.model, target.dtype)
     if target.runtime not in _LOADED:
         # What an engine takes once a process is none of the first model's.

@@ -45,11 +45,11 @@ MEDIAN_ERROR = 1.2533
 SETUP_SECONDS = 0.25
 """Of a measurement besides its calls: what eight targets of one machine took."""
 
-CALIBRATION_CALLS, CALIBRATION_SECONDS, UNDISTURBED = 50, 1.0, 0.1
-"""Timed calls, and seconds of them, at least, from which a target's nominal reference time is taken, and
+CALIBRATION_CALLS, CALIBRATION, UNDISTURBED = 50, 4.0, 0.1
+"""Timed calls at least, and times `max_seconds`, from which a target's nominal reference time is taken, and
 which of their quantiles it is: neighbours, cold caches and low clock rates only add to what a call takes.
-Fifty calls of 0.3 ms are over within a neighbour's burst, and all that is told of the target is relative
-to them."""
+All that is told of the target is relative to it, and a neighbour may be busy for seconds: of single ones a
+quarter told 1.5 times as much, of eight 1.05 times (docs/results.md, "Decoding beside others")."""
 
 MOST_CALLS = 256
 """In a row."""
@@ -200,18 +200,15 @@ def time_interleaved(
             return replace(_summary(clean + disturbed, 0, protocol, noisy=True), slowed=2 * slowed > tried)
 
 
-def calibrate(reference: Callable[[], object], clocks: Clocks, calls: int = CALIBRATION_CALLS) -> float:
+def calibrate(reference: Callable[[], object], clocks: Clocks, protocol: TimingProtocol) -> float:
     """Milliseconds of the reference on the undisturbed device: a low quantile over calls that were not
-    disturbed, over all where every one was.
-
-    Args:
-        calls: at least, and for `CALIBRATION_SECONDS`.
-    """
+    disturbed, over all where every one was."""
     start = clocks.wall()
     while clocks.wall() - start < clocks.settle_seconds:
         clocks.time(reference)
     start, timed = clocks.wall(), list[TimedCall]()
-    while len(timed) < calls or clocks.wall() - start < CALIBRATION_SECONDS:
+    seconds = CALIBRATION * protocol.max_seconds
+    while len(timed) < CALIBRATION_CALLS or clocks.wall() - start < seconds:
         timed.append(_timed_again(reference, clocks))
     undisturbed = [call for call in timed if not call.disturbed]
     return 1e3 * _percentile(sorted(call.busy for call in undisturbed or timed), UNDISTURBED)
