@@ -29,7 +29,12 @@ from searchspaces.encoding import Encoding
 from workers.target import Phase, Target, Workload
 
 REVISIONS = Path(__file__).parent / "revisions"
-"""For each revision the statements that fill a database of it with one of everything."""
+"""The statements that fill a database with one of everything: of each revision that changed them."""
+
+
+def filling(revision: str) -> str:
+    """The statements for a database of this revision."""
+    return max(path for path in REVISIONS.glob("*.sql") if path.stem <= revision).read_text()
 
 
 def test_the_models_are_what_the_migrations_make(empty_address: str) -> None:
@@ -43,7 +48,7 @@ def test_data_of_every_revision_is_read_after_the_upgrade(empty_address: str, re
     engine = create_engine(url_of(empty_address))
     with engine.begin() as connection:
         migrate(connection, revision)
-        for statement in (REVISIONS / f"{revision}.sql").read_text().split(";\n"):
+        for statement in filling(revision).split(";\n"):
             if statement.strip():
                 connection.exec_driver_sql(statement)
     engine.dispose()
