@@ -7,6 +7,7 @@ process beside the one that does.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,8 @@ from workers.runtimes.runtime import LoadedModel
 from workers.target import Target, Workload
 
 __all__ = ["Footprint", "Footprints", "Run"]
+
+_LOG = logging.getLogger(__name__)
 
 CALLS = 2
 """In a row: a model that decodes goes on from what the first one left."""
@@ -97,8 +100,9 @@ def _serve(asked: int, tells: IO[bytes]) -> NoReturn:
             target, limits = Target.parse(what["target"]), ModelLimits(**what["limits"])
             if what["begin"]:
                 # Modules are loaded once; what an engine keeps for a process, each fork has of its own.
-                with suppress(Exception):
-                    _run(target, 1, _read_run(asked))
+                first = _read_run(asked)
+                with suppress(Exception):  # then each fork fails, and says why
+                    _run(target, 1, first)
             else:
                 write_frames(tells, _in_a_fork(target, limits, asked))
     except (BrokenPipeError, EOFError):
@@ -116,6 +120,8 @@ def _in_a_fork(target: Target, limits: ModelLimits, asked: int) -> bytes:
             first, then = _read_run(asked), _read_run(asked)
             limit_process(limits, target, address_space_bytes())
             os.write(writing, str(_growth_bytes(target, first, then)).encode())
+        except Exception:  # noqa: BLE001 -- the model ran where it is timed; why its memory is not told, the log says
+            _LOG.warning("what memory a model takes on %s is not told", target, exc_info=True)
         finally:
             os._exit(0)
     os.close(writing)

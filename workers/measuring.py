@@ -92,7 +92,8 @@ def measure(
     if reference_ms is None:
         reference_ms = calibrate(reference, clocks, request.protocol) / in_reference
     prepared = runtime.prepare(request.model, target.dtype)
-    if target.runtime not in _LOADED:
+    apart = footprint if runtime.forks else None
+    if apart is None and target.runtime not in _LOADED:
         # What an engine takes once a process is none of the first model's.
         thrown_away = runtime.load(prepared, target.dtype, target.threads)
         thrown_away.in_a_row(thrown_away.inputs(target.workload, request.vocabulary), 1)()
@@ -118,10 +119,10 @@ def measure(
     # A device that stays slow is not waited for again and again.
     _USUAL[of_reference] = drift if timing.slowed else min(usual, drift)
     conditions = clocks.conditions()
-    if footprint is not None and runtime.forks:
+    if apart is not None:
         first = Run(unit, REFERENCE_DTYPE, beside, fewer)
         then = Run(prepared, target.dtype, target.workload, request.vocabulary)
-        peak_memory_bytes = footprint(target, first, then) or peak_memory_bytes
+        peak_memory_bytes = apart(target, first, then) or peak_memory_bytes
     unit_ms = reference_ms * in_reference / calls
     return Measurement(
         digest=request.digest,
