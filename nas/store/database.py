@@ -147,13 +147,9 @@ def _sqlite_engine(url: URL, patience: float) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, record: object) -> None:
+        _write_ahead(connection, patience)
         # FULL: a commit survives a power cut too, for one flush of the disk.
-        for setting in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            "cache_size = -65536",
-        ):
+        for setting in ("synchronous = FULL", "foreign_keys = ON", "cache_size = -65536"):
             connection.execute(f"PRAGMA {setting}")
 
     @event.listens_for(engine, "begin")
@@ -164,6 +160,23 @@ def _sqlite_engine(url: URL, patience: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
+    """Turn on write-ahead logging, which a new file does not have yet.
+
+    Where another process is about to write to such a file, SQLite says at once that it is locked, whatever
+    its timeout: it fears that each waits for the other.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(AGAIN_SECONDS)
 
 
 def _postgresql_engine(url: URL, patience: float) -> Engine:

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -78,6 +79,17 @@ print(store.create_job(examples.spec()).id)
         with store._database.read() as connection:
             versions = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
     assert versions == [revisions()[-1]]
+
+
+def test_a_new_file_that_another_is_about_to_write_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "nas.db"
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        end = threading.Timer(0.5, other.execute, ["COMMIT"])
+        end.start()
+        with closing(open_store(tmp_path)) as store:
+            assert store.jobs() == []
+        end.join()
 
 
 WRITE_FOR_EVER = """
