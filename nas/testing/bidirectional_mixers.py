@@ -49,6 +49,12 @@ class BidirectionalMixerContract(AnyMixerContract):
         assert Sight.BIDIRECTIONAL in mixer.sights
         assert mixer.dimensions
 
+    @pytest.mark.filterwarnings("ignore:To copy construct", "ignore:.*lru_cache")
+    def test_compilers_trace_it(self, subject: str) -> None:
+        case = self.cases(subject)[-1]
+        x = case.tokens(1, math.prod(case.sizes.view.grid))
+        torch.testing.assert_close(case.compiled(x), case.forward(x))
+
     def test_forward_is_the_reference(self, subject: str) -> None:
         for case in self.cases(subject):
             x = case.tokens(2, math.prod(case.sizes.view.grid))

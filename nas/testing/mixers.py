@@ -87,6 +87,12 @@ class Case:
         """`Mixer.forward` of (B, N, D)."""
         return self.mixer.forward(x, self.weights, self.sizes, self._all_turns(x), present)
 
+    def compiled(self, x: Tensor) -> Tensor:
+        """The same by what a compiler traces of it, the whole of it, computed as torch does."""
+        torch.compiler.reset()
+        forward = torch.compile(self.mixer.forward, backend="eager", fullgraph=True)
+        return forward(x, self.weights, self.sizes, self._all_turns(x))
+
     def reference(self, x: Tensor) -> Tensor:
         """`Mixer.reference` of (B, N, D)."""
         return self.mixer.reference(x, self.weights, self.sizes, self._all_turns(x))
@@ -151,6 +157,12 @@ class MixerContract(AnyMixerContract):
 
     def test_it_is_causal(self, mixer: Mixer) -> None:
         assert Sight.CAUSAL in mixer.sights
+
+    @pytest.mark.filterwarnings("ignore:To copy construct", "ignore:.*lru_cache")
+    def test_compilers_trace_it(self, subject: str) -> None:
+        case = Case.of(subject)
+        x = case.tokens(1, 40)
+        torch.testing.assert_close(case.compiled(x), case.forward(x))
 
     @pytest.mark.parametrize("tokens", [1, 9, 150])
     def test_forward_is_the_reference(self, subject: str, tokens: int) -> None:

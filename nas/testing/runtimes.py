@@ -30,8 +30,9 @@ __all__ = ["WORKLOAD", "RuntimeContract", "small_model"]
 
 WORKLOAD = Workload(batch=2, tokens=32)
 
-DECODED_APART = 2.5
-"""A single row of logits, and a state without any order."""
+FURTHER_APART = 2.5
+"""Times as far as others may be: a single row of logits on a state without any order, and what a mixer tells
+that is not continuous."""
 
 
 def small_model(runtime: Runtime, width: int = 16, workload: Workload = WORKLOAD) -> bytes:
@@ -63,8 +64,8 @@ class RuntimeContract(Contract):
         subjects: registered names.
         tolerance: by dtype, the largest difference to float32 outputs, of outputs of order 1.
         apart: by dtype, the root mean square of the differences between logits of models of two layers and
-            those in float32, over the deviation of the latter, at most; of a token decoded on random states
-            `DECODED_APART` times that.
+            those in float32, over the deviation of the latter, at most; `FURTHER_APART` times that of a token
+            decoded on random states, and of half of the tokens where a mixer is not continuous.
     """
 
     tolerance: ClassVar[Mapping[str, float]] = MappingProxyType(
@@ -184,9 +185,13 @@ class RuntimeContract(Contract):
             submodel.load_state_dict(random_weights(architecture))
             with torch.inference_mode():
                 expected = submodel(torch.from_numpy(workload_tokens(workload, 64))).numpy()
+        continuous = mixers()[mixer].continuous
+        further = 1.0 if continuous and phase is Phase.PREFILL else FURTHER_APART
         for dtype, logits in said.items():
-            error = np.sqrt(np.square(logits - expected).mean()) / expected.std()
-            assert error < self.apart[dtype] * (1.0 if phase is Phase.PREFILL else DECODED_APART), dtype
+            squares = np.square(logits - expected).mean(-1)
+            # A token that rounding lets see others moves, in the next layer, those that see it.
+            error = np.sqrt(squares.mean() if continuous else np.median(squares)) / expected.std()
+            assert error < further * self.apart[dtype], dtype
 
     def test_encodes_what_torch_computes(
         self, runtime: Runtime, dtypes: tuple[str, ...], models: TimedModels

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
+from searchspaces.mixers.drawn import constant, generator
 from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.padding import hiding, of_tokens
@@ -66,6 +65,7 @@ class Lsh(TwoSightedHeadMixer):
     source = "Reformer: Kitaev et al., 2020"
     family = "hash"
     genes = frozenset({"heads"})
+    continuous = False
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"chunk": (2, 1024), "rounds": (1, 8)}
 
     def _projected(self, sizes: Sizes) -> dict[str, int]:
@@ -103,7 +103,7 @@ class Lsh(TwoSightedHeadMixer):
                 bucket = torch.where(present.unsqueeze(1), bucket, MOST_BUCKETS)
             order = _by_bucket(bucket)
             out, level = self._within(q, v, order, present)
-            undone = order.argsort(-1)
+            undone = _ascending(order)
             outs.append(_taken(out, undone))
             levels.append(_taken(level, undone))
         return _joined(outs, levels)
@@ -189,7 +189,7 @@ class Lsh(TwoSightedHeadMixer):
             order = _by_bucket(bucket)
             rows = (_taken(x, order) for x in (q, keys, values))
             out, level = self._latest(bucket.gather(2, order), *rows)
-            undone = order.argsort(-1)
+            undone = _ascending(order)
             outs.append(_taken(out, undone))
             levels.append(_taken(level, undone))
         return _joined(outs, levels)
@@ -246,7 +246,7 @@ class Lsh(TwoSightedHeadMixer):
                 for name, x in {"k": keys, "v": values}.items()
             )
             out, level = self._latest(every.gather(2, order), _taken(queries, order), k, v)
-            undone = order.argsort(-1)[:, :, before:]
+            undone = _ascending(order)[:, :, before:]
             outs.append(_taken(out, undone))
             levels.append(_taken(level, undone))
             # What a bucket keeps are the last C of the tokens up to its end in that order.
@@ -346,7 +346,14 @@ def _by_bucket(bucket: Tensor) -> Tensor:
 
     tokens = bucket.shape[2]
     # Numbers that are all different: a sort is then stable wherever it runs.
-    return (bucket * tokens + torch.arange(tokens, device=bucket.device)).argsort(-1)
+    return _ascending(bucket * tokens + torch.arange(tokens, device=bucket.device))
+
+
+def _ascending(numbers: Tensor) -> Tensor:
+    """Where the smallest of them (B, H, N) stand, the next, and so on."""
+    # As fast as a sort, which ExecuTorch does not have.
+    places: Tensor = numbers.topk(numbers.shape[-1], largest=False).indices
+    return places
 
 
 def _taken(x: Tensor, order: Tensor) -> Tensor:
@@ -382,11 +389,7 @@ def _part(order: list[int], number: int, chunk: int) -> list[int]:
     return order[number * chunk : (number + 1) * chunk]
 
 
-@cache
+@constant
 def _directions(size: int, rounds: int, count: int) -> NDArray[np.float64]:
     """(K, rounds × count)."""
-    seed = hashlib.sha256(f"lsh:{rounds}/{size}/{count}".encode()).digest()
-    drawn: NDArray[np.float64] = np.random.default_rng(np.frombuffer(seed, np.uint32)).normal(
-        size=(size, rounds * count)
-    )
-    return drawn
+    return generator(f"lsh:{rounds}/{size}/{count}").normal(size=(size, rounds * count))

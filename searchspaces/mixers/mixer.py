@@ -87,6 +87,8 @@ class Mixer(Part):
         sights: in which it can be used.
         dimensions: of the grids on which tokens that all see each other may lie.
         most_tokens: on such a grid; 0 for any number.
+        continuous: whether rounding moves what it tells by little; not so where it decides which tokens see
+            each other.
     """
 
     glyph: ClassVar[str]
@@ -100,6 +102,7 @@ class Mixer(Part):
     sights: ClassVar[frozenset[Sight]]
     dimensions: ClassVar[frozenset[int]] = frozenset({1, 2})
     most_tokens: ClassVar[int] = 0
+    continuous: ClassVar[bool] = True
 
     @abstractmethod
     def forward(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from searchspaces.mixers.drawn import constant, generator
 from searchspaces.mixers.linear import Linear
 from searchspaces.mixers.mixer import Kind, register_mixer
 from searchspaces.operations import Operation, OperationKind
@@ -82,11 +81,10 @@ class Performer(Linear):
         return Operation(OperationKind.MATMUL, macs=values * self.directions, elements=values, calls=2)
 
 
-@cache
+@constant
 def directions(count: int, size: int) -> NDArray[np.float64]:
     """(count, K) rows of length √K, orthogonal within each K of them."""
-    seed = hashlib.sha256(f"performer:{count}/{size}".encode()).digest()
-    rng = np.random.default_rng(np.frombuffer(seed, np.uint32))
+    rng = generator(f"performer:{count}/{size}")
     blocks = []
     for _ in range(-(-count // size)):
         rotation, triangle = np.linalg.qr(rng.normal(size=(size, size)))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from searchspaces.mixers.drawn import constant, generator
 from searchspaces.mixers.mixer import Kind, Mixer, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sight, Sizes, Weight
@@ -75,10 +74,9 @@ class Random(Mixer):
         return (Operation(OperationKind.ATTENTION, macs=tokens * written, elements=written),)
 
 
-@cache
+@constant
 def _shares(tokens: int) -> NDArray[np.float32]:
     """(N, N), rows that sum to 1."""
-    seed = np.frombuffer(hashlib.sha256(f"random/{tokens}".encode()).digest(), np.uint32)
-    drawn = np.exp(np.random.default_rng(seed).random((tokens, tokens), np.float32))
+    drawn = np.exp(generator(f"random/{tokens}").random((tokens, tokens), np.float32))
     shares: NDArray[np.float32] = drawn / drawn.sum(1, keepdims=True)
     return shares

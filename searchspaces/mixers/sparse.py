@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +21,7 @@ from searchspaces.mixers.cache import (
     keep_first,
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
+from searchspaces.mixers.drawn import constant
 from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.padding import hiding, of_tokens
@@ -356,7 +356,7 @@ def _drawn(block: Tensor, random: int) -> list[Tensor]:
     return drawn
 
 
-@cache
+@constant
 def drawn_of_both_sides(counts: tuple[int, ...], random: int) -> tuple[tuple[int, ...], ...]:
     """For each block of so many along every axis, where tokens all see each other, random ones that are
     neither the first nor next to it; −1 where there are not so many."""
