@@ -19,7 +19,7 @@ from workers.memory import keep_freed_memory, total_memory_bytes
 from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes
 from workers.runtimes.runtime import Inputs, LoadedModel
-from workers.target import Phase, Workload
+from workers.target import Workload
 from workers.timing import calibrate, calls_in_a_row, time_interleaved
 
 __all__ = ["describe_device", "measure"]
@@ -103,7 +103,6 @@ def measure(
     model, calls = _sample_of(loaded, loaded.inputs(target.workload, request.vocabulary), request, clocks)
     # Before the reference runs again: what it takes is none of the model's.
     peak_memory_bytes = memory.growth_bytes()
-    decodes = target.workload.phase is Phase.DECODE
     of_reference, nominal_ms = (target.runtime, target.threads, beside), reference_ms * in_reference
     usual = _USUAL.get(of_reference, 1.0)
     timing = time_interleaved(
@@ -112,7 +111,7 @@ def measure(
         request.protocol,
         clocks,
         cancelled,
-        warm=decodes,
+        warm=target.workload.phase.in_a_row,
         usual=1e-3 * usual * nominal_ms,
     )
     drift = timing.reference_ms / nominal_ms
@@ -145,12 +144,12 @@ def measure(
 def _sample_of(
     loaded: LoadedModel, inputs: Inputs, request: MeasurementRequest, clocks: Clocks
 ) -> tuple[Callable[[], object], int]:
-    """What is timed at once, warmed up, and how many calls that is. Beside decoding the reference is called
-    in a row as well: drift is divided out by it, and one short call between long runs, which leave it neither
-    caches nor clock rate, varies more than they do."""
+    """What is timed at once, warmed up, and how many calls that is. Beside calls in a row the reference is
+    called so as well: drift is divided out by it, and one short call between long runs, which leave it
+    neither caches nor clock rate, varies more than they do."""
     calls = 1
-    if request.target.workload.phase is Phase.DECODE:
-        calls = calls_in_a_row(loaded.in_a_row(inputs, 1), clocks, request.protocol.decode_ms)
+    if request.target.workload.phase.in_a_row:
+        calls = calls_in_a_row(loaded.in_a_row(inputs, 1), clocks, request.protocol.row_ms)
     sample = loaded.in_a_row(inputs, calls)
     for _ in range(max(1, request.protocol.warm_up)):
         sample()

@@ -19,6 +19,12 @@ class Phase(StrEnum):
     ENCODE = "encode"
     """All of an input of fixed size at once, in a model that is no language model."""
 
+    @property
+    def in_a_row(self) -> bool:
+        """Whether people call a model again and again, as one token follows the other, or one image; a prompt
+        comes after what else a machine does."""
+        return self is not Phase.PREFILL
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Workload:

@@ -65,8 +65,9 @@ class TimingProtocol:
         max_repeats: counted calls at most.
         goal_error: stop once the standard error of the median is below this part of the median.
         max_seconds: stop after this much wall time, warm-up left out, with `FEWEST_LONG` calls at least.
-        decode_ms: a sample of decoding takes at least that long: as many tokens in a row as it needs. A token
-            alone, between calls of the reference, finds caches and clock rate as nobody who decodes does.
+        row_ms: where calls come in a row (`Phase.in_a_row`), a sample takes at least that long: as many calls
+            as it needs. A token alone, between calls of the reference, finds caches and clock rate as nobody
+            who decodes does.
     """
 
     warm_up: int = 2
@@ -74,12 +75,12 @@ class TimingProtocol:
     max_repeats: int = 200
     goal_error: float = 0.01
     max_seconds: float = 2.0
-    decode_ms: float = 5.0
+    row_ms: float = 5.0
 
     def expected_seconds(self, latency_ms: Vector, phase: Phase = Phase.PREFILL) -> Vector:
         """(n,) about how long measurements take on a quiet device, by (n,) latencies of the models: making,
         sending and loading one, and as many calls as are made at least."""
-        sample_ms = np.maximum(latency_ms, self.decode_ms) if phase is Phase.DECODE else latency_ms
+        sample_ms = np.maximum(latency_ms, self.row_ms) if phase.in_a_row else latency_ms
         calls = (self.warm_up + self.min_repeats) * sample_ms / 1e3
         fewest = (self.warm_up + FEWEST_LONG) * sample_ms / 1e3
         return SETUP_SECONDS + np.maximum(np.minimum(calls, self.max_seconds), fewest)
@@ -90,7 +91,7 @@ class TimingProtocol:
                 f"warm_up {self.warm_up}, min_repeats {self.min_repeats}, max_repeats {self.max_repeats}; "
                 "accepted: 0 ≤ warm_up and 2 ≤ min_repeats ≤ max_repeats"
             )
-        for name in ("goal_error", "max_seconds", "decode_ms"):
+        for name in ("goal_error", "max_seconds", "row_ms"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} is {value!r}; accepted: a finite number above 0")

@@ -41,8 +41,8 @@ class Counted:
         return self._loaded.in_a_row(inputs, calls)
 
 
-@pytest.mark.parametrize("phase", [Phase.PREFILL, Phase.DECODE])
-def test_beside_decoding_the_reference_is_called_in_a_row_as_well(
+@pytest.mark.parametrize("phase", Phase)
+def test_beside_calls_in_a_row_the_reference_is_called_so_as_well(
     phase: Phase, make_model: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[Counted] = []
@@ -55,15 +55,15 @@ def test_beside_decoding_the_reference_is_called_in_a_row_as_well(
     measurement = measure(request, describe_device("bench"))
     reference, *_, model = loaded
     assert model.asked[-1] == measurement.calls
-    if phase is Phase.DECODE:
+    if phase.in_a_row:
         assert min(reference.asked[-1], measurement.calls) > 1
     else:
         assert (reference.asked, measurement.calls) == ([1], 1)
     # Whatever a sample is, times are told for one call.
     assert 0.1 < measurement.drift < 10
-    if phase is Phase.DECODE:
+    if phase.in_a_row:
         sample_ms = measurement.latency_ms * measurement.drift * measurement.calls
-        assert 0.1 < sample_ms / QUICK.decode_ms < 20
+        assert 0.1 < sample_ms / QUICK.row_ms < 20
 
 
 def test_what_the_reference_usually_takes_follows_a_device_that_stays_slow(
@@ -191,8 +191,7 @@ def test_every_runtime_and_phase_is_measured(
     measurement = measure(request, describe_device("bench"))
     assert measurement.target == target
     assert measurement.repeats >= 3
-    # Decoding is timed as people decode: in a row.
-    assert measurement.calls > 1 if phase is Phase.DECODE else measurement.calls == 1
+    assert measurement.calls > 1 if phase.in_a_row else measurement.calls == 1
 
 
 def test_a_model_that_does_not_load(make_request: MakeRequest) -> None:

@@ -103,7 +103,7 @@ protocols = st.builds(
     max_repeats=st.integers(1000, UINT32),
     goal_error=positive_times,
     max_seconds=positive_times,
-    decode_ms=positive_times,
+    row_ms=positive_times,
 )
 leases = st.builds(
     Lease,

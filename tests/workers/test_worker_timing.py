@@ -340,7 +340,7 @@ def test_several_threads_are_timed_by_the_wall() -> None:
         {"goal_error": 0.0},
         {"goal_error": float("nan")},
         {"max_seconds": float("inf")},
-        {"decode_ms": 0.0},
+        {"row_ms": 0.0},
     ],
 )
 def test_a_protocol_that_cannot_be_is_refused(fields: dict[str, float]) -> None:
@@ -419,13 +419,14 @@ def test_an_accelerator_says_what_holds_it_down() -> None:
 def test_as_many_calls_in_a_row_as_take_five_milliseconds(seconds: float, calls: int) -> None:
     machine = Machine()
     first_is_cold = machine.call("model", itertools.chain([0.1], itertools.repeat(seconds)))
-    assert calls_in_a_row(first_is_cold, machine.clocks, TimingProtocol().decode_ms) == calls
+    assert calls_in_a_row(first_is_cold, machine.clocks, TimingProtocol().row_ms) == calls
 
 
-def test_decoding_is_expected_to_take_as_long_as_its_runs_of_tokens() -> None:
+@pytest.mark.parametrize("phase", [Phase.DECODE, Phase.ENCODE])
+def test_calls_in_a_row_are_expected_to_take_as_long_as_their_runs(phase: Phase) -> None:
     protocol = TimingProtocol()
     latency = np.array([0.1, 20.0])
-    decode = protocol.expected_seconds(latency, Phase.DECODE)
+    in_a_row = protocol.expected_seconds(latency, phase)
     prefill = protocol.expected_seconds(latency)
-    assert decode[0] == protocol.expected_seconds(np.array([protocol.decode_ms]))[0] > prefill[0]
-    assert decode[1] == prefill[1]
+    assert in_a_row[0] == protocol.expected_seconds(np.array([protocol.row_ms]))[0] > prefill[0]
+    assert in_a_row[1] == prefill[1]

@@ -56,7 +56,7 @@ _MEASURED = (
 )
 """Fields of a Measurement that carry one name and one meaning on both sides."""
 
-_TIMED = ("warm_up", "min_repeats", "max_repeats", "goal_error", "max_seconds", "decode_ms")
+_TIMED = ("warm_up", "min_repeats", "max_repeats", "goal_error", "max_seconds", "row_ms")
 """The same of a TimingProtocol."""
 
 

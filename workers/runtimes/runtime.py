@@ -42,12 +42,13 @@ Inputs: TypeAlias = NDArray[Any]
 INPUT = "tokens"
 """The input of every model that takes token ids, int64 (B, N)."""
 
-REFERENCE_PASS = Workload(Phase.PREFILL, batch=1, tokens=128)
-"""What the reference does beside models that encode."""
-
 REFERENCE_TOKEN = Workload(Phase.PREFILL, batch=1, tokens=1)
-"""What it does beside decoding, in a row: where a neighbour holds half of the core, a token takes both about
-1.7 times as long, and 128 at once 1.3 times (docs/results.md, "Decoding beside others")."""
+"""What the reference does beside decoding, in a row: where a neighbour holds half of the core, a token takes
+both about 1.7 times as long, and 128 at once 1.3 times (docs/results.md, "Decoding beside others")."""
+
+REFERENCE_INPUT = Workload(Phase.PREFILL, batch=1, tokens=16)
+"""What it does beside models that encode, in a row: there they take 1.3 to 1.5 times as long, and so many
+tokens at once 1.4 times (docs/results.md, "Images")."""
 
 
 class ModelFormat(StrEnum):
@@ -197,7 +198,7 @@ class Runtime(ABC):
             case Phase.DECODE:
                 return REFERENCE_TOKEN
             case Phase.ENCODE:
-                return REFERENCE_PASS
+                return REFERENCE_INPUT
 
 
 RUNTIMES: Registry[Runtime] = Registry(Runtime, "workers.runtimes", "runtime", "nas.runtimes")

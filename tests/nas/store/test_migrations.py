@@ -152,15 +152,14 @@ def test_decoding_beside_single_calls_of_the_reference_is_measured_again(empty_a
         assert set(store.targets()) == {prompts}
 
 
-def test_encoders_whose_blocks_are_cut_otherwise_are_measured_again(empty_address: str) -> None:
-    """Since r0017; where tokens see earlier ones alone, nothing changed."""
+def test_encoders_that_were_called_one_at_a_time_are_measured_again(empty_address: str) -> None:
+    """Since r0019 calls come in a row."""
     prompts = replace(examples.TARGET, workload=Workload(Phase.PREFILL, tokens=64))
     encoding = replace(examples.TARGET, workload=Workload(Phase.ENCODE, tokens=64))
-    mixers = {"blocks": "sparse:8,4", "hash": "lsh", "far": "scatter:8", "near": "window:64"}
-    put_measurements(empty_address, "r0016", [prompts, encoding], mixers)
+    gpu = replace(encoding, runtime="torch-cuda")
+    put_measurements(empty_address, "r0018", [prompts, encoding, gpu], {"near": "window:64"})
     with closing(open_store(empty_address)) as store:
-        known = {target: {m.digest for m in store.measurements(target)} for target in (prompts, encoding)}
-    assert known == {prompts: set(mixers), encoding: {"near"}}
+        assert set(store.targets()) == {prompts}
 
 
 def test_decoding_beside_128_tokens_of_the_reference_is_measured_again(empty_address: str) -> None:

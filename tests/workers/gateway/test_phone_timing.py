@@ -26,7 +26,7 @@ PROTOCOL = {
     "max_repeats": 40,
     "goal_error": 0.005,
     "max_seconds": 1e9,
-    "decode_ms": 5.0,
+    "row_ms": 5.0,
 }
 
 
@@ -94,6 +94,29 @@ def test_both_find_the_same_of_the_same_calls(
         assert found[name] == pytest.approx(getattr(expected, name), rel=1e-9)
     assert found["spread"] == pytest.approx(expected.ratio_spread, rel=1e-9)
     assert found["error"] == pytest.approx(expected.ratio_error, rel=1e-9)
+
+
+@pytest.mark.parametrize("max_seconds", [1e-3, 0.5])
+def test_both_find_the_same_nominal_time(in_node: Callable[[str], Any], max_seconds: float) -> None:
+    """A neighbour is busy for half of the time that is looked for it, and longer than fifty calls take."""
+    protocol = {**PROTOCOL, "max_seconds": max_seconds}
+    script = f"""
+      import {{ Timed, calibrate }} from "STATIC/timing.js";
+      let [at, calls] = [0, 0];
+      const run = async () => {{ calls++; at += at < 1000 ? 7 : 4; }};
+      const reference = new Timed(run, 1, {{ now: () => at, tick: 1e-6 }});
+      console.log(JSON.stringify([await calibrate(reference, {json.dumps(protocol)}), calls]));
+    """
+    now, calls = 0.0, 0
+
+    def run() -> None:
+        nonlocal now, calls
+        now, calls = now + (7 if now < 1000 else 4), calls + 1
+
+    clocks = ProcessorClocks(lambda: now / 1e3, lambda: now / 1e3)
+    expected = timing.calibrate(run, clocks, TimingProtocol(**protocol))
+    assert in_node(script) == pytest.approx([expected, calls])
+    assert expected == pytest.approx(4 if max_seconds > 0.1 else 7)
 
 
 def _script(number: float) -> str:

@@ -25,10 +25,10 @@ async function measure(lease, modelBytes, referenceBytes, usual, fallbackAdapter
   const engine = await loadEngine(lease.runtime, lease.threads, { fallbackAdapters });
   const beside = await engine.load(referenceBytes, lease.beside, Math.min(lease.vocabulary, REFERENCE_VOCABULARY));
   const reference = await Timed.lasting((calls) => beside.run(calls), clock, 0);
-  const reference_ms = lease.reference_ms ?? await calibrate(reference);
+  const reference_ms = lease.reference_ms ?? await calibrate(reference, lease.protocol);
   const loaded = await engine.load(modelBytes, lease.workload, lease.vocabulary);
-  const decodes = lease.workload.phase === "decode";
-  const model = await Timed.lasting((calls) => loaded.run(calls), clock, decodes ? lease.protocol.decode_ms : 0);
+  const inARow = lease.workload.phase !== "prefill";
+  const model = await Timed.lasting((calls) => loaded.run(calls), clock, inARow ? lease.protocol.row_ms : 0);
   const timing = await timeInterleaved(model, reference, lease.protocol, usual * reference_ms);
   const unit_ms = reference_ms / model.calls;
   const drift = timing.reference_ms / reference_ms;

@@ -7,7 +7,8 @@ const HOPELESS = 3; // times min_repeats tried with fewer than min_repeats undis
 const FEWEST_LONG = 4; // calls that count where the time is over before min_repeats
 const SLOWED = 1.2; // times that the reference usually takes: others slow the model by another factor than it
 const PATIENCE = 2; // times max_seconds that is waited for such a while to pass
-const CALIBRATION_SAMPLES = 50;
+const CALIBRATION_SAMPLES = 50; // at least, and for CALIBRATION times max_seconds: neighbours are busy for seconds
+const CALIBRATION = 4;
 const UNDISTURBED = 0.1; // quantile of the reference's samples that is its nominal time
 const MOST_CALLS = 256;
 const TICKS = 100;
@@ -50,9 +51,10 @@ export class Timed {
 }
 
 // What one call of the undisturbed reference takes, milliseconds.
-export async function calibrate(reference) {
-  const times = [];
-  for (let sample = 0; sample < CALIBRATION_SAMPLES; sample++) times.push(await reference.again());
+export async function calibrate(reference, protocol) {
+  const [times, { clock }] = [[], reference];
+  const [began, most] = [clock.now(), 1000 * CALIBRATION * protocol.max_seconds];
+  while (times.length < CALIBRATION_SAMPLES || clock.now() - began < most) times.push(await reference.again());
   return percentile(times.sort(ascending), UNDISTURBED) / reference.calls;
 }
 

@@ -152,20 +152,20 @@ class Model(_message.Message):
     def __init__(self, sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class TimingProtocol(_message.Message):
-    __slots__ = ("warm_up", "min_repeats", "max_repeats", "goal_error", "max_seconds", "decode_ms")
+    __slots__ = ("warm_up", "min_repeats", "max_repeats", "goal_error", "max_seconds", "row_ms")
     WARM_UP_FIELD_NUMBER: _ClassVar[int]
     MIN_REPEATS_FIELD_NUMBER: _ClassVar[int]
     MAX_REPEATS_FIELD_NUMBER: _ClassVar[int]
     GOAL_ERROR_FIELD_NUMBER: _ClassVar[int]
     MAX_SECONDS_FIELD_NUMBER: _ClassVar[int]
-    DECODE_MS_FIELD_NUMBER: _ClassVar[int]
+    ROW_MS_FIELD_NUMBER: _ClassVar[int]
     warm_up: int
     min_repeats: int
     max_repeats: int
     goal_error: float
     max_seconds: float
-    decode_ms: float
-    def __init__(self, warm_up: _Optional[int] = ..., min_repeats: _Optional[int] = ..., max_repeats: _Optional[int] = ..., goal_error: _Optional[float] = ..., max_seconds: _Optional[float] = ..., decode_ms: _Optional[float] = ...) -> None: ...
+    row_ms: float
+    def __init__(self, warm_up: _Optional[int] = ..., min_repeats: _Optional[int] = ..., max_repeats: _Optional[int] = ..., goal_error: _Optional[float] = ..., max_seconds: _Optional[float] = ..., row_ms: _Optional[float] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ("lease_id", "reason")
