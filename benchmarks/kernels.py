@@ -6,7 +6,8 @@ that the ratios hold on a busy machine where times do not. For each length
 - softmax on a prompt: torch's causal kernel, every form that exports have (`nas.export.attention`), and
   onnxruntime's own GroupQueryAttention, which keeps keys and values; what `Runtime.attention` says is marked;
 - the same with fewer heads of keys and values;
-- softmax on one token after N: what exports have, beside GroupQueryAttention;
+- softmax on one token after N: what exports have, beside GroupQueryAttention, all appending in place, and
+  beside a copy of all keys and values;
 - windows and sparse attention on a prompt, beside all scores masked, which few tokens might make faster;
 - mixers whose state does not grow on a prompt, beside torch on the same chunks and, where weights are of a
   kernel, beside all of them at once;
@@ -29,6 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import parser
@@ -39,9 +41,11 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
-from nas.export.attention import ATTENTION_DOMAIN, FORMS, Form, form_of
+from nas.export.attention import ATTENTION_DOMAIN, CONTRIB, FORMS, Form, form_of
+from nas.export.cached import appended_attention
 from nas.export.calls import IR_VERSION, OPSET
 from nas.export.carried import with_carried
+from searchspaces.architecture import Layer
 from searchspaces.mixers import HeadMixer, parse_mixer
 from searchspaces.mixers.decay import log_decays
 from searchspaces.mixers.kernel import KernelMixer
@@ -76,15 +80,36 @@ def numpy_of(values: Mapping[str, Tensor]) -> Arrays:
 
 
 def session(model: onnx.ModelProto, inputs: Arrays) -> Kernel:
-    import onnxruntime
+    run = loaded(model).run
+    return lambda: run(None, inputs)[0]
 
+
+def appending(model: onnx.ModelProto, inputs: Arrays, kept: Mapping[str, str]) -> Kernel:
+    """With each output of `kept` written into the memory of its input, which has room for a token more."""
+    run = loaded(model)
+    binding = run.io_binding()
+    binding.bind_output("mixed")
+    for name, value in inputs.items():
+        room = [(0, 0), (0, 0), (0, int(name in kept)), (0, 0)]
+        memory = onnxruntime.OrtValue.ortvalue_from_numpy(np.pad(value, room[: value.ndim]))
+        binding.bind_ortvalue_input(name, memory)
+        if name in kept:
+            binding.bind_ortvalue_output(kept[name], memory)
+
+    def call() -> object:
+        run.run_with_iobinding(binding)
+        return binding.get_outputs()[0].numpy()
+
+    return call
+
+
+def loaded(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    run = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    ).run
-    return lambda: run(None, inputs)[0]
+    )
 
 
 def compiled(model: onnx.ModelProto, inputs: Arrays) -> Kernel:
@@ -135,6 +160,24 @@ def grouped_query_file(heads: int, groups: int, size: int) -> onnx.ModelProto:
         f"com.microsoft.GroupQueryAttention<num_heads = {heads}, kv_num_heads = {groups}>"
         "(q, k, v, past_k, past_v, last, total)\n}"
     )
+
+
+def appended_file(heads: int, groups: int, size: int) -> onnx.ModelProto:
+    """What files for one token have."""
+    layer = Layer("softmax", heads, kv_heads=groups % heads)
+    function = appended_attention(layer, heads * size, OPSET)
+    token, cache = f"float[1, {groups}, 1, {size}]", f"float[1, {groups}, t, {size}]"
+    kept = f"float[1, {groups}, u, {size}]"
+    model = parser.parse_model(
+        f"<ir_version: {IR_VERSION}, "
+        f'opset_import: ["" : {OPSET}, "{ATTENTION_DOMAIN}" : 1, "{CONTRIB}" : 1]>\n'
+        f"attention (float[1, {heads}, 1, {size}] q, {token} k, {token} v, int64 position,\n"
+        f"{cache} state_k, {cache} state_v)\n"
+        f"=> (float[1, {heads}, 1, {size}] mixed, {kept} next_k, {kept} next_v) {{\n"
+        f"mixed, next_k, next_v = {ATTENTION_DOMAIN}.{function.name}(q, k, v, position, state_k, state_v)\n}}"
+    )
+    model.functions.append(function)
+    return inline_local_functions(model)
 
 
 def traced(compute: Callable[..., object], inputs: Mapping[str, Tensor]) -> onnx.ModelProto:
@@ -264,10 +307,21 @@ class Benchmark:
         rows = {n: v.transpose(1, 2).reshape(1, tokens, -1).numpy() for n, v in values.items()}
         cache = {f"past_{name}": self.projected(past, groups)[name].numpy() for name in "kv"}
         sizes = {"last": np.array([past + tokens - 1], np.int32), "total": np.array(past + tokens, np.int32)}
-        return session(grouped_query_file(self.heads, groups, self.size), {**rows, **cache, **sizes})
+        model, inputs = grouped_query_file(self.heads, groups, self.size), {**rows, **cache, **sizes}
+        if not past:
+            return session(model, inputs)
+        return appending(model, inputs, {name: name.replace("past", "next") for name in cache})
+
+    def appended(self, context: int, groups: int) -> Kernel:
+        """Softmax on one token after so many, as files for one token have it."""
+        token, cache = (numpy_of(self.projected(tokens, groups)) for tokens in (1, context))
+        states = {f"state_{name}": cache[name] for name in "kv"}
+        inputs = {**token, "position": np.array(context), **states}
+        following = {name: name.replace("state", "next") for name in states}
+        return appending(appended_file(self.heads, groups, self.size), inputs, following)
 
     def step(self, option: str, context: int, groups: int) -> Kernel:
-        """One token after so many, as exports have it."""
+        """One token after so many, by ONNX's own operators, which copy what grows."""
         mixer, token = head_mixer(option), self.projected(1, groups)
         q = token["q"].reshape(1, groups, -1, self.size)
         inputs = {"q": q, "k": token["k"][:, :, 0], "v": token["v"][:, :, 0]}
@@ -291,7 +345,8 @@ class Benchmark:
         """Softmax on one token, keys and values of G heads."""
         kernels = {
             "GroupQueryAttention": self.grouped_query(self.projected(1, groups), context),
-            "ours": self.step("softmax", context, groups),
+            "ours": self.appended(context, groups),
+            "copied": self.step("softmax", context, groups),
         }
         ours, theirs = (np.ravel(kernels[name]()) for name in ("ours", "GroupQueryAttention"))
         np.testing.assert_allclose(ours, theirs, atol=ERROR)
@@ -300,8 +355,8 @@ class Benchmark:
 
     def decode_others(self, context: int) -> None:
         """Every other mixer on one token, all in turns."""
-        options = ("softmax", *WINDOWS, *self.options)
-        kernels = {option: self.step(option, context, self.heads) for option in options}
+        kernels = {"softmax": self.appended(context, self.heads)}
+        kernels |= {o: self.step(o, context, self.heads) for o in (*WINDOWS, *self.options)}
         self.row("one token", context, kernels, "softmax", {})
 
     def windows(self, tokens: int) -> None:

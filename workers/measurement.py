@@ -77,8 +77,9 @@ class Measurement:
             was so busy that disturbed calls had to count.
         calls: in a row, of which one sample consisted: tokens of decoding; times are of one.
         conditions: what the device said of its clock rates meanwhile; empty where it says nothing.
-        attention: form in which the file computes causal softmax attention (`nas.export.attention`); empty
-            where an engine does so by itself, where tokens are decoded, and where it was not noted yet.
+        attention: form in which the file computes causal softmax attention (`nas.export.attention`), ``in
+            place`` where tokens that are decoded append to what is kept; empty where an engine does so by
+            itself, where each token copies what is kept, and where it was not noted yet.
         measured_at: seconds since the epoch by the service's clock; 0 until the service has it.
         correction: what stands in for `latency_ms` and `error_ms` where control models told that the device
             was disturbed; everything else is of the measurement itself.

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from onnx import FunctionProto
 
-__all__ = ["ATTENTION_DOMAIN", "FORMS", "OPERATOR", "STANDARD_FORM", "Form", "form_of"]
+__all__ = ["ATTENTION_DOMAIN", "CONTRIB", "FORMS", "OPERATOR", "STANDARD_FORM", "Form", "form_of"]
 
 ATTENTION_DOMAIN = "nas.attention"
 OPERATOR = "CausalAttention"
 CONTRIB = "com.microsoft"
+"""Of onnxruntime's own operators."""
 
 BLOCK = 128
 """Queries a step of `blocks`: with 64 the copies of keys weigh more, with 256 the scores leave the cache."""

@@ -40,6 +40,7 @@ class Calls:
         self._function = function
         self._attention = attention
         self._domains: set[str] = set()
+        self._told: list[ValueInfoProto] = []
         self.nodes: list[NodeProto] = []
         self.functions: dict[str, FunctionProto] = {}
         self.weights: dict[str, None] = {}  # a set that keeps its order
@@ -61,6 +62,20 @@ class Calls:
             outputs = [f"{name}_{len(self.nodes)}" for name in function.output]
         self.nodes.append(helper.make_node(block.name, inputs, outputs, domain=DOMAIN))
         self.weights |= dict.fromkeys(weights.values())
+        return outputs
+
+    def apply(
+        self, function: FunctionProto, activations: Mapping[str, str], outputs: list[str], domain: str
+    ) -> list[str]:
+        """Call a function that is no block's, with operators of another domain besides ONNX's own."""
+        from onnx import TensorProto, helper
+
+        self.functions[function.name] = function
+        self._domains.add(domain)
+        # Whoever quantises asks for types, which nobody infers of such operators.
+        self._told += [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
+        inputs = [activations[name] for name in function.input]
+        self.nodes.append(helper.make_node(function.name, inputs, outputs, domain=function.domain))
         return outputs
 
     def choose(
@@ -123,6 +138,7 @@ class Calls:
             declared(inputs),
             declared(outputs),
             [numpy_helper.from_array(weights[name], name) for name in self.weights],
+            value_info=[value for value in self._told if value.name not in outputs],
         )
         model = helper.make_model(
             graph,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nas.export.attention import CONTRIB
 from nas.export.blocks import Positions
+from nas.export.cached import appended_attention, attends_in_place
 from nas.export.calls import OPSET, Calls
 from nas.export.extending import (
     CONTEXT,
@@ -35,13 +37,17 @@ class ExtendedMixers:
         calls: the graph.
         width: D.
         sizes: B and S; S is any number, by name, or 1.
+        in_place: whether the engine has the operator of `appended_attention`.
 
     Attributes:
         states, following: inputs and outputs of the file, with their sizes.
+        appended: those of the states that may be appended to in place.
     """
 
-    def __init__(self, calls: Calls, width: int, sizes: Sequence[int | str]) -> None:
+    def __init__(self, calls: Calls, width: int, sizes: Sequence[int | str], in_place: bool = False) -> None:
         self._calls = calls
+        self._in_place = in_place
+        self.appended: list[str] = []
         self._width = width
         self._batch, self._tokens = sizes
         self._turns: dict[ExtendedPositions, list[str]] = {}
@@ -81,6 +87,11 @@ class ExtendedMixers:
     def _add_heads(self, layer: Layer, activations: Mapping[str, str], prefix: str) -> list[str]:
         """Mixed heads: by one token's arithmetic where there is one, by that of many elsewhere."""
         one, many = (MixHeads.of(layer, self._width, tokens) for tokens in (1, EXAMPLE_TOKENS))
+        if self._tokens == 1 and self._in_place and attends_in_place(layer, self._width):
+            activations, kept = self._with_states(one, activations, prefix)
+            self.appended += [activations[STATE + name] for name in one.states]
+            function = appended_attention(layer, self._width, OPSET)
+            return self._calls.apply(function, activations, [f"{prefix}mixed", *kept], CONTRIB)[:1]
         if self._tokens == 1:
             return self._add(one, activations, prefix)
         activations, kept = self._with_states(one, activations, prefix)

@@ -24,6 +24,7 @@ from nas.files import write_whole
 from searchspaces.architecture import NO_MIXER, Architecture
 from searchspaces.form import Classes
 from searchspaces.mixers import HeadMixer, parse_mixer
+from workers.runtimes.onnx_states import APPENDED
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, ModelProto
@@ -103,6 +104,7 @@ class BlockLibrary:
         seed: int = 0,
         batch: int | None = None,
         tokens: int | None = None,
+        in_place: bool = False,
     ) -> ModelProto:
         """A model file that goes on from earlier tokens: inputs `tokens` int64 (B, S), `position` int64 (),
         how many these were, and each state of each layer, ``layers.0.state_k`` float32, …; outputs `logits`
@@ -115,6 +117,8 @@ class BlockLibrary:
             weights, seed: see `compose`.
             batch: B; any where None.
             tokens: S; any where None, else 1: the file then holds one token's arithmetic alone.
+            in_place: whether one token attends to what softmax keeps by an operator of onnxruntime's own,
+                with which the states that the file's metadata `APPENDED` name can be appended to in place.
 
         Raises:
             KeyError: a weight is missing.
@@ -124,7 +128,7 @@ class BlockLibrary:
             _refuse_steps_alone(architecture)
         calls = Calls(self.function, form_of((STANDARD_FORM,)))
         width, sizes = architecture.width, (batch or "batch", tokens or "length")
-        extended = ExtendedMixers(calls, width, sizes)
+        extended = ExtendedMixers(calls, width, sizes, in_place)
         (x,) = calls.add(Opening.of(architecture), {"tokens": "tokens"})
         for number, layer in enumerate(architecture.layers):
             prefix = f"layers.{number}."
@@ -133,12 +137,15 @@ class BlockLibrary:
             if layer.ratio:
                 (x,) = calls.add(Channels(width, layer.channel, layer.ratio), {"x": x}, prefix)
         calls.add(Answer.of(architecture), {"x": x}, outputs=["logits"])
-        return calls.model(
+        model = calls.model(
             architecture,
             _arrays(architecture, weights, seed),
             {"tokens": sizes, **extended.states},
             {"logits": [*sizes, architecture.vocabulary], **extended.following},
         )
+        if extended.appended:
+            model.metadata_props.add(key=APPENDED, value=" ".join(extended.appended))
+        return model
 
     def function(self, block: Block) -> FunctionProto:
         """The block as an ONNX function of its activations and weights, exported where it is not yet."""

@@ -81,7 +81,9 @@ def _file(
     if target.dtype not in capability.dtypes:
         return None
     if workload.phase is Phase.DECODE:
-        model = library.compose_extend(architecture, arrays, batch=workload.batch, tokens=1)
+        model = library.compose_extend(
+            architecture, arrays, batch=workload.batch, tokens=1, in_place=runtime.appends_in_place
+        )
     else:
         model = library.compose(architecture, arrays, attention=form_of(runtime.attention(workload.tokens)))
     return runtime.prepare(bytes(model.SerializeToString()), target.dtype)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.export.attention import Form, form_of
+from nas.export.cached import IN_PLACE
 from nas.export.library import BlockLibrary
 from nas.export.reference import reference_model, reference_submodel
 from nas.export.weights import random_weights
@@ -19,7 +20,7 @@ from workers.target import Phase, Target, Workload
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["TimedModels", "attention_for", "submodel_file"]
+__all__ = ["TimedModels", "attention_for", "attention_of", "submodel_file"]
 
 
 class TimedModels:
@@ -42,7 +43,10 @@ class TimedModels:
         if parse_runtime(target.runtime).model_format is ModelFormat.SUBMODEL:
             return submodel_file(architecture, random_weights(architecture), workload)
         if workload.phase is Phase.DECODE:
-            step = self._library.compose_extend(architecture, batch=workload.batch, tokens=1)
+            in_place = parse_runtime(target.runtime).appends_in_place
+            step = self._library.compose_extend(
+                architecture, batch=workload.batch, tokens=1, in_place=in_place
+            )
             step.metadata_props.add(key=WORKLOAD, value=str(workload))
             return bytes(step.SerializeToString())
         attention = attention_for([target])
@@ -72,6 +76,19 @@ def attention_for(targets: Iterable[Target]) -> Form | None:
         if runtime.model_format is ModelFormat.ONNX and target.workload.phase is Phase.PREFILL:
             return form_of(runtime.attention(target.workload.tokens))
     return None
+
+
+def attention_of(target: Target) -> str:
+    """What a target's file computes causal softmax attention by: a form's name, or `IN_PLACE` where a token
+    appends to what is kept; empty where the engine does so by itself, or copies.
+
+    Raises:
+        ValueError: no runtime of that name.
+    """
+    if target.workload.phase is Phase.DECODE:
+        return IN_PLACE if parse_runtime(target.runtime).appends_in_place else ""
+    form = attention_for([target])
+    return "" if form is None else form.name
 
 
 def submodel_file(architecture: Architecture, weights: Mapping[str, Tensor], workload: Workload) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from nas.errors import JobFailed
-from nas.export import attention_for
+from nas.export import attention_of
 from nas.spec import StageName
 from nas.stages.stage import StageContext
 from searchspaces.architecture import Architecture
@@ -57,7 +57,7 @@ def measure_again(
     reference_ms = _reference_ms(context, target)
     # The first measurement of a target determines the latency of its reference model; the others wait for it.
     groups = [architectures] if reference_ms else [architectures[:1], architectures[1:]]
-    form = attention.name if (attention := attention_for([target])) else ""
+    form = attention_of(target)
     refused = 0
     for group in groups:
         requests = _requests(context, target, group, reference_ms)

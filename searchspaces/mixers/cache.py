@@ -82,11 +82,12 @@ def attend_one_by_one(q: Tensor, k: Tensor, v: Tensor, seen: list[list[int]]) ->
     return torch.cat(rows, dim=2)
 
 
-def cached_step_operations(sizes: Sizes, cached: int, seen: int) -> tuple[Operation, ...]:
-    """Operations of appending to `cached` tokens and attending to `seen`."""
+def cached_step_operations(sizes: Sizes, written: int, seen: int) -> tuple[Operation, ...]:
+    """Operations of writing keys and values of `written` tokens, of which one is new, and attending to
+    `seen`."""
     inner, heads = sizes.inner, sizes.heads
     return (
-        Operation(OperationKind.GATHER, elements=2 * sizes.shared * (cached + 1), calls=2),
+        Operation(OperationKind.GATHER, elements=2 * sizes.shared * written, calls=2),
         Operation(OperationKind.ATTENTION, macs=2 * inner * seen, elements=heads * seen + inner, calls=2),
         Operation(OperationKind.ELEMENTWISE, elements=2 * heads * seen, calls=2),
     )

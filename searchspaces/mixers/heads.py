@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from searchspaces.mixers.convolution import convolve, kept_for
 from searchspaces.mixers.mixer import CausalMixer, Position, Shape, State, Weights
@@ -23,7 +23,14 @@ __all__ = ["BidirectionalHeadMixer", "HeadMixer", "TwoSightedHeadMixer"]
 
 class HeadMixer(ProjectedHeads, CausalMixer):
     """Mixes heads of tokens that see earlier ones alone: whole sequences by `mix`, and by `mix_step` and
-    `mix_extend` from a state."""
+    `mix_extend` from a state.
+
+    Attributes:
+        attends_to_all_kept: whether the state is keys ``k`` and values ``v``, to which a token appends its
+            own and attends to all of them by softmax of q·k/√K: what engines have an operator for.
+    """
+
+    attends_to_all_kept: ClassVar[bool] = False
 
     @abstractmethod
     def mix(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **signals: Any) -> Tensor:

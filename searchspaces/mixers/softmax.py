@@ -33,6 +33,7 @@ class Softmax(TwoSightedHeadMixer):
     kernel = "exp(q·k/√K), normalised"
     sparsity = "all tokens"
     source = "Vaswani et al., 2017"
+    attends_to_all_kept = True
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Torch's causal kernel; exports put in its place what an engine runs fastest."""
@@ -97,5 +98,5 @@ class Softmax(TwoSightedHeadMixer):
         )
 
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
-        """One row of the same."""
-        return cached_step_operations(sizes, context, context + 1)
+        """One row of the same. The token's own key and value alone are written: engines append in place."""
+        return cached_step_operations(sizes, 1, context + 1)

@@ -332,7 +332,8 @@ class Sparse(TwoSightedHeadMixer):
 
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """One row."""
-        return cached_step_operations(sizes, context if self.random else self._row, self._row)
+        kept = context if self.random else self._row
+        return cached_step_operations(sizes, kept + 1, self._row)
 
 
 PRIME = 2**31 - 1

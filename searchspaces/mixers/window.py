@@ -245,4 +245,5 @@ class Window(TwoSightedHeadMixer):
 
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """One row of W + sinks."""
-        return cached_step_operations(sizes, self.window + self.sinks, self.window + self.sinks)
+        kept = self.window + self.sinks
+        return cached_step_operations(sizes, kept + 1, kept)

@@ -6,7 +6,8 @@ The input `POSITION`, int64 (), is how many tokens there were, the output ``next
 then. A size of a state that the file leaves free is the context's: like the position it begins as that of the
 workload which the file's metadata `WORKLOAD` name, and grows. Decoding in a row feeds each token's next
 states to the one after; a state whose next has another fixed size cannot be fed on, and begins anew at each
-token.
+token. Where the metadata `APPENDED` name a state that grows, its next may be bound to the memory of the one
+before, longer than the context by as many tokens as come: a token is then written behind it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from workers.runtimes.runtime import INPUT, Inputs, workload_tokens
 from workers.target import Workload
 
 __all__ = [
+    "APPENDED",
     "NEXT",
     "POSITION",
     "STATE",
@@ -32,6 +34,7 @@ __all__ = [
     "drawn",
     "first_states",
     "given_input",
+    "with_room",
 ]
 
 NUMBERS = ("pixels", "series")
@@ -41,6 +44,9 @@ STATE, NEXT, POSITION = "state_", "next_", "position"
 
 WORKLOAD = "workload"
 """Key of the file's metadata: the workload that it was made for, as text."""
+
+APPENDED = "appended"
+"""Key of the file's metadata: names of the states that it can append to in place, apart by spaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,12 @@ def first_states(inputs: Sequence[OnnxValue], workload: str | None) -> dict[str,
     shapes = {i.name: [context if n is None else n for n in i.shape] for i in states}
     first: dict[str, NDArray[Any]] = {declared.name: np.array(context) for declared in positions}
     return first | {name: rng.random(shape, dtype=np.float32) for name, shape in shapes.items()}
+
+
+def with_room(first: NDArray[Any], declared: OnnxValue, tokens: int) -> NDArray[Any]:
+    """A first state with zeros behind it on the axis that grows, for so many tokens more."""
+    behind = [(0, tokens if size is None else 0) for size in declared.shape]
+    return np.pad(first, behind)
 
 
 def advancing_states(inputs: Sequence[OnnxValue], outputs: Sequence[OnnxValue]) -> dict[str, int]:

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from workers.errors import ModelUnusable
 from workers.runtimes.onnx_states import (
+    APPENDED,
     WORKLOAD,
     OnnxValue,
     advancing_states,
     drawn,
     first_states,
     given_input,
+    with_room,
 )
 from workers.runtimes.runtime import INPUT, Inputs, LoadedModel, Runtime, register_runtime
 from workers.target import Phase, Workload
@@ -50,6 +52,7 @@ class OnnxRuntime(Runtime):
     package = "onnxruntime"
     phases = tuple(Phase)
     dtypes = ("fp32", "int8", "int4")
+    appends_in_place = True
 
     def dtypes_here(self) -> Iterable[str]:
         """See the class."""
@@ -88,10 +91,12 @@ class OnnxSession(LoadedModel):
         inputs, outputs = (
             list(map(_declared, declared())) for declared in (session.get_inputs, session.get_outputs)
         )
+        told = session.get_modelmeta().custom_metadata_map
         self.given = given_input(inputs)
-        self.states = first_states(inputs, session.get_modelmeta().custom_metadata_map.get(WORKLOAD))
+        self.states = first_states(inputs, told.get(WORKLOAD))
         self.advancing = advancing_states(inputs, outputs)
         self.outputs = [output.name for output in outputs]
+        self.appended = [i for i in inputs if i.name in told.get(APPENDED, "").split()]
 
     def inputs(self, workload: Workload, vocabulary: int) -> Inputs:
         """See `LoadedModel.inputs`."""
@@ -108,6 +113,8 @@ class OnnxSession(LoadedModel):
         """See `LoadedModel.in_a_row`. States go from call to call without a copy."""
         if not self.states:
             return super().in_a_row(inputs, calls)
+        if self.appended:
+            return self._in_place(inputs, calls)
         from onnxruntime import OrtValue
 
         first = {n: OrtValue.ortvalue_from_numpy(v) for n, v in {INPUT: inputs, **self.states}.items()}
@@ -118,6 +125,38 @@ class OnnxSession(LoadedModel):
                 for _ in range(calls):
                     outputs = self.session.run_with_ort_values(self.outputs, feeds)
                     feeds |= {name: outputs[place] for name, place in self.advancing.items()}
+
+        return run
+
+    def _in_place(self, inputs: Inputs, calls: int) -> Callable[[], object]:
+        """The same where tokens are appended to states in place, in memory that has room for all of them."""
+        from onnxruntime import OrtValue
+
+        first = {n: OrtValue.ortvalue_from_numpy(v) for n, v in {INPUT: inputs, **self.states}.items()}
+        for state in self.appended:
+            room = with_room(self.states[state.name], state, calls)
+            first[state.name] = OrtValue.ortvalue_from_numpy(room)
+        places = {self.advancing[state.name]: first[state.name] for state in self.appended}
+        moving = {name: place for name, place in self.advancing.items() if place not in places}
+        binding = self.session.io_binding()
+        for name, value in first.items():
+            binding.bind_ortvalue_input(name, value)
+
+        def run() -> None:
+            feeds = {name: first[name] for name in moving}
+            with usable():
+                for _ in range(calls):
+                    for name, value in feeds.items():
+                        binding.bind_ortvalue_input(name, value)
+                    # Others anew: what is bound as an input would be written over while it is read.
+                    for place, name in enumerate(self.outputs):
+                        if place in places:
+                            binding.bind_ortvalue_output(name, places[place])
+                        else:
+                            binding.bind_output(name)
+                    self.session.run_with_iobinding(binding)
+                    outputs = binding.get_outputs()
+                    feeds = {name: outputs[place] for name, place in moving.items()}
 
         return run
 

@@ -107,6 +107,8 @@ class Runtime(ABC):
         dtypes: number formats that it can run where the device has them; ``fp32`` among them.
         phases: of a workload that it can time.
         any_shape: whether a file that it prepared takes any batch and length; else its workload's alone.
+        appends_in_place: whether files for one token may attend to what softmax keeps by onnxruntime's own
+            operator, which appends a token's key and value in place; `in_a_row` then has it do so.
         forks: whether a process that has run it with one thread may be forked into ones that run it with any
             number. Not where it has threads of its own, a driver, or what it compiled in the process.
     """
@@ -117,6 +119,7 @@ class Runtime(ABC):
     dtypes: ClassVar[tuple[str, ...]]
     phases: ClassVar[tuple[Phase, ...]] = (Phase.PREFILL, Phase.DECODE)
     any_shape: ClassVar[bool] = True
+    appends_in_place: ClassVar[bool] = False
     forks: ClassVar[bool] = True
 
     def capability(self) -> RuntimeCapability | None:

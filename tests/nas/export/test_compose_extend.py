@@ -1,6 +1,6 @@
 """Files that go on from earlier tokens: equal to torch by any pieces, and timed by every runtime."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -131,15 +131,51 @@ def test_every_runtime_runs_what_is_made_for_it(name: str, phase: Phase) -> None
         np.testing.assert_allclose(*logits, atol=1e-4)
 
 
+DECODING = Target("d", workload=Workload(Phase.DECODE, tokens=12))
+
+
+@pytest.mark.parametrize("kv_heads", [0, 1])
+def test_decoding_appends_in_place_what_others_copy(kv_heads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a row of tokens each is told the same; keys of 12 numbers are none for the engine's operator."""
+    wide = Layer("softmax", 2, ratio=1, conv=3, kv_heads=kv_heads)
+    others = (Layer("softmax", 4, ratio=1), Layer("window:8", 2, ratio=1), Layer("linear", 2, ratio=1))
+    architecture = Architecture(64, 48, (wide, *others, wide))
+    copying, appending = (
+        parse_runtime("onnxruntime").load(TimedModels().model(architecture, target), "fp32", 1)
+        for target in (replace(DECODING, runtime="openvino"), DECODING)
+    )
+    assert (copying.appended, [state.name.split(".")[1] for state in appending.appended]) == ([], [*"0044"])
+    token = workload_tokens(DECODING.workload, 64)
+    expected, feeds = [], dict(copying.states)
+    for _ in range(3):
+        outputs = extended(copying.session, token, feeds)
+        expected.append(outputs["logits"])
+        feeds = handed_on(outputs)
+    np.testing.assert_allclose(appending(token)[0], expected[0], atol=1e-5)
+    found = []
+    run = appending.session.run_with_iobinding
+
+    def told(binding: onnxruntime.IOBinding) -> None:
+        run(binding)
+        found.append(binding.get_outputs()[0].numpy())
+
+    monkeypatch.setattr(appending.session, "run_with_iobinding", told)
+    row = appending.in_a_row(token, 3)
+    row()
+    row()
+    np.testing.assert_allclose(found, [*expected, *expected], atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch"])
 def test_decoding_in_a_row_hands_states_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each token finds what the one before left: a cache that grows, a window that moves on, sums."""
     runtime = parse_runtime(name)
     if runtime.capability() is None:
         pytest.skip(f"{name} is not installed")
-    layers = tuple(Layer(mixer, 2, ratio=1) for mixer in ("softmax", "window:8", "linear"))
+    layers = tuple(Layer(mixer, 8, ratio=1) for mixer in ("softmax", "window:8", "linear"))
     architecture = Architecture(64, 32, layers)
-    target = Target("d", name, workload=Workload(Phase.DECODE, tokens=12))
+    # Heads of 4 numbers: none is appended to in place.
+    target = replace(DECODING, runtime=name)
     run = runtime.load(TimedModels().model(architecture, target), "fp32", 1)
     seen = _states_between_calls(run, monkeypatch)
     run.in_a_row(workload_tokens(target.workload, 64), 3)()

@@ -16,6 +16,7 @@ from nas.export.verify import verify_model_folder
 from nas.export.weights import random_weights
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.submodel import Submodel
+from workers.runtimes.onnx_states import APPENDED, WORKLOAD
 from workers.target import Phase, Target, Workload
 
 LIBRARY = BlockLibrary()
@@ -49,8 +50,12 @@ def test_each_target_has_the_file_that_it_was_timed_with(submodel: Submodel, tmp
         shipped = onnx.load_model_from_string((out / name).read_bytes())
         known = onnx.load_model_from_string(timed.model(submodel.architecture, target))
         if target.dtype == "fp32":  # the same weights, since they are as random; but for the workload's note
+            kept = [told for told in known.metadata_props if told.key != WORKLOAD]
             known.ClearField("metadata_props")
+            known.metadata_props.extend(kept)
             assert shipped == known
+    (appended,) = onnx.load_model_from_string((out / "decode.onnx").read_bytes()).metadata_props
+    assert (appended.key, appended.value) == (APPENDED, "layers.1.state_k layers.1.state_v")
 
 
 def test_what_decodes_is_compared_with_torch(

@@ -172,6 +172,19 @@ def test_decoding_beside_128_tokens_of_the_reference_is_measured_again(empty_add
         assert set(store.targets()) == {prompts, gpu}
 
 
+def test_decoding_that_copied_keys_and_values_is_measured_again(empty_address: str) -> None:
+    """Since r0020 onnxruntime appends to those of softmax in place."""
+    here = replace(examples.TARGET, runtime="onnxruntime", workload=Workload(Phase.DECODE, tokens=64))
+    prompts = replace(here, workload=Workload(Phase.PREFILL, tokens=64))
+    elsewhere = replace(here, runtime="openvino")
+    mixers = {"soft": "softmax", "near": "window:64"}
+    put_measurements(empty_address, "r0019", [here, prompts, elsewhere], mixers)
+    with closing(open_store(empty_address)) as store:
+        known = {t: [m.digest for m in store.measurements(t)] for t in (here, prompts, elsewhere)}
+    both = ["soft", "near"]
+    assert known == {here: ["near"], prompts: both, elsewhere: both}
+
+
 def test_every_revision_goes_back_as_well(empty_address: str) -> None:
     from alembic import command
 
