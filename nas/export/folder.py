@@ -15,9 +15,11 @@ import numpy as np
 
 from nas.errors import ModelRejected
 from nas.evaluation import Conversion
-from nas.export.attention import STANDARD_FORM, Form, form_of
+from nas.export.attention import CONTRIB, STANDARD_FORM, Form, form_of
+from nas.export.cached import IN_PLACE, attends_in_place
 from nas.export.library import OPSET, BlockLibrary
 from nas.export.shipped import EXTEND, decoding_difference, target_files
+from nas.export.timed import attention_of
 from nas.files import write_folder_whole
 from searchspaces.architecture import Architecture
 from workers.target import Phase, Target
@@ -187,6 +189,7 @@ def _write_files(
             "opset": OPSET,
             **_declared(written["model.onnx"]),
             "attention": {"form": wanted.name, "domains": list(wanted.domains)},
+            **_decoding(architecture, targets),
             "largest_difference": difference,
             "largest_difference_accepted": LARGEST_DIFFERENCE,
             "targets": of_targets,
@@ -219,6 +222,14 @@ def onnx_logits(content: bytes) -> Callable[[Tensor], Tensor]:
         return torch.from_numpy(session.run(None, {given.name: inputs.numpy()})[0])
 
     return run
+
+
+def _decoding(architecture: Architecture, targets: Sequence[Target]) -> dict[str, Any]:
+    """What a target's file for one token attends by, where that is no operator of ONNX's own."""
+    decodes = any(t.workload.phase is Phase.DECODE and attention_of(t) == IN_PLACE for t in targets)
+    if not decodes or not any(attends_in_place(layer, architecture.width) for layer in architecture.layers):
+        return {}
+    return {"decoding": {"form": IN_PLACE, "domains": [CONTRIB]}}
 
 
 def onnx_difference(submodel: Submodel, files: Mapping[str, bytes], of_targets: Mapping[str, str]) -> float:

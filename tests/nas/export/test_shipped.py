@@ -43,6 +43,7 @@ def test_each_target_has_the_file_that_it_was_timed_with(submodel: Submodel, tmp
     manifest = write_model_folder(submodel, out, {}, LIBRARY, targets=targets)
     names = ["model.onnx", "model.int8.onnx", "decode.onnx", "decode.onnx"]
     assert manifest["onnx"]["targets"] == dict(zip(map(str, targets), names, strict=False))
+    assert manifest["onnx"]["decoding"] == {"form": "in place", "domains": ["com.microsoft"]}
     assert (out / "extend.onnx").is_file()
     assert all(check.agrees for check in verify_model_folder(out))
     timed = TimedModels()
