@@ -134,18 +134,21 @@ def test_every_runtime_runs_what_is_made_for_it(name: str, phase: Phase) -> None
 DECODING = Target("d", workload=Workload(Phase.DECODE, tokens=12))
 
 
-@pytest.mark.parametrize("kv_heads", [0, 1])
-def test_decoding_appends_in_place_what_others_copy(kv_heads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kv_heads", "batch"), [(0, 1), (1, 2)])
+def test_decoding_appends_in_place_what_others_copy(
+    kv_heads: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a row of tokens each is told the same; keys of 12 numbers are none for the engine's operator."""
     wide = Layer("softmax", 2, ratio=1, conv=3, kv_heads=kv_heads)
     others = (Layer("softmax", 4, ratio=1), Layer("window:8", 2, ratio=1), Layer("linear", 2, ratio=1))
     architecture = Architecture(64, 48, (wide, *others, wide))
+    here = replace(DECODING, workload=replace(DECODING.workload, batch=batch))
     copying, appending = (
         parse_runtime("onnxruntime").load(TimedModels().model(architecture, target), "fp32", 1)
-        for target in (replace(DECODING, runtime="openvino"), DECODING)
+        for target in (replace(here, runtime="openvino"), here)
     )
     assert (copying.appended, [state.name.split(".")[1] for state in appending.appended]) == ([], [*"0044"])
-    token = workload_tokens(DECODING.workload, 64)
+    token = workload_tokens(here.workload, 64)
     expected, feeds = [], dict(copying.states)
     for _ in range(3):
         outputs = extended(copying.session, token, feeds)
