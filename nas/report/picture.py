@@ -83,7 +83,11 @@ def _chart(front: Front, target: Target, axis: Axis) -> Iterator[str]:
     for bound in axis.bounds:
         if LEFT < x(bound) < RIGHT:
             yield line(x(bound), TOP, x(bound), BOTTOM, INK, dash="4 4")
-            yield text(x(bound) + 5, TOP + 11, f"asked ≤ {bound:g} {axis.unit}".rstrip(), size=11)
+            asked = f"asked ≤ {bound:g} {axis.unit}".rstrip()
+            beside, anchor = 5, "start"
+            if x(bound) + beside + text_width(asked, 11) > LIST_LEFT:
+                beside, anchor = -beside, "end"
+            yield text(x(bound) + beside, TOP + 11, asked, size=11, anchor=anchor)
     yield from _dots(front, dots, x, y)
 
 
