@@ -96,7 +96,8 @@ class OnnxSession(LoadedModel):
         self.states = first_states(inputs, told.get(WORKLOAD))
         self.advancing = advancing_states(inputs, outputs)
         self.outputs = [output.name for output in outputs]
-        self.appended = [i for i in inputs if i.name in told.get(APPENDED, "").split()]
+        appended = self.advancing.keys() & told.get(APPENDED, "").split()
+        self.appended = [declared for declared in inputs if declared.name in appended]
 
     def inputs(self, workload: Workload, vocabulary: int) -> Inputs:
         """See `LoadedModel.inputs`."""
