@@ -26,7 +26,7 @@ __all__ = [
     "WorkerMessage",
 ]
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 """Raised whenever a message changes its meaning; service and worker must speak the same."""
 
 

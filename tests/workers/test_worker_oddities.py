@@ -15,7 +15,7 @@ import pytest
 from raw_worker import HERE, SECONDS, RawWorker, measuring
 
 from workers.measurement import Measurement
-from workers.messages import Heartbeat, Register
+from workers.messages import PROTOCOL_VERSION, Heartbeat, Register
 from workers.request import MeasurementRequest
 from workers.rpc.convert import worker_message_to_wire
 from workers.rpc.v1 import worker_pb2 as wire
@@ -154,4 +154,5 @@ def test_a_worker_of_a_later_major_version_is_told_to_wait_for_the_service(make_
         worker.outbox.put(worker_message_to_wire(Register(HERE, 7)))
         error = worker.ending()
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert error.details() == "the worker speaks protocol 7, the service 3; update the service"
+    said = f"the worker speaks protocol 7, the service {PROTOCOL_VERSION}; update the service"
+    assert error.details() == said
