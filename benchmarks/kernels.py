@@ -90,8 +90,8 @@ def appending(model: onnx.ModelProto, inputs: Arrays, kept: Mapping[str, str]) -
     binding = run.io_binding()
     binding.bind_output("mixed")
     for name, value in inputs.items():
-        room = [(0, 0), (0, 0), (0, int(name in kept)), (0, 0)]
-        memory = onnxruntime.OrtValue.ortvalue_from_numpy(np.pad(value, room[: value.ndim]))
+        roomy = np.pad(value, [(0, 0), (0, 0), (0, 1), (0, 0)]) if name in kept else value
+        memory = onnxruntime.OrtValue.ortvalue_from_numpy(roomy)
         binding.bind_ortvalue_input(name, memory)
         if name in kept:
             binding.bind_ortvalue_output(kept[name], memory)
