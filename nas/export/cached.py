@@ -1,7 +1,7 @@
 """Softmax attention of one token on all before it, by an operator that appends to its cache in place.
 
-Composed of ONNX's own operators, a token copies all keys and values, to append its own: at 4,096 tokens twice
-as long as it attends to them (docs/results.md, "Decoding in place").
+Composed of ONNX's own operators, a token copies all keys and values, to append its own: at 4,096 tokens that
+takes longer than to attend to them (docs/results.md, "Decoding in place").
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["IN_PLACE", "appended_attention", "attends_in_place"]
 IN_PLACE = "in place"
 """What manifests and events call it."""
 
-EIGHTH = 8
-"""Head sizes are multiples of it: the operator takes no others."""
+HEAD_SIZE_MULTIPLE = 8
+"""The operator takes no other head sizes."""
 
 
 def attends_in_place(layer: Layer, width: int) -> bool:
     """Whether one token of a layer's mixer is mixed by what `appended_attention` computes."""
     mixer = parse_mixer(layer.mixer)
     attends = isinstance(mixer, HeadMixer) and mixer.attends_to_all_kept
-    return attends and layer.sizes(width).head_size % EIGHTH == 0
+    return attends and layer.sizes(width).head_size % HEAD_SIZE_MULTIPLE == 0
 
 
 def appended_attention(layer: Layer, width: int, opset: int) -> FunctionProto:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -189,7 +189,7 @@ def _write_files(
             "opset": OPSET,
             **_declared(written["model.onnx"]),
             "attention": {"form": wanted.name, "domains": list(wanted.domains)},
-            **_decoding(architecture, targets),
+            **_decoding(architecture, of_targets),
             "largest_difference": difference,
             "largest_difference_accepted": LARGEST_DIFFERENCE,
             "targets": of_targets,
@@ -224,9 +224,13 @@ def onnx_logits(content: bytes) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _decoding(architecture: Architecture, targets: Sequence[Target]) -> dict[str, Any]:
-    """What a target's file for one token attends by, where that is no operator of ONNX's own."""
-    decodes = any(t.workload.phase is Phase.DECODE and attention_of(t) == IN_PLACE for t in targets)
+def _decoding(architecture: Architecture, of_targets: Iterable[str]) -> dict[str, Any]:
+    """What files for one token attend by, where that is no operator of ONNX's own.
+
+    Args:
+        of_targets: as text, those whose files are here.
+    """
+    decodes = any(attention_of(Target.parse(text)) == IN_PLACE for text in of_targets)
     if not decodes or not any(attends_in_place(layer, architecture.width) for layer in architecture.layers):
         return {}
     return {"decoding": {"form": IN_PLACE, "domains": [CONTRIB]}}

@@ -133,15 +133,20 @@ class OnnxSession(LoadedModel):
         """The same where tokens are appended to states in place, in memory that has room for all of them."""
         from onnxruntime import OrtValue
 
-        first = {n: OrtValue.ortvalue_from_numpy(v) for n, v in {INPUT: inputs, **self.states}.items()}
-        for state in self.appended:
-            room = with_room(self.states[state.name], state, calls)
-            first[state.name] = OrtValue.ortvalue_from_numpy(room)
+        roomy = {state.name: with_room(self.states[state.name], state, calls) for state in self.appended}
+        given = {INPUT: inputs, **self.states, **roomy}
+        first = {name: OrtValue.ortvalue_from_numpy(value) for name, value in given.items()}
         places = {self.advancing[state.name]: first[state.name] for state in self.appended}
         moving = {name: place for name, place in self.advancing.items() if place not in places}
         binding = self.session.io_binding()
         for name, value in first.items():
             binding.bind_ortvalue_input(name, value)
+        for place, name in enumerate(self.outputs):  # in their order, which is that of what is told
+            if place in places:
+                binding.bind_ortvalue_output(name, places[place])
+            else:
+                binding.bind_output(name)
+        fresh = [name for place, name in enumerate(self.outputs) if place not in places]
 
         def run() -> None:
             feeds = {name: first[name] for name in moving}
@@ -149,12 +154,8 @@ class OnnxSession(LoadedModel):
                 for _ in range(calls):
                     for name, value in feeds.items():
                         binding.bind_ortvalue_input(name, value)
-                    # Others anew: what is bound as an input would be written over while it is read.
-                    for place, name in enumerate(self.outputs):
-                        if place in places:
-                            binding.bind_ortvalue_output(name, places[place])
-                        else:
-                            binding.bind_output(name)
+                    for name in fresh:  # else what is bound as an input is written over while it is read
+                        binding.bind_output(name)
                     self.session.run_with_iobinding(binding)
                     outputs = binding.get_outputs()
                     feeds = {name: outputs[place] for name, place in moving.items()}
