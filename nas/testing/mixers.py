@@ -189,6 +189,14 @@ class MixerContract(AnyMixerContract):
             mixed, _ = single.extended(x, [1] * 140)
             torch.testing.assert_close(mixed, single.forward(x), rtol=0, atol=1e-4)
 
+    def test_single_precision_holds_over_thousands_of_tokens(self, mixer: Mixer, subject: str) -> None:
+        case = Case.of(subject, heads=2, head_size=16)
+        x = case.tokens(1, 3000)
+        exact = case.forward(x)
+        if mixer.continuous:
+            error = (case.single().forward(x.float()) - exact).abs().max()
+            assert error <= 5e-6 * exact.abs().max()
+
     @pytest.mark.parametrize("pieces", [[150], [5, 90, 1, 1, 2, 51], [64, 64, 22], [1, 149], [16, 1, 133]])
     def test_forward_is_any_pieces_one_after_another(self, subject: str, pieces: list[int]) -> None:
         for case in Case.each(subject, heads=4, head_size=18):

@@ -132,9 +132,12 @@ class Decayed:
 
 def _before(chunks: Tensor, states: Tensor) -> Tensor:
     """Sums over earlier chunks of states (B, H, M, F, V), each chunk's own log decay being (B, H, M)."""
+    from torch.nn.functional import pad
+
     sums = chunks.cumsum(-1)
-    # At the start of chunk m, of what chunk n < m had at its end.
-    left = _left((sums - chunks).unsqueeze(-1) - sums.unsqueeze(-2)).tril(-1)
+    # At the start of chunk m, of what chunk n < m had at its end; of chunk m − 1 that is everything. Shifted,
+    # for subtracting a chunk from sums over thousands of tokens would round it.
+    left = _left(pad(sums[..., :-1], (1, 0)).unsqueeze(-1) - sums.unsqueeze(-2)).tril(-1)
     rows, columns = int(states.shape[3]), int(states.shape[4])
     sums_before: Tensor = left @ states.flatten(3)
     return sums_before.reshape(*states.shape[:3], rows, columns)
