@@ -9,6 +9,7 @@ from searchspaces.mixers.kernel import KernelMixer
 from searchspaces.mixers.mixer import Kind, register_mixer
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 REDUCED = 16
@@ -47,8 +48,7 @@ class Taylor(KernelMixer):
         from torch.nn.functional import pad
 
         one = int(base.shape[-2])
-        # Made on the device: a copy from the host's memory cannot be in a CUDA graph.
-        first, second = torch.triu_indices(one + 1, one + 1, device=base.device).unbind(0)
+        first, second = _pairs(one + 1, base.device)
         # Squares come with x_i² / 2 in the weight, everything else with coefficient 1.
         squares = (first == second) & (first != one)
         roots = torch.ones_like(first, dtype=base.dtype).masked_fill(squares, 0.5**0.5)
@@ -64,3 +64,18 @@ class Taylor(KernelMixer):
         """(d + 1)(d + 2)/2."""
         size = self.base_size(head_size)
         return (size + 1) * (size + 2) // 2
+
+
+def _pairs(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The i and j of all i ≤ j < `size`, row by row.
+
+    Computed on the device, since a copy from the host's memory cannot be in a CUDA graph, and by operators
+    that every engine has, which `torch.triu_indices` is not.
+    """
+    import torch
+
+    rows = torch.arange(size, device=device)
+    starts = rows * (2 * size + 1 - rows) // 2
+    place = torch.arange(size * (size + 1) // 2, device=device)
+    first = (place >= starts.unsqueeze(1)).sum(0) - 1
+    return first, place - starts.index_select(0, first) + first
