@@ -41,9 +41,11 @@ from torch import Tensor
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from nas.export.attention import ATTENTION_DOMAIN, CONTRIB, FORMS, Form, form_of
-from nas.export.cached import appended_attention
-from nas.export.calls import IR_VERSION, OPSET
+from nas.export.cached import appended, appended_attention, attends_in_place
+from nas.export.calls import DOMAIN, IR_VERSION, OPSET
 from nas.export.carried import with_carried
+from nas.export.extending import MixOnAllKept
+from nas.export.library import BlockLibrary
 from searchspaces.architecture import Layer
 from searchspaces.mixers import HeadMixer, parse_mixer
 from searchspaces.mixers.decay import log_decays
@@ -163,21 +165,27 @@ def grouped_query_file(heads: int, groups: int, size: int) -> onnx.ModelProto:
     )
 
 
-def appended_file(heads: int, groups: int, size: int) -> onnx.ModelProto:
+def appended_file(option: str, heads: int, groups: int, size: int) -> onnx.ModelProto:
     """What files for one token have."""
-    layer = Layer("softmax", heads, kv_heads=groups % heads)
-    function = appended_attention(layer, heads * size, OPSET)
-    token, cache = f"float[1, {groups}, 1, {size}]", f"float[1, {groups}, t, {size}]"
-    kept = f"float[1, {groups}, u, {size}]"
+    layer, width = Layer(option, heads, kv_heads=groups % heads), heads * size
+    cache, kept = f"float[1, {groups}, t, {size}]", f"float[1, {groups}, u, {size}]"
+    queries, token = f"float[1, {heads}, 1, {size}]", f"float[1, {groups}, 1, {size}]"
+    if attends_in_place(layer, width):
+        functions = [appended_attention(layer, width, OPSET)]
+        (name,) = (f"{ATTENTION_DOMAIN}.{each.name}" for each in functions)
+        nodes = f"mixed, next_k, next_v = {name}(q, k, v, position, state_k, state_v)"
+    else:
+        functions = [appended(OPSET), BlockLibrary().function(MixOnAllKept.of(layer, width))]
+        append, mix = (f"{each.domain}.{each.name}" for each in functions)
+        inputs = ", ".join(functions[1].input)
+        nodes = f"next_k, next_v = {append}(k, v, position, state_k, state_v)\nmixed = {mix}({inputs})"
+    domains = ", ".join(f'"{each}" : 1' for each in (ATTENTION_DOMAIN, CONTRIB, DOMAIN))
     model = parser.parse_model(
-        f"<ir_version: {IR_VERSION}, "
-        f'opset_import: ["" : {OPSET}, "{ATTENTION_DOMAIN}" : 1, "{CONTRIB}" : 1]>\n'
-        f"attention (float[1, {heads}, 1, {size}] q, {token} k, {token} v, int64 position,\n"
-        f"{cache} state_k, {cache} state_v)\n"
-        f"=> (float[1, {heads}, 1, {size}] mixed, {kept} next_k, {kept} next_v) {{\n"
-        f"mixed, next_k, next_v = {ATTENTION_DOMAIN}.{function.name}(q, k, v, position, state_k, state_v)\n}}"
+        f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}, {domains}]>\n'
+        f"attention ({queries} q, {token} k, {token} v, int64 position, {cache} state_k, {cache} state_v)\n"
+        f"=> ({queries} mixed, {kept} next_k, {kept} next_v) {{\n{nodes}\n}}"
     )
-    model.functions.append(function)
+    model.functions.extend(functions)
     return inline_local_functions(model)
 
 
@@ -316,13 +324,13 @@ class Benchmark:
             return session(model, inputs)
         return appending(model, inputs, {name: name.replace("past", "next") for name in cache})
 
-    def appended(self, context: int, groups: int) -> Kernel:
-        """Softmax on one token after so many, as files for one token have it."""
+    def appended(self, option: str, context: int, groups: int) -> Kernel:
+        """One token after so many, as files for one token have what attends to all that is kept."""
         token, cache = (numpy_of(self.projected(tokens, groups)) for tokens in (1, context))
         states = {f"state_{name}": cache[name] for name in "kv"}
         inputs = {**token, "position": np.array(context), **states}
         following = {name: name.replace("state", "next") for name in states}
-        return appending(appended_file(self.heads, groups, self.size), inputs, following)
+        return appending(appended_file(option, self.heads, groups, self.size), inputs, following)
 
     def step(self, option: str, context: int, groups: int) -> Kernel:
         """One token after so many, by ONNX's own operators, which copy what grows."""
@@ -349,7 +357,7 @@ class Benchmark:
         """Softmax on one token, keys and values of G heads."""
         kernels = {
             "GroupQueryAttention": self.grouped_query(self.projected(1, groups), context),
-            "ours": self.appended(context, groups),
+            "ours": self.appended("softmax", context, groups),
             "copied": self.step("softmax", context, groups),
         }
         ours, theirs = (np.ravel(kernels[name]()) for name in ("ours", "GroupQueryAttention"))
@@ -359,8 +367,10 @@ class Benchmark:
 
     def decode_others(self, context: int) -> None:
         """Every other mixer on one token, all in turns."""
-        kernels = {"softmax": self.appended(context, self.heads)}
-        kernels |= {o: self.step(o, context, self.heads) for o in (*WINDOWS, *self.options)}
+        kernels = {}
+        for option in ("softmax", *WINDOWS, *self.options):
+            on_all_kept = head_mixer(option).on_all_kept() is not None
+            kernels[option] = (self.appended if on_all_kept else self.step)(option, context, self.heads)
         self.row("one token", context, kernels, "softmax", {})
 
     def windows(self, tokens: int) -> None:

@@ -64,14 +64,12 @@ class Calls:
         self.weights |= dict.fromkeys(weights.values())
         return outputs
 
-    def apply(
-        self, function: FunctionProto, activations: Mapping[str, str], outputs: list[str], domain: str
-    ) -> list[str]:
-        """Call a function that is no block's, with operators of another domain besides ONNX's own."""
+    def apply(self, function: FunctionProto, activations: Mapping[str, str], outputs: list[str]) -> list[str]:
+        """Call a function that is no block's, on named values."""
         from onnx import TensorProto, helper
 
         self.functions[function.name] = function
-        self._domains.add(domain)
+        self._domains |= {each.domain for each in function.opset_import if each.domain}
         # Whoever quantises asks for types, which nobody infers of such operators.
         self._told += [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
         inputs = [activations[name] for name in function.input]

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from searchspaces.mixers.mixer import Shape
     from searchspaces.part import Sizes
 
-__all__ = ["AfterMixing", "BeforeMixing", "ExtendedPositions", "Extending", "MixHeads", "StatefulMixer"]
+__all__ = [
+    "AfterMixing",
+    "BeforeMixing",
+    "ExtendedPositions",
+    "Extending",
+    "MixHeads",
+    "MixOnAllKept",
+    "StatefulMixer",
+]
 
 EXAMPLE_BATCH, EXAMPLE_CONTEXT, EXAMPLE_TOKENS = 2, 5, 96
 """None of these may be another size of an example: equal sizes would be taken for one."""
@@ -205,6 +213,32 @@ class MixHeads(StatefulMixer):
         state, position = self._read(inputs), inputs[POSITION]
         mixed, following = _head_mixer(self).mix_heads(values, _sizes(self), state, position)
         return mixed, *(following[name] for name in self.states)
+
+
+@dataclass(frozen=True)
+class MixOnAllKept(MixHeads):
+    """q of one token, position, and the mixing's states with the token's key and value → mixed heads."""
+
+    tokens: int = 1
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """mixed."""
+        return ("mixed",)
+
+    def example(self) -> dict[str, Tensor]:
+        """q (B, H, 1, K), position () and the next states."""
+        import torch
+
+        kept = {NEXT + name: torch.zeros(shape) for name, shape in self._after(EXAMPLE_CONTEXT + 1).items()}
+        return {"q": _values(self, 1)["q"], POSITION: _position(), **{n: kept[n] for n in self.following}}
+
+    def compute(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """mixed (B, H, 1, K)."""
+        mixer = _head_mixer(self)
+        mixing, kept = mixer.on_all_kept(), {name: inputs[NEXT + name] for name in self.states}
+        assert mixing is not None
+        return (mixer.mix_on_all_kept(mixing, inputs["q"], _sizes(self), kept, inputs[POSITION]),)
 
 
 @dataclass(frozen=True)

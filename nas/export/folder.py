@@ -16,7 +16,7 @@ import numpy as np
 from nas.errors import ModelRejected
 from nas.evaluation import Conversion
 from nas.export.attention import CONTRIB, STANDARD_FORM, Form, form_of
-from nas.export.cached import IN_PLACE, attends_in_place
+from nas.export.cached import IN_PLACE, appends_in_place, attends_in_place
 from nas.export.library import OPSET, BlockLibrary
 from nas.export.shipped import EXTEND, decoding_difference, target_files
 from nas.export.timed import attention_of
@@ -225,15 +225,17 @@ def onnx_logits(content: bytes) -> Callable[[Tensor], Tensor]:
 
 
 def _decoding(architecture: Architecture, of_targets: Iterable[str]) -> dict[str, Any]:
-    """What files for one token attend by, where that is no operator of ONNX's own.
+    """That files for one token append to what is kept, where they do, and the operators that are not ONNX's.
 
     Args:
         of_targets: as text, those whose files are here.
     """
     decodes = any(attention_of(Target.parse(text)) == IN_PLACE for text in of_targets)
-    if not decodes or not any(attends_in_place(layer, architecture.width) for layer in architecture.layers):
+    appending = [layer for layer in architecture.layers if appends_in_place(layer)]
+    if not decodes or not appending:
         return {}
-    return {"decoding": {"form": IN_PLACE, "domains": [CONTRIB]}}
+    attends = any(attends_in_place(layer, architecture.width) for layer in appending)
+    return {"decoding": {"form": IN_PLACE, "domains": [CONTRIB] if attends else []}}
 
 
 def onnx_difference(submodel: Submodel, files: Mapping[str, bytes], of_targets: Mapping[str, str]) -> float:

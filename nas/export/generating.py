@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nas.export.attention import CONTRIB
 from nas.export.blocks import Positions
-from nas.export.cached import appended_attention, attends_in_place
+from nas.export.cached import appended, appended_attention, appends_in_place, attends_in_place
 from nas.export.calls import OPSET, Calls
 from nas.export.extending import (
     CONTEXT,
@@ -18,6 +17,7 @@ from nas.export.extending import (
     ExtendedPositions,
     Extending,
     MixHeads,
+    MixOnAllKept,
     StatefulMixer,
 )
 from searchspaces.architecture import Layer
@@ -37,7 +37,7 @@ class ExtendedMixers:
         calls: the graph.
         width: D.
         sizes: B and S; S is any number, by name, or 1.
-        in_place: whether the engine has the operator of `appended_attention`.
+        in_place: whether the engine appends in place by what `nas.export.cached` has.
 
     Attributes:
         states, following: inputs and outputs of the file, with their sizes.
@@ -87,17 +87,27 @@ class ExtendedMixers:
     def _add_heads(self, layer: Layer, activations: Mapping[str, str], prefix: str) -> list[str]:
         """Mixed heads: by one token's arithmetic where there is one, by that of many elsewhere."""
         one, many = (MixHeads.of(layer, self._width, tokens) for tokens in (1, EXAMPLE_TOKENS))
-        if self._tokens == 1 and self._in_place and attends_in_place(layer, self._width):
-            activations, kept = self._with_states(one, activations, prefix)
-            self.appended += [activations[STATE + name] for name in one.states]
-            function = appended_attention(layer, self._width, OPSET)
-            return self._calls.apply(function, activations, [f"{prefix}mixed", *kept], CONTRIB)[:1]
+        if self._tokens == 1 and self._in_place and appends_in_place(layer):
+            return self._append(layer, *self._with_states(one, activations, prefix), prefix)
         if self._tokens == 1:
             return self._add(one, activations, prefix)
         activations, kept = self._with_states(one, activations, prefix)
         outputs = [f"{prefix}mixed", *kept]
         self._calls.choose("is_one", one, many, activations, outputs)
         return outputs[:1]
+
+    def _append(
+        self, layer: Layer, activations: Mapping[str, str], kept: list[str], prefix: str
+    ) -> list[str]:
+        """Mixed heads of one token, which appends to the states in place."""
+        calls = self._calls
+        block = MixOnAllKept.of(layer, self._width)
+        self.appended += [activations[STATE + name] for name in block.states]
+        if attends_in_place(layer, self._width):
+            function = appended_attention(layer, self._width, OPSET)
+            return calls.apply(function, activations, [f"{prefix}mixed", *kept])[:1]
+        calls.apply(appended(OPSET), activations, kept)
+        return calls.add(block, {**activations, **dict(zip(block.following, kept, strict=True))}, prefix)
 
     def _with_states(
         self, block: StatefulMixer, activations: Mapping[str, str], prefix: str

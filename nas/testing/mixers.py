@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nas.testing.contract import Contract, arbitrary
 from searchspaces.architecture import Architecture, Layer
-from searchspaces.mixers import CausalMixer, Mixer, mixers, parse_mixer
+from searchspaces.mixers import CausalMixer, HeadMixer, Mixer, mixers, parse_mixer
 from searchspaces.mixers.mixer import State
 from searchspaces.part import CAUSAL, Sight, Sizes, View
 from searchspaces.rotary import Turns, grid_rotary, rotary
@@ -203,6 +203,24 @@ class MixerContract(AnyMixerContract):
             x = case.tokens(2, 150)
             mixed, _ = case.extended(x, pieces)
             torch.testing.assert_close(mixed, case.forward(x), rtol=1e-9, atol=1e-9)
+
+    def test_room_behind_what_is_kept_counts_for_nothing(self, mixer: Mixer, subject: str) -> None:
+        mixing = mixer.on_all_kept() if isinstance(mixer, HeadMixer) else None
+        if mixing is None or not isinstance(mixer, HeadMixer):
+            return
+        for case in Case.each(subject, heads=4):
+            sizes = case.sizes
+            counts = {"q": sizes.heads, "k": sizes.groups, "v": sizes.groups}
+            shapes = {name: (40, 2, count, 1, sizes.head_size) for name, count in counts.items()}
+            generator = torch.Generator().manual_seed(0)
+            drawn = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+            state = {name: drawn[name][0, :, :, :0] for name in ("k", "v")}
+            for position in range(40):
+                values = {name: y[position] for name, y in drawn.items()}
+                mixed, state = mixer.mix_heads(values, sizes, state, position)
+                roomy = {n: torch.cat([y, torch.full_like(y, 1e9)], dim=2) for n, y in state.items()}
+                found = mixer.mix_on_all_kept(mixing, values["q"], sizes, roomy, position)
+                torch.testing.assert_close(found, mixed)
 
     @pytest.mark.parametrize("heads", [1, 2, 4])
     def test_state_shapes_and_bytes_are_those_of_the_state(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from searchspaces.mixers.convolution import convolve, kept_for
 from searchspaces.mixers.mixer import CausalMixer, Position, Shape, State, Weights
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from searchspaces.rotary import Turns
 
-__all__ = ["BidirectionalHeadMixer", "HeadMixer", "TwoSightedHeadMixer"]
+__all__ = ["BidirectionalHeadMixer", "HeadMixer", "OnAllKept", "TwoSightedHeadMixer"]
+
+
+class OnAllKept(Protocol):
+    """See `HeadMixer.on_all_kept`."""
+
+    def __call__(self, q: Tensor, kept: State, position: Position) -> Tensor:
+        """q and the result: (B, G, H/G, K); ``k`` and ``v`` of `kept`: (B, G, n, K), the token's own at
+        `position`. What stands behind that, where n is larger, counts for nothing."""
 
 
 class HeadMixer(ProjectedHeads, CausalMixer):
@@ -26,8 +34,8 @@ class HeadMixer(ProjectedHeads, CausalMixer):
     `mix_extend` from a state.
 
     Attributes:
-        attends_to_all_kept: whether the state is keys ``k`` and values ``v``, to which a token appends its
-            own and attends to all of them by softmax of q·k/√K: what engines have an operator for.
+        attends_to_all_kept: whether `on_all_kept` is softmax of q·k/√K over all of them: what engines have
+            an operator for.
     """
 
     attends_to_all_kept: ClassVar[bool] = False
@@ -69,6 +77,12 @@ class HeadMixer(ProjectedHeads, CausalMixer):
             )
             rows.append(row)
         return torch.cat(rows, dim=2), state
+
+    def on_all_kept(self) -> OnAllKept | None:
+        """How one token is mixed once its key and value stand behind those of all tokens before, where these
+        are the state, ``k`` and ``v``: engines that append to them in place then copy nothing. None where a
+        mixer keeps something else."""
+        return None
 
     @abstractmethod
     def mix_state_shapes(self, batch: int, groups: int, head_size: int, tokens: int) -> dict[str, Shape]:
@@ -131,11 +145,9 @@ class HeadMixer(ProjectedHeads, CausalMixer):
 
         kept = {name: state[name] for name in self.mix_state_shapes(1, 1, 1, 0)}
         if values["q"].shape[2] == 1:
-            one = {name: y.squeeze(2) for name, y in values.items()}
-            size = int(values["q"].shape[-1])
-            one["q"] = one["q"].reshape(-1, sizes.groups, sizes.heads // sizes.groups, size)
+            one = {name: y.squeeze(2) for name, y in values.items()} | {"q": _grouped(values["q"], sizes)}
             mixed, following = self.mix_step(state=kept, position=position, **one)
-            return mixed.reshape(-1, sizes.heads, 1, sizes.head_size), following
+            return _apart(mixed, sizes), following
         if sizes.groups == sizes.heads:
             return self.mix_extend(state=kept, position=position, **values)
         many = {name: y if name == "q" else for_every_head(y, sizes) for name, y in values.items()}
@@ -145,6 +157,12 @@ class HeadMixer(ProjectedHeads, CausalMixer):
         every = {name: y.index_select(1, group) for name, y in kept.items()}
         mixed, following = self.mix_extend(state=every, position=position, **many)
         return mixed, {name: y[:, ::repeats] for name, y in following.items()}
+
+    def mix_on_all_kept(
+        self, mixing: OnAllKept, q: Tensor, sizes: Sizes, kept: State, position: Position
+    ) -> Tensor:
+        """The same of one token, q and the result (B, H, 1, K), whose key and value are kept already."""
+        return _apart(mixing(_grouped(q, sizes), kept, position), sizes)
 
     def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
         """What the mixing carries, and the tokens that the convolutions reach back to."""
@@ -227,3 +245,13 @@ class TwoSightedHeadMixer(HeadMixer, BidirectionalHeadMixer):
 def _in(sizes: Sizes) -> type[ProjectedHeads]:
     """Whose mixing it is in a view."""
     return HeadMixer if sizes.view.causal else BidirectionalHeadMixer
+
+
+def _grouped(q: Tensor, sizes: Sizes) -> Tensor:
+    """One token's queries (B, H, 1, K) as those of each head of keys and values, (B, G, H/G, K)."""
+    return q.reshape(-1, sizes.groups, sizes.heads // sizes.groups, int(q.shape[-1]))
+
+
+def _apart(mixed: Tensor, sizes: Sizes) -> Tensor:
+    """And back."""
+    return mixed.reshape(-1, sizes.heads, 1, sizes.head_size)

@@ -50,7 +50,8 @@ class Performer(Linear):
         size = int(x.shape[-1])
         y = x * size**-0.25
         across = y @ x.new_tensor(directions(self.directions, size)).T
-        features: Tensor = (across - y.square().sum(-1, keepdim=True) / 2 - size / 2).exp() + EPSILON
+        squares = y * y  # as a power LiteRT's converter takes it for no more than four axes
+        features: Tensor = (across - squares.sum(-1, keepdim=True) / 2 - size / 2).exp() + EPSILON
         return features
 
     def base_size(self, head_size: int) -> int:

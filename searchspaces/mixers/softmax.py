@@ -13,7 +13,7 @@ from searchspaces.mixers.cache import (
     cache_shapes,
     cached_step_operations,
 )
-from searchspaces.mixers.heads import TwoSightedHeadMixer
+from searchspaces.mixers.heads import OnAllKept, TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
@@ -76,6 +76,10 @@ class Softmax(TwoSightedHeadMixer):
         state = append(state, k.unsqueeze(2), v.unsqueeze(2))
         return attend(q, state["k"], state["v"]), state
 
+    def on_all_kept(self) -> OnAllKept:
+        """Those up to the position."""
+        return _attend_up_to
+
     def mix_extend(
         self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
     ) -> tuple[Tensor, State]:
@@ -100,3 +104,10 @@ class Softmax(TwoSightedHeadMixer):
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
         """One row of the same. The token's own key and value alone are written: engines append in place."""
         return cached_step_operations(sizes, 1, context + 1)
+
+
+def _attend_up_to(q: Tensor, kept: State, position: Position) -> Tensor:
+    import torch
+
+    seen = torch.arange(kept["k"].shape[2], device=q.device) <= position
+    return attend(q, kept["k"], kept["v"], seen)

@@ -22,7 +22,7 @@ from searchspaces.mixers.cache import (
 )
 from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks, with_earlier
 from searchspaces.mixers.drawn import constant
-from searchspaces.mixers.heads import TwoSightedHeadMixer
+from searchspaces.mixers.heads import OnAllKept, TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.padding import hiding, of_tokens
 from searchspaces.mixers.tiles import Blocks, taken
@@ -241,14 +241,26 @@ class Sparse(TwoSightedHeadMixer):
         import torch
 
         kept = self._following(k.unsqueeze(2), v.unsqueeze(2), state, position)
+        if self.random:
+            return self._on_all_kept(q, kept, position), kept
         own = torch.arange(1, device=q.device) + position // self.block
         begin = (own - 1) * self.block  # of the block before
         distant = torch.arange(self.globals, device=q.device) < begin
-        if not self.random:
-            near = torch.arange(1 - 2 * self.block, 1, device=q.device) + position
-            seen = torch.cat([distant, (near >= begin) & (near >= 0)])
-            k, v = (torch.cat([kept[f"global_{name}"], kept[name]], dim=2) for name in ("k", "v"))
-            return attend(q, k, v, seen), kept
+        near = torch.arange(1 - 2 * self.block, 1, device=q.device) + position
+        seen = torch.cat([distant, (near >= begin) & (near >= 0)])
+        k, v = (torch.cat([kept[f"global_{name}"], kept[name]], dim=2) for name in ("k", "v"))
+        return attend(q, k, v, seen), kept
+
+    def on_all_kept(self) -> OnAllKept | None:
+        """With random blocks, for any token may be asked for."""
+        return self._on_all_kept if self.random else None
+
+    def _on_all_kept(self, q: Tensor, kept: State, position: Position) -> Tensor:
+        import torch
+
+        own = torch.arange(1, device=q.device) + position // self.block
+        begin = (own - 1) * self.block  # of the block before
+        distant = torch.arange(self.globals, device=q.device) < begin
         within = torch.arange(self.block, device=q.device)
         drawn = _drawn(own, self.random)
         near = begin + torch.arange(2 * self.block, device=q.device)
@@ -261,7 +273,7 @@ class Sparse(TwoSightedHeadMixer):
         seen = torch.cat([distant, *there, (near >= 0) & (near <= position)])
         place = torch.cat(asked).clamp(min=0, max=kept["k"].shape[2] - 1)
         k, v = (kept[name].index_select(2, place) for name in ("k", "v"))
-        return attend(q, k, v, seen), kept
+        return attend(q, k, v, seen)
 
     def mix_extend(
         self, q: Tensor, k: Tensor, v: Tensor, state: State, position: Position
@@ -331,9 +343,9 @@ class Sparse(TwoSightedHeadMixer):
         )
 
     def mix_step_operations(self, sizes: Sizes, context: int) -> tuple[Operation, ...]:
-        """One row."""
-        kept = context if self.random else self._row
-        return cached_step_operations(sizes, kept + 1, self._row)
+        """One row. With random blocks the token's own key and value alone are written: engines append in
+        place."""
+        return cached_step_operations(sizes, 1 if self.random else self._row + 1, self._row)
 
 
 PRIME = 2**31 - 1

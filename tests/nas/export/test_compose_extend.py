@@ -138,16 +138,19 @@ DECODING = Target("d", workload=Workload(Phase.DECODE, tokens=12))
 def test_decoding_appends_in_place_what_others_copy(
     kv_heads: int, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a row of tokens each is told the same; keys of 12 numbers are none for the engine's operator."""
+    """In a row of tokens each is told the same; keys of 12 numbers are none for the engine's operator, and
+    blocks that are drawn none for any."""
     wide = Layer("softmax", 2, ratio=1, conv=3, kv_heads=kv_heads)
-    others = (Layer("softmax", 4, ratio=1), Layer("window:8", 2, ratio=1), Layer("linear", 2, ratio=1))
-    architecture = Architecture(64, 48, (wide, *others, wide))
+    narrow, drawn = (Layer(m, 4, ratio=1, kv_heads=kv_heads) for m in ("softmax", "sparse:2,2,2"))
+    others = (Layer("window:8", 2, ratio=1), Layer("linear", 2, ratio=1))
+    architecture = Architecture(64, 48, (wide, narrow, drawn, *others, wide))
     here = replace(DECODING, workload=replace(DECODING.workload, batch=batch))
     copying, appending = (
         parse_runtime("onnxruntime").load(TimedModels().model(architecture, target), "fp32", 1)
         for target in (replace(here, runtime="openvino"), here)
     )
-    assert (copying.appended, [state.name.split(".")[1] for state in appending.appended]) == ([], [*"0044"])
+    of_layers = [state.name.split(".")[1] for state in appending.appended]
+    assert (copying.appended, of_layers) == ([], [*"00112255"])
     token = workload_tokens(here.workload, 64)
     expected, feeds = [], dict(copying.states)
     for _ in range(3):
@@ -175,17 +178,19 @@ def test_decoding_in_a_row_hands_states_on(name: str, monkeypatch: pytest.Monkey
     runtime = parse_runtime(name)
     if runtime.capability() is None:
         pytest.skip(f"{name} is not installed")
-    layers = tuple(Layer(mixer, 8, ratio=1) for mixer in ("softmax", "window:8", "linear"))
+    # What grows is appended to in place where an engine does.
+    growing = () if runtime.appends_in_place else ("softmax",)
+    layers = tuple(Layer(mixer, 8, ratio=1) for mixer in (*growing, "window:8", "linear"))
     architecture = Architecture(64, 32, layers)
-    # Heads of 4 numbers: none is appended to in place.
     target = replace(DECODING, runtime=name)
     run = runtime.load(TimedModels().model(architecture, target), "fp32", 1)
     seen = _states_between_calls(run, monkeypatch)
     run.in_a_row(workload_tokens(target.workload, 64), 3)()
     first, second, third = seen
-    cache, window, sums = (next(key for key in first if f"{i}" in key) for i in range(3))
-    assert [state[cache].shape[2] for state in seen] == [12, 13, 14]
-    np.testing.assert_array_equal(second[cache], third[cache][:, :, :-1])
+    *cache, window, sums = (next(key for key in first if f"{i}" in key) for i in range(len(layers)))
+    for key in cache:
+        assert [state[key].shape[2] for state in seen] == [12, 13, 14]
+        np.testing.assert_array_equal(second[key], third[key][:, :, :-1])
     assert {state[window].shape[2] for state in seen} == {8}
     np.testing.assert_array_equal(second[window][:, :, 1:], third[window][:, :, :-1])
     assert not np.allclose(second[sums], third[sums])

@@ -172,16 +172,19 @@ def test_decoding_beside_128_tokens_of_the_reference_is_measured_again(empty_add
         assert set(store.targets()) == {prompts, gpu}
 
 
-def test_decoding_that_copied_keys_and_values_is_measured_again(empty_address: str) -> None:
-    """Since r0020 onnxruntime appends to those of softmax in place."""
+@pytest.mark.parametrize(("before", "mixer"), [("r0019", "softmax"), ("r0020", "sparse:64,32,2")])
+def test_decoding_that_copied_keys_and_values_is_measured_again(
+    empty_address: str, before: str, mixer: str
+) -> None:
+    """Since r0020 onnxruntime appends to those of softmax in place, since r0021 to all that grow."""
     here = replace(examples.TARGET, runtime="onnxruntime", workload=Workload(Phase.DECODE, tokens=64))
     prompts = replace(here, workload=Workload(Phase.PREFILL, tokens=64))
     elsewhere = replace(here, runtime="openvino")
-    mixers = {"soft": "softmax", "near": "window:64"}
-    put_measurements(empty_address, "r0019", [here, prompts, elsewhere], mixers)
+    mixers = {"all": mixer, "near": "window:64"}
+    put_measurements(empty_address, before, [here, prompts, elsewhere], mixers)
     with closing(open_store(empty_address)) as store:
         known = {t: [m.digest for m in store.measurements(t)] for t in (here, prompts, elsewhere)}
-    both = ["soft", "near"]
+    both = ["all", "near"]
     assert known == {here: ["near"], prompts: both, elsewhere: both}
 
 
