@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
+
 from nas.controller.cluster import Mailbox, RayCluster
 from nas.errors import JobFailed, NasError
 from nas.planning.plan import Plan, resolve
@@ -33,7 +35,7 @@ def tune_finalists(
     on_progress: Callable[[FinalistProgress], None],
     stopped: Callable[[], bool],
 ) -> None:
-    """Train each finalist on one processor.
+    """Train each finalist on one processor, or on several where there are more than finalists.
 
     Those that go on from the supernet are compared by their gain: how much better their quality is than with
     its weights, with which each is the best known at its own latency. So a small model does not lose to a
@@ -90,10 +92,12 @@ def _tune(mailbox: Mailbox, spec: str, supernet: str, finalists: list[Finalist])
                 )
 
     budget = JobSpec.model_validate_json(spec).budget.finalists
+    threads = _threads(len(finalists))
     with tempfile.TemporaryDirectory(prefix="nas-tune-") as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(_trial, {"cpu": 1}),
+            tune.with_resources(_trial, {"cpu": threads}),
             param_space={
+                "threads": threads,
                 "mailbox": mailbox,
                 "spec": spec,
                 "supernet": supernet,
@@ -115,6 +119,13 @@ def _tune(mailbox: Mailbox, spec: str, supernet: str, finalists: list[Finalist])
         tuner.fit()
 
 
+def _threads(trials: int) -> int:
+    """Of each trial: the cluster's processors shared out, as far as one node has them. Where trials are many
+    one thread each is fastest."""
+    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    return max(1, min(max(nodes), sum(nodes) // trials))
+
+
 def _scheduler(budget: FinalistBudget) -> Any:
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
@@ -130,7 +141,7 @@ def starting_point(plan: Plan, supernet: Path, finalist: Finalist) -> tuple[Subm
     """The model of a finalist as its training begins, and what it is trained on."""
     import torch
 
-    from nas.pretrained.teacher import Teacher
+    from nas.pretrained.teacher import Teacher, has_bfloat16
     from searchspaces.submodel import Submodel
 
     budget, teacher = plan.spec.budget.finalists, None
@@ -144,7 +155,7 @@ def starting_point(plan: Plan, supernet: Path, finalist: Finalist) -> tuple[Subm
         whole = load_supernet(plan.space, supernet)
         submodel = whole.extract(finalist.architecture)
         if plan.spec.start is not None:
-            teacher = Teacher(plan.space.first, whole.weights(plan.space.first))
+            teacher = Teacher(plan.space.first, whole.weights(plan.space.first), has_bfloat16())
     context = plan.space.spec.context
     training = FineTuning(plan.task, budget, learned_from, context, finalist.seed, finalist.folder, teacher)
     return submodel.requires_grad_(True).train(), training
@@ -155,7 +166,7 @@ def _trial(config: dict[str, Any]) -> None:
     import torch
     from ray import tune
 
-    torch.set_num_threads(1)  # Ray counts one processor for each
+    torch.set_num_threads(config["threads"])  # as many as Ray counts processors
     mailbox: Mailbox = config["mailbox"]
     finalist: Finalist = config["finalist"]
     plan = resolve(JobSpec.model_validate_json(config["spec"]))

@@ -317,7 +317,7 @@ class _Run:
         return {"healed": perplexity, "heal_seconds": self._kept.seconds(name)}
 
     def _heal(self, model: _Model) -> float:
-        from nas.pretrained.teacher import Teacher
+        from nas.pretrained.teacher import Teacher, has_bfloat16
         from nas.training.finetune import Diverged, FineTuning, best_weights, finetune
 
         plan, teacher = self._plan, self._parent
@@ -325,9 +325,8 @@ class _Run:
         folder = self._folder / "heal" / f"{model.key}".replace(" ", "-")
         student = model.make().requires_grad_(True).train()
         context, seed = plan.space.spec.context, plan.train_seed
-        job = FineTuning(
-            plan.task, budget, 0, context, seed, folder, Teacher(teacher.architecture, teacher.weights)
-        )
+        taught = Teacher(teacher.architecture, teacher.weights, has_bfloat16())
+        job = FineTuning(plan.task, budget, 0, context, seed, folder, taught)
 
         def progress(steps: int) -> None:
             self._say(f"healing {model.key}: {steps} of {budget.steps} steps")
