@@ -38,15 +38,23 @@ class ExtendedMixers:
         width: D.
         sizes: B and S; S is any number, by name, or 1.
         in_place: whether the engine appends in place by what `nas.export.cached` has.
+        branches: whether one token has arithmetic of its own where S is any number.
 
     Attributes:
         states, following: inputs and outputs of the file, with their sizes.
         appended: those of the states that may be appended to in place.
     """
 
-    def __init__(self, calls: Calls, width: int, sizes: Sequence[int | str], in_place: bool = False) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        width: int,
+        sizes: Sequence[int | str],
+        in_place: bool = False,
+        branches: bool = True,
+    ) -> None:
         self._calls = calls
-        self._in_place = in_place
+        self._in_place, self._branches = in_place, branches
         self.appended: list[str] = []
         self._width = width
         self._batch, self._tokens = sizes
@@ -89,8 +97,8 @@ class ExtendedMixers:
         one, many = (MixHeads.of(layer, self._width, tokens) for tokens in (1, EXAMPLE_TOKENS))
         if self._tokens == 1 and self._in_place and appends_in_place(layer):
             return self._append(layer, *self._with_states(one, activations, prefix), prefix)
-        if self._tokens == 1:
-            return self._add(one, activations, prefix)
+        if self._tokens == 1 or not self._branches:
+            return self._add(one if self._tokens == 1 else many, activations, prefix)
         activations, kept = self._with_states(one, activations, prefix)
         outputs = [f"{prefix}mixed", *kept]
         self._calls.choose("is_one", one, many, activations, outputs)

@@ -105,6 +105,7 @@ class BlockLibrary:
         batch: int | None = None,
         tokens: int | None = None,
         in_place: bool = False,
+        branches: bool = True,
     ) -> ModelProto:
         """A model file that goes on from earlier tokens: inputs `tokens` int64 (B, S), `position` int64 (),
         how many these were, and each state of each layer, ``layers.0.state_k`` float32, …; outputs `logits`
@@ -120,6 +121,9 @@ class BlockLibrary:
             in_place: whether one token attends to what softmax keeps by an operator of onnxruntime's own,
                 with which the states that the file's metadata `APPENDED` name can be appended to in place.
 
+            branches: whether one token has arithmetic of its own where any number is taken; else it is mixed
+                as several are, which takes longer.
+
         Raises:
             KeyError: a weight is missing.
             ValueError: a mixer does not say how it goes on by several tokens.
@@ -128,7 +132,7 @@ class BlockLibrary:
             _refuse_steps_alone(architecture)
         calls = Calls(self.function, form_of((STANDARD_FORM,)))
         width, sizes = architecture.width, (batch or "batch", tokens or "length")
-        extended = ExtendedMixers(calls, width, sizes, in_place)
+        extended = ExtendedMixers(calls, width, sizes, in_place, branches)
         (x,) = calls.add(Opening.of(architecture), {"tokens": "tokens"})
         for number, layer in enumerate(architecture.layers):
             prefix = f"layers.{number}."

@@ -50,7 +50,7 @@ class ExecuTorch(Runtime):
 
             del held  # the module reads its file for as long as it lives, and does not keep it
             try:
-                outputs = module.forward([torch.from_numpy(np.asarray(value)) for value in inputs])
+                outputs = module.forward([torch.from_numpy(np.asarray(value, order="C")) for value in inputs])
             except RuntimeError as error:
                 raise ModelUnusable(f"executorch does not run the model: {error}") from error
             return [output.numpy() for output in outputs]

@@ -176,6 +176,21 @@ def test_onnxruntime_genai_generates_what_torch_does(tmp_path: Path) -> None:
         assert list(generator.get_sequence(0)) == tokens[0].tolist()
 
 
+def test_openvino_runs_layers_whose_branches_it_runs_wrongly(tmp_path: Path) -> None:
+    """Of one graph for prompts and tokens it computed a single token, and 64, of two such layers on memory
+    that was in use: off by 1, or no number."""
+    pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    submodel = Submodel(Architecture(50, 128, (Layer("decay", 4, ratio=4, conv=4),) * 2)).eval()
+    out = tmp_path / "converted"
+    convert_model_folder(folder_of(submodel, tmp_path / "model"), out, "openvino")
+    run = get_format("openvino").load(out)
+    for tokens in (1, 2, 64, 129):
+        ids = torch.randint(50, (2, tokens), generator=torch.Generator().manual_seed(tokens))
+        with torch.inference_mode():
+            torch.testing.assert_close(run(ids), submodel(ids), rtol=0, atol=1e-4)
+
+
 def test_a_modelling_file_has_the_mixers_that_are_used_and_no_others() -> None:
     text = modelling_source(Architecture(50, 16, (Layer("decay", 2, ratio=1), Layer("softmax", 2, ratio=1))))
     compile(text, "modeling_nas.py", "exec")
