@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.export import TimedModels
+from searchspaces.architecture import Architecture, Layer
 from workers.capabilities import Capabilities
 from workers.errors import MeasurementCancelled, ModelUnusable, TargetNotServed
 from workers.isolated import IsolatedMeasuring
 from workers.limits import ModelLimits
 from workers.request import MeasurementRequest
-from workers.runtimes import ModelFormat, parse_runtime
+from workers.runtimes import parse_runtime
 from workers.target import Target, Workload
 
 MakeRequest = Callable[..., MeasurementRequest]
@@ -148,26 +150,26 @@ def test_without_the_process_that_tells_memory_it_is_told_of_the_one_that_times(
 
 
 @pytest.mark.parametrize(
-    "name", ["onnxruntime", "openvino", "torch", pytest.param("executorch", marks=pytest.mark.slow)]
+    "name",
+    ["onnxruntime", "openvino", "torch"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("executorch", "litert")],
 )
 def test_engines_run_with_any_number_of_threads_in_forks(
     name: str,
     here: Capabilities,
     make_request: MakeRequest,
-    make_model: Callable[..., bytes],
-    make_submodel: Callable[..., bytes],
 ) -> None:
     """A fork has none of its parent's threads, which an engine may believe to be there."""
     runtime = parse_runtime(name)
     if runtime.capability() is None:
         pytest.skip(f"{name} does not work here: {runtime.obstacle()}")
-    make = make_submodel if runtime.model_format is ModelFormat.SUBMODEL else make_model
-    model = make(width=256)
+    architecture, models = Architecture(64, 64, (Layer("window:64", 4, ratio=2),)), TimedModels()
     measuring = IsolatedMeasuring(ModelLimits(seconds=60.0))
     try:
         for threads in range(1, min(2, here.threads) + 1):
-            target = Target("bench", name, threads=threads, workload=Workload(tokens=64))
-            request = make_request(target=target, model=model, reference=model)
+            target = Target("bench", name, threads=threads, workload=Workload(tokens=256))
+            model, reference = models.model(architecture, target), models.reference(target)
+            request = make_request(target=target, model=model, reference=reference)
             assert measuring.measure(request, here).repeats >= 3
     finally:
         measuring.close()

@@ -26,6 +26,7 @@ class ExecuTorch(Runtime):
     model_format = ModelFormat.SUBMODEL
     dtypes = ("fp32",)
     any_shape = False
+    forks = False
 
     def convert(self, model: bytes, dtype: str) -> bytes:
         """See `Runtime.convert`."""
