@@ -118,8 +118,8 @@ class BlockLibrary:
             weights, seed: see `compose`.
             batch: B; any where None.
             tokens: S; any where None, else 1: the file then holds one token's arithmetic alone.
-            in_place: whether one token attends to what softmax keeps by an operator of onnxruntime's own,
-                with which the states that the file's metadata `APPENDED` name can be appended to in place.
+            in_place: whether one token appends to states of which all is kept by what `nas.export.cached`
+                has, with which those that the file's metadata `APPENDED` name are appended to in place.
 
             branches: whether one token has arithmetic of its own where any number is taken; else it is mixed
                 as several are, which takes longer.

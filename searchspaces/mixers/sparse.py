@@ -243,13 +243,20 @@ class Sparse(TwoSightedHeadMixer):
         kept = self._following(k.unsqueeze(2), v.unsqueeze(2), state, position)
         if self.random:
             return self._on_all_kept(q, kept, position), kept
-        own = torch.arange(1, device=q.device) + position // self.block
-        begin = (own - 1) * self.block  # of the block before
-        distant = torch.arange(self.globals, device=q.device) < begin
+        _, begin, distant = self._around(q, position)
         near = torch.arange(1 - 2 * self.block, 1, device=q.device) + position
         seen = torch.cat([distant, (near >= begin) & (near >= 0)])
         k, v = (torch.cat([kept[f"global_{name}"], kept[name]], dim=2) for name in ("k", "v"))
         return attend(q, k, v, seen), kept
+
+    def _around(self, q: Tensor, position: Position) -> tuple[Tensor, Tensor, Tensor]:
+        """The number of a position's block (1,), where the block before begins, and which of the globals are
+        before that."""
+        import torch
+
+        own = torch.arange(1, device=q.device) + position // self.block
+        begin = (own - 1) * self.block
+        return own, begin, torch.arange(self.globals, device=q.device) < begin
 
     def on_all_kept(self) -> OnAllKept | None:
         """With random blocks, for any token may be asked for."""
@@ -258,9 +265,7 @@ class Sparse(TwoSightedHeadMixer):
     def _on_all_kept(self, q: Tensor, kept: State, position: Position) -> Tensor:
         import torch
 
-        own = torch.arange(1, device=q.device) + position // self.block
-        begin = (own - 1) * self.block  # of the block before
-        distant = torch.arange(self.globals, device=q.device) < begin
+        own, begin, distant = self._around(q, position)
         within = torch.arange(self.block, device=q.device)
         drawn = _drawn(own, self.random)
         near = begin + torch.arange(2 * self.block, device=q.device)

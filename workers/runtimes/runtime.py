@@ -107,8 +107,8 @@ class Runtime(ABC):
         dtypes: number formats that it can run where the device has them; ``fp32`` among them.
         phases: of a workload that it can time.
         any_shape: whether a file that it prepared takes any batch and length; else its workload's alone.
-        appends_in_place: whether files for one token may attend to what softmax keeps by onnxruntime's own
-            operator, which appends a token's key and value in place; `in_a_row` then has it do so.
+        appends_in_place: whether files for one token may append its key and value in place to those of all
+            before; `in_a_row` then binds memory so that they do.
         forks: whether a process that has run it with one thread may be forked into ones that run it with any
             number. Not where it has threads of its own, a driver, or what it compiled in the process.
     """
