@@ -52,8 +52,8 @@ class _Scorer:
 
         torch.set_num_threads(1)  # two busy processes with two threads each are far slower than with one
         self.task = make_task(task.pop("name"), task)
-        self.supernet = Supernet(load_space(space))
         tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
+        self.supernet = Supernet.holding(load_space(space), tensors)
         self.supernet.load_state_dict(tensors, assign=True)
         self.supernet.requires_grad_(False).eval()
         self.scored = scored

@@ -93,8 +93,8 @@ class Plan:
         if start is None:
             content["train"] = budget.train.identity()
         else:
-            told = budget.model_dump(mode="json", include={"calibrate", "library"})
-            content |= {"start": start.digest, **told}
+            calibrate = budget.calibrate.model_dump(mode="json")
+            content |= {"start": start.digest, "calibrate": calibrate, "library": budget.library.identity()}
         return _digest(content)
 
     def finalist_digest(self, architecture: str, seed: int = 0) -> str:

@@ -1,54 +1,55 @@
-"""Nesting a pretrained model: feed-forward units, and heads of keys and values, in the order of what they
-contribute, so that the first ones are a good smaller block (MatFormer; Devvrit et al., 2023)."""
+"""Nesting a pretrained model: feed-forward units, and heads of keys and values, those last that are missed
+least, so that the first ones are a good smaller block (MatFormer; Devvrit et al., 2023)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
+from nas.pretrained.fitting import Moments, before_projection, order_of_removal
 from nas.pretrained.streams import Passage, passages
-from searchspaces.blocks import mix_tokens
 from searchspaces.norms import rms_norm
 from searchspaces.submodel import Submodel
 
 __all__ = ["nest"]
 
 
-def nest(model: Submodel, tokens: Tensor) -> None:
-    """Reorder what every layer is made of by what it contributes on these (B, N) tokens, the largest first;
-    the model's function stays the same.
+def nest(model: Submodel, tokens: Tensor, nested: Callable[[int, Moments], None]) -> None:
+    """Reorder what every layer is made of on these (B, N) tokens, what is missed most first; the model's
+    function stays the same.
 
-    Feed-forward units are ordered by mean |activation| times the norm of their column of the projection down;
-    heads of keys and values, each with the queries that share it, by the mean norm of what they add to the
-    stream.
+    Feed-forward units are ordered by what others cannot make up for (`fitting.order_of_removal`); heads of
+    keys and values, each with the queries that share it, by the mean norm of what they add to the stream.
+
+    Args:
+        nested: called with each layer's number as soon as it is nested, and with the moments of its units'
+            activations, in their order.
     """
     with torch.inference_mode():
-        units: list[Tensor] = [torch.zeros(())] * model.architecture.depth
-        groups = list(units)
-        for row in tokens.split(1):
-            for number, passage in enumerate(passages(row, model.architecture, model.weights)):
-                units[number] = units[number] + _activity(passage.between, passage.weights)
-                groups[number] = groups[number] + _added(passage)
-        for layer, activity, added in zip(model.layers, units, groups, strict=True):
-            weights = dict(layer.named_parameters())
-            order = _falling(activity * weights["swiglu_down"].norm(dim=0))
+        for number, passage in enumerate(passages(tokens, model.architecture, model.weights)):
+            weights = dict(model.layers[number].named_parameters())
+            rows = list(zip(passage.before.split(1), passage.between.split(1), strict=True))
+            units = reduce(add, (Moments.of(_activations(between, weights)) for _, between in rows))
+            order = order_of_removal(weights["swiglu_down"], units)
             for name in ("swiglu_gate", "swiglu_up"):
                 weights[name].data = weights[name][order]
             weights["swiglu_down"].data = weights["swiglu_down"][:, order].contiguous()
-            order = _falling(added)
+            added = sum((_added(replace(passage, before=x, between=y)) for x, y in rows), torch.zeros(()))
+            groups = added.argsort(descending=True, stable=True)
             for name in _PROJECTED & weights.keys():
-                weights[name].data = _by_group(weights[name], len(order))[order].flatten(0, 1)
-            weights["out"].data = _by_group(weights["out"].T, len(order))[order].flatten(0, 1).T.contiguous()
+                weights[name].data = _by_group(weights[name], len(groups))[groups].flatten(0, 1)
+            columns = _by_group(weights["out"].T, len(groups))[groups].flatten(0, 1)
+            weights["out"].data = columns.T.contiguous()
+            nested(number, units.ordered(order))
 
 
 _PROJECTED = {f"{name}{kind}" for name in ("query", "key", "value") for kind in ("", "_bias")}
-
-
-def _falling(scores: Tensor) -> Tensor:
-    return scores.argsort(descending=True, stable=True)
 
 
 def _by_group(weight: Tensor, groups: int) -> Tensor:
@@ -56,20 +57,17 @@ def _by_group(weight: Tensor, groups: int) -> Tensor:
     return weight.unflatten(0, (groups, -1))
 
 
-def _activity(x: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
-    """(F,) summed |activation| of the hidden units."""
+def _activations(x: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+    """(…, F) of the hidden units."""
     normed = rms_norm(x, weights["channel_norm"])
-    hidden = silu(linear(normed, weights["swiglu_gate"])) * linear(normed, weights["swiglu_up"])
-    return hidden.abs().flatten(0, -2).sum(0)
+    return silu(linear(normed, weights["swiglu_gate"])) * linear(normed, weights["swiglu_up"])
 
 
 def _added(passage: Passage) -> Tensor:
     """(G,) summed norms of what the heads of each group add to the stream."""
-    out, layer = passage.weights["out"], passage.layer
-    sizes = layer.sizes(out.shape[0])
-    # With an identity in place of the output projection a mixer answers with its heads side by side.
-    beside = {name: weight for name, weight in passage.weights.items() if name != "out_bias"}
-    mixed = mix_tokens(passage.before, layer, {**beside, "out": torch.eye(sizes.inner)}, passage.turns)
-    heads = mixed.unflatten(-1, (sizes.groups, -1)).flatten(0, -3)
-    each = zip(heads.unbind(1), _by_group(out.T, sizes.groups), strict=True)
+    out = passage.weights["out"]
+    groups = passage.layer.sizes(out.shape[0]).groups
+    mixed = before_projection(passage.before, passage.layer, passage.weights, passage.turns)
+    heads = mixed.unflatten(-1, (groups, -1)).flatten(0, -3)
+    each = zip(heads.unbind(1), _by_group(out.T, groups), strict=True)
     return torch.stack([(rows @ columns).norm(dim=-1).sum() for rows, columns in each])

@@ -263,10 +263,17 @@ class LibraryBudget(Spec):
     Attributes:
         steps: optimiser steps of each replacement with weights of its own; 0 for none.
         learning_rate: of AdamW.
+        fit: give every replacement a projection back to the stream of its own, fitted to what the part wrote
+            that it stands for; else all share the part's.
     """
 
     steps: int = Field(default=40, ge=0, lt=2**31)
     learning_rate: PositiveFloat = 0.003
+    fit: bool = True
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that weights follow from; what was not fitted is said as it was before that could be."""
+        return self.model_dump(mode="json", exclude=set() if self.fit else {"fit"})
 
 
 FAST: Mapping[str, Mapping[str, float]] = {

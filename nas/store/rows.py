@@ -75,10 +75,13 @@ def job_from(row: Row[Any], now: float | None = None) -> Job:
 
 
 def _spec_from(text: str) -> JobSpec:
-    """A spec as it was stored. Those without a recipe are from before there was a second one; a minimum might
-    once be above the maximum, and a rung stand below nothing."""
+    """A spec as it was stored. Those without a recipe are from before there was a second one, those that do
+    not say whether replacements are fitted from before they were; a minimum might once be above the maximum,
+    and a rung stand below nothing."""
     data = json.loads(text)
     data["budget"]["train"].setdefault("recipe", 1)
+    if data.get("start"):
+        data["budget"]["library"].setdefault("fit", False)
     profile = data["budget"]["profile"]
     profile["minimum"] = min(profile["minimum"], profile["measurements"])
     finalists = data["budget"].get("finalists") or {}

@@ -17,7 +17,7 @@ from nas.testing.contract import Contract, arbitrary
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.mixers import CausalMixer, HeadMixer, Mixer, mixers, parse_mixer
 from searchspaces.mixers.mixer import State
-from searchspaces.part import CAUSAL, Sight, Sizes, View
+from searchspaces.part import CAUSAL, Initial, Sight, Sizes, View, Weight
 from searchspaces.rotary import Turns, grid_rotary, rotary
 
 __all__ = ["LARGEST_GROWTH", "AnyMixerContract", "Case", "MixerContract"]
@@ -68,6 +68,10 @@ class Case:
     @property
     def mixer(self) -> Mixer:
         return parse_mixer(self.option)
+
+    @property
+    def shapes(self) -> dict[str, Weight]:
+        return self.mixer.shapes(self.sizes)
 
     def single(self) -> Case:
         """In single precision."""
@@ -169,6 +173,18 @@ class MixerContract(AnyMixerContract):
         for case in Case.each(subject):
             x = case.tokens(2, tokens)
             torch.testing.assert_close(case.forward(x), case.reference(x), rtol=1e-9, atol=1e-9)
+
+    def test_its_projection_back_to_the_stream_comes_last(self, subject: str) -> None:
+        """By which what replaces a pretrained model's mixer is fitted."""
+        for case in Case.each(subject):
+            found = [name for name, w in case.shapes.items() if w.initial is Initial.RESIDUAL]
+            assert len(found) <= 1
+            for name in found:
+                weight = case.weights[name]
+                identity = torch.eye(weight.shape[1], dtype=weight.dtype)
+                before = replace(case, weights={**case.weights, name: identity})
+                x = case.tokens(2, 9)
+                torch.testing.assert_close(before.forward(x) @ weight.T, case.forward(x))
 
     def test_gradients_are_those_of_the_reference(self, subject: str) -> None:
         case = Case.of(subject, heads=2, head_size=6, conv=3)

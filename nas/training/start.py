@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import InvalidSpec, JobFailed
 from nas.pretrained import Parent, read_parent
@@ -15,6 +16,7 @@ from nas.spec import Budget, StartSpec
 from nas.tasks import Task
 from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.trainer import TrainingResult
+from searchspaces.architecture import NO_MIXER
 from searchspaces.errors import Problem
 from searchspaces.mixers import parse_mixer
 from searchspaces.space import SearchSpace
@@ -55,15 +57,16 @@ def start_supernet(
 ) -> TrainingResult:
     """Read the parent, nest it, and train whatever may replace a token mixer and has weights of its own
     against the mixer's output, one at a time (LoLCATs; Zhang et al., 2025). One whose divergence from the
-    parent did not fall keeps the weights that it began with.
+    parent did not fall keeps the weights that it began with. Then every replacement's projection back to the
+    stream is fitted (`nas.pretrained.fitting`).
 
     Goes on from what an earlier run left: each replacement is kept in a file of its own as soon as it is
     trained.
 
     Args:
         folder: keeps `library/` while training and `supernet.safetensors` at the end.
-        progress: called after each replacement with replacements done, replacements in all, and ``before``
-            and ``after`` (nats) of the last one.
+        progress: called after each piece of work with pieces done, pieces in all, and where it was a training
+            ``before`` and ``after`` (nats) of it. A layer that is nested is one, so is one that is fitted.
         stop: asked before each replacement; where it answers True the call returns.
 
     Raises:
@@ -79,24 +82,35 @@ def start_supernet(
     begun = time.monotonic()
     parent = _unchanged(start)
     tokens = calibration_tokens(task, budget, context, seed)
-    supernet = _nested(parent, space, tokens, seed)
-    own = list(_with_weights_of_their_own(space))
+    fit = budget.library.fit
+    own = list(_with_weights_of_their_own(space)) if budget.library.steps else []
+    todo = space.max_depth * (1 + len(own) + fit)
+    done = count(1)
+
+    def told(facts: dict[str, float] | None = None) -> None:
+        progress(next(done), todo, facts or {})
+
+    supernet = _nested(parent, space, tokens, seed, fit, told)
     trained = 0
-    if budget.library.steps and own:
-        scored = _divergence(supernet, scored_tokens(task, budget, context, seed))
-        for done, (number, option, passage) in enumerate(_places(supernet, own, tokens)):
+    scored = _divergence(supernet, scored_tokens(task, budget, context, seed)) if own else None
+    for number, passage in _places(supernet, tokens):
+        for option in own:
             if stop():
                 return TrainingResult(final, trained, 0.0, ())
+            assert scored is not None
             path = folder / "library" / f"{number}-{re.sub(r'[^0-9A-Za-z]+', '-', option)}.safetensors"
             if not path.is_file():
                 _train(supernet, number, option, passage, budget, scored, path)
-            facts = _take(supernet, number, path)
+            told(_take(supernet, number, path))
             trained += budget.library.steps
-            progress(done + 1, len(own) * space.max_depth, facts)
-    for layer in supernet.layers:
-        parameters = dict(layer.named_parameters())
+        parameters = dict(supernet.layers[number].named_parameters())
         for fewer, every in _beginnings(space):
             parameters[fewer].copy_(parameters[every][: len(parameters[fewer])])
+        if fit:
+            _fit_mixers(supernet, number, passage)
+            told()
+            if stop():
+                return TrainingResult(final, trained, 0.0, ())
     seconds = time.monotonic() - begun
     speed = trained * context / seconds
     save_checkpoint(final, supernet.state_dict(), {"steps": trained, "tokens_per_second": speed})
@@ -111,30 +125,67 @@ def _unchanged(start: StartSpec) -> Parent:
     return parent
 
 
-def _nested(parent: Parent, space: SearchSpace, tokens: Tensor, seed: int) -> Supernet:
-    """The supernet with the parent's weights; families of mixers begin with its queries and keys."""
+def _nested(
+    parent: Parent, space: SearchSpace, tokens: Tensor, seed: int, fit: bool, told: Callable[[], None]
+) -> Supernet:
+    """The supernet with the parent's weights; families of mixers begin with its queries and keys, projections
+    that replacements have of their own with its."""
     import torch
 
+    from nas.pretrained.fitting import Moments, narrowed
     from nas.pretrained.nesting import nest
     from nas.pretrained.reading import read_model
-    from searchspaces.supernet import Supernet
+    from searchspaces.supernet import OF, Supernet
 
     model = read_model(parent)
-    nest(model, tokens)
+    narrow: dict[tuple[int, float], Tensor] = {}
+
+    def nested(number: int, units: Moments) -> None:
+        down = dict(model.layers[number].named_parameters())["swiglu_down"]
+        for ratio in [ratio for ratio in space.spec.layer.ratio[1:] if ratio and fit]:
+            narrow[number, ratio] = narrowed(down, units, round(ratio * space.first.width))
+        told()
+
+    nest(model, tokens, nested)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        supernet = Supernet(space)
+        supernet = Supernet(space, fit)
     theirs = model.state_dict()
     with torch.no_grad():
         for name, parameter in supernet.named_parameters():
-            layer, _, own = name.rpartition(".")
+            layer, _, own = name.partition(OF)[0].rpartition(".")
             shared = re.sub(r"^[a-z]+_(query|key)(?=$|_bias$|_norm$)", r"\1", own)
-            source = theirs.get(name, theirs.get(f"{layer}.{shared}"))
+            source = theirs.get(f"{layer}.{own}".lstrip("."), theirs.get(f"{layer}.{shared}"))
             if source is not None:
-                if source.shape != parameter.shape:
+                begins = source[tuple(map(slice, parameter.shape))] if OF in name else source
+                if begins.shape != parameter.shape:
                     raise JobFailed(f"{name} is {tuple(parameter.shape)} here, {tuple(source.shape)} there")
-                parameter.copy_(source)
+                parameter.copy_(begins)
+        for (number, ratio), down in narrow.items():
+            _weights_of(supernet, number, ratio=ratio)["swiglu_down"].copy_(down)
     return supernet.requires_grad_(False).eval()
+
+
+def _weights_of(supernet: Supernet, number: int, **genes: Any) -> Mapping[str, Tensor]:
+    """A layer's with these genes in place of the parent's: views."""
+    return supernet.weights(supernet.space.first.with_layer(number, **genes)).layers[number]
+
+
+def _fit_mixers(supernet: Supernet, number: int, passage: Passage) -> None:
+    """Fit whatever may replace a layer's token mixer."""
+    import torch
+
+    from nas.pretrained.fitting import fitted_mixer
+
+    spec, kept = supernet.space.spec.layer, passage.layer
+    options = [(mixer, heads) for mixer in spec.mixer for heads in spec.heads if mixer != NO_MIXER]
+    for mixer, heads in options:
+        layer = replace(kept, mixer=mixer, heads=heads)
+        if layer != kept:
+            weights = _weights_of(supernet, number, mixer=mixer, heads=heads)
+            with torch.no_grad():
+                for name, projection in fitted_mixer(passage, layer, weights).items():
+                    weights[name].copy_(projection)
 
 
 def _divergence(supernet: Supernet, tokens: Tensor) -> Divergence:
@@ -170,17 +221,15 @@ def _beginnings(space: SearchSpace) -> Iterator[tuple[str, str]]:
             )
 
 
-def _places(supernet: Supernet, options: list[str], tokens: Tensor) -> Iterator[tuple[int, str, Passage]]:
-    """Every layer and option, with the parent's stream there."""
+def _places(supernet: Supernet, tokens: Tensor) -> Iterator[tuple[int, Passage]]:
+    """Every layer, with the parent's stream there."""
     import torch
 
     from nas.pretrained.streams import passages
 
     parent = supernet.space.first
     with torch.inference_mode(False), torch.no_grad():
-        for number, passage in enumerate(passages(tokens, parent, supernet.weights(parent))):
-            for option in options:
-                yield number, option, passage
+        yield from enumerate(passages(tokens, parent, supernet.weights(parent)))
 
 
 def _train(

@@ -241,7 +241,7 @@ def load_supernet(space: SearchSpace, path: Path) -> Supernet:
     from searchspaces.supernet import Supernet
 
     weights, _ = load_checkpoint(path)
-    supernet = Supernet(space)
+    supernet = Supernet.holding(space, weights)
     try:
         supernet.load_state_dict(_with_own_projections(supernet, weights), assign=True)
     except RuntimeError as error:

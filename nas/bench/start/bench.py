@@ -41,6 +41,7 @@ from workers.timing import TimingProtocol
 if TYPE_CHECKING:
     from nas.client import Client
     from nas.job import Job
+    from nas.pretrained.fitting import Moments
     from searchspaces.submodel import Submodel
 
 __all__ = ["StartBench", "run_start_bench"]
@@ -240,14 +241,16 @@ class _Run:
         assert plan.spec.start is not None
         model = read_model(read_parent(Path(plan.spec.start.model))).requires_grad_(False)
         self._tokens = calibration_tokens(plan.task, budget, plan.space.spec.context, plan.train_seed)
-        nest(model, self._tokens)
+        self._units: list[Moments] = []
+        nest(model, self._tokens, lambda _, units: self._units.append(units))
         return model
 
     @cached_property
     def _families(self) -> list[Cut]:
         whole, windows = self._parent, [m for m in self._bench.mixers if m.startswith("window")]
-        cuts: list[Cut] = [NarrowedAlike(whole), PrunedByMagnitude(whole), DroppedLayers(whole, self._tokens)]
-        return cuts + [WindowedAlike(whole, mixer) for mixer in windows[:1]]
+        cuts: list[Cut] = [NarrowedAlike(whole, self._units), PrunedByMagnitude(whole)]
+        cuts += [WindowedAlike(whole, self._units, mixer, self._tokens) for mixer in windows[:1]]
+        return [*cuts, DroppedLayers(whole, self._tokens)]
 
     def _latency_ms(self, architecture: Architecture) -> float:
         target = self._plan.targets[0]

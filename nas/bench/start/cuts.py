@@ -13,6 +13,7 @@ from searchspaces.architecture import Architecture
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nas.pretrained.fitting import Moments
     from searchspaces.submodel import Submodel
 
 __all__ = ["Cut", "DroppedLayers", "NarrowedAlike", "PrunedByMagnitude", "WindowedAlike", "nearest_below"]
@@ -65,10 +66,8 @@ class Cut(ABC):
         return Submodel(self.architecture(strength), weights)
 
 
-class NarrowedAlike(Cut):
-    """The same share of feed-forward units in every layer, those that the parent is nested by."""
-
-    name = "feed-forwards alike"
+class _Narrowed(Cut):
+    """The same share of feed-forward units in every layer."""
 
     @property
     def most(self) -> int:
@@ -85,56 +84,92 @@ class NarrowedAlike(Cut):
 
     def architecture(self, strength: int) -> Architecture:
         """See `Cut.architecture`."""
-        ratio = max(0, self._hidden - GRAIN * strength) / self._whole.width
+        ratio = self._kept(strength) / self._whole.width
         layers = (replace(layer, ratio=ratio) for layer in self._whole.layers)
         return replace(self._whole, layers=tuple(layers))
 
     def layers(self, strength: int) -> Sequence[Mapping[str, Tensor]]:
-        """The first units of each."""
-        kept = max(0, self._hidden - GRAIN * strength)
-        return [self._narrowed(weights, kept) for weights in self.parent.weights.layers]
+        """Without what no unit is left of."""
+        kept = self._kept(strength)
+        numbered = enumerate(self.parent.weights.layers)
+        if kept:
+            return [{**weights, **self._narrowed(number, weights, kept)} for number, weights in numbered]
+        return [
+            {name: w for name, w in weights.items() if not name.startswith(("swiglu_", "channel_"))}
+            for _, weights in numbered
+        ]
 
-    def _narrowed(self, weights: Mapping[str, Tensor], kept: int) -> Mapping[str, Tensor]:
-        if not kept:
-            return {name: w for name, w in weights.items() if not name.startswith(("swiglu_", "channel_"))}
-        return {
-            **weights,
-            **{name: weights[name][:kept] for name in ("swiglu_gate", "swiglu_up")},
-            "swiglu_down": weights["swiglu_down"][:, :kept],
-        }
+    def _kept(self, strength: int) -> int:
+        return max(0, self._hidden - GRAIN * strength)
+
+    @abstractmethod
+    def _narrowed(self, number: int, weights: Mapping[str, Tensor], kept: int) -> Mapping[str, Tensor]:
+        """The feed-forward's weights of so many units in a layer."""
+
+
+class NarrowedAlike(_Narrowed):
+    """The units that the parent is nested by, what is left of them fitted: members of the space that is
+    searched, but that its shares are coarser.
+
+    Args:
+        units: activations of the parent's, by layer.
+    """
+
+    name = "feed-forwards alike"
+
+    def __init__(self, parent: Submodel, units: Sequence[Moments]) -> None:
+        super().__init__(parent)
+        self._units = units
+
+    def _narrowed(self, number: int, weights: Mapping[str, Tensor], kept: int) -> Mapping[str, Tensor]:
+        from nas.pretrained.fitting import narrowed
+
+        first = {name: weights[name][:kept] for name in ("swiglu_gate", "swiglu_up")}
+        return {**first, "swiglu_down": narrowed(weights["swiglu_down"], self._units[number], kept)}
 
 
 class WindowedAlike(NarrowedAlike):
-    """A window in every layer, and feed-forwards alike.
+    """A window in every layer, and feed-forwards alike, both fitted.
 
     Args:
         mixer: option of the token mixer.
+        tokens: (B, N), by which windows are fitted.
     """
 
     name = "windows and feed-forwards alike"
 
-    def __init__(self, parent: Submodel, mixer: str) -> None:
-        super().__init__(parent)
+    def __init__(self, parent: Submodel, units: Sequence[Moments], mixer: str, tokens: Tensor) -> None:
+        from nas.pretrained.fitting import fitted_mixer
+        from nas.pretrained.streams import passages
+
+        super().__init__(parent, units)
         self._mixer = mixer
+        stream = passages(tokens, parent.architecture, parent.weights)
+        self._fitted = [fitted_mixer(p, replace(p.layer, mixer=mixer), p.weights) for p in stream]
 
     def architecture(self, strength: int) -> Architecture:
         """See `Cut.architecture`."""
         narrowed = super().architecture(strength)
         return replace(narrowed, layers=tuple(replace(layer, mixer=self._mixer) for layer in narrowed.layers))
 
+    def layers(self, strength: int) -> Sequence[Mapping[str, Tensor]]:
+        """See `Cut.layers`."""
+        pairs = zip(super().layers(strength), self._fitted, strict=True)
+        return [{**weights, **projection} for weights, projection in pairs]
 
-class PrunedByMagnitude(NarrowedAlike):
-    """As many feed-forward units of every layer, those of the largest weights: the norm of a unit's row and
-    column in all three matrices (LLM-Pruner; Ma et al., 2023)."""
+
+class PrunedByMagnitude(_Narrowed):
+    """The units of the largest weights: the norm of a unit's row and column in all three matrices, which stay
+    as they are (LLM-Pruner; Ma et al., 2023)."""
 
     name = "pruned by magnitude"
 
-    def _narrowed(self, weights: Mapping[str, Tensor], kept: int) -> Mapping[str, Tensor]:
+    def _narrowed(self, number: int, weights: Mapping[str, Tensor], kept: int) -> Mapping[str, Tensor]:
         squares = weights["swiglu_gate"].square().sum(1) + weights["swiglu_up"].square().sum(1)
-        order = (squares + weights["swiglu_down"].square().sum(0)).argsort(descending=True, stable=True)
-        ordered = {name: weights[name][order] for name in ("swiglu_gate", "swiglu_up")}
-        ordered["swiglu_down"] = weights["swiglu_down"][:, order]
-        return super()._narrowed({**weights, **ordered}, kept)
+        squares += weights["swiglu_down"].square().sum(0)
+        first = squares.argsort(descending=True, stable=True)[:kept]
+        rows = {name: weights[name][first] for name in ("swiglu_gate", "swiglu_up")}
+        return {**rows, "swiglu_down": weights["swiglu_down"][:, first]}
 
 
 class DroppedLayers(Cut):

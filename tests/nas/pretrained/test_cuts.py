@@ -24,16 +24,18 @@ from nas.bench.start.cuts import (
 )
 from nas.errors import InvalidSpec
 from nas.pretrained import read_parent
+from nas.pretrained.fitting import Moments
+from nas.pretrained.nesting import nest
 from nas.pretrained.reading import read_model
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.submodel import Submodel
 
 TOKENS = torch.randint(300, (2, 24), generator=torch.Generator().manual_seed(1))
-FAMILIES: dict[str, Callable[[Submodel], Cut]] = {
+FAMILIES: dict[str, Callable[[Submodel, list[Moments]], Cut]] = {
     "narrowed": NarrowedAlike,
-    "magnitude": PrunedByMagnitude,
-    "dropped": lambda parent: DroppedLayers(parent, TOKENS),
-    "windowed": lambda parent: WindowedAlike(parent, "window:64,4"),
+    "magnitude": lambda parent, _: PrunedByMagnitude(parent),
+    "dropped": lambda parent, _: DroppedLayers(parent, TOKENS),
+    "windowed": lambda parent, units: WindowedAlike(parent, units, "window:64,4", TOKENS),
 }
 
 
@@ -42,14 +44,23 @@ def parent(llama: Path) -> Submodel:
     return read_model(read_parent(llama)).requires_grad_(False)
 
 
+@pytest.fixture
+def units(parent: Submodel) -> list[Moments]:
+    found: list[Moments] = []
+    nest(parent, TOKENS, lambda _, of_layer: found.append(of_layer))
+    return found
+
+
 def logits(model: Submodel) -> Tensor:
     with torch.inference_mode():
         return model(TOKENS)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_cut_is_the_parent_and_more_is_smaller_and_further(family: str, parent: Submodel) -> None:
-    cut = FAMILIES[family](parent)
+def test_nothing_cut_is_the_parent_and_more_is_smaller_and_further(
+    family: str, parent: Submodel, units: list[Moments]
+) -> None:
+    cut = FAMILIES[family](parent, units)
     models = [cut.model(strength) for strength in range(cut.most + 1)]
     far = [(logits(model) - logits(parent)).square().mean().item() for model in models]
     assert far[0] < 1e-9  # windows of 64 see all 24 tokens
@@ -67,7 +78,7 @@ def test_the_layer_that_changes_nothing_is_dropped_first(parent: Submodel) -> No
     torch.testing.assert_close(logits(DroppedLayers(parent, TOKENS).model(1)), logits(parent))
 
 
-def test_units_without_weights_are_pruned_first(parent: Submodel) -> None:
+def test_units_without_weights_are_pruned_first(parent: Submodel, units: list[Moments]) -> None:
     for number, layer in enumerate(parent.layers):
         weights = dict(layer.named_parameters())
         small = torch.randperm(96, generator=torch.Generator().manual_seed(number))[:GRAIN]
@@ -75,7 +86,7 @@ def test_units_without_weights_are_pruned_first(parent: Submodel) -> None:
             weights[name][small] = 0
         weights["swiglu_down"][:, small] *= 0.01  # what it is multiplied with is 0
     torch.testing.assert_close(logits(PrunedByMagnitude(parent).model(1)), logits(parent))
-    assert not torch.allclose(logits(NarrowedAlike(parent).model(1)), logits(parent))
+    assert not torch.allclose(logits(NarrowedAlike(parent, units).model(1)), logits(parent))
 
 
 class _Line(Cut):
