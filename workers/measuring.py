@@ -20,7 +20,7 @@ from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes
 from workers.runtimes.runtime import Inputs, LoadedModel
 from workers.target import Workload
-from workers.timing import calibrate, calls_in_a_row, time_interleaved
+from workers.timing import calibrate, calls_in_a_row, time_interleaved, warm_up
 
 __all__ = ["describe_device", "measure"]
 
@@ -151,8 +151,7 @@ def _sample_of(
     if request.target.workload.phase.in_a_row:
         calls = calls_in_a_row(loaded.in_a_row(inputs, 1), clocks, request.protocol.row_ms)
     sample = loaded.in_a_row(inputs, calls)
-    for _ in range(max(1, request.protocol.warm_up)):
-        sample()
+    warm_up(sample, request.protocol, clocks, fewest=1)
     return sample, calls
 
 

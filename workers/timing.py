@@ -19,7 +19,7 @@ from workers.clocks import Clocks, TimedCall
 from workers.errors import MeasurementCancelled
 from workers.target import Phase
 
-__all__ = ["Timing", "TimingProtocol", "calibrate", "calls_in_a_row", "time_interleaved"]
+__all__ = ["Timing", "TimingProtocol", "calibrate", "calls_in_a_row", "time_interleaved", "warm_up"]
 
 Vector = NDArray[np.float64]
 
@@ -60,7 +60,8 @@ class TimingProtocol:
     """How long to measure. The defaults cost half a second to two for a model of 0.1 to 40 ms.
 
     Attributes:
-        warm_up: calls of each model before any counts.
+        warm_up: calls of each model before any counts; none after the first that would begin behind
+            `max_seconds`.
         min_repeats: counted calls at least.
         max_repeats: counted calls at most.
         goal_error: stop once the standard error of the median is below this part of the median.
@@ -82,7 +83,7 @@ class TimingProtocol:
         sending and loading one, and as many calls as are made at least."""
         sample_ms = np.maximum(latency_ms, self.row_ms) if phase.in_a_row else latency_ms
         calls = (self.warm_up + self.min_repeats) * sample_ms / 1e3
-        fewest = (self.warm_up + FEWEST_LONG) * sample_ms / 1e3
+        fewest = (min(1, self.warm_up) + FEWEST_LONG) * sample_ms / 1e3
         return SETUP_SECONDS + np.maximum(np.minimum(calls, self.max_seconds), fewest)
 
     def __post_init__(self) -> None:
@@ -145,6 +146,26 @@ class _Sample:
         return self.model.busy / self.reference
 
 
+def warm_up(
+    call: Callable[[], object],
+    protocol: TimingProtocol,
+    clocks: Clocks,
+    fewest: int = 0,
+    seconds: float = 0.0,
+) -> None:
+    """Call as often as the protocol says, at least `fewest` times and for so many seconds. What takes seconds
+    is warm after one call."""
+    start, calls = clocks.wall(), 0
+    wanted = max(fewest, protocol.warm_up)
+    while True:
+        elapsed = clocks.wall() - start
+        long = calls > 0 and elapsed >= protocol.max_seconds
+        if (long or calls >= wanted) and elapsed >= seconds:
+            return
+        call()
+        calls += 1
+
+
 def time_interleaved(
     model: Callable[[], object],
     reference: Callable[[], object],
@@ -170,11 +191,12 @@ def time_interleaved(
     Raises:
         MeasurementCancelled: `cancelled` said so between two samples.
     """
-    start, warmed = clocks.wall(), 0
-    while warmed < protocol.warm_up or clocks.wall() - start < clocks.settle_seconds:
+
+    def both() -> None:
         clocks.time(reference)
         clocks.time(model)
-        warmed += 1
+
+    warm_up(both, protocol, clocks, seconds=clocks.settle_seconds)
     clean: list[_Sample] = []
     disturbed: list[_Sample] = []
     slowed = 0

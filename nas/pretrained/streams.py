@@ -11,6 +11,7 @@ from torch.nn.functional import log_softmax
 
 from searchspaces.architecture import NO_MIXER, Architecture, Layer
 from searchspaces.blocks import Weights, embed, forward_layer, mix_channels, mix_tokens, read_out, turns_of
+from searchspaces.norms import rms_norm
 from searchspaces.rotary import Turns
 
 __all__ = ["Divergence", "Passage", "divergence", "passages"]
@@ -59,7 +60,8 @@ class Divergence:
     """How far the predictions of models are from their parent's, on fixed tokens.
 
     The parent's stream in front of every layer is kept: what differs from it in one layer alone is computed
-    from there on.
+    from there on. Of its predictions p, whose logits are W z, only Σ p log p and Wᵀ p are kept: with logits
+    s = W z' a model diverges by Σ p log p − (Wᵀ p) · z' + log Σ exp s.
 
     Args:
         parent: that all others are compared with.
@@ -71,7 +73,17 @@ class Divergence:
         self._parent, self._weights, self._tokens = parent, weights, tokens
         with torch.inference_mode():
             self._before = [passage.before for passage in passages(tokens, parent, weights)]
-            self._after = self._from(0, parent, weights)
+            chunks = self._from(0, parent, weights).split(CHUNK, 1)
+            kept = [self._predicted(read_out(chunk, parent, weights)) for chunk in chunks]
+            self._certain, self._expected = (torch.cat(part, 1) for part in zip(*kept, strict=True))
+
+    def _predicted(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, V) → Σ p log p (B, C) and Wᵀ p (B, C, D)."""
+        known = log_softmax(logits, -1)
+        likely = known.exp()
+        return (likely * known).sum(-1), likely @ self._weights.outer[
+            "embedding" if self._parent.tied else "head"
+        ]
 
     def __call__(self, architecture: Architecture, weights: Weights) -> float:
         """Mean nats a token, of a model of as many layers with the parent's embedding."""
@@ -81,12 +93,11 @@ class Divergence:
             return 0.0
         with torch.inference_mode():
             after = self._from(first, architecture, weights)
-            total = torch.zeros((), dtype=torch.float64)
-            for expected, found in zip(self._after.split(CHUNK, 1), after.split(CHUNK, 1), strict=True):
-                teacher = read_out(expected, self._parent, self._weights)
-                student = read_out(found, architecture, weights)
-                total += divergence(teacher, student).double() * found.shape[1]
-        return float(total) / after.shape[1]
+            total = self._certain.double().sum()
+            total -= (self._expected * rms_norm(after, weights.outer["norm"])).double().sum()
+            for chunk in after.split(CHUNK, 1):
+                total += read_out(chunk, architecture, weights).logsumexp(-1).double().sum()
+        return float(total) / self._certain.numel()
 
     def _from(self, first: int, architecture: Architecture, weights: Weights) -> Tensor:
         """The stream behind the last layer."""

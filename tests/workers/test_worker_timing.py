@@ -227,7 +227,8 @@ def test_a_model_slower_than_the_time_limit_is_repeated_a_few_times() -> None:
     )
     assert (timing.repeats, timing.noisy) == (FEWEST_LONG, False)
     assert timing.ratio == pytest.approx(1000)
-    assert PROTOCOL.expected_seconds(np.array([2000.0]))[0] == pytest.approx(12.25)
+    assert 10.0 <= machine.wall < 10.5  # one call to warm up
+    assert PROTOCOL.expected_seconds(np.array([2000.0]))[0] == pytest.approx(10.25)
 
 
 def test_spread_is_half_the_central_two_thirds() -> None:
