@@ -277,7 +277,7 @@ class LibraryBudget(Spec):
 
 
 FAST: Mapping[str, Mapping[str, float]] = {
-    "calibrate": {"tokens": 2048, "scored": 512},
+    "calibrate": {"tokens": 4096, "scored": 512},
     "library": {"steps": 4},
     "profile": {"measurements": 8, "minimum": 8, "holdout": 2},
     "train": {"steps": 100},
