@@ -33,6 +33,13 @@ def start(
         ),
     ] = None,
     tokens: Annotated[int, typer.Option(min=2, help="Of a prompt, and of a sequence that is scored.")] = 2048,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Workloads that all models are timed at besides (repeatable): decode/b1/n4096.",
+            show_default="none",
+        ),
+    ] = None,
     levels: Annotated[
         str, typer.Option(help="Percentages of the model's latency, separated by commas.")
     ] = "85,70,55",
@@ -75,6 +82,7 @@ def start(
         model=str(model.expanduser().resolve()),
         text=tuple(text or ()),
         tokens=tokens,
+        also=tuple(also or ()),
         levels=tuple(numbers("--levels", levels)),
         mixers=tuple(mixers.split()) if mixers else StartBench.mixers,
         ratios=tuple(shares("--ratios", ratios, "shares, 0 to 1")),

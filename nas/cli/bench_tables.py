@@ -215,8 +215,9 @@ def _or_dash(value: Any, written: Callable[[Any], str]) -> str:
 def start_table(result: Mapping[str, Any]) -> PlainTable:
     """One row a level and model: what it takes, and how much worse than the parent it predicts."""
     columns = ("of parent", "ms", "perplexity", "over parent", "healed", "over parent ", "said ms", "seconds")
-    table = PlainTable("level", "model", *columns, right=columns)
     settings, parent = result["settings"], result["rows"][0]["perplexity"]
+    also = [f"ms at {workload}" for workload in settings["also"]]
+    table = PlainTable("level", "model", *columns, *also, right=[*columns, *also])
     tokens, steps = settings["evaluated"], settings["heal"]
     table.title = Text(f"{result['target']}, {tokens:,} tokens of test text, healed for {steps} steps")
     for row in result["rows"]:
@@ -232,6 +233,7 @@ def start_table(result: Mapping[str, Any]) -> PlainTable:
             _or_dash(None if healed is None else healed / parent, "{:,.3g}".format),
             _or_dash(row.get("said_ms"), "{:,.1f}".format),
             _or_dash(row.get("seconds"), "{:,.0f}".format),
+            *(f"{ms:,.1f}" for ms in row["also_ms"].values()),
         )
     return table
 

@@ -36,6 +36,7 @@ from nas.pretrained import KEEP, read_parent
 from nas.spec import JobSpec, load_job_spec
 from searchspaces.architecture import Architecture
 from searchspaces.errors import Problem
+from workers.target import Workload
 from workers.timing import TimingProtocol
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class StartBench:
         model: a Hugging Face folder, or a GGUF file.
         text: files or patterns of the text that is learned and scored; Python's documentation where empty.
         tokens: N, of a prompt that is timed and of a sequence that is learned and scored.
+        also: other workloads (`workers.target.Workload`) that every model is timed at.
         levels: percentages of the parent's latency.
         mixers, ratios: what may stand in the place of its parts, see `nas.planning.start`.
         calibrate, scored: tokens by which units are ranked, and on which single replacements are.
@@ -72,6 +74,7 @@ class StartBench:
     model: str
     text: tuple[str, ...] = ()
     tokens: int = 2048
+    also: tuple[str, ...] = ()
     levels: tuple[int, ...] = (85, 70, 55)
     mixers: tuple[str, ...] = (KEEP, "window:64,4", "window:256,4", "none")
     ratios: tuple[float, ...] = (1, 0.75, 0.5, 0.25, 0)
@@ -89,6 +92,15 @@ class StartBench:
         if wrong or not self.levels:
             said = f"{wrong or 'none'}; accepted: percentages of the parent's latency, 1 to 99"
             raise InvalidSpec([Problem("--levels", said)])
+        try:
+            _ = self.workloads
+        except ValueError as error:
+            raise InvalidSpec([Problem("--also", str(error))]) from error
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Those of `also`."""
+        return tuple(map(Workload.parse, self.also))
 
     def quick(self) -> StartBench:
         """The same on so little that a model of a few layers takes a minute, and nothing is told."""
@@ -252,13 +264,13 @@ class _Run:
         cuts += [WindowedAlike(whole, self._units, mixer, self._tokens) for mixer in windows[:1]]
         return [*cuts, DroppedLayers(whole, self._tokens)]
 
-    def _latency_ms(self, architecture: Architecture) -> float:
-        target = self._plan.targets[0]
-        self._say(f"timing {architecture.digest[:8]}")
-        return self._kept(
-            f"latency/{architecture.digest}",
-            lambda: self._device.measure(architecture, target).latency_ms,
-        )
+    def _latency_ms(self, architecture: Architecture, at: Workload | None = None) -> float:
+        """At the workload of the job's target, or at another."""
+        target, name = self._plan.targets[0], f"latency/{architecture.digest}"
+        if at is not None:
+            target, name = replace(target, workload=at), f"latency/{at}/{architecture.digest}"
+        self._say(f"timing {architecture.digest[:8]} at {target.workload}")
+        return self._kept(name, lambda: self._device.measure(architecture, target).latency_ms)
 
     def _found(self, level: int) -> list[_Model]:
         """What a job finds for a level; nothing where no model meets it."""
@@ -306,6 +318,7 @@ class _Run:
             "layers": model.architecture.depth,
             "latency_ms": latency,
             "of_parent": latency / whole,
+            "also_ms": {str(at): self._latency_ms(model.architecture, at) for at in self._bench.workloads},
             "perplexity": self._perplexity(f"test/{model.key}", lambda: self._score(model.make())),
             **model.told,
         }

@@ -150,3 +150,5 @@ def test_settings_name_a_run_and_wrong_ones_are_refused(llama: Path) -> None:
     assert not spec.budget.finalists.count
     with pytest.raises(InvalidSpec, match=r"--levels: .*accepted: percentages"):
         StartBench(str(llama), levels=(85, 100))
+    with pytest.raises(InvalidSpec, match="--also: "):
+        StartBench(str(llama), also=("decode",))

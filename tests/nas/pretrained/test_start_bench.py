@@ -31,7 +31,7 @@ def bench(folder: Path, *arguments: str) -> str:
 def test_a_search_stands_beside_cuts_and_nothing_is_done_twice(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
     asked = [str(llama), "--text", "text.txt", "--quick", "--levels", "90", "--kept", "kept"]
-    asked += ["--mixers", "keep window:8,2 none"]
+    asked += ["--mixers", "keep window:8,2 none", "--also", "decode/b1/n32"]
     told = bench(tmp_path, *asked, "--out", "told.json")
     written = json.loads((tmp_path / "told.json").read_text())
     assert written == json.loads((tmp_path / "kept" / "result.json").read_text())
@@ -40,6 +40,7 @@ def test_a_search_stands_beside_cuts_and_nothing_is_done_twice(llama: Path, tmp_
     assert all(name in told for name in rows)
     for name, row in rows.items():
         assert row["perplexity"] > 1
+        assert row["also_ms"]["decode/b1/n32"] > 0
         assert (name == "parent") != ("healed" in row)
         if name not in ("parent", FOUND):
             assert row["of_parent"] < 0.92
