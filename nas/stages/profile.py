@@ -36,7 +36,7 @@ from workers.target import Target
 __all__ = ["Profile", "holdout"]
 
 BATCH = 8
-"""Architectures chosen at once: the predictor is refitted and evaluated after each batch."""
+"""Architectures chosen at once, at most: the predictor is refitted and evaluated after each batch."""
 
 FEWEST = 4
 """Measurements before a predictor is fitted at all."""
@@ -188,16 +188,22 @@ class _Run:
             space,
             self.target.workload,
             self.population,
-            min(BATCH, room) - len(first),
+            min(self._at_once, room) - len(first),
             np.random.default_rng([self.context.plan.spec.seed, len(self.population)]),
             predictor=self.predictor,
             prior=self.prior,
             excluded=np.concatenate([self.held_out, space.encode(self.controls.refused.values())]),
         )
         # So that all of them are measured by the time that profiling may end.
-        share = -(-self.budget.holdout * BATCH // max(self.budget.minimum, BATCH)) if room else None
+        at_once = self._at_once
+        share = -(-self.budget.holdout * at_once // max(self.budget.minimum, at_once)) if room else None
         held_out, self.unasked = self.unasked[:share], self.unasked[share:]
         return [*first, *space.decode(interleaved(informative, held_out))]
+
+    @property
+    def _at_once(self) -> int:
+        """Of a small budget half is left for when it is known what models take."""
+        return min(BATCH, max(FEWEST, self.budget.measurements // 2))
 
     def _conclude(self) -> None:
         """Store the predictor and its evaluation, and report them."""
