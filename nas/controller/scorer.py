@@ -61,13 +61,10 @@ class _Scorer:
     @cached_property
     def divergence(self) -> Any:
         """From the parent, on the job's calibration data; made with the first replacement that is scored."""
-        from nas.pretrained.streams import Divergence
-        from nas.training.start import scored_tokens
+        from nas.training.start import divergence_from_parent
 
         budget, seed = self.scored
-        space = self.supernet.space
-        tokens = scored_tokens(self.task, budget, space.spec.context, seed)
-        return Divergence(space.first, self.supernet.weights(space.first), tokens)
+        return divergence_from_parent(self.supernet, self.task, budget, seed)
 
     def score(
         self, architecture: dict[str, Any], split: str, share: float, conversion: tuple[str, str] | None

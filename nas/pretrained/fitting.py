@@ -13,7 +13,7 @@ Surgeon's update (Hassibi & Stork, 1993; over groups: Kurtic et al., "ZipLM", 20
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -126,23 +126,23 @@ def _missed(weight: Tensor, inverse: Tensor) -> Tensor:
     return weight.square().sum(0) / inverse.diagonal()
 
 
-def fitted_mixer(passage: Passage, layer: Layer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fitted_mixer(rows: Sequence[Passage], layer: Layer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Of a token mixer in the place of a layer's own the projection back to the stream, fitted, by its name;
     nothing where it has none.
 
     Args:
-        passage: of the layer that it replaces, on all calibration tokens.
+        rows: passages of the layer that it replaces, of all calibration tokens.
         layer: with the mixer in it.
         weights: of that.
     """
-    name = projection_of(layer, passage.before.shape[-1])
+    name = projection_of(layer, rows[0].before.shape[-1])
     if name is None:
         return {}
     weight, bias = weights[name], weights.get(f"{name}_bias")
     inputs, wanted = Moments(torch.zeros(()), 0), torch.zeros_like(weight)
-    for before, between in zip(passage.before.split(1), passage.between.split(1), strict=True):
-        x = before_projection(before, layer, weights, passage.turns)
-        y = between - before if bias is None else between - before - bias
+    for row in rows:
+        x = before_projection(row.before, layer, weights, row.turns)
+        y = row.between - row.before if bias is None else row.between - row.before - bias
         inputs, wanted = inputs + Moments.of(x), wanted + y.flatten(0, 1).T @ x.flatten(0, 1)
     return {name: fitted(weight, inputs, wanted)}
 

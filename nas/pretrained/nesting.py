@@ -4,7 +4,6 @@ least, so that the first ones are a good smaller block (MatFormer; Devvrit et al
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import reduce
 from operator import add
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import linear, silu
 
 from nas.pretrained.fitting import Moments, before_projection, order_of_removal
-from nas.pretrained.streams import Passage, passages
+from nas.pretrained.streams import Passage, passages_of_rows
 from searchspaces.norms import rms_norm
 from searchspaces.submodel import Submodel
 
@@ -32,15 +31,14 @@ def nest(model: Submodel, tokens: Tensor, nested: Callable[[int, Moments], None]
             activations, in their order.
     """
     with torch.inference_mode():
-        for number, passage in enumerate(passages(tokens, model.architecture, model.weights)):
+        for number, rows in enumerate(passages_of_rows(tokens, model.architecture, model.weights)):
             weights = dict(model.layers[number].named_parameters())
-            rows = list(zip(passage.before.split(1), passage.between.split(1), strict=True))
-            units = reduce(add, (Moments.of(_activations(between, weights)) for _, between in rows))
+            units = reduce(add, (Moments.of(_activations(row.between, weights)) for row in rows))
             order = order_of_removal(weights["swiglu_down"], units)
             for name in ("swiglu_gate", "swiglu_up"):
                 weights[name].data = weights[name][order]
             weights["swiglu_down"].data = weights["swiglu_down"][:, order].contiguous()
-            added = sum((_added(replace(passage, before=x, between=y)) for x, y in rows), torch.zeros(()))
+            added = reduce(add, map(_added, rows))
             groups = added.argsort(descending=True, stable=True)
             for name in _PROJECTED & weights.keys():
                 weights[name].data = _by_group(weights[name], len(groups))[groups].flatten(0, 1)

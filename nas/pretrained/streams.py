@@ -14,7 +14,7 @@ from searchspaces.blocks import Weights, embed, forward_layer, mix_channels, mix
 from searchspaces.norms import rms_norm
 from searchspaces.rotary import Turns
 
-__all__ = ["Divergence", "Passage", "divergence", "passages"]
+__all__ = ["Divergence", "Passage", "divergence", "passages", "passages_of_rows"]
 
 CHUNK = 128
 """Positions whose logits are compared at once: a vocabulary of 50,000 takes 25 MB for so many."""
@@ -49,6 +49,14 @@ def passages(tokens: Tensor, architecture: Architecture, weights: Weights) -> It
         x = between + mix_channels(between, layer, own) if layer.ratio else between
 
 
+def passages_of_rows(
+    tokens: Tensor, architecture: Architecture, weights: Weights
+) -> Iterator[tuple[Passage, ...]]:
+    """The layers that (B, N) tokens pass, in order, each as B passages of one sequence: what is between two
+    layers is never there of more than one."""
+    return zip(*(passages(row, architecture, weights) for row in tokens.split(1)), strict=True)
+
+
 def divergence(teacher: Tensor, student: Tensor) -> Tensor:
     """Mean Kullback–Leibler divergence in nats of a student's distributions from a teacher's, of logits
     (…, V)."""
@@ -67,10 +75,14 @@ class Divergence:
         parent: that all others are compared with.
         weights: of the parent.
         tokens: (B, N).
+        last: positions at the end of each sequence that are compared; all where None.
     """
 
-    def __init__(self, parent: Architecture, weights: Weights, tokens: Tensor) -> None:
+    def __init__(
+        self, parent: Architecture, weights: Weights, tokens: Tensor, last: int | None = None
+    ) -> None:
         self._parent, self._weights, self._tokens = parent, weights, tokens
+        self._first_compared = 0 if last is None else max(0, tokens.shape[1] - last)
         with torch.inference_mode():
             self._before = [passage.before for passage in passages(tokens, parent, weights)]
             chunks = self._from(0, parent, weights).split(CHUNK, 1)
@@ -100,9 +112,9 @@ class Divergence:
         return float(total) / self._certain.numel()
 
     def _from(self, first: int, architecture: Architecture, weights: Weights) -> Tensor:
-        """The stream behind the last layer."""
+        """The stream behind the last layer, where it is compared."""
         x = self._before[first]
         turns = turns_of(torch.arange(self._tokens.shape[1]), architecture)
         for layer, own in zip(architecture.layers[first:], weights.layers[first:], strict=True):
             x = forward_layer(x, layer, own, turns.get(layer))
-        return x
+        return x[:, self._first_compared :]

@@ -145,11 +145,14 @@ class VerifyBudget(Spec):
         rounds: at most this many rounds of measuring, learning and searching again.
         tolerance: of the median |predicted − measured| / measured over the front, on every target.
         evaluations: candidates that each repeated search may evaluate.
+        presets: published designs that are measured and tested beside the front, those that are most worth
+            comparing with.
     """
 
     rounds: PositiveInt = 3
     tolerance: PositiveFloat = 0.05
     evaluations: PositiveInt = 32
+    presets: Count = 64
 
 
 class FinalistBudget(Spec):
@@ -250,7 +253,8 @@ class CalibrateBudget(Spec):
     Attributes:
         tokens: of the task's training data, by which its feed-forward units are ranked and replacements are
             trained.
-        scored: others, on which every single replacement is compared with the model.
+        scored: others, on which every single replacement is compared with the model: whole sequences, or the
+            end of one.
     """
 
     tokens: Size = 32768
@@ -281,8 +285,8 @@ FAST: Mapping[str, Mapping[str, float]] = {
     "library": {"steps": 4},
     "profile": {"measurements": 8, "minimum": 8, "holdout": 2},
     "train": {"steps": 100},
-    "search": {"evaluations": 8},
-    "verify": {"rounds": 1, "evaluations": 4},
+    "search": {"evaluations": 12},
+    "verify": {"rounds": 2, "evaluations": 4, "presets": 1},
     "finalists": {"count": 1, "presets": 1, "seeds": 1, "steps": 8, "tuning_steps": 4},
 }
 """What a first look spends at most: less tells nothing."""

@@ -239,7 +239,8 @@ class _Run:
         """Report progress over all targets, with so many measurements since the store was last read."""
         known = min(len(self.measured), self.budget.measurements) + int(self.tested.sum())
         done = self.number * self._most + known + new
-        self.context.progress(StageName.PROFILE, done, self._total, f"{self.target.device}{said}")
+        total = max(self._total, done)  # controls come besides where the budget is smaller than they are
+        self.context.progress(StageName.PROFILE, done, total, f"{self.target.device}{said}")
 
 
 def holdout(space: SearchSpace, n: int, seed: int) -> Population:

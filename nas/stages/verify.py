@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from nas.analysis.candidates import Candidates
+from nas.analysis.choice import published
 from nas.analysis.known import stored_predictors
 from nas.analysis.points import evaluated_points, mark_verified
 from nas.errors import JobFailed
@@ -90,9 +91,7 @@ class Verify(Stage):
             points = evaluated_points(context, candidates)
             context.store.put_points(context.job_id, points)
             front = [point for point in points if point.on_front]
-            wanted = [
-                p for p in points if (p.on_front or p.preset) and not p.verified and p.digest not in refused
-            ]
+            wanted = [p for p in _shown(context, points) if not p.verified and p.digest not in refused]
             if not wanted:
                 return front
             self._remember(context, measured=[point.digest for point in wanted])
@@ -135,7 +134,7 @@ class Verify(Stage):
         usable = conversions_here(context)
         while True:  # what a conversion does to one point may put another on the front
             points = mark_verified(evaluated_points(context, candidates), context.plan.objectives)
-            shown = [p.architecture for p in points if p.on_front or p.preset]
+            shown = [p.architecture for p in _shown(context, points)]
             missing = unscored(context, shown, [Split.TEST], usable)
             if not missing:
                 break
@@ -149,6 +148,13 @@ class Verify(Stage):
         state = _state(context)
         state = VerifyState(round or state.round, sorted({*state.measured, *measured}))
         state.save(context.store, context.job_id, STATE)
+
+
+def _shown(context: StageContext, points: Sequence[Point]) -> list[Point]:
+    """The front, and as many published designs as the budget says."""
+    designs = published(context, points, context.plan.spec.budget.verify.presets)
+    shown = {point.digest for point in designs}
+    return [point for point in points if point.on_front or point.digest in shown]
 
 
 def _state(context: StageContext) -> VerifyState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nas.pretrained.streams import Divergence, Passage
     from searchspaces.supernet import Supernet
 
-__all__ = ["calibration_tokens", "scored_tokens", "start_supernet"]
+__all__ = ["calibration_tokens", "divergence_from_parent", "start_supernet"]
 
 CALIBRATION_STEP = 1 << 30
 """Number of the task's training batch that calibration reads: none that a training gets to."""
@@ -39,10 +39,14 @@ def calibration_tokens(task: Task, budget: Budget, context: int, seed: int) -> T
     return task.batch(CALIBRATION_STEP, seed, rows, context).inputs
 
 
-def scored_tokens(task: Task, budget: Budget, context: int, seed: int) -> Tensor:
-    """(rows, N) on which replacements are scored: others than those that they are trained on."""
-    rows = max(1, budget.calibrate.scored // context)
-    return task.batch(CALIBRATION_STEP + 1, seed, rows, context).inputs
+def divergence_from_parent(supernet: Supernet, task: Task, budget: Budget, seed: int) -> Divergence:
+    """By which replacements are scored: on other tokens than those that they are trained on, whole sequences
+    or, where fewer tokens than one has are to be scored, the last ones of one."""
+    from nas.pretrained.streams import Divergence
+
+    parent, context, scored = supernet.space.first, supernet.space.spec.context, budget.calibrate.scored
+    tokens = task.batch(CALIBRATION_STEP + 1, seed, max(1, scored // context), context).inputs
+    return Divergence(parent, supernet.weights(parent), tokens, last=min(scored, context))
 
 
 def start_supernet(
@@ -92,22 +96,22 @@ def start_supernet(
 
     supernet = _nested(parent, space, tokens, seed, fit, told)
     trained = 0
-    scored = _divergence(supernet, scored_tokens(task, budget, context, seed)) if own else None
-    for number, passage in _places(supernet, tokens):
+    scored = divergence_from_parent(supernet, task, budget, seed) if own else None
+    for number, rows in _places(supernet, tokens):
         for option in own:
             if stop():
                 return TrainingResult(final, trained, 0.0, ())
             assert scored is not None
             path = folder / "library" / f"{number}-{re.sub(r'[^0-9A-Za-z]+', '-', option)}.safetensors"
             if not path.is_file():
-                _train(supernet, number, option, passage, budget, scored, path)
+                _train(supernet, number, option, rows, budget, scored, path)
             told(_take(supernet, number, path))
             trained += budget.library.steps
         parameters = dict(supernet.layers[number].named_parameters())
         for fewer, every in _beginnings(space):
             parameters[fewer].copy_(parameters[every][: len(parameters[fewer])])
         if fit:
-            _fit_mixers(supernet, number, passage)
+            _fit_mixers(supernet, number, rows)
             told()
             if stop():
                 return TrainingResult(final, trained, 0.0, ())
@@ -171,28 +175,21 @@ def _weights_of(supernet: Supernet, number: int, **genes: Any) -> Mapping[str, T
     return supernet.weights(supernet.space.first.with_layer(number, **genes)).layers[number]
 
 
-def _fit_mixers(supernet: Supernet, number: int, passage: Passage) -> None:
+def _fit_mixers(supernet: Supernet, number: int, rows: Sequence[Passage]) -> None:
     """Fit whatever may replace a layer's token mixer."""
     import torch
 
     from nas.pretrained.fitting import fitted_mixer
 
-    spec, kept = supernet.space.spec.layer, passage.layer
+    spec, kept = supernet.space.spec.layer, rows[0].layer
     options = [(mixer, heads) for mixer in spec.mixer for heads in spec.heads if mixer != NO_MIXER]
     for mixer, heads in options:
         layer = replace(kept, mixer=mixer, heads=heads)
         if layer != kept:
             weights = _weights_of(supernet, number, mixer=mixer, heads=heads)
             with torch.no_grad():
-                for name, projection in fitted_mixer(passage, layer, weights).items():
+                for name, projection in fitted_mixer(rows, layer, weights).items():
                     weights[name].copy_(projection)
-
-
-def _divergence(supernet: Supernet, tokens: Tensor) -> Divergence:
-    from nas.pretrained.streams import Divergence
-
-    parent = supernet.space.first
-    return Divergence(parent, supernet.weights(parent), tokens)
 
 
 def _with_weights_of_their_own(space: SearchSpace) -> Iterator[str]:
@@ -221,22 +218,22 @@ def _beginnings(space: SearchSpace) -> Iterator[tuple[str, str]]:
             )
 
 
-def _places(supernet: Supernet, tokens: Tensor) -> Iterator[tuple[int, Passage]]:
+def _places(supernet: Supernet, tokens: Tensor) -> Iterator[tuple[int, tuple[Passage, ...]]]:
     """Every layer, with the parent's stream there."""
     import torch
 
-    from nas.pretrained.streams import passages
+    from nas.pretrained.streams import passages_of_rows
 
     parent = supernet.space.first
     with torch.inference_mode(False), torch.no_grad():
-        yield from enumerate(passages(tokens, parent, supernet.weights(parent)))
+        yield from enumerate(passages_of_rows(tokens, parent, supernet.weights(parent)))
 
 
 def _train(
     supernet: Supernet,
     number: int,
     option: str,
-    passage: Passage,
+    rows: Sequence[Passage],
     budget: Budget,
     scored: Divergence,
     path: Path,
@@ -250,18 +247,17 @@ def _train(
     parent = supernet.space.first
     architecture = parent.with_layer(number, mixer=option)
     layer, before = architecture.layers[number], scored(architecture, supernet.weights(architecture))
-    shared = passage.weights.keys()
+    shared = rows[0].weights.keys()
     weights = dict(supernet.weights(architecture).layers[number])
     own = {name: value.clone().requires_grad_() for name, value in weights.items() if name not in shared}
-    turns = passage.turns if positioned(layer) else None
+    turns = rows[0].turns if positioned(layer) else None
     optimizer = torch.optim.AdamW(own.values(), lr=budget.library.learning_rate, weight_decay=0.0)
-    rows = passage.before.split(1)
     with torch.enable_grad():
         for step in range(budget.library.steps):
-            row = step % len(rows)
+            row = rows[step % len(rows)]
             with torch.no_grad():
-                wanted = (passage.between - passage.before)[row : row + 1]
-            found = mix_tokens(rows[row], layer, {**weights, **own}, turns)
+                wanted = row.between - row.before
+            found = mix_tokens(row.before, layer, {**weights, **own}, turns)
             loss = mse_loss(found, wanted) / wanted.square().mean().clamp_min(1e-12)
             optimizer.zero_grad()
             loss.backward()

@@ -139,13 +139,18 @@ class WindowedAlike(NarrowedAlike):
     name = "windows and feed-forwards alike"
 
     def __init__(self, parent: Submodel, units: Sequence[Moments], mixer: str, tokens: Tensor) -> None:
+        import torch
+
         from nas.pretrained.fitting import fitted_mixer
-        from nas.pretrained.streams import passages
+        from nas.pretrained.streams import passages_of_rows
 
         super().__init__(parent, units)
         self._mixer = mixer
-        stream = passages(tokens, parent.architecture, parent.weights)
-        self._fitted = [fitted_mixer(p, replace(p.layer, mixer=mixer), p.weights) for p in stream]
+        with torch.inference_mode():
+            self._fitted = [
+                fitted_mixer(rows, replace(rows[0].layer, mixer=mixer), rows[0].weights)
+                for rows in passages_of_rows(tokens, parent.architecture, parent.weights)
+            ]
 
     def architecture(self, strength: int) -> Architecture:
         """See `Cut.architecture`."""

@@ -24,7 +24,7 @@ from nas.pretrained.fitting import (
     projection_of,
 )
 from nas.pretrained.reading import read_model
-from nas.pretrained.streams import passages
+from nas.pretrained.streams import passages, passages_of_rows
 
 TOKENS = torch.randint(300, (3, 48), generator=torch.Generator().manual_seed(1))
 
@@ -96,10 +96,11 @@ def test_a_mixer_is_fitted_to_what_it_replaces(family: str, mixer: str, tmp_path
     supernet = Supernet(space).requires_grad_(False)
     supernet.load_state_dict(model.state_dict(), strict=False)
     with torch.inference_mode():
+        rows = list(passages_of_rows(TOKENS, model.architecture, model.weights))[2]
         passage = list(passages(TOKENS, model.architecture, model.weights))[2]
         layer = replace(passage.layer, mixer=mixer)
         weights = supernet.weights(space.first.with_layer(2, mixer=mixer)).layers[2]
-        (name, projection), *_ = fitted_mixer(passage, layer, weights).items()
+        (name, projection), *_ = fitted_mixer(rows, layer, weights).items()
         assert name == projection_of(layer, space.first.width)
         x = before_projection(passage.before, layer, weights, passage.turns)
         wanted = passage.between - passage.before
@@ -112,4 +113,4 @@ def test_what_has_no_projection_is_not_fitted(llama: Path) -> None:
     model = read_model(read_parent(llama))
     with torch.inference_mode():
         passage = next(passages(TOKENS, model.architecture, model.weights))
-    assert fitted_mixer(passage, replace(passage.layer, mixer="none"), {}) == {}
+    assert fitted_mixer([passage], replace(passage.layer, mixer="none"), {}) == {}

@@ -98,6 +98,9 @@ def test_divergence_from_a_layer_on_is_that_of_whole_logits(model: Path) -> None
         other = space.first.with_layer(2, **changed)
         expected = divergence(supernet(TOKENS, space.first), supernet(TOKENS, other)).item()
         assert measured(other, supernet.weights(other)) == pytest.approx(expected, rel=1e-3)
+        end = Divergence(space.first, supernet.weights(space.first), TOKENS, last=10)
+        expected = divergence(supernet(TOKENS, space.first)[:, -10:], supernet(TOKENS, other)[:, -10:]).item()
+        assert end(other, supernet.weights(other)) == pytest.approx(expected, rel=1e-3)
         assert expected > 0
 
 
