@@ -1,8 +1,7 @@
 """What is a search worth to a pretrained model? What it finds beside what the model is cut to without one.
 
 At each share of the parent's latency a job finds a model (`nas.planning.start`); beside it stand cuts that
-take as long (`nas.bench.start.cuts`), with the parent's weights as they are, and all healed alike: the same
-steps, batches and teacher.
+take as long (`nas.bench.start.cuts`), untrained, and all healed alike: the same steps, batches and teacher.
 """
 
 from __future__ import annotations
