@@ -242,7 +242,7 @@ TUNING_RATE = 1 / 3
 """Peak rate of what goes on from a supernet's weights, over that of fresh ones."""
 
 
-HEAL = {"count": 3, "steps": 200, "batch": 1, "learning_rate": 0.0002}
+HEAL = {"count": 3, "steps": 200, "batch": 1, "learning_rate": 0.0001}
 """Defaults of finalists that start from a pretrained model's weights: they are trained on against its logits,
 by AdamW."""
 
