@@ -32,7 +32,7 @@ def in_the_middle(stage: StageName, words: str = "") -> Callable[[Event], bool]:
 
 KILLS = {
     "measuring": in_the_middle(StageName.PROFILE),
-    "training the library": in_the_middle(StageName.TRAIN),
+    "training the library": in_the_middle(StageName.TRAIN, "after"),  # behind what is nested
     "scoring": in_the_middle(StageName.SEARCH, "of 20 single replacements"),
     "searching": in_the_middle(StageName.SEARCH),
     "healing": in_the_middle(StageName.FINALISTS),
