@@ -39,7 +39,7 @@ class Supernet(nn.Module):
 
     def __init__(self, space: SearchSpace, fitted: bool = False) -> None:
         super().__init__()
-        self.space, self._fitted = space, fitted
+        self.space, self._fitted, self._replaced = space, fitted, space.first.layers[0]
         self._outer, self._shapes = _largest_outer_shapes(space), self._largest_shapes()
         depth = space.max_depth
         for name, weight in self._outer.items():
@@ -114,7 +114,7 @@ class Supernet(nn.Module):
             return name
         part = _channel if name.startswith(channel_prefix(layer.channel)) else _mixer
         told = part(layer)
-        return name if told == part(self.space.first.layers[0]) else f"{name}{OF}{told.replace('.', '_')}"
+        return name if told == part(self._replaced) else f"{name}{OF}{told.replace('.', '_')}"
 
 
 def _largest_outer_shapes(space: SearchSpace) -> dict[str, Weight]:

@@ -18,7 +18,7 @@ from nas.training.checkpoint import load_checkpoint, save_checkpoint
 from nas.training.trainer import TrainingResult
 from searchspaces.architecture import NO_MIXER
 from searchspaces.errors import Problem
-from searchspaces.mixers import parse_mixer
+from searchspaces.mixers import obeyed_genes, parse_mixer
 from searchspaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -182,14 +182,17 @@ def _fit_mixers(supernet: Supernet, number: int, rows: Sequence[Passage]) -> Non
     from nas.pretrained.fitting import fitted_mixer
 
     spec, kept = supernet.space.spec.layer, rows[0].layer
-    options = [(mixer, heads) for mixer in spec.mixer for heads in spec.heads if mixer != NO_MIXER]
-    for mixer, heads in options:
-        layer = replace(kept, mixer=mixer, heads=heads)
-        if layer != kept:
-            weights = _weights_of(supernet, number, mixer=mixer, heads=heads)
-            with torch.no_grad():
-                for name, projection in fitted_mixer(rows, layer, weights).items():
-                    weights[name].copy_(projection)
+    options = {
+        replace(kept, mixer=mixer, heads=heads if "heads" in obeyed_genes(mixer) else kept.heads)
+        for mixer in spec.mixer
+        for heads in spec.heads
+        if mixer != NO_MIXER
+    }
+    for layer in options - {kept}:
+        weights = _weights_of(supernet, number, mixer=layer.mixer, heads=layer.heads)
+        with torch.no_grad():
+            for name, projection in fitted_mixer(rows, layer, weights).items():
+                weights[name].copy_(projection)
 
 
 def _with_weights_of_their_own(space: SearchSpace) -> Iterator[str]:
