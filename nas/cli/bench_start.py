@@ -56,7 +56,7 @@ def start(
     measured: Annotated[int, typer.Option(min=4, help="Architectures to profile.")] = 24,
     evaluations: Annotated[int, typer.Option(min=1, help="Candidates that a search evaluates.")] = 32,
     evaluated: Annotated[int, typer.Option(min=1, help="Tokens that models are scored on.")] = 16384,
-    heal: Annotated[int, typer.Option(min=1, help="Steps of each model's training.")] = 200,
+    heal: Annotated[int, typer.Option(min=0, help="Steps of each model's training; 0: none.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A small version, to see that it works.")] = False,
     kept: Annotated[
@@ -69,8 +69,8 @@ def start(
     """Find smaller forms of a pretrained model, and compare them with cuts that take as long and need no
     search: as they are, and all healed alike.
 
-    Stopped and run again with the same options it goes on; result.json in its folder says what is known by
-    now.
+    Stopped and run again with the same options it goes on, with others of --levels, --also and --heal too;
+    result.json in its folder says what is known by now.
 
     [dim]nas bench start SmolLM2-135M --text "books/*.txt" --levels 70 --heal 64[/dim]
     [dim]nas bench start tiny --text text.txt --quick[/dim]

@@ -66,7 +66,7 @@ class StartBench:
         measured: architectures that are profiled.
         evaluations: candidates that a search evaluates.
         evaluated: tokens of each split that models are scored on.
-        heal: steps of each model's training against the parent's predictions.
+        heal: steps of each model's training against the parent's predictions; 0 leaves them as they are.
         seed: of everything random.
     """
 
@@ -118,8 +118,11 @@ class StartBench:
 
     @property
     def key(self) -> str:
-        """Names these settings: a run with the same ones goes on with what an earlier one left."""
-        return f"start-{hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]}"
+        """Names the settings that a job depends on: a run with the same ones goes on with what an earlier one
+        left, with further levels, workloads and steps of healing too."""
+        others = {"also", "heal", "levels"}
+        asked = {name: value for name, value in asdict(self).items() if name not in others}
+        return f"start-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
 
     def spec(self, level: int) -> JobSpec:
         """The job that finds a model for a level."""
@@ -130,7 +133,7 @@ class StartBench:
             "profile": {"measurements": self.measured, "holdout": held_out, "tolerance": 0.03},
             "search": {"evaluations": self.evaluations, "batch": min(4, self.evaluations)},
             "verify": {"rounds": 2, "evaluations": max(1, self.evaluations // 4)},
-            "heal": {"count": 0, "steps": self.heal},
+            "heal": {"count": 0},
         }
         task = {"name": "text", "evaluation_tokens": self.evaluated}
         return load_job_spec(
@@ -229,15 +232,17 @@ class _Run:
         self._rows: list[dict[str, Any]] = []
 
     def run(self) -> dict[str, Any]:
-        """Level by level: first all models as they are, then healed."""
+        """First all models as they are, level by level, then healed."""
         whole = self._parent
         self._told(_Model(None, "parent", whole.architecture, lambda: whole, {}))
-        for level in self._bench.levels:
-            models = [*self._found(level), *self._cuts(level)]
-            rows = [(model, self._told(model)) for model in models]
-            for model, row in rows:
-                row |= self._healed(model)
-                self._write()
+        rows = [
+            (model, self._told(model))
+            for level in self._bench.levels
+            for model in [*self._found(level), *self._cuts(level)]
+        ]
+        for model, row in rows if self._bench.heal else []:
+            row |= self._healed(model)
+            self._write()
         return self._result()
 
     @cached_property
@@ -327,7 +332,7 @@ class _Run:
 
     def _healed(self, model: _Model) -> dict[str, Any]:
         """What a row has besides once the model is trained on."""
-        name = f"healed/{model.key}"
+        name = f"healed/{self._bench.heal}/{model.key}"
         perplexity = self._perplexity(name, lambda: self._heal(model))
         return {"healed": perplexity, "heal_seconds": self._kept.seconds(name)}
 
@@ -336,8 +341,8 @@ class _Run:
         from nas.training.finetune import Diverged, FineTuning, best_weights, finetune
 
         plan, teacher = self._plan, self._parent
-        budget = plan.spec.budget.finalists
-        folder = self._folder / "heal" / f"{model.key}".replace(" ", "-")
+        budget = plan.spec.budget.finalists.model_copy(update={"steps": self._bench.heal})
+        folder = self._folder / "heal" / str(budget.steps) / model.key.replace(" ", "-")
         student = model.make().requires_grad_(True).train()
         context, seed = plan.space.spec.context, plan.train_seed
         taught = Teacher(teacher.architecture, teacher.weights, has_bfloat16())
