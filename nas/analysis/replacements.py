@@ -71,8 +71,12 @@ def stored_scores(job: Known) -> ReplacementScores | None:
 
 
 def proved_optima(candidates: Candidates, scores: ReplacementScores, count: int) -> Population:
-    """(≤ count, genes) the least sums of scores within bounds that are spread evenly from the least of the
-    first objective that costs no evaluation to the parent's, and within the job's own bounds.
+    """(≤ count, genes) the least sums of scores within bounds on the first objective that costs no
+    evaluation, and within the job's own bounds.
+
+    They are spread evenly from the least there is to the parent's. Where the job bounds that objective itself
+    they go from its bound down, closest together beside it: there its users look, and if measuring moves the
+    bound the next lower ones are what is left.
 
     Bounds are proved on sums: an objective that is none enters by its least-squares fit.
     """
@@ -94,12 +98,15 @@ def proved_optima(candidates: Candidates, scores: ReplacementScores, count: int)
     least = model.optimum(1, unbounded)
     most = known(space.encode([space.first]))[0, 1]
     rows = []
-    for share in np.linspace(0, 1, count):
+    # The least itself would be the only member; the parent is a seed of its own.
+    shares = 0.1 + 0.88 * np.linspace(0, 1, count)
+    if own[0] < most:
+        most, shares = own[0], 1 - 0.9 * np.linspace(0, 1, count) ** 2
+    for share in shares.tolist():
         if least is None:
             break
         bounds = np.array([np.inf, *own])
-        # The least itself would be the only member; the parent is a seed of its own.
-        bounds[1] = min(bounds[1], least.values[1] + (most - least.values[1]) * (0.1 + 0.88 * share))
+        bounds[1] = least.values[1] + (most - least.values[1]) * share
         found = model.optimum(0, bounds)
         if found is not None:
             rows.append(found.row)

@@ -26,6 +26,8 @@ ENUMERABLE = 20_000
 """Spaces of at most this many codes are enumerated instead of searched."""
 DRAWS = 50
 """Random draws for each initial candidate."""
+LEAST = 4
+"""Finite evaluations that a surrogate is fitted to, at least."""
 LARGEST = 600
 """Evaluations that the surrogate learns from, the best ones: fitting takes time cubic in their number."""
 FAILURES = 4
@@ -47,7 +49,8 @@ class SurrogateStrategy(HistoryStrategy):
     evaluations fail is given up.
 
     Args:
-        initial: candidates evaluated before the surrogate is used.
+        initial: candidates evaluated before the surrogate is used; where the problem has a prior, which tells
+            more than random ones do, no more than its seeds.
         pool: candidates that the inner search keeps.
         generations: of the inner search, each of `pool` candidates.
         optimism: standard deviations by which the inner search takes expensive objectives to be better than
@@ -66,6 +69,8 @@ class SurrogateStrategy(HistoryStrategy):
         optimism: float = 1.5,
     ) -> None:
         super().__init__(problem, seed)
+        if problem.prior is not None and problem.seeds is not None:
+            initial = min(initial, max(LEAST, len(problem.seeds)))
         self._initial, self._size, self._generations = initial, pool, generations
         self._optimism = optimism
         self._variation = Variation(problem.encoding)
@@ -75,7 +80,7 @@ class SurrogateStrategy(HistoryStrategy):
 
     def _offer(self, n: int, left: float) -> tuple[Population, Levels]:
         positions, levels = self._usable()
-        if self.history.taken < self._initial or len(positions) < min(self._initial, 4):
+        if self.history.taken < self._initial or len(positions) < min(self._initial, LEAST):
             return self._start(n)
         population = self.history.rows(positions)
         values = self.history.values_at(positions, levels)
