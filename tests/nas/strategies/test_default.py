@@ -50,6 +50,21 @@ def test_what_is_outside_all_bounds_is_evaluated_in_full():
     assert (strategy.levels(strategy.ask(8)) == 1).all()
 
 
+def test_where_a_prior_tells_more_nothing_is_drawn_at_random():
+    """The first ones after the seeds are as good for their cost as what the seeds taught."""
+    worth = np.linspace(0.2, 2.0, 12)
+    seeds = np.array([[level] * 12 for level in range(4)])
+
+    def quality_of_first(prior: bool) -> float:
+        told = replace(problem(bound=19.0), seeds=seeds, prior=(lambda rows: -(rows @ worth)) if prior else None)
+        strategy = get_strategy("default")(told, 0)
+        rows = strategy.ask(4)
+        strategy.tell(rows, evaluate(rows))
+        return float(np.mean(evaluate(strategy.ask(4))[:, 0]))
+
+    assert quality_of_first(prior=True) < 0.8 * quality_of_first(prior=False)
+
+
 def test_a_refitted_predictor_is_heard():
     """Latencies turn out to be a third of what was predicted: candidates change at once."""
     factor = [1.0]
