@@ -19,7 +19,7 @@ from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
 
-__all__ = ["ReplacementScores", "proved_optima", "single_replacements", "stored_scores"]
+__all__ = ["ReplacementScores", "ladder", "proved_optima", "single_replacements", "stored_scores"]
 
 CLIP = 2.0
 """Nats above which one replacement is as bad as another: sums are of what is worth having."""
@@ -70,15 +70,30 @@ def stored_scores(job: Known) -> ReplacementScores | None:
     return ReplacementScores(plan.space, table)
 
 
+def ladder(least: float, most: float, bound: float, count: int) -> NDArray[np.float64]:
+    """(count,) bounds on an objective for models to be proved best within.
+
+    They are spread evenly from the least there is to the parent's. Where a job bounds the objective itself
+    they go from its bound down, closest together beside it: there its users look, and where measuring shows
+    that a model misses the bound the next lower ones are what is left.
+
+    Args:
+        most: the parent's.
+        bound: the job's; infinite where it has none.
+    """
+    steps = np.linspace(0, 1, count)
+    # The least itself would be the only member; the parent is a candidate of its own.
+    if bound < most:
+        return least + (bound - least) * (1 - 0.9 * steps**2)
+    return least + (most - least) * (0.1 + 0.88 * steps)
+
+
 def proved_optima(candidates: Candidates, scores: ReplacementScores, count: int) -> Population:
     """(≤ count, genes) the least sums of scores within bounds on the first objective that costs no
     evaluation, and within the job's own bounds.
 
-    They are spread evenly from the least there is to the parent's. Where the job bounds that objective itself
-    they go from its bound down, closest together beside it: there its users look, and if measuring moves the
-    bound the next lower ones are what is left.
-
-    Bounds are proved on sums: an objective that is none enters by its least-squares fit.
+    See `ladder` for these bounds. They are proved on sums: an objective that is none enters by its
+    least-squares fit.
     """
     plan, space = candidates.plan, candidates.plan.space
     free = [objective for objective in plan.objectives if objective.source is not Source.EVALUATED]
@@ -98,15 +113,8 @@ def proved_optima(candidates: Candidates, scores: ReplacementScores, count: int)
     least = model.optimum(1, unbounded)
     most = known(space.encode([space.first]))[0, 1]
     rows = []
-    # The least itself would be the only member; the parent is a seed of its own.
-    shares = 0.1 + 0.88 * np.linspace(0, 1, count)
-    if own[0] < most:
-        most, shares = own[0], 1 - 0.9 * np.linspace(0, 1, count) ** 2
-    for share in shares.tolist():
-        if least is None:
-            break
-        bounds = np.array([np.inf, *own])
-        bounds[1] = least.values[1] + (most - least.values[1]) * share
+    for bound in [] if least is None else ladder(least.values[1], most, own[0], count).tolist():
+        bounds = np.array([np.inf, bound, *own[1:]])
         found = model.optimum(0, bounds)
         if found is not None:
             rows.append(found.row)

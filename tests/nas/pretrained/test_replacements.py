@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nas.analysis.candidates import Candidates
 from nas.analysis.known import KnownJob
-from nas.analysis.replacements import ReplacementScores, proved_optima, single_replacements
+from nas.analysis.replacements import ReplacementScores, ladder, proved_optima, single_replacements
 from nas.planning.plan import Plan, resolve
 from nas.planning.start import settle_start
 from nas.spec import load_job_spec
@@ -20,7 +22,7 @@ from searchspaces.architecture import Layer
 def plan_of(llama: Path, folder: Path, **more: object) -> Plan:
     spec = {
         "start": {"model": str(llama)},
-        "space": {"mixer": ["keep", "window:8,2", "none"], "ratio": [1, 0.75, 0.5, 0.25]},
+        "space": {"mixer": ["keep", "window:8,2", "none"], "ratio": [n / 8 for n in range(8, 0, -1)]},
         "task": {"name": "text", "path": [str(folder / "text.txt")]},
         "targets": [{"tokens": 64}],
         "objectives": ["quality", "parameters"],
@@ -50,21 +52,29 @@ def option_left(layers: Sequence[Layer], of: Sequence[Layer]) -> float:
     return sum(layer.ratio for layer in layers) / sum(layer.ratio for layer in of)
 
 
-def test_a_search_begins_all_over_the_front_where_nothing_bounds_it(llama: Path, tmp_path: Path) -> None:
+def test_what_is_proved_best_is_all_over_the_front(llama: Path, tmp_path: Path) -> None:
     parameters, sums = optima_of(plan_of(llama, tmp_path), tmp_path, 8)
     order = parameters.argsort()
     assert (np.diff(sums[order]) < 0).all(), "fewer parameters, more divergence"
-    steps = np.diff(parameters[order])
-    assert steps.max() < 0.5 * np.ptp(parameters)
+    assert np.diff(parameters[order]).max() < 0.5 * np.ptp(parameters)
 
 
-def test_a_search_begins_beside_its_bound(llama: Path, tmp_path: Path) -> None:
-    free = plan_of(llama, tmp_path)
+def test_what_is_proved_best_is_within_the_jobs_bound(llama: Path, tmp_path: Path) -> None:
     plan = plan_of(llama, tmp_path, bounds={"parameters": "80%"}).settled({})
-    bound = plan.objectives[1].bound
+    bound, parent = plan.objectives[1].bound, plan.space.encode([plan.space.first])
     assert bound is not None
-    everywhere, _ = optima_of(free, tmp_path, 8)
     parameters, _ = optima_of(plan, tmp_path, 8)
-    assert parameters.max() <= bound
-    near = bound - (bound - everywhere.min()) / 4
-    assert (parameters > near).sum() >= 3 > ((everywhere > near) & (everywhere <= bound)).sum()
+    assert 0.9 * bound < parameters.max() <= bound
+    assert bound < plan.count(plan.objectives[1], parent)[0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_bounds_lie_closest_together_beside_a_jobs_own(count: int) -> None:
+    bounds = ladder(10.0, 100.0, 70.0, count)
+    assert bounds[0] == 70
+    assert (bounds > 10).all()
+    assert (np.diff(bounds, 2) < 0).all()
+    even = ladder(10.0, 100.0, math.inf, count)
+    assert np.allclose(np.diff(even, 2), 0)
+    assert (even > 10).all()
+    assert (even < 100).all()
