@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from nas.errors import ModelRejected
 from nas.evaluation import Conversion
-from nas.export.attention import form_of
 from nas.export.library import BlockLibrary
+from nas.export.timed import composed_for
 from searchspaces.architecture import Architecture
 from workers.runtimes import ModelFormat, parse_runtime
 from workers.runtimes.onnx_states import NEXT, POSITION, STATE
@@ -74,18 +74,13 @@ def _file(
     library: BlockLibrary, architecture: Architecture, arrays: Mapping[str, NDArray[Any]], target: Target
 ) -> bytes | None:
     """What a target's engine loads; None where it takes no ONNX, or is not here."""
-    runtime, workload = parse_runtime(target.runtime), target.workload
+    runtime = parse_runtime(target.runtime)
     capability = runtime.capability()
     if runtime.model_format is not ModelFormat.ONNX or capability is None:
         return None
     if target.dtype not in capability.dtypes:
         return None
-    if workload.phase is Phase.DECODE:
-        model = library.compose_extend(
-            architecture, arrays, batch=workload.batch, tokens=1, in_place=runtime.appends_in_place
-        )
-    else:
-        model = library.compose(architecture, arrays, attention=form_of(runtime.attention(workload.tokens)))
+    model = composed_for(target, library, architecture, arrays)
     return runtime.prepare(bytes(model.SerializeToString()), target.dtype)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.export.attention import Form, form_of
 from nas.export.cached import IN_PLACE
@@ -18,9 +18,11 @@ from workers.runtimes.onnx_states import WORKLOAD
 from workers.target import Phase, Target, Workload
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnx import ModelProto
     from torch import Tensor
 
-__all__ = ["TimedModels", "attention_for", "attention_of", "submodel_file"]
+__all__ = ["TimedModels", "attention_for", "attention_of", "composed_for", "submodel_file"]
 
 
 class TimedModels:
@@ -39,18 +41,12 @@ class TimedModels:
         Raises:
             ValueError: no runtime of that name.
         """
-        workload = target.workload
         if parse_runtime(target.runtime).model_format is ModelFormat.SUBMODEL:
-            return submodel_file(architecture, random_weights(architecture), workload)
-        if workload.phase is Phase.DECODE:
-            in_place = parse_runtime(target.runtime).appends_in_place
-            step = self._library.compose_extend(
-                architecture, batch=workload.batch, tokens=1, in_place=in_place
-            )
-            step.metadata_props.add(key=WORKLOAD, value=str(workload))
-            return bytes(step.SerializeToString())
-        attention = attention_for([target])
-        return bytes(self._library.compose(architecture, attention=attention).SerializeToString())
+            return submodel_file(architecture, random_weights(architecture), target.workload)
+        model = composed_for(target, self._library, architecture)
+        if target.workload.phase is Phase.DECODE:
+            model.metadata_props.add(key=WORKLOAD, value=str(target.workload))
+        return bytes(model.SerializeToString())
 
     def reference(self, target: Target) -> bytes:
         """The fixed file that is timed in between, the same for every architecture.
@@ -63,6 +59,27 @@ class TimedModels:
             architecture, weights = reference_submodel()
             return submodel_file(architecture, weights, runtime.reference_workload(target.workload))
         return reference_model()
+
+
+def composed_for(
+    target: Target,
+    library: BlockLibrary,
+    architecture: Architecture,
+    arrays: Mapping[str, NDArray[Any]] | None = None,
+) -> ModelProto:
+    """The graph that does a target's workload in its runtime: of prompts, or of one token after a context.
+
+    Args:
+        arrays: see `BlockLibrary.compose`.
+
+    Raises:
+        ValueError: no runtime of that name.
+    """
+    workload = target.workload
+    if workload.phase is Phase.DECODE:
+        in_place = parse_runtime(target.runtime).appends_in_place
+        return library.compose_extend(architecture, arrays, batch=workload.batch, tokens=1, in_place=in_place)
+    return library.compose(architecture, arrays, attention=attention_for([target]))
 
 
 def attention_for(targets: Iterable[Target]) -> Form | None:
