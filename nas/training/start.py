@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,15 +97,14 @@ def start_supernet(
 
     supernet = _nested(parent, space, tokens, seed, fit, told)
     trained = 0
-    scored = divergence_from_parent(supernet, task, budget, seed) if own else None
+    scored = cache(partial(divergence_from_parent, supernet, task, budget, seed))
     for number, rows in _places(supernet, tokens):
         for option in own:
             if stop():
                 return TrainingResult(final, trained, 0.0, ())
-            assert scored is not None
             path = folder / "library" / f"{number}-{re.sub(r'[^0-9A-Za-z]+', '-', option)}.safetensors"
             if not path.is_file():
-                _train(supernet, number, option, rows, budget, scored, path)
+                _train(supernet, number, option, rows, budget, scored(), path)
             told(_take(supernet, number, path))
             trained += budget.library.steps
         parameters = dict(supernet.layers[number].named_parameters())
