@@ -127,12 +127,14 @@ class StartBench:
     def spec(self, level: int) -> JobSpec:
         """The job that finds a model for a level."""
         held_out = max(2, self.measured // 4)
+        # What is compared with it is cut and measured here: no published design is for the job to verify.
+        verify = {"rounds": 2, "evaluations": max(1, self.evaluations // 4), "presets": 0}
         budget = {
             "calibrate": {"tokens": self.calibrate, "scored": self.scored},
             "library": {"steps": self.library},
             "profile": {"measurements": self.measured, "holdout": held_out, "tolerance": 0.03},
             "search": {"evaluations": self.evaluations, "batch": min(4, self.evaluations)},
-            "verify": {"rounds": 2, "evaluations": max(1, self.evaluations // 4)},
+            "verify": verify,
             "heal": {"count": 0},
         }
         task = {"name": "text", "evaluation_tokens": self.evaluated}

@@ -149,6 +149,7 @@ def test_settings_name_a_run_and_wrong_ones_are_refused(llama: Path) -> None:
     assert spec.bounds == {"latency_ms": "70%"}
     assert spec.budget.finalists.steps == 200
     assert not spec.budget.finalists.count
+    assert not spec.budget.verify.presets
     with pytest.raises(InvalidSpec, match=r"--levels: .*accepted: percentages"):
         StartBench(str(llama), levels=(85, 100))
     with pytest.raises(InvalidSpec, match="--also: "):
