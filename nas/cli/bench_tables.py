@@ -219,7 +219,8 @@ def start_table(result: Mapping[str, Any]) -> PlainTable:
     also = [f"ms at {workload}" for workload in settings["also"]]
     table = PlainTable("level", "model", *columns, *also, right=[*columns, *also])
     tokens, steps = settings["evaluated"], settings["heal"]
-    table.title = Text(f"{result['target']}, {tokens:,} tokens of test text, healed for {steps} steps")
+    healing = f", healed for {steps} steps" if steps else ""
+    table.title = Text(f"{result['target']}, {tokens:,} tokens of test text{healing}")
     for row in result["rows"]:
         plain, healed = row["perplexity"], row.get("healed")
         table.add_row(
