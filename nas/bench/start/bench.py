@@ -278,6 +278,16 @@ class _Run:
         self._say(f"timing {architecture.digest[:8]} at {target.workload}")
         return self._kept(name, lambda: self._device.measure(architecture, target).latency_ms)
 
+    def _whole_ms(self, level: int | None) -> float:
+        """The parent's latency beside a level's models: hours may lie between them and the first reading."""
+        if level is None:
+            return self._latency_ms(self._parent.architecture)
+        self._say(f"timing the parent beside {level}%")
+        architecture, target = self._parent.architecture, self._plan.targets[0]
+        return self._kept(
+            f"latency/parent/{level}", lambda: self._device.measure(architecture, target).latency_ms
+        )
+
     def _found(self, level: int) -> list[_Model]:
         """What a job finds for a level; nothing where no model meets it."""
         from nas.export import load_model_folder
@@ -302,7 +312,7 @@ class _Run:
 
     def _cuts(self, level: int) -> list[_Model]:
         """The families' members that take as long; those that cannot are left out."""
-        limit = level / 100 * self._latency_ms(self._parent.architecture)
+        limit = level / 100 * self._whole_ms(level)
         models = []
         for cut in self._families:
             strength = nearest_below(cut, limit, self._latency_ms)
@@ -315,7 +325,7 @@ class _Run:
 
     def _told(self, model: _Model) -> dict[str, Any]:
         """The row of a model as it is."""
-        latency, whole = self._latency_ms(model.architecture), self._latency_ms(self._parent.architecture)
+        latency, whole = self._latency_ms(model.architecture), self._whole_ms(model.level)
         self._say(f"scoring {model.key}")
         row = {
             "level": model.level,
