@@ -13,7 +13,7 @@ from searchspaces.architecture import Architecture
 from workers.runtimes.onnx_states import NEXT, POSITION
 
 if TYPE_CHECKING:
-    from onnx import FunctionProto, ModelProto, NodeProto, ValueInfoProto
+    from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 __all__ = ["DOMAIN", "IR_VERSION", "OPSET", "Arrays", "Calls"]
 
@@ -119,7 +119,7 @@ class Calls:
     ) -> ModelProto:
         """The model file of all calls, inlined; `inputs` and `outputs` by name with their sizes, int64 where
         they are tokens or a position and float32 elsewhere."""
-        from onnx import TensorProto, helper, numpy_helper
+        from onnx import TensorProto, helper
         from onnx.inliner import inline_local_functions
 
         def declared(values: Mapping[str, Sequence[int | str]]) -> list[ValueInfoProto]:
@@ -130,12 +130,13 @@ class Calls:
                 for name, shape in values.items()
             ]
 
+        # Weights are inputs until all is inlined, which copies whatever there is several times.
+        arrays = {name: weights[name] for name in self.weights}
         graph = helper.make_graph(
             self.nodes,
             f"architecture_{architecture.digest}",
-            declared(inputs),
+            declared(inputs) + declared({name: array.shape for name, array in arrays.items()}),
             declared(outputs),
-            [numpy_helper.from_array(weights[name], name) for name in self.weights],
             value_info=[value for value in self._told if value.name not in outputs],
         )
         model = helper.make_model(
@@ -152,31 +153,25 @@ class Calls:
             producer_name="nas",
         )
         inlined = inline_local_functions(model)
-        _transpose_weights(inlined)
+        del inlined.graph.input[len(inputs) :]
+        _add_weights(inlined.graph, arrays)
         return inlined
 
 
-def _transpose_weights(model: ModelProto) -> None:
-    """Hold matrices as products read them: an initializer that a Transpose turns is stored turned, under its
+def _add_weights(graph: GraphProto, arrays: Arrays) -> None:
+    """As initializers, matrices as products read them: one that a Transpose turns is stored turned, under its
     name and ``.T``. Engines would do so when they load; but quantisers take only constants for weights."""
     from onnx import numpy_helper
 
-    graph = model.graph
-    matrices = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
     turned: dict[str, str] = {}
     for node in list(graph.node):
-        if node.op_type == "Transpose" and node.input[0] in matrices:
-            name = node.input[0]
-            if f"{name}.T" not in turned.values():
-                array = numpy_helper.to_array(matrices[name]).T
-                graph.initializer.append(numpy_helper.from_array(array.copy(), f"{name}.T"))
+        if node.op_type == "Transpose" and (name := node.input[0]) in arrays and arrays[name].ndim == 2:
             turned[node.output[0]] = f"{name}.T"
             graph.node.remove(node)
     for node in graph.node:
         for place, name in enumerate(node.input):
-            if name in turned:
-                node.input[place] = turned[name]
+            node.input[place] = turned.get(name, name)
     used = {name for node in graph.node for name in node.input}
-    for tensor in matrices.values():
-        if tensor.name not in used:
-            graph.initializer.remove(tensor)
+    stored = {name: array for name, array in arrays.items() if array.ndim != 2 or name in used}
+    stored |= {f"{name}.T": array.T for name, array in arrays.items() if f"{name}.T" in used}
+    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in stored.items())
