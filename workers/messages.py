@@ -26,7 +26,7 @@ __all__ = [
     "WorkerMessage",
 ]
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 """Raised whenever a message changes its meaning; service and worker must speak the same."""
 
 

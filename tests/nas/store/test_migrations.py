@@ -188,6 +188,17 @@ def test_decoding_that_copied_keys_and_values_is_measured_again(
     assert known == {here: ["near"], prompts: both, elsewhere: both}
 
 
+def test_what_takes_many_times_as_long_as_the_reference_is_measured_again(empty_address: str) -> None:
+    """Since r0022 the reference is timed for longer beside it."""
+    put_measurements(empty_address, "r0021", [examples.TARGET], {"short": "softmax", "long": "window:64"})
+    engine = create_engine(url_of(empty_address))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE measurements SET latency_ms = 21 WHERE digest = 'long'"))
+    engine.dispose()
+    with closing(open_store(empty_address)) as store:
+        assert [m.digest for m in store.measurements(examples.TARGET)] == ["short"]
+
+
 def test_every_revision_goes_back_as_well(empty_address: str) -> None:
     from alembic import command
 

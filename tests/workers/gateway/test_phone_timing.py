@@ -48,12 +48,18 @@ def in_node(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
 
 
 @pytest.mark.parametrize(
-    ("usual_ms", "until_ms", "slowed"),
-    [(math.inf, 0.0, False), (1.0, 1500.0, False), (1.0, math.inf, True), (1.5, math.inf, False)],
-    ids=["quiet", "a burst is waited for", "it stays slow", "it is known to be slow"],
+    ("model_ms", "usual_ms", "until_ms", "slowed"),
+    [
+        (3.0, math.inf, 0.0, False),
+        (300.0, math.inf, 0.0, False),
+        (3.0, 1.0, 1500.0, False),
+        (3.0, 1.0, math.inf, True),
+        (3.0, 1.5, math.inf, False),
+    ],
+    ids=["quiet", "a long model", "a burst is waited for", "it stays slow", "it is known to be slow"],
 )
 def test_both_find_the_same_of_the_same_calls(
-    in_node: Callable[[str], Any], usual_ms: float, until_ms: float, slowed: bool
+    in_node: Callable[[str], Any], model_ms: float, usual_ms: float, until_ms: float, slowed: bool
 ) -> None:
     """A neighbour slows the device down for a while, model and reference by different factors."""
     drawn = np.random.default_rng(3)
@@ -68,7 +74,8 @@ def test_both_find_the_same_of_the_same_calls(
       const taking = (ms, slower) => async () => {{
         at += ms * steps[next++] * (at < {_script(until_ms)} ? slower : 1);
       }};
-      const [model, reference] = [[3, 1.9], [1, 1.5]].map((each) => new Timed(taking(...each), 1, clock));
+      const timed = (each) => new Timed(taking(...each), 1, clock);
+      const [model, reference] = [[{model_ms}, 1.9], [1, 1.5]].map(timed);
       const timing = await timeInterleaved(model, reference, {json.dumps(protocol)}, {_script(usual_ms)});
       console.log(JSON.stringify(timing));
     """
@@ -83,7 +90,7 @@ def test_both_find_the_same_of_the_same_calls(
 
     clocks = ProcessorClocks(lambda: now[0] / 1e3, lambda: now[0] / 1e3)
     expected = timing.time_interleaved(
-        taking(3.0, 1.9), taking(1.0, 1.5), TimingProtocol(**protocol), clocks, usual=usual_ms / 1e3
+        taking(model_ms, 1.9), taking(1.0, 1.5), TimingProtocol(**protocol), clocks, usual=usual_ms / 1e3
     )
     assert found["repeats"] == expected.repeats >= timing.FEWEST_LONG
     for name in ("rejected", "noisy", "slowed"):

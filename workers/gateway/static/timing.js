@@ -10,6 +10,7 @@ const PATIENCE = 2; // times max_seconds that is waited for such a while to pass
 const CALIBRATION_SAMPLES = 50; // at least, and for CALIBRATION times max_seconds: neighbours are busy for seconds
 const CALIBRATION = 4;
 const UNDISTURBED = 0.1; // quantile of the reference's samples that is its nominal time
+const BESIDE = 0.1; // of a call of the model, how long the reference is timed beside it
 const MOST_CALLS = 256;
 const TICKS = 100;
 const DISTURBED = 1.1; // of two reference samples, the longer over the shorter
@@ -29,10 +30,13 @@ export class Timed {
     return this.clock.now() - began;
   }
 
-  // The second of two: the first finds caches full of the other model's weights.
-  async again() {
+  // The second of two: the first finds caches full of the other model's weights. Of several after the first the
+  // median.
+  async again(samples = 1) {
     await this.run(this.calls);
-    return this.sample();
+    const times = [];
+    while (times.length < samples) times.push(await this.sample());
+    return percentile(times.sort(ascending), 0.5);
   }
 
   // Warmed up, and as many calls as last so long: a power of two, so that another try hardly ever finds another
@@ -64,17 +68,19 @@ export async function calibrate(reference, protocol) {
 export async function timeInterleaved(model, reference, protocol, usual_ms = Infinity) {
   const { clock } = model;
   const cold = clock.now();
+  let beside = 1;
   for (let warmed = 0; warmed < protocol.warm_up; warmed++) {
     if (warmed && clock.now() - cold >= 1000 * protocol.max_seconds) break; // what takes seconds is warm after one
-    await reference.sample();
-    await model.sample();
+    const short = await reference.sample();
+    const long = await model.sample();
+    beside = short ? Math.max(1, Math.floor((BESIDE * long) / short)) : 1;
   }
   const [clean, disturbed] = [[], []];
   let slowed = 0;
   const began = clock.now();
-  let before = await reference.again();
+  let before = await reference.again(beside);
   for (;;) {
-    const sample = { before, model: await model.sample(), after: await reference.again() };
+    const sample = { before, model: await model.sample(), after: await reference.again(beside) };
     before = sample.after;
     const slow = sample.before + sample.after > 2 * SLOWED * usual_ms * reference.calls;
     if (slow) slowed++;
