@@ -1,5 +1,7 @@
 """What is a search worth to a pretrained model?"""
 
-from nas.bench.start.bench import FOUND, Kept, StartBench, run_start_bench
+from nas.bench.start.bench import FOUND, run_start_bench
+from nas.bench.start.kept import Kept
+from nas.bench.start.settings import StartBench
 
 __all__ = ["FOUND", "Kept", "StartBench", "run_start_bench"]
