@@ -101,8 +101,11 @@ def measure(
     memory = runtime.peak_memory()
     loaded = runtime.load(prepared, target.dtype, target.threads)
     model, calls = _sample_of(loaded, loaded.inputs(target.workload, request.vocabulary), request, clocks)
-    # Before the reference runs again: what it takes is none of the model's.
-    peak_memory_bytes = memory.growth_bytes()
+    peak_memory_bytes = 0
+    if apart is None:
+        # Before the reference runs again: what it takes is none of the model's.
+        warm_up(model, request.protocol, clocks, fewest=1)
+        peak_memory_bytes = memory.growth_bytes()
     of_reference, nominal_ms = (target.runtime, target.threads, beside), reference_ms * in_reference
     usual = _USUAL.get(of_reference, 1.0)
     timing = time_interleaved(
@@ -121,7 +124,7 @@ def measure(
     if apart is not None:
         first = Run(unit, REFERENCE_DTYPE, beside, fewer)
         then = Run(prepared, target.dtype, target.workload, request.vocabulary)
-        peak_memory_bytes = apart(target, first, then) or peak_memory_bytes
+        peak_memory_bytes = apart(target, first, then) or memory.growth_bytes()
     unit_ms = reference_ms * in_reference / calls
     return Measurement(
         digest=request.digest,
@@ -144,15 +147,13 @@ def measure(
 def _sample_of(
     loaded: LoadedModel, inputs: Inputs, request: MeasurementRequest, clocks: Clocks
 ) -> tuple[Callable[[], object], int]:
-    """What is timed at once, warmed up, and how many calls that is. Beside calls in a row the reference is
-    called so as well: drift is divided out by it, and one short call between long runs, which leave it
-    neither caches nor clock rate, varies more than they do."""
+    """What is timed at once, and how many calls that is. Beside calls in a row the reference is called so as
+    well: drift is divided out by it, and one short call between long runs, which leave it neither caches nor
+    clock rate, varies more than they do."""
     calls = 1
     if request.target.workload.phase.in_a_row:
         calls = calls_in_a_row(loaded.in_a_row(inputs, 1), clocks, request.protocol.row_ms)
-    sample = loaded.in_a_row(inputs, calls)
-    warm_up(sample, request.protocol, clocks, fewest=1)
-    return sample, calls
+    return loaded.in_a_row(inputs, calls), calls
 
 
 @lru_cache(maxsize=16)
