@@ -63,6 +63,7 @@ def lease_document(lease: Lease) -> dict[str, Any]:
         "dtype": target.dtype,
         "threads": target.threads,
         "workload": asdict(target.workload),
+        "in_a_row": target.workload.phase.in_a_row,
         "beside": asdict(parse_runtime(target.runtime).reference_workload(target.workload)),
         "model": asdict(lease.model),
         "reference": asdict(lease.reference),

@@ -77,6 +77,7 @@ def test_a_page_is_a_worker_from_its_link_to_its_answer(service, page, measure, 
     assert name == "lease"
     assert lease["workload"] == {"phase": "decode", "batch": 1, "tokens": 64}
     assert lease["beside"] == {"phase": "prefill", "batch": 1, "tokens": 1}
+    assert lease["in_a_row"]
     request = make_request()
     for which, bytes_ in (("model", request.model), ("reference", request.reference)):
         assert lease[which] == dataclasses.asdict(model_file(bytes_))

@@ -24,11 +24,12 @@ async function measure(lease, modelBytes, referenceBytes, usual, fallbackAdapter
   const clock = { now: wall, tick: tick() };
   const engine = await loadEngine(lease.runtime, lease.threads, { fallbackAdapters });
   const beside = await engine.load(referenceBytes, lease.beside, Math.min(lease.vocabulary, REFERENCE_VOCABULARY));
-  const reference = await Timed.lasting((calls) => beside.run(calls), clock, 0);
+  // Beside calls in a row the reference is called so as well, see workers/measuring.py.
+  const least = lease.in_a_row ? lease.protocol.row_ms : 0;
+  const reference = await Timed.lasting((calls) => beside.run(calls), clock, least);
   const reference_ms = lease.reference_ms ?? await calibrate(reference, lease.protocol);
   const loaded = await engine.load(modelBytes, lease.workload, lease.vocabulary);
-  const inARow = lease.workload.phase !== "prefill";
-  const model = await Timed.lasting((calls) => loaded.run(calls), clock, inARow ? lease.protocol.row_ms : 0);
+  const model = await Timed.lasting((calls) => loaded.run(calls), clock, least);
   const timing = await timeInterleaved(model, reference, lease.protocol, usual * reference_ms);
   const unit_ms = reference_ms / model.calls;
   const drift = timing.reference_ms / reference_ms;
