@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nas.export import TimedModels
 from searchspaces.architecture import Architecture
 from workers.capabilities import Capabilities
@@ -12,7 +14,17 @@ from workers.runtimes import parse_runtime
 from workers.target import Target, Workload
 from workers.timing import TimingProtocol
 
-__all__ = ["BenchDevice"]
+if TYPE_CHECKING:
+    from nas.client import Client
+
+__all__ = ["BenchDevice", "unit_of"]
+
+
+def unit_of(client: Client, target: Target) -> float | None:
+    """Milliseconds of the reference in which a target's latencies are told, as a job that goes on would;
+    None where nothing was measured on it."""
+    known = client.measurements(target)
+    return known[-1][1].reference_ms if known else None
 
 
 class BenchDevice:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas.bench.device import unit_of
 from nas.bench.export.device import ExportDevice
 from nas.bench.export.goals import export_goals
 from nas.errors import InvalidSpec, JobFailed, ModelRejected, NoSuchPoint
@@ -140,9 +141,7 @@ def run_export_bench(bench: ExportBench, client: Client, job: Job, progress: Pro
                 out = Path(folder) / f"{point.digest}-{name}"
                 written.append({"digest": point.digest, **_written(extracted, out, name)})
         budgets = []
-        # In the unit that the front's latencies were measured in, as a job that goes on would.
-        known = client.measurements(target)
-        unit_ms = known[-1][1].reference_ms if known else None
+        unit_ms = unit_of(client, target)
         for asked in _budgets(front, target, bench.budgets):
             step(f"a model within {asked:.2f} ms")
             budgets.append(device.asked(front, target, asked, unit_ms))

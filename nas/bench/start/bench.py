@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.bench.device import BenchDevice
+from nas.bench.device import BenchDevice, unit_of
 from nas.bench.start.cuts import (
     Cut,
     DroppedLayers,
@@ -33,7 +33,7 @@ from nas.planning.plan import Plan, resolve
 from nas.planning.start import settle_start
 from nas.pretrained import read_parent
 from searchspaces.architecture import Architecture
-from workers.target import Workload
+from workers.target import Target, Workload
 from workers.timing import TimingProtocol
 
 if TYPE_CHECKING:
@@ -111,13 +111,13 @@ class _Run:
     def run(self) -> dict[str, Any]:
         """First all models as they are, level by level, then healed."""
         whole = self._parent
-        self._told(_Model(None, "parent", whole.architecture, lambda: whole, {}))
-        rows = [
-            (model, self._told(model))
-            for level in self._bench.levels
-            for model in [*self._found(level), *self._cuts(level)]
-        ]
-        for model, row in rows if self._bench.heal else []:
+        made: list[tuple[_Model, dict[str, Any]]] = []
+        for level in self._bench.levels:
+            found = self._found(level)
+            if not made:  # what the first job measured tells the unit of all latencies
+                self._told(_Model(None, "parent", whole.architecture, lambda: whole, {}))
+            made += [(model, self._told(model)) for model in [*found, *self._cuts(level)]]
+        for model, row in made if self._bench.heal else []:
             row |= self._healed(model)
             self._write()
         return self._result()
@@ -150,18 +150,19 @@ class _Run:
         target, name = self._plan.targets[0], f"latency/{architecture.digest}"
         if at is not None:
             target, name = replace(target, workload=at), f"latency/{at}/{architecture.digest}"
-        self._say(f"timing {architecture.digest[:8]} at {target.workload}")
-        return self._kept(name, lambda: self._device.measure(architecture, target).latency_ms)
+        return self._timed(name, architecture, target)
 
     def _whole_ms(self, level: int | None) -> float:
         """The parent's latency beside a level's models: hours may lie between them and the first reading."""
+        whole = self._parent.architecture
         if level is None:
-            return self._latency_ms(self._parent.architecture)
-        self._say(f"timing the parent beside {level}%")
-        architecture, target = self._parent.architecture, self._plan.targets[0]
-        return self._kept(
-            f"latency/parent/{level}", lambda: self._device.measure(architecture, target).latency_ms
-        )
+            return self._latency_ms(whole)
+        return self._timed(f"latency/parent/{level}", whole, self._plan.targets[0])
+
+    def _timed(self, name: str, architecture: Architecture, target: Target) -> float:
+        self._say(f"timing {architecture.digest[:8]} at {target.workload}")
+        unit = unit_of(self._client, target)
+        return self._kept(name, lambda: self._device.measure(architecture, target, unit).latency_ms)
 
     def _found(self, level: int) -> list[_Model]:
         """What a job finds for a level; nothing where no model meets it."""
