@@ -145,6 +145,8 @@ class VerifyBudget(Spec):
         rounds: at most this many rounds of measuring, learning and searching again.
         tolerance: of the median |predicted − measured| / measured over the front, on every target.
         evaluations: candidates that each repeated search may evaluate.
+        members: of the front that are measured, from the best in quality to the fastest; a front is of
+            these alone in the end. Models of seconds take a minute each.
         presets: published designs that are measured and tested beside the front, those that are most worth
             comparing with.
     """
@@ -152,6 +154,7 @@ class VerifyBudget(Spec):
     rounds: PositiveInt = 3
     tolerance: PositiveFloat = 0.05
     evaluations: PositiveInt = 32
+    members: PositiveInt = 256
     presets: Count = 64
 
 
@@ -286,7 +289,7 @@ FAST: Mapping[str, Mapping[str, float]] = {
     "profile": {"measurements": 8, "minimum": 8, "holdout": 2},
     "train": {"steps": 100},
     "search": {"evaluations": 12},
-    "verify": {"rounds": 2, "evaluations": 4, "presets": 1},
+    "verify": {"rounds": 2, "evaluations": 4, "members": 4, "presets": 1},
     "finalists": {"count": 1, "presets": 1, "seeds": 1, "steps": 8, "tuning_steps": 4},
 }
 """What a first look spends at most: less tells nothing."""

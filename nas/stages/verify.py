@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from nas.analysis.candidates import Candidates
-from nas.analysis.choice import published
+from nas.analysis.choice import over_the_front, published
 from nas.analysis.known import stored_predictors
 from nas.analysis.points import evaluated_points, mark_verified
 from nas.errors import JobFailed
@@ -85,24 +85,31 @@ class Verify(Stage):
         return gap <= tolerance
 
     def _measure_front(self, context: StageContext, candidates: Candidates) -> list[Point]:
-        """Measure members until every one is measured: a measurement may uncover points behind it."""
+        """Measure members until every one is measured, or as many as are to be: a measurement may uncover
+        points behind it. Those that are."""
         refused: set[str] = set()
         while True:
             points = evaluated_points(context, candidates)
             context.store.put_points(context.job_id, points)
             front = [point for point in points if point.on_front]
-            wanted = [p for p in _shown(context, points) if not p.verified and p.digest not in refused]
+            measured = [point for point in front if point.verified]
+            unmeasured = [p for p in _shown(context, points) if not p.verified and p.digest not in refused]
+            # The best is, however many are measured already.
+            least = sum(point in unmeasured for point in over_the_front(context, front, 1))
+            left = max(least, context.plan.spec.budget.verify.members - len(measured))
+            designs = [point for point in unmeasured if not point.on_front]
+            wanted = over_the_front(context, unmeasured, left) + designs
             if not wanted:
-                return front
+                return measured
             self._remember(context, measured=[point.digest for point in wanted])
-            done = len(front) - sum(p.on_front for p in wanted)
+            done, steps = len(measured), len(measured) + len(wanted)
             for target in context.plan.targets:
                 for measurement in measure_between_controls(
                     context, self.name, target, [p.architecture for p in wanted]
                 ):
                     done += 1
                     message = f"{target.device} measured {measurement.corrected.latency_ms:.2f} ms"
-                    context.progress(self.name, done, max(done, len(front)), message)
+                    context.progress(self.name, done, max(done, steps), message)
                 known = {m.digest for m in context.store.measurements(target, [p.digest for p in wanted])}
                 refused |= {p.digest for p in wanted if p.digest not in known}
 

@@ -93,8 +93,9 @@ class StartBench:
     def spec(self, level: int) -> JobSpec:
         """The job that finds a model for a level."""
         held_out = max(2, self.measured // 4)
-        # What is compared with it is cut and measured here: no published design is for the job to verify.
-        verify = {"rounds": 2, "evaluations": max(1, self.evaluations // 4), "presets": 0}
+        # What is compared with it is cut and measured here: no published design is for the job to verify, nor
+        # what is far below the bound.
+        verify = {"rounds": 2, "evaluations": max(1, self.evaluations // 4), "members": 4, "presets": 0}
         budget = {
             "calibrate": {"tokens": self.calibrate, "scored": self.scored},
             "library": {"steps": self.library},

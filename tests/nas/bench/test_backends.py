@@ -26,6 +26,7 @@ from nas.service.running.embedded import EmbeddedService
 from nas.spec import StageName
 from nas.stages import search_loop
 from nas.stages.controls import control_architectures
+from nas.stages.states import VerifyState
 from nas.store import open_store
 from nas.store.store import Store
 from nas.strategies.default import SurrogateStrategy
@@ -84,6 +85,21 @@ def points(store: Store, job: Job) -> dict[str, tuple]:
         )
         for p in store.points(job.id)
     }
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_no_more_of_a_front_is_measured_than_the_budget_says(trained, store, home, members):
+    budget = simulated.spec("phone").budget.model_dump(mode="json")
+    budget["verify"] |= {"members": members, "presets": 0}
+    job = simulated.run(store, home, simulated.spec("phone", budget=budget))
+    front = store.points(job.id, Scope.FRONT)
+    assert 1 <= len(VerifyState.load(store, job.id, "verify").measured) <= members
+    assert all(point.verified and point.test is not None for point in front)
+    best = min(p.quality for p in store.points(job.id) if p.quality is not None)
+    assert best in [point.quality for point in front], "it is measured first"
+    with closing(open_store(trained)) as whole:
+        (same,) = whole.jobs()
+        assert len(whole.points(same.id, Scope.FRONT)) > len(front)
 
 
 def straggling(rng) -> float:
