@@ -153,9 +153,9 @@ class _Run:
         return self._timed(name, architecture, target)
 
     def _whole_ms(self, level: int | None) -> float:
-        """The parent's latency beside a level's models: hours may lie between them and the first reading."""
+        """The parent's latency beside a level's models, which may be timed hours after the first one's."""
         whole = self._parent.architecture
-        if level is None:
+        if level in {None, self._bench.levels[0]}:
             return self._latency_ms(whole)
         return self._timed(f"latency/parent/{level}", whole, self._plan.targets[0])
 
