@@ -114,7 +114,7 @@ class _Run:
         made: list[tuple[_Model, dict[str, Any]]] = []
         for level in self._bench.levels:
             found = self._found(level)
-            if not made:  # what the first job measured tells the unit of all latencies
+            if not self._rows:  # what the first job measured tells the unit of all latencies
                 self._told(_Model(None, "parent", whole.architecture, lambda: whole, {}))
             made += [(model, self._told(model)) for model in [*found, *self._cuts(level)]]
         for model, row in made if self._bench.heal else []:
