@@ -148,15 +148,14 @@ class Front:
 
         Raises:
             InvalidSpec: a bound's name is not known; those accepted are named.
-            NoSuchPoint: the front is empty.
-            NothingMeetsBounds: the message says which point comes nearest and by how much it misses.
+            NoSuchPoint: nothing was evaluated yet.
+            NothingMeetsBounds: the message says which point comes nearest and by how much it misses; where
+                none is within the job's own bounds, see `why_empty`.
         """
         bounded = self.bounded(bounds or {})
         points = self._answering(bounds or {})
         if not points:
-            raise NoSuchPoint(
-                f"job {self.job} has no point on its front yet; finish it with: nas resume {self.job}"
-            )
+            raise (NothingMeetsBounds if self.evaluated else NoSuchPoint)(self.why_empty())
         excess = _excess(points, bounded)
         within = excess.max(1, initial=0.0) <= 0
         if within.any():
@@ -166,6 +165,19 @@ class Front:
         raise NothingMeetsBounds(
             f"no point of {self.job} meets the bounds; the nearest, {nearest.digest}, has {shown}"
         )
+
+    def why_empty(self) -> str:
+        """Why there are no members: nothing was evaluated yet, or nothing of it is within what was asked,
+        and what the best of any is in each objective that is bounded."""
+        if not self.evaluated:
+            return f"job {self.job} has no evaluated architecture yet; go on with: nas resume {self.job}"
+        said = f"none of the {self.evaluated} architectures of job {self.job} is within what was asked"
+        best = ", ".join(
+            describe_miss(objective, value)
+            for objective, value in zip(self.objectives, self.box()[0].tolist(), strict=True)
+            if objective.bound is not None
+        )
+        return f"{said}; the best of any: {best}" if best else said
 
     def needs_others(self, bounds: Mapping[str, float]) -> bool:
         """Whether the best within such bounds may be a point that others dominate: where they bound what

@@ -118,3 +118,12 @@ class SearchProblem:
                 excess += np.maximum(values - bound, 0.0) / (abs(bound) or 1.0)
             excess[~np.isfinite(values)] = np.inf
         return excess
+
+    def free_values(self, population: Population) -> Values:
+        """(n, objectives) minimised, by what costs no evaluation; 0 in the other columns."""
+        blank = np.zeros((len(population), len(self.objectives)))
+        return self.minimised(self.refreshed(population, blank))
+
+    def free_violation(self, population: Population) -> NDArray[np.float64]:
+        """(n,) `violation` by these alone."""
+        return self.violation(self.free_values(population), self.free)

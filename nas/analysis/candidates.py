@@ -25,7 +25,7 @@ class Candidates:
     Args:
         predictors: a fitted one for each objective that devices measure, as `stored_predictors` gives them.
         prior: see `SearchProblem.prior`.
-        seeds: (s, genes) to evaluate first, beside the presets.
+        seeds: (s, genes) to evaluate first; the presets where None.
     """
 
     def __init__(
@@ -43,14 +43,11 @@ class Candidates:
 
     def problem(self) -> SearchProblem:
         """As strategies see it."""
-        seeds = self.plan.preset_population
-        if self.seeds is not None:
-            seeds = np.concatenate([seeds, self.seeds])
         return SearchProblem(
             encoding=self.plan.space,
             objectives=self.plan.objectives,
             known=self.known,
-            seeds=seeds,
+            seeds=self.plan.preset_population if self.seeds is None else self.seeds,
             fidelities=self.plan.spec.budget.search.fidelities,
             prior=self.prior,
         )

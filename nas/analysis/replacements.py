@@ -19,10 +19,20 @@ from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 from searchspaces.space import SearchSpace
 
-__all__ = ["ReplacementScores", "ladder", "proved_optima", "single_replacements", "stored_scores"]
+__all__ = [
+    "ReplacementScores",
+    "beginning",
+    "ladder",
+    "proved_optima",
+    "single_replacements",
+    "stored_scores",
+]
 
 CLIP = 2.0
 """Nats above which one replacement is as bad as another: sums are of what is worth having."""
+
+OPTIMA = 16
+"""Proved optima that a search begins with, at most."""
 
 
 def single_replacements(space: SearchSpace) -> Iterator[tuple[int, int, Architecture]]:
@@ -119,3 +129,15 @@ def proved_optima(candidates: Candidates, scores: ReplacementScores, count: int)
         if found is not None:
             rows.append(found.row)
     return np.unique(np.array(rows, np.int64).reshape(-1, space.genes), axis=0)
+
+
+def beginning(candidates: Candidates, scores: ReplacementScores, evaluations: int) -> Population:
+    """(s, genes) what a search evaluates first: the parent; then what is proved best, with half of its
+    evaluations; then, with a quarter, cuts that are uniform over the layers, for comparison: those within the
+    job's bounds and of the least sums first."""
+    space, cuts = candidates.plan.space, candidates.plan.preset_population
+    parent = space.encode([space.first])
+    cuts = cuts[(cuts != parent).any(1)]
+    best = np.lexsort((scores(cuts), candidates.problem().free_violation(cuts)))
+    optima = proved_optima(candidates, scores, min(OPTIMA, max(1, evaluations // 2)))
+    return np.concatenate([parent, optima, cuts[best[: max(1, evaluations // 4)]]])

@@ -49,7 +49,7 @@ def start(
     ] = None,
     ratios: Annotated[
         str, typer.Option(help="Shares of the feed-forwards, separated by commas.")
-    ] = "1,0.75,0.5,0.25,0",
+    ] = "1,0.875,0.75,0.625,0.5,0.375,0.25,0",
     calibrate: Annotated[int, typer.Option(min=1, help="Tokens that rank feed-forward units.")] = 32768,
     scored: Annotated[int, typer.Option(min=1, help="Tokens that single replacements are scored on.")] = 2048,
     library: Annotated[int, typer.Option(min=0, help="Training steps of each replacement.")] = 40,

@@ -184,7 +184,6 @@ def _narrowed(front: Front, bounds: Bounds, target: str | None) -> Front:
         NothingMeetsBounds: no point is.
     """
     from nas.objectives.names import matching
-    from nas.report.describe import describe_absence
     from nas.views import front_of_target
 
     targets = front.targets if target is None else matching(target, front.targets)
@@ -199,7 +198,7 @@ def _narrowed(front: Front, bounds: Bounds, target: str | None) -> Front:
     objectives = [replace(o, bound=asked.get(o.key, o.bound)) for o in front.objectives]
     points = front.select(bounds.values, front.points)
     if front.points and not points:
-        raise NothingMeetsBounds(describe_absence(replace(front, objectives=tuple(objectives), points=())))
+        raise NothingMeetsBounds(replace(front, objectives=tuple(objectives)).why_empty())
     return replace(front, objectives=tuple(objectives), points=tuple(points))
 
 

@@ -21,7 +21,6 @@ from nas.optimum import Optimum
 from nas.point import Point
 from nas.report.columns import Column, columns
 from nas.report.describe import (
-    describe_absence,
     describe_comparison,
     describe_point,
     describe_quality,
@@ -64,7 +63,7 @@ def strip_text(strips: Strips, architecture: Architecture) -> Text:
 def print_front(console: Console, front: Front) -> None:
     """A table a target: the front's points by latency, then the presets that are not on it; a legend."""
     if not front.points:
-        console.print(describe_absence(front))
+        console.print(front.why_empty())
         return
     strips = Strips(point.architecture for point in front.points)
     for target in front.targets:

@@ -22,7 +22,6 @@ __all__ = [
     "Axis",
     "Dot",
     "axis_of",
-    "describe_absence",
     "describe_comparison",
     "describe_delivered",
     "describe_point",
@@ -102,7 +101,7 @@ def axis_of(front: Front, objective: Objective) -> Axis:
         NothingMeetsBounds: there are, but none is within what was asked.
     """
     if front.evaluated and not front.points:
-        raise NothingMeetsBounds(describe_absence(front))
+        raise NothingMeetsBounds(front.why_empty())
     known = [
         (point, value, quality)
         for point in front.points
@@ -151,13 +150,6 @@ def fidelity_of(front: Front) -> str:
     if any(point.converted for point in front.points):
         return "validation, as the target runs it"
     return "validation"
-
-
-def describe_absence(front: Front) -> str:
-    """Why a front has no points."""
-    if front.evaluated:
-        return f"none of the {front.evaluated} architectures of job {front.job} is within what was asked"
-    return f"job {front.job} has no evaluated architecture yet"
 
 
 def known_latency(point: Point, target: Target) -> float | None:

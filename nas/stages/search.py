@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.analysis.candidates import Candidates
 from nas.analysis.known import stored_predictors
 from nas.analysis.points import evaluated_points
-from nas.analysis.replacements import proved_optima, single_replacements, stored_scores
+from nas.analysis.replacements import beginning, single_replacements, stored_scores
 from nas.errors import JobFailed
 from nas.evaluation import Split
 from nas.spec import StageName
@@ -16,9 +16,6 @@ from nas.store.files import verified
 from nas.store.store import SupernetRecord
 
 __all__ = ["Search", "informed", "trained_supernet"]
-
-OPTIMA = 16
-"""Proved optima that a search begins with, at most."""
 
 
 class Search(Stage):
@@ -80,8 +77,7 @@ def informed(context: StageContext, candidates: Candidates) -> Candidates:
     scores = stored_scores(context)
     if scores is None:
         return candidates
-    count = min(OPTIMA, max(1, context.plan.spec.budget.search.evaluations // 2))
-    seeds = proved_optima(candidates, scores, count)
+    seeds = beginning(candidates, scores, context.plan.spec.budget.search.evaluations)
     return Candidates(context, candidates.predictors, scores, seeds)
 
 

@@ -132,8 +132,8 @@ class VerifyState(StageState):
 
     Attributes:
         round: that it is in, from 1.
-        measured: digests of points whose predictions were made before they were measured: predictors are
-            evaluated on them.
+        measured: digests of what was on the front when the round chose to measure it: its predictions, made
+            before, are what the round judges.
     """
 
     round: int = 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from statistics import median
 
 from nas.analysis.candidates import Candidates
@@ -55,18 +56,24 @@ class Verify(Stage):
                 if self._holds(context, number) or number == budget.rounds:
                     break
                 self._search_again(context, pool, number)
-                self._remember(context, round=number + 1)
+                _keep(context, VerifyState(number + 1))
             self._conclude(context, pool)
 
     def _holds(self, context: StageContext, number: int) -> bool:
         """One round: measure, compare, refit; whether the predictions of the front held."""
         candidates = Candidates(context, stored_predictors(context))
-        front = self._measure_front(context, candidates)
+        points = self._measure_front(context, candidates)
+        front = [point for point in points if point.on_front and point.verified]
+        # Those that fell off the front by what was measured of them count too: they are what it promised.
         taken = set(_state(context).measured)
-        measured = [point for point in front if point.digest in taken]
+        measured = [point for point in points if point.digest in taken]
         gaps = [_gaps(measured, objective) for objective in context.plan.predicted]
         self._learn(context)
         tolerance = context.plan.spec.budget.verify.tolerance
+        if not front:
+            said = f"none of {len(points)} candidates is within the bounds by what was measured"
+            context.note(self.name, f"round {number}: {said}")
+            return False
         if not any(gaps):
             context.note(
                 self.name, f"round {number}: all {len(front)} points of the front had been measured before"
@@ -86,23 +93,18 @@ class Verify(Stage):
 
     def _measure_front(self, context: StageContext, candidates: Candidates) -> list[Point]:
         """Measure members until every one is measured, or as many as are to be: a measurement may uncover
-        points behind it. Those that are."""
+        points behind it. All points, as they are then."""
         refused: set[str] = set()
         while True:
             points = evaluated_points(context, candidates)
             context.store.put_points(context.job_id, points)
-            front = [point for point in points if point.on_front]
-            measured = [point for point in front if point.verified]
-            unmeasured = [p for p in _shown(context, points) if not p.verified and p.digest not in refused]
-            # The best is, however many are measured already.
-            least = sum(point in unmeasured for point in over_the_front(context, front, 1))
-            left = max(least, context.plan.spec.budget.verify.members - len(measured))
-            designs = [point for point in unmeasured if not point.on_front]
-            wanted = over_the_front(context, unmeasured, left) + designs
+            wanted = _unmeasured(context, points, refused)
             if not wanted:
-                return measured
-            self._remember(context, measured=[point.digest for point in wanted])
-            done, steps = len(measured), len(measured) + len(wanted)
+                return points
+            state, members = _state(context), [point.digest for point in wanted if point.on_front]
+            _keep(context, replace(state, measured=sorted({*state.measured, *members})))
+            done = sum(point.on_front and point.verified for point in points)
+            steps = done + len(wanted)
             for target in context.plan.targets:
                 for measurement in measure_between_controls(
                     context, self.name, target, [p.architecture for p in wanted]
@@ -136,7 +138,7 @@ class Verify(Stage):
         candidates = Candidates(context, stored_predictors(context))
         self._measure_front(context, candidates)
         # So that adding a target to the finished job does not search again.
-        self._remember(context, round=context.plan.spec.budget.verify.rounds)
+        _keep(context, replace(_state(context), round=context.plan.spec.budget.verify.rounds))
         note_conversions_elsewhere(context, self.name)
         usable = conversions_here(context)
         while True:  # what a conversion does to one point may put another on the front
@@ -149,13 +151,6 @@ class Verify(Stage):
         context.store.put_points(context.job_id, points)
         _tell_of_disturbed(context, [p for p in points if p.on_front])
 
-    def _remember(
-        self, context: StageContext, *, round: int | None = None, measured: Iterable[str] = ()
-    ) -> None:
-        state = _state(context)
-        state = VerifyState(round or state.round, sorted({*state.measured, *measured}))
-        state.save(context.store, context.job_id, STATE)
-
 
 def _shown(context: StageContext, points: Sequence[Point]) -> list[Point]:
     """The front, and as many published designs as the budget says."""
@@ -164,8 +159,23 @@ def _shown(context: StageContext, points: Sequence[Point]) -> list[Point]:
     return [point for point in points if point.on_front or point.digest in shown]
 
 
+def _unmeasured(context: StageContext, points: Sequence[Point], refused: Collection[str]) -> list[Point]:
+    """Which of the front, and of the designs beside it, are to be measured next."""
+    front = [point for point in points if point.on_front]
+    missing = [p for p in _shown(context, points) if not p.verified and p.digest not in refused]
+    # The best is, however many are measured already.
+    least = sum(point in missing for point in over_the_front(context, front, 1))
+    left = context.plan.spec.budget.verify.members - sum(point.verified for point in front)
+    designs = [point for point in missing if not point.on_front]
+    return over_the_front(context, missing, max(least, left)) + designs
+
+
 def _state(context: StageContext) -> VerifyState:
     return VerifyState.load(context.store, context.job_id, STATE)
+
+
+def _keep(context: StageContext, state: VerifyState) -> None:
+    state.save(context.store, context.job_id, STATE)
 
 
 def _gaps(points: Sequence[Point], objective: Objective) -> list[float]:

@@ -127,8 +127,7 @@ class SurrogateStrategy(HistoryStrategy):
         """Random candidates, those that meet the bounds of the free objectives first; every fourth at full
         fidelity, the others at the lowest."""
         rows = self.problem.encoding.sample(n if not self.problem.free else DRAWS * n, self.rng)
-        values = self.problem.refreshed(rows, np.zeros((len(rows), len(self.problem.objectives))))
-        violation = self.problem.violation(self.problem.minimised(values), self.problem.free)
+        violation = self.problem.free_violation(rows)
         whole = (self.history.taken + np.arange(len(rows))) % 4 == 0
         return rows[np.argsort(violation, kind="stable")], np.where(
             whole, self.history.full, self._allowed()[0]

@@ -79,8 +79,7 @@ class AdditiveSurrogate:
 
     def _minimised_known(self, rows: Population) -> Values:
         """(n, free objectives)."""
-        blank = np.zeros((len(rows), len(self._problem.objectives)))
-        return self._problem.minimised(self._problem.refreshed(rows, blank))[:, self._problem.free]
+        return self._problem.free_values(rows)[:, self._problem.free]
 
     def means(self, population: Population) -> Values:
         """(n, expensive objectives) minimised posterior means."""

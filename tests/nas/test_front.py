@@ -278,6 +278,14 @@ def test_a_front_without_members_says_how_to_go_on() -> None:
         front_of([]).best({"latency_ms": 1.0})
 
 
+def test_a_job_of_which_nothing_is_within_its_own_bounds_says_so_and_what_came_nearest() -> None:
+    bounded = replace(LATENCY, bound=1.6)
+    front = front_of([point(0, 2.0, 2.0), point(1, 1.0, 4.0)], (QUALITY, bounded))
+    said = r"none of the 2 .* latency_ms 2 \(asked ≤ 1.6, 25.00% over\)"
+    with pytest.raises(NothingMeetsBounds, match=said):
+        front.best()
+
+
 def test_with_several_targets_a_latency_is_bounded_everywhere_or_on_one() -> None:
     both = [
         timed(point(n, 2.0 + n / 10, 1.0), {LAPTOP: a, PHONE: b})

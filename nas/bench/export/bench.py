@@ -15,7 +15,7 @@ import numpy as np
 from nas.bench.device import unit_of
 from nas.bench.export.device import ExportDevice
 from nas.bench.export.goals import export_goals
-from nas.errors import InvalidSpec, JobFailed, ModelRejected, NoSuchPoint
+from nas.errors import InvalidSpec, JobFailed, ModelRejected, NothingMeetsBounds
 from nas.export import load_model_folder
 from nas.export.convert import convert_model_folder
 from nas.export.formats import FORMATS, get_format
@@ -104,7 +104,7 @@ def run_export_bench(bench: ExportBench, client: Client, job: Job, progress: Pro
 
     Raises:
         InvalidSpec: the job has not ended, or none of its targets is of this machine; an engine is not here.
-        NoSuchPoint: its front is empty.
+        NothingMeetsBounds: its front is empty.
     """
     if job.status is not JobStatus.SUCCEEDED:
         said = f"job {job.id} is {job.status}; accepted: one that has succeeded"
@@ -112,7 +112,7 @@ def run_export_bench(bench: ExportBench, client: Client, job: Job, progress: Pro
     plan, front = resolve(job.spec), client.front(job.id)
     members = _spread(front, bench.models)
     if not members:
-        raise NoSuchPoint(f"job {job.id} has no point on its front yet; finish it with: nas resume {job.id}")
+        raise NothingMeetsBounds(front.why_empty())
     with (
         closing(ExportDevice(plan, bench.engines, bench.contexts, bench.protocol)) as device,
         tempfile.TemporaryDirectory(prefix="nas-export-") as folder,

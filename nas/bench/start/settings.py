@@ -42,7 +42,7 @@ class StartBench:
     also: tuple[str, ...] = ()
     levels: tuple[int, ...] = (85, 70, 55)
     mixers: tuple[str, ...] = (KEEP, "window:64,4", "window:256,4", "none")
-    ratios: tuple[float, ...] = (1, 0.75, 0.5, 0.25, 0)
+    ratios: tuple[float, ...] = (1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0)
     calibrate: int = 32768
     scored: int = 2048
     library: int = 40

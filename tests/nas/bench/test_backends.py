@@ -31,6 +31,7 @@ from nas.store import open_store
 from nas.store.store import Store
 from nas.strategies.default import SurrogateStrategy
 from nas.views import front_of_target, robust_front
+from searchspaces.architecture import Architecture
 from searchspaces.encoding import Population
 from workers.request import MeasurementFailure, Outcome
 from workers.target import Target
@@ -100,6 +101,31 @@ def test_no_more_of_a_front_is_measured_than_the_budget_says(trained, store, hom
     with closing(open_store(trained)) as whole:
         (same,) = whole.jobs()
         assert len(whole.points(same.id, Scope.FRONT)) > len(front)
+
+
+@pytest.mark.parametrize(
+    ("bound", "verdict"), [(4.0, "the front does not hold yet"), (1.0, "is within the bounds by what was")]
+)
+def test_where_what_was_found_misses_the_bound_it_is_searched_again(store, home, bound, verdict):
+    """All that the first round measures takes twice as long as was predicted, and leaves the front."""
+    phone, slow = simulated.DEVICES["phone"], set()
+    of = simulated.spec("phone", bounds={"latency_ms": bound})
+
+    def latency(architecture: Architecture, target: Target) -> float:
+        (running,) = store.jobs()
+        digest = architecture.digest
+        if running.stage is StageName.VERIFY and VerifyState.load(store, running.id, "verify").round == 1:
+            slow.update({digest} - {measured for _, measured in devices.measured[:-1]})
+        return phone(architecture, target) * (2.0 if digest in slow else 1.0)
+
+    devices = SimulatedMeasurementBackend(store, {"phone": latency})
+    job = simulated.run(store, home, of, devices=devices)
+    said = [e.message for e in store.events(job.id) if e.stage is StageName.VERIFY]
+    assert slow
+    assert any(message.startswith("round 1:") and verdict in message for message in said), said
+    front = store.points(job.id, Scope.FRONT)
+    found = {p.digest for p in front} - slow - {digest for _, digest in devices.measured[:22]}
+    assert found or bound == 1.0
 
 
 def straggling(rng) -> float:

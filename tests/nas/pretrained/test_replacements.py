@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,19 @@ import pytest
 
 from nas.analysis.candidates import Candidates
 from nas.analysis.known import KnownJob
-from nas.analysis.replacements import ReplacementScores, ladder, proved_optima, single_replacements
+from nas.analysis.replacements import (
+    ReplacementScores,
+    beginning,
+    ladder,
+    proved_optima,
+    single_replacements,
+)
 from nas.planning.plan import Plan, resolve
 from nas.planning.start import settle_start
 from nas.spec import load_job_spec
 from nas.store import open_store
 from searchspaces.architecture import Layer
+from searchspaces.space import SearchSpace
 
 
 def plan_of(llama: Path, folder: Path, **more: object) -> Plan:
@@ -31,19 +39,26 @@ def plan_of(llama: Path, folder: Path, **more: object) -> Plan:
     return resolve(settle_start(load_job_spec(spec | more), Path(), folder))
 
 
-def optima_of(plan: Plan, folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Parameters of what a search begins with, and their sums of scores: each cut costs chance's multiple of
-    what is cut."""
-    space, chance, parent = plan.space, np.random.default_rng(0), plan.space.first
+def scores_of(space: SearchSpace) -> ReplacementScores:
+    """Each cut costs chance's multiple of what is cut."""
+    chance, parent = np.random.default_rng(0), space.first
     table = {
         (gene, option): chance.random() * (1 - option_left(model.layers, parent.layers))
         for gene, option, model in single_replacements(space)
     }
-    scores = ReplacementScores(space, table)
-    store = open_store(folder)
-    candidates = Candidates(KnownJob("job", plan, store), {})
+    return ReplacementScores(space, table)
+
+
+def candidates_of(plan: Plan, folder: Path) -> Candidates:
+    """Of a job that bounds and compares what is counted, and measures nothing."""
+    with closing(open_store(folder)) as store:
+        return Candidates(KnownJob("job", plan, store), {})
+
+
+def optima_of(plan: Plan, folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters of so many proved optima, and their sums of scores."""
+    candidates, scores = candidates_of(plan, folder), scores_of(plan.space)
     found = proved_optima(candidates, scores, count)
-    store.close()
     return candidates.known(found)[:, 0], scores(found)
 
 
@@ -66,6 +81,23 @@ def test_what_is_proved_best_is_within_the_jobs_bound(llama: Path, tmp_path: Pat
     parameters, _ = optima_of(plan, tmp_path, 8)
     assert 0.9 * bound < parameters.max() <= bound
     assert bound < plan.count(plan.objectives[1], parent)[0]
+
+
+@pytest.mark.parametrize("evaluations", [1, 6, 18])
+def test_uniform_cuts_take_a_quarter_of_a_search_however_many_there_are(
+    llama: Path, tmp_path: Path, evaluations: int
+) -> None:
+    plan = plan_of(llama, tmp_path, bounds={"parameters": "80%"}).settled({})
+    candidates, scores = candidates_of(plan, tmp_path), scores_of(plan.space)
+    first = beginning(candidates, scores, evaluations)
+    optima = proved_optima(candidates, scores, max(1, evaluations // 2))
+    cuts, bound = first[1 + len(optima) :], plan.objectives[1].bound
+    assert bound is not None
+    assert np.array_equal(first[: 1 + len(optima)], [*plan.space.encode([plan.space.first]), *optima])
+    assert len(cuts) == max(1, evaluations // 4) < len(plan.preset_population)
+    assert {tuple(cut) for cut in cuts.tolist()} < {tuple(cut) for cut in plan.preset_population.tolist()}
+    assert (candidates.known(cuts) <= bound).all(), "what one would cut it to for that bound"
+    assert (np.diff(scores(cuts)) >= 0).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])
