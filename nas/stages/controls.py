@@ -31,13 +31,20 @@ SAMPLE = 32
 
 
 def control_architectures(plan: Plan) -> list[Architecture]:
-    """At most two presets, those with the fewest and the most MACs: ordinary models, which verification
-    measures anyway. In a space without presets, two of a few random architectures, the same in every job."""
+    """At most two presets, those with the fewest and the most MACs. In a space without presets, two of a few
+    random architectures, the same in every job.
+
+    Where single blocks are profiled, the first layer of each alone: deep models may take seconds, and
+    reading one half a minute.
+    """
     population = plan.preset_population
     if not len(population):
         population = plan.space.sample(SAMPLE, np.random.default_rng(0))
     order = np.argsort(plan.costs.macs(population, plan.tokens), kind="stable")
-    return plan.space.decode(population[np.unique(order[[0, -1]])])
+    chosen = plan.space.decode(population[np.unique(order[[0, -1]])])
+    if plan.profiled_space is not plan.space:
+        chosen = [replace(architecture, layers=architecture.layers[:1]) for architecture in chosen]
+    return list({architecture.digest: architecture for architecture in chosen}.values())
 
 
 class Controls:

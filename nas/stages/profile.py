@@ -58,11 +58,11 @@ class Profile(Stage):
 
     def run(self, context: StageContext) -> None:
         """See the class."""
+        plan = settle_shares(context)  # first: what the parent takes is worth learning from
         profiled = ProfileState.load(context.store, context.job_id, self.name).profiles
         for number, target in enumerate(context.plan.targets):
             if str(target) not in profiled:
                 _Run(context, target, number).run()
-        plan = settle_shares(context)
         if plan.given_task is not None:
             warning = check_predicted_bounds(KnownJob(context.job_id, plan, context.store))
             if warning is not None:

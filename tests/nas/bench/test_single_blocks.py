@@ -98,6 +98,12 @@ def test_profiling_measures_single_blocks_and_says_how_many(store, first):
     assert any(f"from 32 measurements, {blocks} of them single blocks:" in note for note in notes)
 
 
+def test_controls_of_deep_models_are_their_first_layers(store, first):
+    controls = control_architectures(resolve(first[1].spec))
+    assert [len(a.layers) for a in controls] == [1, 1]
+    assert len({a.digest for a in controls}) == 2
+
+
 def test_a_later_job_takes_no_single_block_again(store, home, first):
     again, backend = profiled(store, home, "phone")
     assert {digest for _, digest in backend.measured} <= {
