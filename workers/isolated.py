@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, fields
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from workers.capabilities import Accelerator, Capabilities, RuntimeCapability
@@ -24,6 +24,7 @@ from workers.footprint import Footprints
 from workers.frames import packed, read_frame, unpacked, write_frames
 from workers.limits import ModelLimits, address_space_bytes, limit_process
 from workers.measurement import Measurement
+from workers.memory import return_freed_memory
 from workers.request import MeasurementRequest
 from workers.target import Phase, Target
 from workers.timing import TimingProtocol
@@ -35,6 +36,9 @@ LOOK_SECONDS = 0.1
 
 DESCRIBE_SECONDS = 300.0
 """How long a device may take to find out what works on it: engines are loaded."""
+
+IDLE_SECONDS = 1.0
+"""Without a request, after which what models left of memory is given back: 2.5 GiB of models of 0.5."""
 
 END_SECONDS = 2.0
 
@@ -176,25 +180,32 @@ def main() -> None:
     # Whatever an engine prints is no answer.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    before: int | None = None
     while True:
         try:
-            asked = unpacked(read_frame(requests))
-            if "describe" in asked:
-                from workers.measuring import describe_device
-
-                answer: dict[str, Any] = {"capabilities": asdict(describe_device(asked["describe"]))}
-            else:
-                model, reference = read_frame(requests), read_frame(requests)
-                before = address_space_bytes() if before is None else before
-                answer = _measured(asked, model, reference, before, footprints)
-            write_frames(answers, packed(answer))
+            if not select.select([requests], [], [], IDLE_SECONDS)[0]:
+                return_freed_memory()
+            write_frames(answers, packed(_answer(requests, footprints)))
         except (BrokenPipeError, EOFError):
             return
 
 
+def _answer(requests: int, footprints: Footprints | None) -> dict[str, Any]:
+    asked = unpacked(read_frame(requests))
+    if "describe" in asked:
+        from workers.measuring import describe_device
+
+        return {"capabilities": asdict(describe_device(asked["describe"]))}
+    return _measured(asked, read_frame(requests), read_frame(requests), footprints)
+
+
+@cache
+def _address_space_at_first() -> int:
+    """Before any model was measured."""
+    return address_space_bytes()
+
+
 def _measured(
-    asked: dict[str, Any], model: bytes, reference: bytes, before: int, footprints: Footprints | None
+    asked: dict[str, Any], model: bytes, reference: bytes, footprints: Footprints | None
 ) -> dict[str, Any]:
     from workers.measuring import measure
 
@@ -203,7 +214,7 @@ def _measured(
     protocol = TimingProtocol(**asked.pop("protocol"))
     request = MeasurementRequest(**asked, target=target, model=model, reference=reference, protocol=protocol)
     footprint = None if footprints is None else partial(footprints.peak_bytes, limits=limits)
-    limit_process(limits, target, before)
+    limit_process(limits, target, _address_space_at_first())
     try:
         measurement = measure(request, here, footprint=footprint)
     except WorkerError as error:

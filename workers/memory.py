@@ -77,9 +77,11 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Have the C library map large blocks one by one and give them back as they are freed, where it is glibc:
-    the heap is then as if there had been none."""
+    """Give back what was freed, and have the C library map large blocks one by one and give them back as they
+    are freed, where it is glibc: the heap is then as if there had been none."""
     _set_options(RETURNING)
+    gc.collect()
+    _trim()
 
 
 def single_pages() -> None:

@@ -149,6 +149,29 @@ def test_without_the_process_that_tells_memory_it_is_told_of_the_one_that_times(
         measuring.close()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others keep no account of resident memory")
+def test_what_a_model_took_is_given_back_once_nothing_is_measured(
+    here: Capabilities, make_request: MakeRequest, make_model: Callable[..., bytes]
+) -> None:
+    measuring = IsolatedMeasuring()
+
+    def resident() -> int:
+        assert measuring._process is not None
+        pages = Path(f"/proc/{measuring._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    try:
+        measuring.measure(make_request(), here)
+        before, model = resident(), make_model(width=3000, layers=4)
+        measuring.measure(make_request(model=model), here)
+        deadline = time.monotonic() + 20
+        while resident() > before + len(model) // 2:
+            assert time.monotonic() < deadline, f"{(resident() - before) / len(model):.1f} times the model"
+            time.sleep(0.2)
+    finally:
+        measuring.close()
+
+
 @pytest.mark.parametrize(
     "name",
     ["onnxruntime", "openvino", "torch"]
