@@ -24,7 +24,7 @@ from workers.footprint import Footprints
 from workers.frames import packed, read_frame, unpacked, write_frames
 from workers.limits import ModelLimits, address_space_bytes, limit_process
 from workers.measurement import Measurement
-from workers.memory import return_freed_memory
+from workers.memory import trim_heap
 from workers.request import MeasurementRequest
 from workers.target import Phase, Target
 from workers.timing import TimingProtocol
@@ -183,7 +183,7 @@ def main() -> None:
     while True:
         try:
             if not select.select([requests], [], [], IDLE_SECONDS)[0]:
-                return_freed_memory()
+                trim_heap()
             write_frames(answers, packed(_answer(requests, footprints)))
         except (BrokenPipeError, EOFError):
             return

@@ -15,6 +15,7 @@ __all__ = [
     "return_freed_memory",
     "single_pages",
     "total_memory_bytes",
+    "trim_heap",
 ]
 
 STATUS = Path("/proc/self/status")
@@ -50,8 +51,7 @@ class ResidentMemory(PeakMemory):
     """
 
     def __init__(self) -> None:
-        gc.collect()
-        _trim()
+        trim_heap()
         self._before = 0
         try:
             CLEAR.write_text(RESET_PEAK, encoding="ascii")
@@ -77,11 +77,9 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give back what was freed, and have the C library map large blocks one by one and give them back as they
-    are freed, where it is glibc: the heap is then as if there had been none."""
+    """Have the C library map large blocks one by one and give them back as they are freed, where it is glibc:
+    the heap is then as if there had been none."""
     _set_options(RETURNING)
-    gc.collect()
-    _trim()
 
 
 def single_pages() -> None:
@@ -120,8 +118,9 @@ def _kilobytes(text: str, key: str) -> int:
     return 0
 
 
-def _trim() -> None:
-    """Give freed memory back to the system, where the C library knows how (glibc)."""
+def trim_heap() -> None:
+    """Give what was freed by now back to the system, where the C library knows how (glibc)."""
+    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

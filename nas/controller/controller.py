@@ -22,6 +22,7 @@ from nas.stages.stage import StageContext
 from nas.stages.verify import verify_architecture
 from nas.store.store import Store
 from searchspaces.architecture import Architecture
+from workers.memory import trim_heap
 
 __all__ = ["Controller"]
 
@@ -144,6 +145,7 @@ class Controller:
             self._store.set_job(job.id, JobStatus.RUNNING, stage.name)
             report(Event(EventKind.STAGE, stage.name, "started"))
             stage.run(context)
+            trim_heap()  # composing models of half a gigabyte leaves more than one
             context = self._amended(context)
             report(Event(EventKind.STAGE, stage.name, "ended"))
         # The event first: who sees the status looks for no further event.
