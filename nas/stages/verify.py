@@ -70,7 +70,7 @@ class Verify(Stage):
         gaps = [_gaps(measured, objective) for objective in context.plan.predicted]
         self._learn(context)
         tolerance = context.plan.spec.budget.verify.tolerance
-        if not front:
+        if points and not front:
             said = f"none of {len(points)} candidates is within the bounds by what was measured"
             context.note(self.name, f"round {number}: {said}")
             return False
