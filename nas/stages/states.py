@@ -133,7 +133,7 @@ class VerifyState(StageState):
     Attributes:
         round: that it is in, from 1.
         measured: digests of what was on the front when the round chose to measure it: its predictions, made
-            before, are what the round judges.
+            before, are what the round evaluates.
     """
 
     round: int = 1
