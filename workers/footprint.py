@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import IO, NoReturn, TypeAlias
 
-from workers.frames import packed, read_frame, unpacked, write_frames
+from workers.frames import packed, read_frame, unpacked, widen, write_frames
 from workers.limits import ModelLimits, address_space_bytes, limit_process
 from workers.memory import return_freed_memory, single_pages
 from workers.runtimes import parse_runtime
@@ -60,6 +60,7 @@ class Footprints:
     def __init__(self) -> None:
         asked, asks = os.pipe()
         told, tells = os.pipe()
+        widen(asks)
         if os.fork() == 0:
             # Its parent's pipes are its parent's: who waits at their other ends is to notice when that ends.
             for parents in (asks, told, 0, 1):

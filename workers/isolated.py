@@ -21,7 +21,7 @@ from typing import Any
 from workers.capabilities import Accelerator, Capabilities, RuntimeCapability
 from workers.errors import MeasurementCancelled, ModelUnusable, WorkerError
 from workers.footprint import Footprints
-from workers.frames import packed, read_frame, unpacked, write_frames
+from workers.frames import packed, read_frame, unpacked, widen, write_frames
 from workers.limits import ModelLimits, address_space_bytes, limit_process
 from workers.measurement import Measurement
 from workers.memory import trim_heap
@@ -134,6 +134,8 @@ class IsolatedMeasuring:
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # a group; signals are for the worker, which ends this
             )
+            assert self._process.stdin is not None
+            widen(self._process.stdin.fileno())
         return self._process
 
 
