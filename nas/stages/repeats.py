@@ -15,7 +15,7 @@ from workers.target import Target
 
 __all__ = ["choose_repeats"]
 
-SHARE, FEWEST = 0.04, 2
+SHARE, FEWEST = 0.04, 1
 """Of what earlier sessions measured, and how many at least; never more than are measured for the first
 time."""
 

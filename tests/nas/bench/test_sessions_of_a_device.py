@@ -63,7 +63,7 @@ def test_stated_errors_cover_what_sessions_differ_by(tmp_path: Path) -> None:
         pairs = store.repeats()
     per_job = np.diff([0, *repeated])
     assert per_job[0] == 0
-    assert (per_job[1:] >= 2).all()
+    assert (per_job[1:] >= 1).all()
     assert per_job.sum() <= 0.06 * sum(range(22, 22 * JOBS, 22))
     assert not {pair.digest for pair in pairs} & controls
     assert max(np.unique([pair.digest for pair in pairs], return_counts=True)[1]) <= 2
