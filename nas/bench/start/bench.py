@@ -153,11 +153,9 @@ class _Run:
         return self._timed(name, architecture, target)
 
     def _whole_ms(self, level: int | None) -> float:
-        """The parent's latency beside a level's models, which may be timed hours after the first one's."""
-        whole = self._parent.architecture
-        if level in {None, self._bench.levels[0]}:
-            return self._latency_ms(whole)
-        return self._timed(f"latency/parent/{level}", whole, self._plan.targets[0])
+        """The parent's latency beside a level's models, which may be timed hours after another level's."""
+        level = level or self._bench.levels[0]
+        return self._timed(f"latency/parent/{level}", self._parent.architecture, self._plan.targets[0])
 
     def _timed(self, name: str, architecture: Architecture, target: Target) -> float:
         self._say(f"timing {architecture.digest[:8]} at {target.workload}")
@@ -201,7 +199,8 @@ class _Run:
 
     def _told(self, model: _Model) -> dict[str, Any]:
         """The row of a model as it is."""
-        latency, whole = self._latency_ms(model.architecture), self._whole_ms(model.level)
+        whole = self._whole_ms(model.level)
+        latency = whole if model.level is None else self._latency_ms(model.architecture)
         self._say(f"scoring {model.key}")
         row = {
             "level": model.level,
