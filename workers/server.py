@@ -54,7 +54,7 @@ class WorkerServer:
         admits: Admits | None = None,
         tls: ServerTls | None = None,
         lease_seconds: float = 60.0,
-        measurement_seconds: float = 120.0,
+        measurement_seconds: float = 300.0,
         no_worker_seconds: float = 60.0,
         max_sessions: int = 64,
     ) -> None:

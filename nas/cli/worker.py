@@ -13,6 +13,7 @@ from nas.cli.settings import settings_of
 from nas.errors import InvalidSpec
 from nas.service.identity import authorization
 from searchspaces.errors import Problem
+from workers.limits import SECONDS
 
 __all__ = ["worker"]
 
@@ -31,7 +32,7 @@ def worker(
     ] = None,
     model_seconds: Annotated[
         float, typer.Option(min=1, help="Seconds that the measuring of one model may take.")
-    ] = 110.0,
+    ] = SECONDS,
 ) -> None:
     """Measure models on this machine for a service, until stopped.
 
