@@ -40,12 +40,17 @@ def over_the_front(job: Known, points: Sequence[Point], count: int) -> list[Poin
 
 def published(job: Known, points: Sequence[Point], count: int) -> list[Point]:
     """So many of the published designs: those within the job's bounds that fewest others beat by the
-    supernet's scores come first, and of these the most different."""
+    supernet's scores come first, and of these the most different. Before all of them comes the model that a
+    job starts from: all that it finds is compared with that, and it is measured anyway."""
     presets = [point for point in points if point.preset is not None]
     values = _minimised(job, presets)
     known = np.flatnonzero(np.isfinite(values).all(1))
     over = np.maximum(values[known] - _bounds(job), 0.0).sum(1)
-    return [presets[known[row]] for row in best_first(values[known], over, count)]
+    designs = [presets[known[row]] for row in best_first(values[known], over)]
+    if job.plan.spec.start is not None:
+        parent = job.plan.space.first.digest
+        designs.sort(key=lambda point: point.digest != parent)
+    return designs[:count]
 
 
 def over_everything(job: Known, points: Sequence[Point], count: int, presets: int) -> list[Point]:

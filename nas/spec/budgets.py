@@ -148,7 +148,7 @@ class VerifyBudget(Spec):
         members: of the front that are measured, from the best in quality to the fastest; a front is of
             these alone in the end. Models of seconds take a minute each.
         presets: published designs that are measured and tested beside the front, those that are most worth
-            comparing with.
+            comparing with; first of all the model that a job starts from.
     """
 
     rounds: PositiveInt = 3

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nas.analysis.candidates import Candidates
+from nas.analysis.choice import published
 from nas.analysis.known import KnownJob
 from nas.analysis.replacements import (
     ReplacementScores,
@@ -19,8 +20,10 @@ from nas.analysis.replacements import (
     proved_optima,
     single_replacements,
 )
+from nas.objectives.value import Value
 from nas.planning.plan import Plan, resolve
 from nas.planning.start import settle_start
+from nas.point import Point
 from nas.spec import load_job_spec
 from nas.store import open_store
 from searchspaces.architecture import Layer
@@ -110,3 +113,20 @@ def test_bounds_lie_closest_together_beside_a_jobs_own(count: int) -> None:
     assert np.allclose(np.diff(even, 2), 0)
     assert (even > 10).all()
     assert (even < 100).all()
+
+
+def test_the_parent_is_compared_with_before_any_cut_though_it_misses_the_bound(
+    llama: Path, tmp_path: Path
+) -> None:
+    plan = plan_of(llama, tmp_path, bounds={"parameters": "80%"}).settled({})
+    known = plan.count(plan.objectives[1], plan.preset_population)
+    points = [
+        Point(p.architecture.digest, p.architecture, 1.0, None, {("parameters", None): Value(n)}, preset=name)
+        for (name, p), n in zip(plan.presets.items(), known.tolist(), strict=True)
+    ]
+    with closing(open_store(tmp_path)) as store:
+        first, second = published(KnownJob("job", plan, store), points, 2)
+    assert (first.preset, first.architecture) == ("parent", plan.space.first)
+    bound = plan.objectives[1].bound
+    assert bound is not None
+    assert second.values["parameters", None].predicted <= bound < first.values["parameters", None].predicted
