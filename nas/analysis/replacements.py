@@ -102,8 +102,8 @@ def proved_optima(candidates: Candidates, scores: ReplacementScores, count: int)
     """(≤ count, genes) the least sums of scores within bounds on the first objective that costs no
     evaluation, and within the job's own bounds.
 
-    See `ladder` for these bounds. They are proved on sums: an objective that is none enters by its
-    least-squares fit.
+    In the order of these bounds, for which see `ladder`. They are proved on sums: an objective that is none
+    enters by its least-squares fit.
     """
     plan, space = candidates.plan, candidates.plan.space
     free = [objective for objective in plan.objectives if objective.source is not Source.EVALUATED]
@@ -125,16 +125,18 @@ def proved_optima(candidates: Candidates, scores: ReplacementScores, count: int)
     rows = []
     for bound in [] if least is None else ladder(least.values[1], most, own[0], count).tolist():
         bounds = np.array([np.inf, bound, *own[1:]])
-        found = model.optimum(0, bounds)
-        if found is not None:
-            rows.append(found.row)
-    return np.unique(np.array(rows, np.int64).reshape(-1, space.genes), axis=0)
+        best = model.optimum(0, bounds)
+        if best is not None:
+            rows.append(best.row)
+    found = np.array(rows, np.int64).reshape(-1, space.genes)
+    _, first = np.unique(found, axis=0, return_index=True)
+    return found[np.sort(first)]
 
 
 def beginning(candidates: Candidates, scores: ReplacementScores, evaluations: int) -> Population:
     """(s, genes) what a search evaluates first: the parent; then what is proved best, with half of its
-    evaluations; then, with a quarter, cuts that are uniform over the layers, for comparison: those within the
-    job's bounds and of the least sums first."""
+    evaluations, `OPTIMA` at most; then, with a quarter, cuts that are uniform over the layers, for
+    comparison: those within the job's bounds and of the least sums first."""
     space, cuts = candidates.plan.space, candidates.plan.preset_population
     parent = space.encode([space.first])
     cuts = cuts[(cuts != parent).any(1)]

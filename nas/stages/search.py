@@ -44,7 +44,7 @@ class Search(Stage):
         with context.evaluations(self.name, trained_supernet(context)) as pool:
             if plan.spec.start is not None:
                 score_replacements(context, pool)
-                candidates = informed(context, candidates)
+                candidates = informed(context, candidates, plan.spec.budget.search.evaluations)
             search(
                 context,
                 self.name,
@@ -71,13 +71,13 @@ def score_replacements(context: StageContext, pool: EvaluationPool) -> None:
         context.check_stop()
 
 
-def informed(context: StageContext, candidates: Candidates) -> Candidates:
-    """The candidates with what single replacements tell of assemblies, of a job that starts from a pretrained
-    model."""
+def informed(context: StageContext, candidates: Candidates, evaluations: int) -> Candidates:
+    """The candidates with what single replacements tell of assemblies, for a search of so many evaluations
+    of a job that starts from a pretrained model."""
     scores = stored_scores(context)
     if scores is None:
         return candidates
-    seeds = beginning(candidates, scores, context.plan.spec.budget.search.evaluations)
+    seeds = beginning(candidates, scores, evaluations)
     return Candidates(context, candidates.predictors, scores, seeds)
 
 

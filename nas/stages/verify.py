@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from statistics import median
 
 from nas.analysis.candidates import Candidates
@@ -50,12 +52,15 @@ class Verify(Stage):
         """See the class."""
         budget = context.plan.spec.budget.verify
         first = _state(context).round
-        supernet = trained_supernet(context)
-        with context.evaluations(self.name, supernet) as pool:
+        with ExitStack() as stack:
+            # Begun when it is needed: beside measurements its processes would only take memory.
+            pool = cache(
+                lambda: stack.enter_context(context.evaluations(self.name, trained_supernet(context)))
+            )
             for number in range(first, budget.rounds + 1):
                 if self._holds(context, number) or number == budget.rounds:
                     break
-                self._search_again(context, pool, number)
+                self._search_again(context, pool(), number)
                 _keep(context, VerifyState(number + 1))
             self._conclude(context, pool)
 
@@ -123,16 +128,11 @@ class Verify(Stage):
             keep_predictors(context, target, predictor, population, measured)
 
     def _search_again(self, context: StageContext, pool: EvaluationPool, number: int) -> None:
-        search(
-            context,
-            self.name,
-            informed(context, Candidates(context, stored_predictors(context))),
-            pool,
-            name=f"{STATE}-{number}",
-            evaluations=context.plan.spec.budget.verify.evaluations,
-        )
+        evaluations = context.plan.spec.budget.verify.evaluations
+        candidates = informed(context, Candidates(context, stored_predictors(context)), evaluations)
+        search(context, self.name, candidates, pool, name=f"{STATE}-{number}", evaluations=evaluations)
 
-    def _conclude(self, context: StageContext, pool: EvaluationPool) -> None:
+    def _conclude(self, context: StageContext, pool: Callable[[], EvaluationPool]) -> None:
         """The last fit may put other points on the front: measure those too, then evaluate the front and the
         presets on data that the search never saw. Only measured points stay on the front."""
         candidates = Candidates(context, stored_predictors(context))
@@ -147,7 +147,7 @@ class Verify(Stage):
             missing = unscored(context, shown, [Split.TEST], usable)
             if not missing:
                 break
-            score(context, self.name, pool, missing)
+            score(context, self.name, pool(), missing)
         context.store.put_points(context.job_id, points)
         _tell_of_disturbed(context, [p for p in points if p.on_front])
 
