@@ -15,7 +15,7 @@ from workers.clocks import Clocks
 from workers.errors import TargetNotServed
 from workers.footprint import Footprint, Run
 from workers.measurement import Measurement
-from workers.memory import keep_freed_memory, total_memory_bytes
+from workers.memory import keep_freed_memory, total_memory_bytes, trim_heap
 from workers.request import MeasurementRequest
 from workers.runtimes import parse_runtime, runtimes
 from workers.runtimes.runtime import Inputs, LoadedModel
@@ -26,6 +26,9 @@ __all__ = ["describe_device", "measure"]
 
 REFERENCE_DTYPE = "fp32"
 REFERENCE_VOCABULARY = 256
+
+LARGE = 1 << 26
+"""Bytes of a model file from which on it is given back before another process loads it, too."""
 
 _LOADED: set[str] = set()
 """Runtimes that this process has run a model with."""
@@ -122,6 +125,9 @@ def measure(
     _USUAL[of_reference] = drift if timing.slowed else min(usual, drift)
     conditions = clocks.conditions()
     if apart is not None:
+        if len(prepared) >= LARGE:
+            del model, loaded
+            trim_heap()
         first = Run(unit, REFERENCE_DTYPE, beside, fewer)
         then = Run(prepared, target.dtype, target.workload, request.vocabulary)
         peak_memory_bytes = apart(target, first, then) or memory.growth_bytes()
