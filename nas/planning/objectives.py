@@ -11,6 +11,7 @@ from nas.objectives.kind import objective_kinds
 from nas.objectives.names import Names
 from nas.objectives.objective import Key
 from nas.objectives.quality import QUALITY, quality_objective
+from nas.planning.start import context_of
 from nas.spec import JobSpec, TargetSpec
 from nas.tasks import Task, get_task
 from searchspaces.errors import Problem
@@ -94,7 +95,10 @@ def with_target(spec: JobSpec, target: Target) -> JobSpec:
     objectives |= dict.fromkeys(after[kind, str(target)] for kind in sorted(alone))
     bounds = {after[o.key]: bound for name, bound in spec.bounds.items() for o in names.find(name)}
     targets = (*spec.targets, TargetSpec.of(target))
-    return spec.model_copy(update={"targets": targets, "objectives": tuple(objectives), "bounds": bounds})
+    # What was scored at one length says nothing of another.
+    start = spec.start and spec.start.model_copy(update={"context": context_of(spec)})
+    changes = {"start": start, "targets": targets, "objectives": tuple(objectives), "bounds": bounds}
+    return spec.model_copy(update=changes)
 
 
 def settle_bounds(

@@ -17,7 +17,7 @@ from searchspaces.errors import Problem, SpaceError
 from searchspaces.presets import Preset
 from searchspaces.space import SearchSpace
 
-__all__ = ["Beginning", "beginning", "settle_start", "uniform"]
+__all__ = ["Beginning", "beginning", "context_of", "settle_start", "uniform"]
 
 OPTIONS = {"mixer": (KEEP,), "heads": (1,), "ratio": (1,)}
 """What `space` may say beside a `start`, and what it says where it does not."""
@@ -65,6 +65,12 @@ def settle_start(spec: JobSpec, relative_to: Path, models: Path) -> JobSpec:
     return spec.model_copy(update={"start": start})
 
 
+def context_of(spec: JobSpec) -> int:
+    """N, tokens of the sequences that models of a job with a `start` are scored and healed on."""
+    assert spec.start is not None
+    return spec.start.context or max(item.target().workload.tokens for item in spec.targets)
+
+
 def uniform(space: SearchSpace, parent: str) -> Iterator[Preset]:
     """The parent, and every replacement in all of its layers at once, but those that leave nothing."""
     first = space.first
@@ -107,14 +113,16 @@ def beginning(spec: JobSpec, relative_to: Path = Path()) -> Beginning:
             if isinstance(share, bool) or not isinstance(share, int | float):
                 said = f"{share!r:.80}; accepted: a share of 0 to 1"
                 problems.append(Problem(f"space.{name}.{number}", said))
-    lengths = [target.target().workload.tokens for target in spec.targets]
-    for number, tokens in enumerate(lengths):
+    lengths = {f"targets.{n}.tokens": item.target().workload.tokens for n, item in enumerate(spec.targets)}
+    if spec.start.context is not None:
+        lengths["start.context"] = spec.start.context
+    for path, tokens in lengths.items():
         if tokens > parent.context:
             said = f"{tokens} are more than the parent was trained for; accepted: 1 to {parent.context}"
-            problems.append(Problem(f"targets.{number}.tokens", said))
+            problems.append(Problem(path, said))
     if problems:
         raise InvalidSpec(problems)
-    context = max(lengths)
+    context = context_of(spec)
     try:
         mixers = tuple(map(str, options["mixer"]))
         space = parent.space(mixers, options["ratio"], context, options["heads"])

@@ -88,10 +88,13 @@ class StartSpec(Spec):
     Attributes:
         model: a folder of Hugging Face with safetensors, or a GGUF file.
         digest: of its config and weights as they were when the job was submitted; set then.
+        context: N, tokens of the sequences that models are scored and healed on; those of the longest target
+            where None. It stays what it was when a target is added later.
     """
 
     model: str = Field(min_length=1)
     digest: str | None = None
+    context: int | None = Field(default=None, ge=1, lt=2**31)
 
 
 class TaskSpec(Spec):

@@ -293,9 +293,11 @@ def _keep(context: StageContext, state: FinalistsState) -> None:
 def _first(context: StageContext, points: Sequence[Point]) -> list[Point]:
     """What is trained before anything is known of training alone: published designs, and as many of what was
     found as are chosen at once, or as the others are predicted from."""
-    budget = context.plan.spec.budget.finalists
+    plan, budget = context.plan, context.plan.spec.budget.finalists
     if budget.start == "supernet":
-        return over_the_front(context, points, budget.count)
+        # The model that a job starts from has nothing to learn of itself.
+        parent = None if plan.spec.start is None else plan.space.first.digest
+        return over_the_front(context, [p for p in points if p.digest != parent], budget.count)
     if budget.choice == "spread":
         return over_everything(context, points, budget.count, budget.presets)
     designs = published(context, points, budget.presets)

@@ -88,6 +88,12 @@ def settle_shares(context: StageContext) -> Plan:
     for axis in plan.combined:
         measured[axis.key] = sum(factor * measured[key] for factor, key in plan.terms(axis))
     settled = plan.settled(measured)
+    for name, bound in settled.spec.bounds.items():
+        if isinstance(bound, str):
+            raise JobFailed(
+                f"{name} is bounded by {bound} of the parent's, which its target does not tell; "
+                "accepted: a number"
+            )
     context.store.amend(context.job_id, settled.spec)
     said = ", ".join(f"{name} ≤ {bound:.4g}" for name, bound in settled.spec.bounds.items())
     context.note(StageName.PROFILE, f"bounds by what the parent takes: {said}")
