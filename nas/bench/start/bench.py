@@ -31,7 +31,7 @@ from nas.files import write_whole
 from nas.objectives.latency_ms import LATENCY
 from nas.planning.plan import Plan, resolve
 from nas.planning.start import settle_start
-from nas.pretrained import read_parent
+from nas.pretrained import Parent, read_parent
 from searchspaces.architecture import Architecture
 from workers.target import Target, Workload
 from workers.timing import TimingProtocol
@@ -123,6 +123,10 @@ class _Run:
         return self._result()
 
     @cached_property
+    def _declared(self) -> Parent:
+        return read_parent(Path(self._bench.model))
+
+    @cached_property
     def _parent(self) -> Submodel:
         """Nested as the jobs' is."""
         from nas.pretrained.nesting import nest
@@ -131,8 +135,7 @@ class _Run:
 
         self._say("reading the parent")
         plan, budget = self._plan, self._plan.spec.budget
-        assert plan.spec.start is not None
-        model = read_model(read_parent(Path(plan.spec.start.model))).requires_grad_(False)
+        model = read_model(self._declared).requires_grad_(False)
         self._tokens = calibration_tokens(plan.task, budget, plan.space.spec.context, plan.train_seed)
         self._units: list[Moments] = []
         nest(model, self._tokens, lambda _, units: self._units.append(units))
@@ -141,7 +144,8 @@ class _Run:
     @cached_property
     def _families(self) -> list[Cut]:
         whole, windows = self._parent, [m for m in self._bench.mixers if m.startswith("window")]
-        cuts: list[Cut] = [NarrowedAlike(whole, self._units), PrunedByMagnitude(whole)]
+        epsilon = self._declared.epsilon
+        cuts: list[Cut] = [NarrowedAlike(whole, self._units), PrunedByMagnitude(whole, epsilon)]
         cuts += [WindowedAlike(whole, self._units, mixer, self._tokens) for mixer in windows[:1]]
         return [*cuts, DroppedLayers(whole, self._tokens)]
 

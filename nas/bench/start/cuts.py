@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from nas.pretrained.terms import terms
 from searchspaces.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -164,15 +165,25 @@ class WindowedAlike(NarrowedAlike):
 
 
 class PrunedByMagnitude(_Narrowed):
-    """The units of the largest weights: the norm of a unit's row and column in all three matrices, which stay
-    as they are (LLM-Pruner; Ma et al., 2023)."""
+    """The units of the largest weights: the norm of a unit's row and column in all three of the model's own
+    matrices, which stay as they are (LLM-Pruner; Ma et al., 2023).
 
-    name = "pruned by magnitude"
+    Args:
+        epsilon: of the model's own norms, by which its weights were scaled (`nas.pretrained.terms`).
+    """
+
+    name = "pruned by magnitude (LLM-Pruner)"
+
+    def __init__(self, parent: Submodel, epsilon: float) -> None:
+        super().__init__(parent)
+        self._factors = {term.own: term.factor for term in terms(parent.architecture, epsilon)}
 
     def _narrowed(self, number: int, weights: Mapping[str, Tensor], kept: int) -> Mapping[str, Tensor]:
-        squares = weights["swiglu_gate"].square().sum(1) + weights["swiglu_up"].square().sum(1)
-        squares += weights["swiglu_down"].square().sum(0)
-        first = squares.argsort(descending=True, stable=True)[:kept]
+        def squares(name: str, across: int) -> Tensor:
+            return (weights[name] / self._factors[f"layers.{number}.{name}"]).square().sum(across)
+
+        score = squares("swiglu_gate", 1) + squares("swiglu_up", 1) + squares("swiglu_down", 0)
+        first = score.argsort(descending=True, stable=True)[:kept]
         rows = {name: weights[name][first] for name in ("swiglu_gate", "swiglu_up")}
         return {**rows, "swiglu_down": weights["swiglu_down"][:, first]}
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor
 
 from nas.bench.start import Kept, StartBench
@@ -30,10 +31,13 @@ from nas.pretrained.reading import read_model
 from searchspaces.architecture import Architecture, Layer
 from searchspaces.submodel import Submodel
 
+EPSILON = 1e-5
+"""Of the norms of the model that all tests here read."""
+
 TOKENS = torch.randint(300, (2, 24), generator=torch.Generator().manual_seed(1))
 FAMILIES: dict[str, Callable[[Submodel, list[Moments]], Cut]] = {
     "narrowed": NarrowedAlike,
-    "magnitude": lambda parent, _: PrunedByMagnitude(parent),
+    "magnitude": lambda parent, _: PrunedByMagnitude(parent, EPSILON),
     "dropped": lambda parent, _: DroppedLayers(parent, TOKENS),
     "windowed": lambda parent, units: WindowedAlike(parent, units, "window:64,4", TOKENS),
 }
@@ -85,8 +89,20 @@ def test_units_without_weights_are_pruned_first(parent: Submodel, units: list[Mo
         for name in ("swiglu_gate", "swiglu_up"):
             weights[name][small] = 0
         weights["swiglu_down"][:, small] *= 0.01  # what it is multiplied with is 0
-    torch.testing.assert_close(logits(PrunedByMagnitude(parent).model(1)), logits(parent))
+    torch.testing.assert_close(logits(PrunedByMagnitude(parent, EPSILON).model(1)), logits(parent))
     assert not torch.allclose(logits(NarrowedAlike(parent, units).model(1)), logits(parent))
+
+
+def test_magnitudes_are_those_of_the_models_own_weights(llama: Path, parent: Submodel) -> None:
+    theirs = load_file(llama / "model.safetensors")
+    layers = PrunedByMagnitude(parent, EPSILON).layers(3)
+    for number, own in enumerate(layers):
+        gate, up, down = (
+            theirs[f"model.layers.{number}.mlp.{name}_proj.weight"] for name in ("gate", "up", "down")
+        )
+        score = gate.square().sum(1) + up.square().sum(1) + down.square().sum(0)
+        first = score.argsort(descending=True)[: len(own["swiglu_gate"])]
+        torch.testing.assert_close(own["swiglu_gate"], gate[first])
 
 
 class _Line(Cut):

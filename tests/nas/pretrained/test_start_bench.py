@@ -36,7 +36,7 @@ def test_a_search_stands_beside_cuts_and_nothing_is_done_twice(llama: Path, tmp_
     written = json.loads((tmp_path / "told.json").read_text())
     assert written == json.loads((tmp_path / "kept" / "result.json").read_text())
     rows = {row["model"]: row for row in written["rows"]}
-    assert {"parent", FOUND, "pruned by magnitude", "layers dropped (ShortGPT)"} <= rows.keys()
+    assert {"parent", FOUND, "pruned by magnitude (LLM-Pruner)", "layers dropped (ShortGPT)"} <= rows.keys()
     assert all(name in told for name in rows)
     for name, row in rows.items():
         assert row["perplexity"] > 1
