@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     from nas.pretrained.streams import Divergence, Passage
     from searchspaces.supernet import Supernet
 
-__all__ = ["calibration_tokens", "divergence_from_parent", "start_supernet"]
+__all__ = ["calibration_tokens", "divergence_from_parent", "scored_tokens", "start_supernet"]
 
 CALIBRATION_STEP = 1 << 30
 """Number of the task's training batch that calibration reads: none that a training gets to."""
+
+DRAWS, RUN = 8, 16
+"""How often what is scored is drawn, of which the best is taken; and how many tokens in a row are the same
+passage."""
 
 
 def calibration_tokens(task: Task, budget: Budget, context: int, seed: int) -> Tensor:
@@ -40,13 +44,32 @@ def calibration_tokens(task: Task, budget: Budget, context: int, seed: int) -> T
     return task.batch(CALIBRATION_STEP, seed, rows, context).inputs
 
 
+def scored_tokens(task: Task, budget: Budget, context: int, seed: int) -> Tensor:
+    """(rows, N) of the task's training data, whose last ``budget.calibrate.scored`` tokens were not calibrated
+    on. Sequences begin anywhere in a text, so more are drawn than are wanted, and those that share runs of
+    tokens with what was calibrated on come last; of a text that is too short for any other, they are taken."""
+    import torch
+
+    scored = budget.calibrate.scored
+    wanted = max(1, scored // context)
+    draws = (task.batch(CALIBRATION_STEP + 1 + n, seed, wanted, context).inputs for n in range(DRAWS))
+    rows = torch.cat(list(draws))
+    run = min(RUN, context, scored)
+    # One number tells a run of tokens from any other.
+    hashed = torch.tensor([pow(1_000_003, n, 2**31) for n in range(run)])
+    known = (calibration_tokens(task, budget, context, seed).unfold(1, run, 1) * hashed).sum(-1)
+    runs = (rows[:, -scored:].unfold(1, run, run) * hashed).sum(-1)
+    shared = torch.isin(runs, known).sum(1)
+    return rows[shared.argsort(stable=True)[:wanted]]
+
+
 def divergence_from_parent(supernet: Supernet, task: Task, budget: Budget, seed: int) -> Divergence:
     """By which replacements are scored: on other tokens than those that they are trained on, whole sequences
     or, where fewer tokens than one has are to be scored, the last ones of one."""
     from nas.pretrained.streams import Divergence
 
     parent, context, scored = supernet.space.first, supernet.space.spec.context, budget.calibrate.scored
-    tokens = task.batch(CALIBRATION_STEP + 1, seed, max(1, scored // context), context).inputs
+    tokens = scored_tokens(task, budget, context, seed)
     return Divergence(parent, supernet.weights(parent), tokens, last=min(scored, context))
 
 

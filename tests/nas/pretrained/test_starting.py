@@ -22,12 +22,12 @@ from nas.pretrained.nesting import nest
 from nas.pretrained.reading import read_model
 from nas.pretrained.streams import CHUNK, Divergence, divergence
 from nas.pretrained.teacher import Teacher
-from nas.spec import FinalistBudget, load_job_spec
+from nas.spec import Budget, FinalistBudget, load_job_spec
 from nas.spec.budgets import HEAL
 from nas.stages.backends import Finalist
 from nas.tasks import Task, make_task
 from nas.training.finetune import finetune
-from nas.training.start import start_supernet
+from nas.training.start import CALIBRATION_STEP, calibration_tokens, scored_tokens, start_supernet
 from nas.training.trainer import load_supernet
 
 TOKENS = torch.randint(300, (2, 64), generator=torch.Generator().manual_seed(1))
@@ -115,6 +115,26 @@ def _start(model: Path, text: Path, folder: Path, stop: Callable[[], bool]) -> A
         begun.space, task, spec.start, spec.budget, 0, folder, lambda *facts: told.append(facts[2]), stop
     )
     return begun, result, told
+
+
+@pytest.mark.parametrize("scored", [8, 32, 64, 128])
+def test_what_is_scored_was_not_calibrated_on(model: Path, tmp_path: Path, scored: int) -> None:
+    """Every word of the text is another, so that two passages share a word only where they overlap."""
+    path = tmp_path / "words.txt"
+    path.write_text(" ".join(map(str, range(10_000, 13_000))))
+    tokenizer = str(model / "tokenizer.json")
+    task = make_task("text", {"path": [str(path)], "tokenizer": tokenizer, "evaluation_context": 64})
+    chosen, first = [], []
+    for seed in range(20):
+        budget = Budget(calibrate={"tokens": 2048, "scored": scored})
+        known = calibration_tokens(task, budget, 64, seed).unfold(1, min(16, scored), 1).flatten(0, 1)
+        seen = set(map(tuple, known.tolist()))
+        drawn = task.batch(CALIBRATION_STEP + 1, seed, max(1, scored // 64), 64).inputs
+        for rows, overlaps in ((scored_tokens(task, budget, 64, seed), chosen), (drawn, first)):
+            assert rows.shape == drawn.shape
+            runs = rows[:, -scored:].unfold(1, min(16, scored), 1).flatten(0, 1).tolist()
+            overlaps.append(sum(tuple(run) in seen for run in runs) / len(runs))
+    assert sum(chosen) < 0.2 * sum(first)
 
 
 def test_replacements_are_trained_once_and_kept_where_they_got_better(
