@@ -105,7 +105,8 @@ class HuggingFace(ExportFormat):
         architecture = submodel.architecture
         weights = {name: value.detach().contiguous() for name, value in submodel.state_dict().items()}
         parent = manifest.get("parent", {})
-        generation = {name: parent["config"][name] for name in SPECIAL if parent.get("config", {}).get(name)}
+        said = parent.get("config", {})
+        generation = {name: said[name] for name in SPECIAL if said.get(name) is not None}  # 0 is a token
         write_json(folder / "generation_config.json", {"do_sample": False, **generation})
         plain = parent and _like(architecture, parent)
         if plain:

@@ -131,6 +131,21 @@ def test_what_transformers_has_is_its_plain_class(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "tokenizer.json").is_file()
 
 
+def test_generation_stops_at_an_end_of_text_of_id_0(tmp_path: Path) -> None:
+    write_model("llama", tmp_path / "llama", bos_token_id=0, eos_token_id=0)
+    parent = read_parent(tmp_path / "llama")
+    submodel = read_model(parent)
+    prompt = [5, 6, 7]
+    with torch.inference_mode():
+        first = int(submodel(torch.tensor([prompt]))[0, -1].argmax())
+        assert first not in prompt
+        submodel.embedding[[0, first]] = submodel.embedding[[first, 0]]  # its first token is the end now
+    _converted(parent, submodel, tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert model.generation_config.bos_token_id == 0
+    assert model.generate(torch.tensor([prompt]), max_new_tokens=8).tolist() == [[*prompt, 0]]
+
+
 def _greedy(model: Any, prompt: list[int]) -> list[int]:
     tokens = torch.tensor([prompt])
     for _ in range(GREEDY):
