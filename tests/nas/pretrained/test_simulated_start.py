@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from nas.evaluation import Split
 from nas.job import Job
 from nas.objectives.latency_ms import LATENCY
 from nas.planning.objectives import with_target
-from nas.planning.plan import Plan, resolve
+from nas.planning.plan import resolve
 from nas.planning.start import settle_start
 from nas.spec import JobSpec, load_job_spec
-from nas.stages.backends import Finalist, FinalistProgress
+from nas.stages.backends import Finalist
 from nas.store import open_store
-from nas.store.store import Store, SupernetRecord
+from nas.store.store import Store
 from searchspaces.architecture import Architecture
 from workers.target import Target
 
@@ -58,16 +58,9 @@ class Healing(SimulatedComputeBackend):
 
     asked: Sequence[Finalist] = ()
 
-    def finetune(
-        self,
-        plan: Plan,
-        supernet: SupernetRecord,
-        finalists: Sequence[Finalist],
-        on_progress: Callable[[FinalistProgress], None],
-        stopped: Callable[[], bool],
-    ) -> None:
-        self.asked = finalists
-        super().finetune(plan, supernet, finalists, on_progress, stopped)
+    def finetune(self, *arguments: Any) -> None:
+        _, _, self.asked, *_ = arguments
+        super().finetune(*arguments)
 
 
 def run(store: Store, home: Path, of: JobSpec | Job, compute: SimulatedComputeBackend | None = None) -> Job:
