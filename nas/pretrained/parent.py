@@ -44,6 +44,15 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
 }
 """By `model_type`: what a config of that family does not say, or need not. SmolLM2 is `llama`."""
 
+OURS = ("norms", "projection_bias")
+"""Of `FAMILIES`: no fields of a config."""
+
+WINDOWS: Mapping[str, Mapping[str, Any]] = {
+    "mistral": {"sliding_window": 4096},
+}
+"""By `model_type`: what `transformers` takes for a field of windows that is missing. No part of
+`Parent.config`, and so of no digest."""
+
 
 @dataclass(frozen=True)
 class Parent:
@@ -51,7 +60,8 @@ class Parent:
 
     Attributes:
         folder: where `config.json` and the weights lie.
-        config: what `config.json` says.
+        config: what `config.json` says, nulls among it (a null is not what a missing field means), and what
+            `FAMILIES` adds.
         mixer: option of its layers' token mixer.
         hidden: F.
         projection: of its layers.
@@ -139,8 +149,9 @@ class Parent:
 
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits of its config and of every byte of its weights."""
-        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        """16 hexadecimal digits of its config, but for nulls, and of every byte of its weights."""
+        said = {name: value for name, value in self.config.items() if value is not None}
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
         for file in weight_files(self.folder):
             digest.update(file.name.encode())
             with file.open("rb") as content:
@@ -180,7 +191,7 @@ def read_parent(folder: Path) -> Parent:
     head_size = said.get("head_dim", said["hidden_size"] // heads)
     bias = bool(said.get("attention_bias", False))
     rotary = _rotary(said, problems)
-    mixer = _mixer(said, problems)
+    mixer = _mixer(config, said, problems)
     tied = said["tie_word_embeddings"] if "tie_word_embeddings" in said else not _has_head(folder)
     problems.raise_any()
     try:
@@ -193,7 +204,7 @@ def read_parent(folder: Path) -> Parent:
         )
         parent = Parent(
             folder,
-            {name: said[name] for name in said if name not in ("norms", "projection_bias")},
+            {name: value for name, value in {**config, **said}.items() if name not in OURS},
             mixer,
             said["intermediate_size"],
             projection,
@@ -265,9 +276,10 @@ def _rotary(said: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
     return rotary
 
 
-def _mixer(said: Mapping[str, Any], problems: _Problems) -> str:
+def _mixer(config: Mapping[str, Any], said: Mapping[str, Any], problems: _Problems) -> str:
     """All layers attend alike: to everything, or within a window."""
-    window = said.get("sliding_window") if said.get("use_sliding_window", True) else None
+    told = {**WINDOWS.get(said["model_type"], {}), **config}  # a null of the config's stands: no window
+    window = told.get("sliding_window") if told.get("use_sliding_window", True) else None
     kinds = set(said.get("layer_types", ["sliding_attention" if window else "full_attention"]))
     if len(kinds) > 1 or not kinds <= {"full_attention", "sliding_attention"}:
         problems.add("layer_types", f"{sorted(kinds)}; accepted: full_attention, or sliding_attention, alone")

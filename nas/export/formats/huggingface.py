@@ -29,6 +29,10 @@ __all__ = ["HuggingFace", "modelling_source"]
 
 MODEL_TYPE = "nas_submodel"
 
+LEFT_OUT = ("torch_dtype", "quantization_config")
+"""Of a pretrained model's config: what its plain class is told otherwise, and a null that some versions of
+`transformers` stumble over."""
+
 SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 MODULE = "modeling_nas"
@@ -213,7 +217,7 @@ def _like(architecture: Architecture, parent: Mapping[str, Any]) -> dict[str, An
     first, *others = architecture.layers
     if any(layer != first for layer in others) or first.mixer != parent["mixer"] or not first.ratio:
         return None
-    config = {name: value for name, value in parent["config"].items() if name != "torch_dtype"}
+    config = {name: value for name, value in parent["config"].items() if name not in LEFT_OUT}
     sizes = first.sizes(architecture.width)
     heads = {"num_attention_heads": sizes.heads, "num_key_value_heads": sizes.groups}
     return {

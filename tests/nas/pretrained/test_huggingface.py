@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import torch
 from random_models import write_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from nas.export import BlockLibrary, write_model_folder
 from nas.export.convert import convert_model_folder
@@ -131,6 +131,15 @@ def test_what_transformers_has_is_its_plain_class(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "tokenizer.json").is_file()
 
 
+def test_a_null_is_no_missing_field(tmp_path: Path) -> None:
+    """Of a Mistral without a window: where none is said its class has one of 4,096 tokens."""
+    write_model("mistral", tmp_path / "mistral", sliding_window=None, eos_token_id=None)
+    parent = read_parent(tmp_path / "mistral")
+    assert not _converted(parent, read_model(parent), tmp_path)["export"]["trust_remote_code"]
+    config = AutoConfig.from_pretrained(tmp_path / "out")
+    assert (config.model_type, config.sliding_window, config.eos_token_id) == ("mistral", None, None)
+
+
 def test_generation_stops_at_an_end_of_text_of_id_0(tmp_path: Path) -> None:
     write_model("llama", tmp_path / "llama", bos_token_id=0, eos_token_id=0)
     parent = read_parent(tmp_path / "llama")
@@ -139,7 +148,8 @@ def test_generation_stops_at_an_end_of_text_of_id_0(tmp_path: Path) -> None:
     with torch.inference_mode():
         first = int(submodel(torch.tensor([prompt]))[0, -1].argmax())
         assert first not in prompt
-        submodel.embedding[[0, first]] = submodel.embedding[[first, 0]]  # its first token is the end now
+        embedding = submodel.get_parameter("embedding")
+        embedding[[0, first]] = embedding[[first, 0]]  # its first token is the end now
     _converted(parent, submodel, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert model.generation_config.bos_token_id == 0

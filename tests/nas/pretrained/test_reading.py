@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from random_models import KINDS, write_model, write_tokenizer
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from nas.errors import InvalidSpec
 from nas.pretrained import read_parent
@@ -60,9 +61,31 @@ def test_the_digest_is_of_the_weights(llama: Path, tmp_path: Path) -> None:
     assert read_parent(copied).digest != digest
 
 
-def _config(folder: Path, **changes: Any) -> None:
+@pytest.mark.parametrize(
+    ("said", "mixer"),
+    [({"sliding_window": None}, "softmax"), ({}, "window:4096"), ({"sliding_window": 9}, "window:9")],
+)
+def test_a_window_is_what_transformers_takes_it_for(said: Any, mixer: str, tmp_path: Path) -> None:
+    write_model("mistral", tmp_path, max_position_embeddings=8192)
+    _config(tmp_path, without=("sliding_window",), **said)
+    config = AutoConfig.from_pretrained(tmp_path)
+    assert mixer == ("softmax" if config.sliding_window is None else f"window:{config.sliding_window}")
+    assert read_parent(tmp_path).mixer == mixer
+
+
+def test_the_digest_is_not_of_nulls(llama: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(llama, tmp_path / "copied"))
+    _config(copied, sliding_window=None)
+    assert read_parent(copied).digest == read_parent(llama).digest
+    _config(copied, rms_norm_eps=1e-4)
+    assert read_parent(copied).digest != read_parent(llama).digest
+
+
+def _config(folder: Path, without: Collection[str] = (), **changes: Any) -> None:
     path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    said = json.loads(path.read_text()) | changes
+    kept = {name: value for name, value in said.items() if name in changes or name not in without}
+    path.write_text(json.dumps(kept))
 
 
 def _weights(folder: Path, change: Any) -> None:
