@@ -75,7 +75,7 @@ def start(
     [dim]nas bench start SmolLM2-135M --text "books/*.txt" --levels 70 --heal 64[/dim]
     [dim]nas bench start tiny --text text.txt --quick[/dim]
     """
-    from nas.bench.start import StartBench, run_start_bench
+    from nas.bench.start import StartBench, run_start_bench, settle
     from nas.cli.bench_tables import start_table
 
     asked = StartBench(
@@ -97,12 +97,13 @@ def start(
     )
     bench = asked.quick() if quick else asked
     home = settings_of(context).home or Path(os.environ.get("NAS_HOME") or ".nas")
-    folder = kept or home / "bench" / bench.key
     with open_client(context) as client, Activity("reading the model") as activity:
 
         def run_job(spec: JobSpec, key: str) -> Job:
             with activity.paused():
                 return run_to_end(client, client.submit(spec, key=key).id)
 
-        result = run_start_bench(bench, client, run_job, folder, activity.update)
+        settled = settle(bench, home / "models")
+        folder = kept or home / "bench" / settled.key
+        result = run_start_bench(settled, client, run_job, folder, activity.update)
     answer([start_table(result)], result, out, as_json=json)

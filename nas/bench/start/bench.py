@@ -23,20 +23,18 @@ from nas.bench.start.cuts import (
     WindowedAlike,
     nearest_below,
 )
-from nas.bench.start.kept import Kept
-from nas.bench.start.settings import StartBench
+from nas.bench.start.kept import Kept, keep_settings
 from nas.errors import NothingMeetsBounds
 from nas.evaluation import Split
 from nas.files import write_whole
 from nas.objectives.latency_ms import LATENCY
-from nas.planning.plan import Plan, resolve
-from nas.planning.start import settle_start
 from nas.pretrained import Parent, read_parent
 from searchspaces.architecture import Architecture
 from workers.target import Target, Workload
 from workers.timing import TimingProtocol
 
 if TYPE_CHECKING:
+    from nas.bench.start.settled import SettledBench
     from nas.client import Client
     from nas.job import Job
     from nas.pretrained.fitting import Moments
@@ -50,7 +48,7 @@ FOUND = "found"
 
 
 def run_start_bench(
-    bench: StartBench,
+    settled: SettledBench,
     client: Client,
     run_job: Callable[[JobSpec, str], Job],
     folder: Path,
@@ -62,14 +60,14 @@ def run_start_bench(
         run_job: submits a job under a key, and runs it to its end.
         folder: keeps every number and what is being healed, so that a run that was stopped goes on; in
             ``result.json`` what is known by now.
+
+    Raises:
+        InvalidSpec: the folder keeps numbers of another run.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    spec = settle_start(bench.spec(bench.levels[0]), Path(), folder / "models")
-    assert spec.start is not None
-    settled = replace(bench, model=spec.start.model)
+    keep_settings(folder, settled.identity)
     device = BenchDevice("local-cpu", TimingProtocol(max_seconds=5.0))
     try:
-        return _Run(settled, resolve(spec), client, run_job, folder, on_progress, device).run()
+        return _Run(settled, client, run_job, folder, on_progress, device).run()
     finally:
         device.close()
 
@@ -95,15 +93,15 @@ class _Model:
 class _Run:
     def __init__(
         self,
-        bench: StartBench,
-        plan: Plan,
+        settled: SettledBench,
         client: Client,
         run_job: Callable[[JobSpec, str], Job],
         folder: Path,
         on_progress: Callable[[str], None],
         device: BenchDevice,
     ) -> None:
-        self._bench, self._plan, self._client, self._run_job = bench, plan, client, run_job
+        self._settled, self._client, self._run_job = settled, client, run_job
+        self._bench, self._plan = settled.bench, settled.plan
         self._folder, self._say, self._device = folder, on_progress, device
         self._kept = Kept(folder / "known.jsonl")
         self._rows: list[dict[str, Any]] = []
@@ -171,12 +169,12 @@ class _Run:
         from nas.export import load_model_folder
 
         try:
-            job = self._run_job(self._bench.spec(level), f"{self._bench.key}-{level}")
+            job = self._run_job(self._settled.spec(level), self._settled.job_key(level))
             point = self._client.front(job.id).best()
         except NothingMeetsBounds as error:
             self._say(str(error))
             return []
-        out = self._folder / f"found-{level}"
+        out = self._folder / f"found-{level}-{point.digest[:8]}"
         if not out.is_dir():
             self._say(f"extracting {point.digest[:8]}")
             self._client.extract(job.id, point.digest, out)

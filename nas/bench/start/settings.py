@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from nas.errors import InvalidSpec
 from nas.objectives.latency_ms import LATENCY
@@ -81,14 +79,6 @@ class StartBench:
             evaluated=128,
             heal=3,
         )
-
-    @property
-    def key(self) -> str:
-        """Names the settings that a job depends on: a run with the same ones goes on with what an earlier one
-        left, with further levels, workloads and steps of healing too."""
-        others = {"also", "heal", "levels"}
-        asked = {name: value for name, value in asdict(self).items() if name not in others}
-        return f"start-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}"
 
     def spec(self, level: int) -> JobSpec:
         """The job that finds a model for a level."""
