@@ -11,6 +11,7 @@ import typer
 from nas.cli.activity import Activity
 from nas.cli.bench_answers import Out, answer, numbers, shares
 from nas.cli.options import Json
+from nas.cli.output import error_console
 from nas.cli.running import run_to_end
 from nas.cli.settings import open_client, settings_of
 
@@ -45,7 +46,10 @@ def start(
     ] = "85,70,55",
     mixers: Annotated[
         str | None,
-        typer.Option(help="Options of the token mixer, separated by spaces.", show_default="keep, windows"),
+        typer.Option(
+            help="Options of the token mixer, separated by spaces.",
+            show_default="keep window:64,4 window:256,4 none",
+        ),
     ] = None,
     ratios: Annotated[
         str, typer.Option(help="Shares of the feed-forwards, separated by commas.")
@@ -61,7 +65,12 @@ def start(
     quick: Annotated[bool, typer.Option("--quick", help="A small version, to see that it works.")] = False,
     kept: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Keeps what is done.", show_default="bench/… below the home"),
+        typer.Option(
+            metavar="FOLDER",
+            file_okay=False,
+            help="Keeps what is done.",
+            show_default="bench/… below the home",
+        ),
     ] = None,
     out: Out = None,
     json: Json = False,
@@ -69,8 +78,8 @@ def start(
     """Find smaller forms of a pretrained model, and compare them with cuts that take as long and need no
     search: as they are, and all healed alike.
 
-    Stopped and run again with the same options it goes on, with others of --levels, --also and --heal too;
-    result.json in its folder says what is known by now.
+    Stopped and run again with the same model, text and options it goes on, with others of --levels, --also,
+    --measured, --evaluations and --heal too; result.json in its folder says what is known by now.
 
     [dim]nas bench start SmolLM2-135M --text "books/*.txt" --levels 70 --heal 64[/dim]
     [dim]nas bench start tiny --text text.txt --quick[/dim]
@@ -105,5 +114,7 @@ def start(
 
         settled = settle(bench, home / "models")
         folder = kept or home / "bench" / settled.key
+        with activity.paused():
+            error_console().print(f"keeping every number in {folder}", markup=False, soft_wrap=True)
         result = run_start_bench(settled, client, run_job, folder, activity.update)
     answer([start_table(result)], result, out, as_json=json)

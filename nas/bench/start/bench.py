@@ -54,7 +54,8 @@ def run_start_bench(
     folder: Path,
     on_progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Find, cut, heal and time; plain data, `rows` among it, one a model and level.
+    """Find, cut, heal and time; plain data: `rows`, one a model and level, and in `notes` which ones a level
+    has not, and why.
 
     Args:
         run_job: submits a job under a key, and runs it to its end.
@@ -105,6 +106,7 @@ class _Run:
         self._folder, self._say, self._device = folder, on_progress, device
         self._kept = Kept(folder / "known.jsonl")
         self._rows: list[dict[str, Any]] = []
+        self._notes: list[str] = []
 
     def run(self) -> dict[str, Any]:
         """First all models as they are, level by level, then healed."""
@@ -115,6 +117,7 @@ class _Run:
             if not self._rows:  # what the first job measured tells the unit of all latencies
                 self._told(_Model(None, "parent", whole.architecture, lambda: whole, {}))
             made += [(model, self._told(model)) for model in [*found, *self._cuts(level)]]
+            self._write()  # a level may have nothing but notes
         for model, row in made if self._bench.heal else []:
             row |= self._healed(model)
             self._write()
@@ -141,6 +144,7 @@ class _Run:
 
     @cached_property
     def _families(self) -> list[Cut]:
+        self._say("fitting cuts")
         whole, windows = self._parent, [m for m in self._bench.mixers if m.startswith("window")]
         epsilon = self._declared.epsilon
         cuts: list[Cut] = [NarrowedAlike(whole, self._units), PrunedByMagnitude(whole, epsilon)]
@@ -172,7 +176,7 @@ class _Run:
             job = self._run_job(self._settled.spec(level), self._settled.job_key(level))
             point = self._client.front(job.id).best()
         except NothingMeetsBounds as error:
-            self._say(str(error))
+            self._notes.append(f"nothing found takes {level}%: {error}")
             return []
         out = self._folder / f"found-{level}-{point.digest[:8]}"
         if not out.is_dir():
@@ -193,7 +197,7 @@ class _Run:
         for cut in self._families:
             strength = nearest_below(cut, limit, self._latency_ms)
             if strength is None:
-                self._say(f"no model with {cut.name} takes {level}%")
+                self._notes.append(f"no model with {cut.name} takes {level}%")
                 continue
             architecture = cut.architecture(strength)
             models.append(_Model(level, cut.name, architecture, partial(cut.model, strength), {}))
@@ -271,6 +275,7 @@ class _Run:
             "settings": asdict(self._bench),
             "target": str(self._plan.targets[0]),
             "rows": self._rows,
+            "notes": self._notes,
         }
 
     def _write(self) -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from nas.bench.start import FOUND, StartBench, run_start_bench, settle
 from nas.cli.main import app
 from nas.client import Client
-from nas.errors import InvalidSpec
+from nas.errors import InvalidSpec, NothingMeetsBounds
 from nas.job import Job
 from nas.pretrained import read_parent
 from nas.pretrained.reading import read_model
@@ -82,6 +82,8 @@ class _Service:
         return []
 
     def front(self, _: str) -> Any:
+        if not self.layers:
+            raise NothingMeetsBounds("the nearest takes 3 ms")
         architecture = self.found.architecture
         point = SimpleNamespace(digest=architecture.digest, architecture=architecture, known=lambda *_: None)
         return SimpleNamespace(best=lambda: point)
@@ -196,6 +198,24 @@ def test_a_run_goes_on_with_other_levels_and_what_is_found_now(
     assert found["perplexity"] != other["perplexity"]
     fresh = run(asked(llama, text), service, tmp_path / "fresh")
     assert again["rows"] == fresh["rows"]
+
+
+def test_what_a_level_has_not_is_noted(llama: Path, text: Path, tmp_path: Path, service: _Service) -> None:
+    service.layers = 0
+    result = run(asked(llama, text, levels=(70, 20)), service, tmp_path / "kept")
+    assert FOUND not in {row["model"] for row in result["rows"]}
+    assert [note for note in result["notes"] if "3 ms" in note] == [
+        f"nothing found takes {level}%: the nearest takes 3 ms" for level in (70, 20)
+    ]
+    assert "no model with feed-forwards alike takes 20%" in result["notes"]
+    assert json.loads((tmp_path / "kept" / "result.json").read_text())["notes"] == result["notes"]
+
+
+def test_a_file_keeps_nothing(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("")
+    answer = CliRunner().invoke(app, ["bench", "start", str(tmp_path), "--kept", str(tmp_path / "kept")])
+    assert answer.exit_code == 2
+    assert "is a file" in answer.output
 
 
 def test_what_is_no_model_is_told_and_leaves_no_folder(tmp_path: Path) -> None:
