@@ -34,7 +34,10 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 
-COUNTS = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+COUNTS = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    "max_position_embeddings",
+)
 
 FAMILIES: Mapping[str, Mapping[str, Any]] = {
     "llama": {"max_position_embeddings": 2048},
@@ -47,11 +50,23 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
 OURS = ("norms", "projection_bias")
 """Of `FAMILIES`: no fields of a config."""
 
-WINDOWS: Mapping[str, Mapping[str, Any]] = {
-    "mistral": {"sliding_window": 4096},
+QWEN_WINDOWS = {
+    "use_sliding_window": False,
+    "sliding_window": 4096,
+    "max_window_layers": 28,
+    "layer_types": None,
 }
-"""By `model_type`: what `transformers` takes for a field of windows that is missing. No part of
-`Parent.config`, and so of no digest."""
+WINDOWS: Mapping[str, Mapping[str, Any]] = {
+    "llama": {},
+    "mistral": {"sliding_window": 4096},
+    "qwen2": QWEN_WINDOWS,
+    "qwen3": QWEN_WINDOWS,
+}
+"""By `model_type`: the fields by which its class in `transformers` chooses windows, and what it takes for one
+that is missing. No part of `Parent.config`, and so of no digest."""
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+"""What `layer_types` consists of."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +206,7 @@ def read_parent(folder: Path) -> Parent:
     head_size = said.get("head_dim", said["hidden_size"] // heads)
     bias = bool(said.get("attention_bias", False))
     rotary = _rotary(said, problems)
-    mixer = _mixer(config, said, problems)
+    mixer = _mixer(config, said["max_position_embeddings"], problems)
     tied = said["tie_word_embeddings"] if "tie_word_embeddings" in said else not _has_head(folder)
     problems.raise_any()
     try:
@@ -276,18 +291,53 @@ def _rotary(said: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
     return rotary
 
 
-def _mixer(config: Mapping[str, Any], said: Mapping[str, Any], problems: _Problems) -> str:
-    """All layers attend alike: to everything, or within a window."""
-    told = {**WINDOWS.get(said["model_type"], {}), **config}  # a null of the config's stands: no window
+def _mixer(config: Mapping[str, Any], context: int, problems: _Problems) -> str:
+    """The token mixer of every layer, by the rule of the family's class in `transformers`: softmax attention
+    to everything, or within a window. Layers that attend in different ways are a problem; within a window
+    that holds the whole context they do not.
+
+    Args:
+        config: what `config.json` says; a null stands, for no window.
+        context: tokens that the model was trained for.
+    """
+    family, number = config["model_type"], config["num_hidden_layers"]
+    told = {name: config.get(name, missing) for name, missing in WINDOWS[family].items()}
     window = told.get("sliding_window") if told.get("use_sliding_window", True) else None
-    kinds = set(said.get("layer_types", ["sliding_attention" if window else "full_attention"]))
-    if len(kinds) > 1 or not kinds <= {"full_attention", "sliding_attention"}:
-        problems.add("layer_types", f"{sorted(kinds)}; accepted: full_attention, or sliding_attention, alone")
-    sliding = kinds == {"sliding_attention"}
-    if sliding and (type(window) is not int or window < 1):
-        problems.add("sliding_window", f"{window!r:.80} is not read; accepted: a count")
+    first = told.get("max_window_layers", 0)
+    if window is not None and (type(window) is not int or window < 1):
+        problems.add("sliding_window", f"{window!r:.80} is not read; accepted: a count, or null")
         return "softmax"
-    return f"window:{window}" if sliding and window < said["max_position_embeddings"] else "softmax"
+    if type(first) is not int:
+        problems.add("max_window_layers", f"{first!r:.80} is not read; accepted: a count of layers")
+        return "softmax"
+    if not told:
+        _check_no_window(config, context, problems)
+    chosen = [FULL if window is None or layer < first else SLIDING for layer in range(number)]
+    path, kinds = "layer_types", config.get("layer_types")
+    if kinds is None:
+        path, kinds = "max_window_layers", chosen
+    if not isinstance(kinds, list) or len(kinds) != number or {*map(str, kinds)} - {FULL, SLIDING}:
+        said = f"{kinds!r:.80} is not read; accepted: {FULL}, or {SLIDING}, alone, for {number} layers"
+        problems.add(path, said)
+        return "softmax"
+    if window is not None and window >= context:
+        return "softmax"
+    if len(set(kinds)) > 1:
+        said = f"{kinds.count(FULL)} of {number} layers attend to everything, the others within a window"
+        problems.add(path, f"{said}; accepted: {FULL}, or {SLIDING}, alone")
+    elif kinds != chosen and ("layer_types" not in told or window is None):
+        # Other classes do not read it; and Qwen's fail where it says windows and there is none.
+        problems.add(path, f"{kinds[0]}, where {family} has {chosen[0]}; accepted: {chosen[0]}")
+    return f"window:{window}" if kinds[0] == SLIDING else "softmax"
+
+
+def _check_no_window(config: Mapping[str, Any], context: int, problems: _Problems) -> None:
+    """Of a family whose class has no window: `transformers` attends to everything, and drops from its cache
+    what a window that the config says does not hold."""
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    if window and not (type(window) is int and window >= context):
+        said = f"{window!r:.80}, but a {config['model_type']} has no window; accepted: null"
+        problems.add("sliding_window", said)
 
 
 def _has_head(folder: Path) -> bool:

@@ -61,16 +61,72 @@ def test_the_digest_is_of_the_weights(llama: Path, tmp_path: Path) -> None:
     assert read_parent(copied).digest != digest
 
 
+FIELDS = ("use_sliding_window", "sliding_window", "max_window_layers", "layer_types")
+USED: dict[str, Any] = {"use_sliding_window": True, "sliding_window": 7}
+
+
 @pytest.mark.parametrize(
-    ("said", "mixer"),
-    [({"sliding_window": None}, "softmax"), ({}, "window:4096"), ({"sliding_window": 9}, "window:9")],
+    ("kind", "said", "mixer"),
+    [
+        ("mistral", {}, "window:4096"),
+        ("mistral", {"sliding_window": None}, "softmax"),
+        ("mistral", {"sliding_window": 9}, "window:9"),
+        ("mistral", {"sliding_window": 9, "use_sliding_window": False}, "window:9"),
+        *(
+            (kind, said, mixer)
+            for kind in ("qwen2", "qwen3")
+            for said, mixer in (
+                ({}, "softmax"),
+                ({"sliding_window": 7}, "softmax"),
+                ({"sliding_window": 7, "max_window_layers": 0}, "softmax"),
+                ({"use_sliding_window": True, "max_window_layers": 0}, "window:4096"),
+                (USED, "softmax"),
+                ({**USED, "max_window_layers": 4}, "softmax"),
+                ({**USED, "max_window_layers": 0}, "window:7"),
+                ({**USED, "layer_types": ["sliding_attention"] * 4}, "window:7"),
+                ({**USED, "max_window_layers": 0, "layer_types": ["full_attention"] * 4}, "softmax"),
+            )
+        ),
+    ],
 )
-def test_a_window_is_what_transformers_takes_it_for(said: Any, mixer: str, tmp_path: Path) -> None:
-    write_model("mistral", tmp_path, max_position_embeddings=8192)
-    _config(tmp_path, without=("sliding_window",), **said)
+def test_windows_are_where_transformers_has_them(kind: str, said: Any, mixer: str, tmp_path: Path) -> None:
+    write_model(kind, tmp_path, max_position_embeddings=8192)
+    _config(tmp_path, FIELDS, **said)
     config = AutoConfig.from_pretrained(tmp_path)
-    assert mixer == ("softmax" if config.sliding_window is None else f"window:{config.sliding_window}")
+    layers = set(getattr(config, "layer_types", ["sliding_attention"]))
+    theirs = config.sliding_window if layers == {"sliding_attention"} else None
+    assert mixer == ("softmax" if theirs is None else f"window:{theirs}")
     assert read_parent(tmp_path).mixer == mixer
+
+
+def test_layers_do_not_differ_within_a_window_of_the_whole_context(tmp_path: Path) -> None:
+    write_model("qwen2", tmp_path, use_sliding_window=True, sliding_window=256, max_window_layers=2)
+    assert read_parent(tmp_path).mixer == "softmax"
+    _config(tmp_path, FIELDS, **{**USED, "sliding_window": 256, "max_window_layers": 2})
+    assert read_parent(tmp_path).mixer == "softmax"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "words"),
+    [
+        ("qwen2", {**USED, "max_window_layers": 2}, "max_window_layers: 2 of 4 layers attend to everything"),
+        ("qwen3", {**USED, "max_window_layers": 2}, "max_window_layers: 2 of 4 layers attend to everything"),
+        ("qwen2", {**USED, "max_window_layers": "2"}, "max_window_layers: '2' is not read; accepted"),
+        ("qwen2", {**USED, "sliding_window": "7"}, "sliding_window: '7' is not read; accepted: a count, or"),
+        ("qwen2", {**USED, "layer_types": ["full_attention"]}, "layer_types: .*alone, for 4 layers"),
+        ("qwen2", {**USED, "layer_types": 4}, "layer_types: 4 is not read"),
+        ("qwen2", {"layer_types": ["sliding_attention"] * 4}, "where qwen2 has full_attention; accepted"),
+        ("mistral", {"layer_types": ["full_attention"] * 4}, "where mistral has sliding_attention; accepted"),
+        ("llama", {"sliding_window": 7}, "sliding_window: 7, but a llama has no window; accepted: null"),
+    ],
+)
+def test_a_window_of_some_layers_or_of_no_meaning_is_named(
+    kind: str, said: Any, words: str, tmp_path: Path
+) -> None:
+    write_model(kind, tmp_path, max_position_embeddings=8192)
+    _config(tmp_path, FIELDS, **said)
+    with pytest.raises(InvalidSpec, match=words):
+        read_parent(tmp_path)
 
 
 def test_the_digest_is_not_of_nulls(llama: Path, tmp_path: Path) -> None:
@@ -99,6 +155,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "family": (lambda f: _config(f, model_type="gpt2"), "model_type: 'gpt2' is not read; accepted: llama"),
     "quantised": (lambda f: _config(f, quantization_config={"bits": 4}), "quantised weights are not read"),
     "activation": (lambda f: _config(f, hidden_act="gelu"), "'gelu' is not read; accepted: silu"),
+    "context": (lambda f: _config(f, max_position_embeddings="8k"), "max_position_embeddings: '8k' is not"),
     "rotary": (lambda f: _config(f, rope_parameters={"rope_type": "yarn"}), "'yarn' is not read"),
     "layers": (
         lambda f: _config(f, layer_types=["full_attention", "sliding_attention"] * 2),
