@@ -16,7 +16,7 @@ from searchspaces.errors import Problem, SpaceError
 from searchspaces.projection import Projection
 from searchspaces.space import SearchSpace, load_space
 
-__all__ = ["FAMILIES", "KEEP", "Parent", "read_parent", "tokenizer_files", "weight_files"]
+__all__ = ["FAMILIES", "KEEP", "Parent", "name_of", "read_parent", "tokenizer_files", "weight_files"]
 
 KEEP = "keep"
 """The mixer option that leaves a layer its own."""
@@ -140,7 +140,7 @@ class Parent:
         kept = [round(share * self.hidden) for share in (1, *shares)]
         return load_space(
             {
-                "name": self.folder.resolve().name.strip("._-") or "pretrained",
+                "name": name_of(self.folder.resolve()),
                 "vocabulary": config["vocab_size"],
                 "context": context or self.context,
                 "width": [width],
@@ -173,6 +173,11 @@ class Parent:
                 while piece := content.read(1 << 24):
                     digest.update(piece)
         return digest.hexdigest()[:16]
+
+
+def name_of(model: Path) -> str:
+    """The name of a pretrained model and its space: its folder's, or its GGUF file's without the suffix."""
+    return model.name.removesuffix(".gguf").strip("._-") or "pretrained"
 
 
 def read_parent(folder: Path) -> Parent:

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from nas.errors import InvalidSpec
+from nas.pretrained.parent import name_of
 from nas.spec.budgets import HEAL, Budget
 from nas.spec.fields import Bound, PositiveInt, Seed, Size, Spec
 from searchspaces.documents import LONGEST_NAME
@@ -176,7 +177,7 @@ class JobSpec(Spec):
     def space_name(self) -> str:
         """Of the space, which may be declared here."""
         if self.start is not None:
-            return Path(self.start.model).stem
+            return name_of(Path(self.start.model))
         return self.space if isinstance(self.space, str) else str(self.space["name"])
 
     @property

@@ -77,14 +77,16 @@ def write_gguf(folder: Path, file: Path) -> None:
 
 def test_a_gguf_is_read_once_and_kept_as_a_folder(tmp_path: Path) -> None:
     model = write_model("llama", tmp_path / "llama")
-    write_gguf(tmp_path / "llama", tmp_path / "model.gguf")
+    write_gguf(tmp_path / "llama", tmp_path / "Llama-3.2.f32.gguf")
     spec = load_job_spec(
-        {"start": {"model": "model.gguf"}, "space": {}, "task": "text", "targets": [{"tokens": 64}]}
+        {"start": {"model": "Llama-3.2.f32.gguf"}, "space": {}, "task": "text", "targets": [{"tokens": 64}]}
     )
+    assert spec.space_name == "Llama-3.2.f32"
     settled = settle_start(spec, tmp_path, tmp_path / "models")
     assert settled.start is not None
     folder = Path(settled.start.model)
     assert folder.parent == tmp_path / "models"
+    assert settled.space_name == read_parent(folder).space().name == folder.name
     tokens = torch.arange(5, 45)[None]
     with torch.inference_mode():
         found = read_model(read_parent(folder))(tokens)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import nas
 from nas.client import Client
 from nas.errors import InvalidSpec
+from nas.planning.start import beginning
 from nas.spec.budgets import FAST, Budget
 from nas.spec.job import FAST_TOKENS
 
@@ -109,6 +110,12 @@ def test_wrong_weights_are_refused_before_anything_is_measured(
     with pytest.raises(InvalidSpec, match=words):
         client.submit(SPEC)
     assert not client.jobs()
+
+
+def test_a_model_has_one_name_with_all_of_its_dots(client: Client) -> None:
+    Path("model").rename("Llama-3.2-1B")
+    spec = client.submit({**SPEC, "start": {"model": "Llama-3.2-1B"}}).spec
+    assert spec.space_name == beginning(spec).space.name == "Llama-3.2-1B"
 
 
 def test_another_digest_follows_from_other_weights(client: Client) -> None:
