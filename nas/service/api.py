@@ -22,6 +22,7 @@ from nas.front import Front, Scope
 from nas.job import Event, Job, TargetProfile, Viewer
 from nas.optimum import Optimum
 from nas.planning.limits import Limits
+from nas.planning.start import context_of
 from nas.point import Point
 from nas.service.identity import Identity
 from nas.spec import JobSpec
@@ -181,8 +182,9 @@ class Service(ABC):
     def across(self, space: str, task: str, target: Target) -> JointFront:
         """What all jobs of one space and one task found for a target, as one front of quality and latency.
 
-        Of each job its front and its presets are taken. Jobs of another declaration of the space, or of other
-        options of the task, than the newest such job are left out: their qualities do not compare.
+        Of each job its front and its presets are taken. Jobs of another declaration of the space, of other
+        options of the task, or that start from another pretrained model or score it at another length, than
+        the newest such job are left out: their qualities do not compare.
 
         Args:
             space, task: their names.
@@ -193,11 +195,7 @@ class Service(ABC):
         jobs = [job for job in self.jobs() if job.spec.task is not None]
         named = [job for job in jobs if (job.spec.space_name, job.spec.task_name) == (space, task)]
         on_target = [job for job in named if target in {item.target() for item in job.spec.targets}]
-        alike = [
-            job
-            for job in on_target
-            if (job.spec.space, job.spec.task) == (on_target[0].spec.space, on_target[0].spec.task)
-        ]
+        alike = [job for job in on_target if _scored_by(job.spec) == _scored_by(on_target[0].spec)]
         fronts = [front for job in alike if (front := self.front(job.id)).points]
         if not fronts:
             known = {
@@ -330,3 +328,9 @@ class Service(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _scored_by(spec: JobSpec) -> tuple[Any, ...]:
+    """What jobs must have in common for their qualities to compare."""
+    start = None if spec.start is None else (spec.start.digest, context_of(spec))
+    return spec.space, spec.task, start
