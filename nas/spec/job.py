@@ -147,11 +147,13 @@ class JobSpec(Spec):
             return data
         if "heal" in budget and "finalists" in budget:
             raise ValueError("budget has both heal and finalists, which are one; accepted: either")
-        told = budget.get("heal", budget.get("finalists"))
-        if not isinstance(told, Mapping) or told.get("start") == "scratch":
-            return data
-        kept = {name: value for name, value in budget.items() if name != "heal"}
-        return {**data, "budget": {**kept, "finalists": {**HEAL, **told}}}
+        renamed = {("finalists" if name == "heal" else name): value for name, value in budget.items()}
+        if "finalists" in renamed:
+            told = {} if renamed["finalists"] is None else renamed["finalists"]
+            if isinstance(told, Mapping) and told.get("start") != "scratch":
+                told = {**HEAL, **told}
+            renamed["finalists"] = told
+        return {**data, "budget": renamed}
 
     @field_validator("bounds")
     @classmethod

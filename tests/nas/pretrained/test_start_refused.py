@@ -17,7 +17,8 @@ import nas
 from nas.client import Client
 from nas.errors import InvalidSpec
 from nas.planning.start import beginning
-from nas.spec.budgets import FAST, Budget
+from nas.spec import load_job_spec
+from nas.spec.budgets import FAST, HEAL, Budget, FinalistBudget
 from nas.spec.job import FAST_TOKENS
 
 SPEC: dict[str, Any] = {
@@ -63,6 +64,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a bound of nothing": ({"bounds": {"latency_ms": "0%"}}, r"bounds\.latency_ms: .*above 0%"),
     "a share of quality": ({"bounds": {"quality": "90%"}}, r"bounds\.quality: 90% of the parent's quality"),
+    "no budget": ({"budget": {"heal": 3}}, r"budget\.finalists: .*dictionary"),
     "two budgets of one": ({"budget": {"heal": {}, "finalists": {}}}, "both heal and finalists"),
 }
 
@@ -116,6 +118,21 @@ def test_a_model_has_one_name_with_all_of_its_dots(client: Client) -> None:
     Path("model").rename("Llama-3.2-1B")
     spec = client.submit({**SPEC, "start": {"model": "Llama-3.2-1B"}}).spec
     assert spec.space_name == beginning(spec).space.name == "Llama-3.2-1B"
+
+
+@pytest.mark.parametrize("name", ["heal", "finalists"])
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (None, HEAL),
+        ({}, HEAL),
+        ({"steps": 7}, {**HEAL, "steps": 7}),
+        ({"start": "scratch", "count": 1}, {"start": "scratch", "count": 1}),
+    ],
+)
+def test_finalists_are_called_either(name: str, said: Any, meant: dict[str, Any]) -> None:
+    budget = load_job_spec({**SPEC, "budget": {name: said}}).budget
+    assert budget.finalists == FinalistBudget.model_validate(meant)
 
 
 def test_another_digest_follows_from_other_weights(client: Client) -> None:
