@@ -23,6 +23,9 @@ KEEP = "keep"
 
 CHANNEL = "swiglu"
 
+WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"
+
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -164,10 +167,11 @@ class Parent:
 
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits of its config, but for nulls, and of every byte of its weights."""
+        """16 hexadecimal digits of its config, but for nulls, and of every byte of its folder's safetensors:
+        those too that are not its weights, as ever, so that digests stay what they were."""
         said = {name: value for name, value in self.config.items() if value is not None}
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        for file in weight_files(self.folder):
+        for file in _safetensors(self.folder):
             digest.update(file.name.encode())
             with file.open("rb") as content:
                 while piece := content.read(1 << 24):
@@ -241,7 +245,31 @@ def read_parent(folder: Path) -> Parent:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors of a folder, by name.
+    """The safetensors that `transformers` reads of a folder, by name: one file, or those that an index lists;
+    else all of them. Others may lie beside them, such as the same weights under other names.
+
+    Raises:
+        InvalidSpec: it has none, or not those of its index; pickles are refused.
+    """
+    every, index = _safetensors(folder), folder / INDEX
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if not index.is_file():
+        return every
+    try:
+        listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        accepted = "accepted: a weight_map of file names by tensor"
+        raise _invalid("", f"{INDEX} cannot be read ({error!r:.80}); {accepted}") from error
+    missing = listed - {file.name for file in every}
+    if missing:
+        said = ", ".join(sorted(map(str, missing))[:3])
+        raise _invalid("", f"{INDEX} lists {said:.120}; accepted: safetensors that lie beside it")
+    return [file for file in every if file.name in listed]
+
+
+def _safetensors(folder: Path) -> list[Path]:
+    """All of a folder, by name.
 
     Raises:
         InvalidSpec: it has none; pickles are refused.

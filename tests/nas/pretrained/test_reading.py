@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Collection
@@ -129,6 +130,30 @@ def test_a_window_of_some_layers_or_of_no_meaning_is_named(
         read_parent(tmp_path)
 
 
+@pytest.mark.parametrize("size", ["40KB", "1GB"])
+def test_weights_of_another_program_may_lie_beside_those_that_are_read(size: str, tmp_path: Path) -> None:
+    """As Mistral's own `consolidated.safetensors` beside the shards, or the file, of `transformers`."""
+    model = write_model("mistral", tmp_path / "m")
+    (tmp_path / "m" / "model.safetensors").unlink()
+    model.save_pretrained(tmp_path / "m", max_shard_size=size)
+    assert (tmp_path / "m" / "model.safetensors.index.json").is_file() == (size == "40KB")
+    save_file({"tok_embeddings.weight": torch.ones(3)}, tmp_path / "m" / "consolidated.safetensors")
+    submodel, tokens = read_model(read_parent(tmp_path / "m")), torch.arange(20)[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(submodel(tokens), model(tokens).logits, atol=1e-3, rtol=0)
+
+
+def test_the_digest_is_of_all_safetensors_as_it_was(llama: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(llama, tmp_path / "copied"))
+    shutil.copy(copied / "model.safetensors", copied / "model.again.safetensors")
+    parent = read_parent(copied)
+    said = {name: value for name, value in parent.config.items() if value is not None}
+    expected = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for name in ("model.again.safetensors", "model.safetensors"):
+        expected.update(name.encode() + (copied / name).read_bytes())
+    assert parent.digest == expected.hexdigest()[:16] != read_parent(llama).digest
+
+
 def test_the_digest_is_not_of_nulls(llama: Path, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(llama, tmp_path / "copied"))
     _config(copied, sliding_window=None)
@@ -148,6 +173,11 @@ def _weights(folder: Path, change: Any) -> None:
     weights = load_file(folder / "model.safetensors")
     change(weights)
     save_file(weights, folder / "model.safetensors")
+
+
+def _index(folder: Path, text: str) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(text)
 
 
 NAN = torch.full((48,), float("nan"))
@@ -174,6 +204,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "nan": (lambda f: _weights(f, lambda w: w.update({"model.norm.weight": NAN})), "not finite"),
     "pickle": (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "which may run code"),
     "cut": (lambda f: (f / "model.safetensors").write_bytes(b"\x20" * 40), "cannot be read"),
+    "index": (lambda f: _index(f, "{}"), "index.json cannot be read .*accepted: a weight_map"),
+    "shards": (lambda f: _index(f, '{"weight_map": {"a": "../b", "c": 1}}'), "index.json lists ../b, 1; acc"),
     "config": (lambda f: (f / "config.json").write_text("{"), "has no config.json"),
     "vocabulary": (
         lambda f: write_tokenizer(f, 400),
