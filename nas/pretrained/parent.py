@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any
 
 from nas.errors import InvalidSpec
 from searchspaces.architecture import Architecture
+from searchspaces.documents import LONGEST_NAME
 from searchspaces.errors import Problem, SpaceError
 from searchspaces.projection import Projection
 from searchspaces.space import SearchSpace, load_space
@@ -180,8 +182,10 @@ class Parent:
 
 
 def name_of(model: Path) -> str:
-    """The name of a pretrained model and its space: its folder's, or its GGUF file's without the suffix."""
-    return model.name.removesuffix(".gguf").strip("._-") or "pretrained"
+    """The name of a pretrained model and its space: its folder's, or its GGUF file's without the suffix, with
+    a hyphen for what no name of a space may have; `pretrained` where nothing is left."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.name.removesuffix(".gguf"))
+    return name.strip("._-")[:LONGEST_NAME] or "pretrained"
 
 
 def read_parent(folder: Path) -> Parent:

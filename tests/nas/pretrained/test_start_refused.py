@@ -20,6 +20,7 @@ from nas.planning.start import beginning
 from nas.spec import load_job_spec
 from nas.spec.budgets import FAST, HEAL, Budget, FinalistBudget
 from nas.spec.job import FAST_TOKENS
+from searchspaces.documents import LONGEST_NAME
 
 SPEC: dict[str, Any] = {
     "start": {"model": "model"},
@@ -114,10 +115,19 @@ def test_wrong_weights_are_refused_before_anything_is_measured(
     assert not client.jobs()
 
 
-def test_a_model_has_one_name_with_all_of_its_dots(client: Client) -> None:
-    Path("model").rename("Llama-3.2-1B")
-    spec = client.submit({**SPEC, "start": {"model": "Llama-3.2-1B"}}).spec
-    assert spec.space_name == beginning(spec).space.name == "Llama-3.2-1B"
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("Llama-3.2-1B", "Llama-3.2-1B"),
+        ("a b (v2)", "a-b-v2"),
+        ("模型", "pretrained"),
+        ("m" * 120, "m" * LONGEST_NAME),
+    ],
+)
+def test_any_folder_gives_a_model_its_one_name(folder: str, name: str, client: Client) -> None:
+    Path("model").rename(folder)
+    spec = client.submit({**SPEC, "start": {"model": folder}}).spec
+    assert spec.space_name == beginning(spec).space.name == name
 
 
 @pytest.mark.parametrize("name", ["heal", "finalists"])
