@@ -18,7 +18,16 @@ from searchspaces.errors import Problem, SpaceError
 from searchspaces.projection import Projection
 from searchspaces.space import SearchSpace, load_space
 
-__all__ = ["FAMILIES", "KEEP", "Parent", "name_of", "read_parent", "tokenizer_files", "weight_files"]
+__all__ = [
+    "FAMILIES",
+    "KEEP",
+    "Parent",
+    "name_of",
+    "read_parent",
+    "special_tokens",
+    "tokenizer_files",
+    "weight_files",
+]
 
 KEEP = "keep"
 """The mixer option that leaves a layer its own."""
@@ -27,6 +36,8 @@ CHANNEL = "swiglu"
 
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
+
+SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -284,6 +295,18 @@ def _safetensors(folder: Path) -> list[Path]:
         found = f"only {', '.join(sorted(pickles)[:3])}, which may run code" if pickles else "no weights"
         raise _invalid("", f"{str(folder)!r:.120} has {found}; accepted: safetensors, or a .gguf file")
     return files
+
+
+def special_tokens(parent: Parent) -> dict[str, int | list[int]]:
+    """The ids of `SPECIAL`, by name: those that the folder's `generation_config.json` says, by which
+    `transformers` generates, before those of its config."""
+    path = parent.folder / "generation_config.json"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise _invalid("generation_config", f"{str(path)!r:.120} is no JSON ({error})") from error
+    said = {**parent.config, **{name: value for name, value in told.items() if value is not None}}
+    return {name: said[name] for name in SPECIAL if said.get(name) is not None}  # 0 is a token
 
 
 def tokenizer_files(folder: Path) -> dict[str, bytes]:

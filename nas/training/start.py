@@ -45,9 +45,12 @@ def calibration_tokens(task: Task, budget: Budget, context: int, seed: int) -> T
 
 
 def scored_tokens(task: Task, budget: Budget, context: int, seed: int) -> Tensor:
-    """(rows, N) of the task's training data, whose last ``budget.calibrate.scored`` tokens were not calibrated
-    on. Sequences begin anywhere in a text, so more are drawn than are wanted, and those that share runs of
-    tokens with what was calibrated on come last; of a text that is too short for any other, they are taken."""
+    """(rows, N) of the task's training data, whose last ``budget.calibrate.scored`` tokens were not
+    calibrated on.
+
+    Sequences begin anywhere in a text, so more are drawn than are wanted, and those that share runs of tokens
+    with what was calibrated on come last; of a text that is too short for others, they are taken.
+    """
     import torch
 
     scored = budget.calibrate.scored

@@ -33,8 +33,6 @@ LEFT_OUT = ("torch_dtype", "quantization_config")
 """Of a pretrained model's config: what its plain class is told otherwise, and a null that some versions of
 `transformers` stumble over."""
 
-SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
-
 MODULE = "modeling_nas"
 """Of the modelling file; the name is as `transformers` has it."""
 
@@ -109,9 +107,7 @@ class HuggingFace(ExportFormat):
         architecture = submodel.architecture
         weights = {name: value.detach().contiguous() for name, value in submodel.state_dict().items()}
         parent = manifest.get("parent", {})
-        said = parent.get("config", {})
-        generation = {name: said[name] for name in SPECIAL if said.get(name) is not None}  # 0 is a token
-        write_json(folder / "generation_config.json", {"do_sample": False, **generation})
+        write_json(folder / "generation_config.json", {"do_sample": False, **parent.get("special", {})})
         plain = parent and _like(architecture, parent)
         if plain:
             save_file(

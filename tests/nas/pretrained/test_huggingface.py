@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import pytest
 import torch
 from random_models import write_model
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -18,7 +19,7 @@ from nas.export import BlockLibrary, write_model_folder
 from nas.export.convert import convert_model_folder
 from nas.export.shipped import EXTEND
 from nas.pretrained import Parent, read_parent
-from nas.pretrained.parent import tokenizer_files
+from nas.pretrained.parent import special_tokens, tokenizer_files
 from nas.pretrained.reading import read_model
 from searchspaces.architecture import Architecture
 from searchspaces.submodel import Submodel
@@ -65,7 +66,12 @@ DECODING = Target("here", workload=Workload(Phase.DECODE, tokens=64))
 
 def _converted(parent: Parent, submodel: Submodel, folder: Path) -> dict[str, Any]:
     facts = {
-        "parent": {"mixer": parent.mixer, "epsilon": parent.epsilon, "config": dict(parent.config)},
+        "parent": {
+            "mixer": parent.mixer,
+            "epsilon": parent.epsilon,
+            "config": dict(parent.config),
+            "special": special_tokens(parent),
+        },
     }
     tokenizer = tokenizer_files(parent.folder)
     write_model_folder(
@@ -140,8 +146,14 @@ def test_a_null_is_no_missing_field(tmp_path: Path) -> None:
     assert (config.model_type, config.sliding_window, config.eos_token_id) == ("mistral", None, None)
 
 
-def test_generation_stops_at_an_end_of_text_of_id_0(tmp_path: Path) -> None:
-    write_model("llama", tmp_path / "llama", bos_token_id=0, eos_token_id=0)
+@pytest.mark.parametrize("generation", [None, {"eos_token_id": [9, 0], "bos_token_id": 0, "top_k": None}])
+def test_generation_stops_at_an_end_of_text_of_id_0(
+    tmp_path: Path, generation: dict[str, Any] | None
+) -> None:
+    ids = {"bos_token_id": 0, "eos_token_id": 0} if generation is None else {"eos_token_id": 9}
+    write_model("llama", tmp_path / "llama", **ids)
+    if generation is not None:
+        (tmp_path / "llama" / "generation_config.json").write_text(json.dumps(generation))
     parent = read_parent(tmp_path / "llama")
     submodel = read_model(parent)
     prompt = [5, 6, 7]
