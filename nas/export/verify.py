@@ -21,6 +21,7 @@ from nas.export.folder import (
     read_manifest,
 )
 from nas.export.formats import get_format
+from nas.export.formats.programs import PROMPT, Programs
 from nas.export.library import BlockLibrary
 from nas.export.timed import TimedModels
 from nas.tasks import make_task
@@ -54,7 +55,7 @@ class Check:
         name: of what.
         said: by the manifest; None where it says nothing of it.
         found: now; text where it could not be found.
-        agrees: whether these are the same.
+        agrees: whether these are the same; also where a folder of its form never tells, which `found` says.
     """
 
     name: str
@@ -146,7 +147,19 @@ def _quality(path: Path, submodel: Submodel, manifest: Mapping[str, Any]) -> Ite
 
     metric = f"test {quality.get('metric')}"
     yield _checked(metric, said, lambda: None, lambda: score(submodel), agrees)
-    yield _checked(f"{metric}, converted", said, lambda: _engine(export), converted, agrees)
+    unscored = _unscored(export, manifest["task"]["options"])
+    if unscored is None:
+        yield _checked(f"{metric}, converted", said, lambda: _engine(export), converted, agrees)
+    else:
+        yield Check(f"{metric}, converted", said, unscored, True)
+
+
+def _unscored(export: Mapping[str, Any] | None, options: Mapping[str, Any]) -> str | None:
+    """Why no folder of that format can be scored on sequences of a task; None where it can."""
+    tokens = options.get("evaluation_context", 0)
+    if export is None or tokens <= PROMPT or not isinstance(get_format(export["format"]), Programs):
+        return None
+    return f"not scored: prompts have at most {PROMPT} tokens, the task's {tokens}"
 
 
 def _score(named: Mapping[str, Any], model: Callable[[Tensor], Tensor]) -> float:

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from searchspaces.submodel import Submodel
 
-__all__ = ["ExecuTorchFolder", "LiteRtFolder"]
+__all__ = ["PROMPT", "ExecuTorchFolder", "LiteRtFolder", "Programs"]
 
 PROMPT = 512
 """Tokens that the program for prompts takes; shorter ones are padded behind."""
 
 
-class _Programs(ExportFormat):
+class Programs(ExportFormat):
     """``model`` takes a prompt of `PROMPT` tokens; shorter ones are padded behind, since what follows a token
     changes nothing of what it gives. ``step`` takes a token, the position and the states, where no layer
     keeps every token: a cache that grows has no one shape. `config.json` says the shapes of both.
@@ -74,12 +74,16 @@ class _Programs(ExportFormat):
         return {"programs": [name + self.suffix for name in programs]}
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
-        """See `ExportFormat.load`: by the program for prompts."""
+        """See `ExportFormat.load`: by the program for prompts. The function raises `ModelRejected` also where
+        sequences have more than `PROMPT` tokens."""
         import torch
 
         loaded = self.loaded(folder, "model")
 
         def run(ids: Tensor) -> Tensor:
+            if ids.shape[1] > PROMPT:
+                taken = f"the program takes prompts of at most {PROMPT} tokens"
+                raise ModelRejected(f"{taken}, got {ids.shape[1]}")
             rows = []
             for row in ids.numpy():
                 padded = np.zeros((1, PROMPT), np.int64)
@@ -140,7 +144,7 @@ class _Programs(ExportFormat):
 
 
 @register_format("executorch")
-class ExecuTorchFolder(_Programs):
+class ExecuTorchFolder(Programs):
     """``model.pte`` and ``step.pte``."""
 
     packages = ("executorch",)
@@ -148,7 +152,7 @@ class ExecuTorchFolder(_Programs):
 
 
 @register_format("litert")
-class LiteRtFolder(_Programs):
+class LiteRtFolder(Programs):
     """``model.tflite`` and ``step.tflite``."""
 
     packages = ("ai-edge-litert",)

@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 import nas.export.verify
@@ -18,6 +20,7 @@ from nas.export import BlockLibrary, write_model_folder
 from nas.export.convert import convert_model_folder
 from nas.export.converted import ConvertedModel
 from nas.export.formats.huggingface import HuggingFace
+from nas.export.formats.programs import PROMPT, ExecuTorchFolder
 from nas.export.verify import verify_model_folder
 from nas.tasks import make_task
 from searchspaces.architecture import Architecture, Layer
@@ -152,6 +155,44 @@ def test_a_converted_folder_is_verified_in_its_engine(
     checks = {check.name: check for check in verify_model_folder(tmp_path / "hf")}
     lacking = checks["difference to torch, at most 0.001"]
     assert (lacking.agrees, lacking.found) == (False, "not installed: no-such-package")
+
+
+@pytest.mark.parametrize(("context", "scored"), [(512, True), (600, False)])
+def test_programs_are_scored_on_sequences_that_they_take(
+    context: int, scored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    submodel = Submodel(Architecture(256, 16, (Layer("window:8", 2, ratio=1),))).eval()
+    task = make_task("text", {"evaluation_tokens": 1200, "evaluation_context": context})
+    options = task.options.model_dump(mode="json")
+    facts = {
+        "task": {"name": "text", "digest": task.digest, "options": options},
+        "quality": {"metric": task.metric, "test": task.evaluate(submodel, Split.TEST)},
+    }
+    folder = tmp_path / "model"
+    write_model_folder(submodel, folder, facts, BlockLibrary())
+    edit(folder, lambda m: m.update(export={"format": "executorch", "largest_difference": 0.0}))
+
+    def engine(inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """In place of a compiled program, which takes long to make."""
+        (ids,) = inputs
+        assert ids.shape == (1, PROMPT)
+        with torch.inference_mode():
+            return [submodel(torch.from_numpy(ids)).numpy()]
+
+    monkeypatch.setattr(ExecuTorchFolder, "versions", lambda self: {"executorch": "1"})
+    monkeypatch.setattr(ExecuTorchFolder, "loaded", lambda self, folder, name: engine)
+    checks = {check.name: check for check in verify_model_folder(folder)}
+    assert all(check.agrees for check in checks.values()), checks
+    assert checks["test bits_per_byte"].found == facts["quality"]["test"]
+    found = checks["test bits_per_byte, converted"].found
+    if scored:
+        assert found == pytest.approx(facts["quality"]["test"], rel=1e-4)
+    else:
+        assert found == "not scored: prompts have at most 512 tokens, the task's 600"
+    run = ExecuTorchFolder().load(folder)
+    with pytest.raises(ModelRejected, match="takes prompts of at most 512 tokens, got 513"):
+        run(torch.zeros(1, 513, dtype=torch.int64))
 
 
 def test_the_command_prints_what_was_found(written: Path) -> None:
