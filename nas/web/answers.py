@@ -16,15 +16,15 @@ import yaml
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from nas.errors import InvalidSpec, NasError
+from nas.errors import InvalidSpec
 from nas.front import Front, Scope
 from nas.report.csv_table import csv_table
-from nas.service.api import EventBatch, Service
+from nas.service.api import Service
 from nas.views import front_of_target, robust_front
 from nas.web import documents
 from nas.web.access import Access
 from nas.web.errors import BodyTooLarge, answer
-from nas.web.stream import Hub
+from nas.web.stream import Hub, stored_events
 from searchspaces.errors import Problem
 from workers.target import Target
 
@@ -118,10 +118,7 @@ class Answers:
         """Those stored so far."""
         service, after = self._access.service(request), _whole(request, "after")
         job = await self.quickly(service.job, request.path_params["job"])
-        try:
-            batch = await self.quickly(service.events, job.id, after)
-        except NasError:  # the job's own, behind its last event; its document tells it
-            batch = EventBatch((), over=True)
+        batch = await stored_events(self.quickly, service, job.id, after)
         events = [documents.event_document(event) for event in batch.events]
         return answer({"events": events, "over": batch.over})
 

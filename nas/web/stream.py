@@ -8,12 +8,21 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from nas.errors import LimitExceeded, NasError, ServiceUnavailable, StoreUnavailable
-from nas.job import Event, Job
+from nas.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    LimitExceeded,
+    NasError,
+    NoSuchJob,
+    ServiceUnavailable,
+    StoreUnavailable,
+    Unauthenticated,
+)
+from nas.job import Event, Job, JobStatus
 from nas.service.api import EventBatch, Service
 from nas.web.documents import event_document, job_document
 
-__all__ = ["Hub"]
+__all__ = ["Hub", "stored_events"]
 
 _LOG = logging.getLogger("nas.web")
 
@@ -34,6 +43,12 @@ MOST_WAITING = 256
 """Messages to a tab that reads too slowly; then its stream ends, and it asks again from where it was."""
 
 MOST_STREAMS = 1000
+
+NOT_NOW = (ServiceUnavailable, StoreUnavailable, LimitExceeded, DeadlineExceeded)
+"""What the service cannot answer now, it may in a moment."""
+
+NOT_TO_THEM = (Unauthenticated, Forbidden, NoSuchJob)
+"""Whose service it is may not ask it, or sees no such job; others may."""
 
 Ask = Callable[..., Awaitable[Any]]
 """A blocking call in a thread."""
@@ -86,7 +101,7 @@ class Hub:
             while True:
                 try:
                     jobs: list[Job] = await self._ask(service.jobs, LISTED)
-                except (ServiceUnavailable, StoreUnavailable):
+                except NOT_NOW:
                     jobs = []
                 stamps = {job.id: (job.status, job.stage, job.updated_at, job.last_event) for job in jobs}
                 changed = [job for job in jobs if told.get(job.id) != stamps[job.id]]
@@ -143,7 +158,7 @@ class _Watch:
 
     @property
     def ended(self) -> bool:
-        """Whether it looks no more: whose service it asked has logged out, say."""
+        """Whether it looks no more: whose service it asked has logged out, or lost their token, say."""
         return self._task.done()
 
     def close(self) -> None:
@@ -158,6 +173,10 @@ class _Watch:
     async def _run(self) -> None:
         try:
             await self._look()
+        except NOT_TO_THEM as error:
+            # The next watch asks the service of whoever comes back first; who may not ask is refused then.
+            _LOG.info("the poller of %s ended: %s", self._job_id, error)
+            self._end_all()
         except Exception:  # noqa: BLE001 -- whatever ended it, nobody is to wait for it
             _LOG.warning("the poller of %s ended", self._job_id, exc_info=True)
             self._end_all()
@@ -166,12 +185,10 @@ class _Watch:
         was_over = False
         while True:
             try:
-                batch: EventBatch = await self._ask(self._service.events, self._job_id, self.position)
-            except (ServiceUnavailable, StoreUnavailable):
+                batch = await stored_events(self._ask, self._service, self._job_id, self.position)
+            except NOT_NOW:
                 await asyncio.sleep(IDLE_SECONDS)
                 continue
-            except NasError:  # the job's own, which its document tells
-                batch = EventBatch((), over=True)
             for event in batch.events:
                 self.position = event.sequence
                 self._tell(event_message(event))
@@ -208,6 +225,32 @@ async def _live(queue: asyncio.Queue[tuple[int, bytes] | None], after: int) -> A
         sequence, text = item
         if sequence > after or not text.startswith(b"id:"):
             yield text
+
+
+async def stored_events(ask: Ask, service: Service, job_id: str, after: int) -> EventBatch:
+    """Events with a sequence number above `after`, as `Service.events` gives them. Those of a job that an
+    error ended are over as any others are: its document tells the error.
+
+    Raises:
+        NasError: one of `NOT_NOW` or `NOT_TO_THEM`, which is the service's and not the job's.
+    """
+    try:
+        batch: EventBatch = await ask(service.events, job_id, after)
+    except NasError as error:
+        # A job may end by one of these too: a device refused its session, or its store was full.
+        if isinstance(error, NOT_NOW + NOT_TO_THEM) and not await _has_stopped(ask, service, job_id):
+            raise
+        return EventBatch((), over=True)
+    return batch
+
+
+async def _has_stopped(ask: Ask, service: Service, job_id: str) -> bool:
+    """Whether it can be said that nobody runs the job."""
+    try:
+        job: Job = await ask(service.job, job_id)
+    except NasError:
+        return False
+    return job.status not in (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 def event_message(event: Event) -> bytes:

@@ -8,19 +8,32 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from page_home import SPEC
+from page_site import Site
 
-from nas.errors import InvalidSpec
+from nas.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    InvalidSpec,
+    JobFailed,
+    LimitExceeded,
+    NoSuchJob,
+    ServiceUnavailable,
+    StoreUnavailable,
+)
 from nas.front import Scope
 from nas.job import Event, EventKind, JobStatus
 from nas.service.client.remote import RemoteService
 from nas.service.identity import Role
+from nas.service.running.embedded import EmbeddedService
 from nas.service.server.grpc_server import GrpcServer
 from nas.service.server.tokens import Tokens
-from nas.spec import StageName
+from nas.spec import StageName, load_job_spec
 from nas.web.server import WebServer
 
 
@@ -264,6 +277,117 @@ def test_a_poller_whose_service_is_gone_ends_its_streams_and_the_next_has_anothe
     again = Watcher(site, f"/api/stream?job={job}&after={after}")
     again.wait_for(tell(site, job, 2))
     again.close()
+
+
+OTHER = "another process"
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[EmbeddedService, str]]:
+    """A service of its own, and a job of it that somebody runs."""
+    with EmbeddedService(tmp_path / "home") as service:
+        job = service._store.create_job(load_job_spec(SPEC)).id
+        service._store.set_job(job, JobStatus.RUNNING, StageName.TRAIN)
+        service._store.claim(job, OTHER, 600)
+        yield service, job
+
+
+def test_a_token_taken_back_ends_nobody_elses_stream(running, tmp_path: Path) -> None:
+    service, job = running
+    tokens = Tokens(tmp_path / "tokens.json")
+    shown = {name: tokens.add(name, Role.ADMIN) for name in ("ada", "bob")}
+    with (
+        GrpcServer(service, "127.0.0.1:0", tmp_path / "scratch", tokens=tokens) as server,
+        WebServer(lambda token: RemoteService(server.address, token), "127.0.0.1:0", login=True) as page,
+    ):
+        shared = Site(page.url, service, {}, tmp_path)
+        watchers = {}
+        for name, token in shown.items():
+            _, headers, _ = shared.ask("POST", "/api/login", {"token": token})
+            cookie = headers["set-cookie"].partition(";")[0]
+            watchers[name] = cookie, Watcher(shared, f"/api/stream?job={job}", cookie=cookie)
+        before = tell(shared, job, 2)
+        for _, watcher in watchers.values():
+            watcher.wait_for(before)
+        tokens.remove("ada")
+        for _, watcher in watchers.values():
+            watcher._thread.join(30)
+            assert not watcher._thread.is_alive(), "it is told to come again"
+            watcher.close()
+            assert "over" not in watcher.names
+        last = tell(shared, job, 3)
+        ada, bob = watchers["ada"][0], watchers["bob"][0]
+        path = f"/api/stream?job={job}"
+        assert error_of(shared.ask("GET", path, cookie=ada, last_event_id=str(before)))[0] == 401
+        again = Watcher(shared, path, cookie=bob, last_event_id=str(before))
+        again.wait_for(last)
+        again.wait_for(tell(shared, job, 2))
+        again.close()
+        assert "over" not in again.names
+
+
+@pytest.mark.parametrize("error", [LimitExceeded, DeadlineExceeded, ServiceUnavailable])
+def test_what_the_service_could_not_answer_now_is_asked_again(running, monkeypatch, error) -> None:
+    service, job = running
+    with WebServer(lambda token: service, "127.0.0.1:0") as page:
+        served = Site(page.url, service, {}, service.home)
+        watcher = Watcher(served, f"/api/stream?job={job}")
+        watcher.wait_for(tell(served, job, 1))
+        refused = threading.Event()
+
+        def refuse(*args: object) -> None:
+            refused.set()
+            raise error("not now")
+
+        with monkeypatch.context() as busy:
+            busy.setattr(service, "events", refuse)
+            assert refused.wait(30)
+        watcher.wait_for(tell(served, job, 2))
+        watcher.close()
+        assert "over" not in watcher.names
+
+
+@pytest.mark.parametrize("error", [JobFailed, Forbidden, NoSuchJob, LimitExceeded, ServiceUnavailable])
+def test_an_error_that_ended_a_job_is_no_refusal_of_who_watches_it(running, error) -> None:
+    service, job = running
+    with WebServer(lambda token: service, "127.0.0.1:0") as page:
+        served = Site(page.url, service, {}, service.home)
+        watcher = Watcher(served, f"/api/stream?job={job}")
+        last = tell(served, job, 2)
+        watcher.wait_for(last)
+        service._store.set_job(job, JobStatus.FAILED, StageName.TRAIN, error("its own"))
+        deadline = time.monotonic() + 30
+        while "over" not in watcher.names:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert served.get(f"/api/jobs/{job}/events?after={last}") == {"events": [], "over": True}
+        watcher.wait_for(tell(served, job, 1))
+        watcher.close()
+
+
+def test_stored_events_are_not_said_to_be_over_where_they_cannot_be_had(running, monkeypatch) -> None:
+    service, job = running
+
+    def refuse(*args: object) -> None:
+        raise LimitExceeded("ada asks more than 5 times a second")
+
+    monkeypatch.setattr(service, "events", refuse)
+    with WebServer(lambda token: service, "127.0.0.1:0") as page:
+        served = Site(page.url, service, {}, service.home)
+        assert error_of(served.ask("GET", f"/api/jobs/{job}/events"))[0] == 429
+
+
+def test_a_job_whose_process_could_not_store_its_end_is_over(running, monkeypatch) -> None:
+    service, job = running
+
+    def as_it_ended(*args: object) -> None:
+        raise StoreUnavailable("cannot write: No space left on device")
+
+    monkeypatch.setattr(service, "events", as_it_ended)
+    service._store.release(job, OTHER)
+    with WebServer(lambda token: service, "127.0.0.1:0") as page:
+        served = Site(page.url, service, {}, service.home)
+        assert served.get(f"/api/jobs/{job}/events") == {"events": [], "over": True}
 
 
 def test_the_list_of_jobs_tells_what_changes(site) -> None:
