@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import yaml
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -25,6 +24,7 @@ from nas.web import documents
 from nas.web.access import Access
 from nas.web.errors import BodyTooLarge, answer
 from nas.web.stream import Hub, stored_events
+from searchspaces.documents import DocumentError, parse_document
 from searchspaces.errors import Problem
 from workers.target import Target
 
@@ -95,9 +95,9 @@ class Answers:
         """Store a job and start it; what is wrong with it is told field by field."""
         service = self._access.service(request)
         document = await _document(request)
-        spec = _parsed(document["file"]) if set(document) == {"file"} else document
 
         def submit() -> dict[str, Any]:
+            spec = _parsed(document["file"]) if set(document) == {"file"} else document
             return documents.job_document(service.resume(service.submit(spec).id))
 
         return answer(await self._slowly(submit), 201)
@@ -253,10 +253,18 @@ async def _document(request: Request) -> dict[str, Any]:
 
 
 def _parsed(text: Any) -> Mapping[str, Any]:
-    """A job file."""
+    """A job file's mapping, as the commands read it. `BODY_LIMIT` bytes take some ten seconds: too long
+    for the event loop.
+
+    Raises:
+        InvalidSpec: it is none, or `parse_document` refuses it.
+    """
+    if not isinstance(text, str):
+        accepted = "accepted: the text of a job file"
+        raise InvalidSpec([Problem("file", f"{accepted}, not {type(text).__name__}")])
     try:
-        spec = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+        spec = parse_document(text)
+    except DocumentError as error:
         raise InvalidSpec([Problem("", f"not YAML: {error}")]) from error
     if not isinstance(spec, dict):
         raise InvalidSpec([Problem("", f"accepted: a mapping, not {type(spec).__name__}")])

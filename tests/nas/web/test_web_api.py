@@ -140,6 +140,27 @@ def test_every_problem_of_a_submission_is_told_at_once_with_its_path(site) -> No
     assert status == 422
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("space: hybrid-lm\ntask: text\nspace: hybrid-lm-tiny\n", "'space' appears twice, line 3"),
+        ("budget:\n  train: {steps: 1, steps: 2}\n", "'steps' appears twice, line 2"),
+        ("space: &a [*a]\n", "contains itself"),
+        ("space: [\n", "line 2"),
+        ("- space\n", "accepted: a mapping"),
+        ("", "accepted: a mapping"),
+        (7, "file: accepted: the text of a job file"),
+        (None, "file: accepted: the text of a job file"),
+    ],
+)
+def test_a_job_file_is_read_as_the_command_reads_it(site, text: object, said: str) -> None:
+    before = len(site.service.jobs())
+    status, error = error_of(site.ask("POST", "/api/jobs", {"file": text}))
+    assert status == 422
+    assert said in error["message"]
+    assert len(site.service.jobs()) == before
+
+
 def test_a_cloud_is_columns_that_say_what_the_points_do(site) -> None:
     job = site.ids["two"]
     _, _, body = site.ask("GET", f"/api/jobs/{job}/cloud")
