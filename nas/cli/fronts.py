@@ -107,9 +107,11 @@ def front(
     if robust and target is not None:
         raise InvalidSpec([Problem("--robust", "it is about all targets; accepted: without --target")])
     with open_client(context) as client:
+        job = client.job(job).id
         few = format is Format.TABLE and not json and not robust and target is None
-        found = _narrowed(client.front(job, Scope.SHOWN if few else Scope.ALL), bounds, target)
+        found = client.front(job, Scope.SHOWN if few else Scope.ALL)
         explanation = explanation_of(client, job) if format is Format.HTML and not robust else None
+    found = _narrowed(found, bounds, target)
     if robust:
         from nas.views import robust_front
 
@@ -226,6 +228,7 @@ def best(
     """
     bounds = parse_bounds(maximum, minimum)
     with open_client(context) as client:
+        job = client.job(job).id
         _check(bounds, client, job)
         optimum, unknown = _optimum(client, job, bounds.values, verify)
         try:
@@ -297,6 +300,7 @@ def extract(
         accepted = "accepted: either --digest D, or bounds by --max or --min NAME=VALUE"
         raise InvalidSpec([Problem("--digest", accepted)])
     with open_client(context) as client:
+        job = client.job(job).id
         _check(bounds, client, job)
         chosen = digest or client.best(job, bounds.values).digest
         manifest = _extract(client, job, chosen, out, format)

@@ -155,10 +155,11 @@ class SearchServicer(rpc.SearchServiceServicer):
         """See the proto."""
         if request.page_size < 0:
             raise InvalidSpec([Problem("page_size", f"{request.page_size}; accepted: 0 for all, or more")])
+        job = await self.quickly(self._service.job, request.job_id)
         after, left, first = request.page_token, request.page_size or math.inf, True
         while first or after:
             limit = int(min(POINTS_A_MESSAGE, left))
-            part = await self.quickly(self._front_part, request, after, limit, first)
+            part = await self.quickly(self._front_part, job.id, request, after, limit, first)
             left, first = left - limit, False
             after = part.next_page_token if left > 0 else ""
             if after:
@@ -166,11 +167,11 @@ class SearchServicer(rpc.SearchServiceServicer):
             yield part
 
     def _front_part(
-        self, request: pb.QueryFrontRequest, after: str, limit: int, first: bool
+        self, job_id: str, request: pb.QueryFrontRequest, after: str, limit: int, first: bool
     ) -> pb.QueryFrontResponse:
         """Some points, the first with the header; the token is where to go on, where that may be needed."""
         scope = convert.member_of(Scope, request.scope or pb.SCOPE_SHOWN)
-        front = self._service.front(request.job_id, scope, after=after or None, limit=limit)
+        front = self._service.front(job_id, scope, after=after or None, limit=limit)
         return pb.QueryFrontResponse(
             header=convert.front_header_to_message(front) if first else None,
             points=[_masked(convert.point_to_message(point), request.read_mask) for point in front.points],

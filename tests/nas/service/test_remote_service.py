@@ -127,6 +127,22 @@ def test_a_front_longer_than_a_message(served) -> None:
     assert [p for page in pages for p in page.points] == list(served.service.points[1:])
 
 
+def test_a_front_longer_than_a_message_is_of_one_job_whatever_is_submitted_meanwhile(served) -> None:
+    served.service.points = tuple(point(width) for width in range(16, 2516))
+    job = served.client.submit(SPEC)
+    front, asked = served.service.front, []
+
+    def front_then_submit(job_id, *arguments, **options):
+        asked.append(job_id)
+        found = front(job_id, *arguments, **options)
+        served.service.submit(SPEC)
+        return found
+
+    served.service.front = front_then_submit
+    assert len(served.client.front("latest", Scope.ALL).points) == 2500
+    assert asked == [job.id] * 3
+
+
 def test_a_front_comes_in_pages(served) -> None:
     served.service.points = tuple(point(width) for width in range(16, 2316))
     job = served.client.submit(SPEC)
