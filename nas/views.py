@@ -68,15 +68,17 @@ class RobustFront:
         return {**self.front.to_dict(), "robust": robust}
 
 
-def robust_front(front: Front) -> RobustFront:
+def robust_front(front: Front, bounds: Mapping[str, float] | None = None) -> RobustFront:
     """The front of quality against the worst latency over all targets, each relative to its own best
     (minimax of normalised objectives; Ehrgott et al., 2014, call it point-based robustness).
 
     Args:
         front: of every point (`Scope.ALL`).
+        bounds: what marked points meet, beside the job's own bounds; see `Front.bounded`. A target's best is
+            that of any point all the same.
 
     Raises:
-        InvalidSpec: the job has one target only.
+        InvalidSpec: the job has one target only, or a bound's name is not known.
         NoSuchPoint: no point has a latency on every target.
     """
     if len(front.targets) < 2:
@@ -98,7 +100,7 @@ def robust_front(front: Front) -> RobustFront:
         of_targets = np.array([[point.value(axis) for axis in axes] for point in points])
         values = np.column_stack([values, _ratios(of_targets, axes[0].direction)[1]])
     # Within every bound, those on a latency too: as on the joint front.
-    inside = {p.digest for p in front.select(_bounds(front), points)}
+    inside = {p.digest for p in front.select(bounds or {}, front.select(_bounds(front), points))}
     usable = np.array([p.digest in inside for p in points]) & np.isfinite(values).all(1)
     marked = np.zeros(len(points), bool)
     if usable.any():

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from nas.client import Client
     from nas.front import Front
     from nas.optimum import Optimum
-    from nas.views import RobustFront
 
 __all__ = ["best", "extract", "front"]
 
@@ -111,12 +110,10 @@ def front(
         few = format is Format.TABLE and not json and not robust and target is None
         found = client.front(job, Scope.SHOWN if few else Scope.ALL)
         explanation = explanation_of(client, job) if format is Format.HTML and not robust else None
-    found = _narrowed(found, bounds, target)
     if robust:
-        from nas.views import robust_front
-
-        _answer_robust(robust_front(found), format, json, out)
+        _answer_robust(found, bounds, format, json, out)
         return
+    found = _narrowed(found, bounds, target)
     if json or format is Format.JSON:
         write_or_print(found.to_dict(), out)
     elif format is Format.CSV:
@@ -166,7 +163,12 @@ def _answer_across(
         )
 
 
-def _answer_robust(found: RobustFront, format: Format, json: bool, out: Path | None) -> None:
+def _answer_robust(front: Front, bounds: Bounds, format: Format, json: bool, out: Path | None) -> None:
+    from nas.views import robust_front
+
+    # Narrowed afterwards: what a target can do at its best is told by all points, whatever is asked for.
+    found = robust_front(front, bounds.values)
+    found = replace(found, front=_narrowed(found.front, bounds, None))
     if json or format is Format.JSON:
         write_or_print(found.to_dict(), out)
     elif format is Format.TABLE:

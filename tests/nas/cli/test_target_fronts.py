@@ -74,6 +74,22 @@ def test_bounds_hold_for_all_targets_of_a_robust_front(nas, job):
     assert widths(answer) == {16, 64}
 
 
+def test_bounds_narrow_a_robust_front_and_leave_each_targets_best_as_it_is(nas, job):
+    answer = json.loads(nas("front", job, "--robust", "--json", "--max", "latency_ms@phone=2.5").out)
+    ratio = answer["robust"]["worst_ratio"]
+    assert list(answer["robust"]["best_ms"].values()) == [1.0, 2.0]
+    assert {p["architecture"]["width"]: ratio[p["digest"]] for p in answer["points"]} == {16: 2.0, 32: 2.5}
+    assert widths(answer) == {16, 32}
+
+
+def test_of_a_robust_front_what_only_points_outside_the_bounds_beat_is_a_member(nas, job):
+    """Width 64 is beaten by 32, which is too slow on the server."""
+    answer = json.loads(nas("front", job, "--robust", "--json", "--max", "latency_ms@server=2").out)
+    assert widths(answer) == {64}
+    assert nas("front", job, "--robust", "--max", "latency_ms@server=1").code == 4
+    assert "--max latency_ms" in nas("front", job, "--robust", "--min", "latency_ms=9").err
+
+
 def test_a_robust_front_is_shown_by_its_worst_ratio(nas, job):
     out = nas("front", job, "--robust").out
     assert "each target's best" in out
