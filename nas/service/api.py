@@ -20,6 +20,7 @@ from nas.comparison import Comparison
 from nas.errors import NoSuchPoint
 from nas.front import Front, Scope
 from nas.job import Event, Job, TargetProfile, Viewer
+from nas.objectives.latency_ms import Latency
 from nas.optimum import Optimum
 from nas.planning.limits import Limits
 from nas.planning.start import context_of
@@ -184,7 +185,7 @@ class Service(ABC):
 
         Of each job its front and its presets are taken. Jobs of another declaration of the space, of other
         options of the task, or that start from another pretrained model or score it at another length, than
-        the newest such job are left out: their qualities do not compare.
+        the newest such job that has a point on the target are left out: their qualities do not compare.
 
         Args:
             space, task: their names.
@@ -195,17 +196,21 @@ class Service(ABC):
         jobs = [job for job in self.jobs() if job.spec.task is not None]
         named = [job for job in jobs if (job.spec.space_name, job.spec.task_name) == (space, task)]
         on_target = [job for job in named if target in {item.target() for item in job.spec.targets}]
-        alike = [job for job in on_target if _scored_by(job.spec) == _scored_by(on_target[0].spec)]
-        fronts = [front for job in alike if (front := self.front(job.id)).points]
-        if not fronts:
+        found = [(job, front) for job in on_target if _has_point(front := self.front(job.id), target)]
+        if not found:
             known = {
-                f"{job.spec.space_name}/{job.spec.task_name} on {item.target()}"
+                f"{job.spec.space_name}/{job.spec.task_name} on {of}"
                 for job in jobs
-                for item in job.spec.targets
+                for front in [self.front(job.id)]
+                for of in front.targets
+                if _has_point(front, of)
             }
             accepted = ", ".join(sorted(known)[:8]) or "none yet"
             raise NoSuchPoint(f"no job has a point of {space}/{task} on {target}; there are: {accepted}")
-        return joint_front(fronts, target, left_out=[job.id for job in on_target if job not in alike])
+        newest = _scored_by(found[0][0].spec)
+        alike = [front for job, front in found if _scored_by(job.spec) == newest]
+        left_out = [job.id for job, _ in found if _scored_by(job.spec) != newest]
+        return joint_front(alike, target, left_out)
 
     @abstractmethod
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
@@ -328,6 +333,12 @@ class Service(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _has_point(front: Front, target: Target) -> bool:
+    """Whether a point's quality and its latency on the target are known."""
+    (latency,) = Latency.axes([target])
+    return any(p.validation is not None and latency.key in p.values for p in front.points)
 
 
 def _scored_by(spec: JobSpec) -> tuple[Any, ...]:
