@@ -14,7 +14,15 @@ from pathlib import Path
 from nas.errors import Busy, InvalidSpec, StoreUnavailable
 from searchspaces.errors import Problem
 
-__all__ = ["alone_in", "only_one", "own_folder", "sync_folder", "write_folder_whole", "write_whole"]
+__all__ = [
+    "alone_in",
+    "check_new_or_empty",
+    "only_one",
+    "own_folder",
+    "sync_folder",
+    "write_folder_whole",
+    "write_whole",
+]
 
 
 def sync_folder(folder: Path) -> None:
@@ -143,29 +151,52 @@ def write_whole(path: Path, mode: int = 0o666) -> Iterator[Path]:
             temporary.unlink()
 
 
+def check_new_or_empty(out: Path) -> None:
+    """Check that a folder can be written there whole: that nothing would be overwritten.
+
+    Raises:
+        InvalidSpec: `out` is a file, a link that leads nowhere, or a folder with something in it.
+    """
+    if not os.path.lexists(out):
+        return
+    if not out.is_dir():
+        raise InvalidSpec([Problem("out", f"{out} is not a folder; accepted: a new or an empty folder")])
+    if any(out.iterdir()):
+        raise InvalidSpec([Problem("out", f"{out} has something in it; accepted: a new or an empty folder")])
+
+
 @contextmanager
 def write_folder_whole(out: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `out`; it becomes `out` at the end, and is removed where the block
-    fails. A kill at any point leaves the whole folder or none.
+    """Give a temporary folder whose files are in `out` at the end; it is removed where the block fails.
+
+    A new folder appears whole: a kill at any point leaves all of it or none. One that exists, and is empty,
+    stays that folder: the files move into it, one after the other, once all of them are written.
 
     Raises:
         InvalidSpec: `out` is a file or has something in it.
         StoreUnavailable: the disk cannot take it (full, read-only, gone).
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidSpec([Problem("out", f"{out} has something in it; accepted: a new or an empty folder")])
+    check_new_or_empty(out)
+    # A shell may stand in a folder that exists, or a disk be mounted there: it cannot be replaced, and what
+    # is beside it may be on another disk, or somebody else's.
+    exists = out.is_dir()
     temporary: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=".nas-", dir=out if exists else out.parent))
         yield temporary
-        temporary.chmod(0o755)  # mkdtemp keeps it to its owner
         for file in temporary.iterdir():
             with file.open("rb") as opened:
                 os.fsync(opened.fileno())
         sync_folder(temporary)
-        temporary.rename(out)
-        sync_folder(out.parent)
+        if exists:
+            for file in list(temporary.iterdir()):
+                file.rename(out / file.name)
+            sync_folder(out)
+        else:
+            temporary.chmod(0o755)  # mkdtemp keeps it to its owner
+            temporary.rename(out)
+            sync_folder(out.parent)
     except OSError as error:
         raise StoreUnavailable(f"cannot write {out}: {error.strerror or error}") from error
     finally:

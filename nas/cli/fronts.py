@@ -24,6 +24,7 @@ from nas.cli.options import (
 from nas.cli.output import print_json, result_console, write_or_print
 from nas.cli.settings import open_client, settings_of
 from nas.errors import InvalidSpec, NoSuchPoint, NothingMeetsBounds
+from nas.files import check_new_or_empty
 from searchspaces.errors import Problem
 
 if TYPE_CHECKING:
@@ -301,6 +302,7 @@ def extract(
     if (digest is None) == (not bounds.values):
         accepted = "accepted: either --digest D, or bounds by --max or --min NAME=VALUE"
         raise InvalidSpec([Problem("--digest", accepted)])
+    check_new_or_empty(out)
     with open_client(context) as client:
         job = client.job(job).id
         _check(bounds, client, job)

@@ -66,3 +66,15 @@ def test_the_model_is_of_the_job_whose_best_point_was_found(nas, job, submitted_
     answer = nas("extract", "latest", "--max", "latency_ms=3", "--out", "model", "--json")
     assert answer.code == 0, answer.err
     assert asked == [job]
+
+
+@pytest.mark.parametrize("format", ["onnx", "hf"])
+def test_a_folder_with_something_in_it_is_refused_before_a_model_is_extracted(
+    nas, job, tmp_path, monkeypatch, format
+):
+    monkeypatch.setattr(EmbeddedService, "extract", lambda *_: pytest.fail("extracted"))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine").touch()
+    answer = nas("extract", job, "--max", "latency_ms=3", "--out", "model", "--format", format)
+    assert answer.code == 2
+    assert "model has something in it; accepted: a new or an empty folder" in answer.err
