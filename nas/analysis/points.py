@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from nas.objectives.objective import Key
 from nas.objectives.value import Value
 from nas.point import Point
 
-__all__ = ["as_delivered", "evaluated_points", "mark_verified"]
+__all__ = ["as_delivered", "evaluated_points", "mark_verified", "mark_without"]
 
 
 def evaluated_points(context: Known, candidates: Candidates) -> list[Point]:
@@ -71,7 +71,14 @@ def as_delivered(context: Known, points: Sequence[Point]) -> list[Point]:
 
 def mark_verified(points: Sequence[Point], objectives: Sequence[Objective]) -> list[Point]:
     """The points with the front marked among measured ones alone."""
-    marked = {p.digest: p for p in mark_front([p for p in points if p.verified], objectives)}
+    return mark_without({point.digest for point in points if not point.verified}, points, objectives)
+
+
+def mark_without(
+    left_out: Collection[str], points: Sequence[Point], objectives: Sequence[Objective]
+) -> list[Point]:
+    """The points with the front marked among all but these digests."""
+    marked = {p.digest: p for p in mark_front([p for p in points if p.digest not in left_out], objectives)}
     return [marked.get(point.digest, replace(point, on_front=False)) for point in points]
 
 

@@ -93,17 +93,17 @@ class Controls:
         missing = self.missing(architectures)
         if not missing:
             return
-        self._close()
+        self.close()
         missing = list({a.digest: a for a in (*self.unmeasured, *missing)}.values())
         self._keep(open=OpenBatch(tuple(a.digest for a in missing), self._read_before()))
         yield from measure_missing(self._context, self._stage, self._target, missing)
         self.refused |= {a.digest: a for a in self.missing(missing)}
         self._repeat()
-        self._close()
+        self.close()
 
     def measure_again(self) -> None:
         """Measure again, once, what was measured at another speed, if the device is undisturbed now."""
-        self._close()
+        self.close()
         log = self._log()
         architectures = self._context.store.architectures(log.to_measure_again())
         if not architectures or not log.is_usual(self._read_before()):
@@ -132,7 +132,7 @@ class Controls:
         self._state = replace(self._state, **changes)
         self._state.save(self._context.store, self._context.job_id, self._name, entry)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """Read a control after what was measured last, which may have been in another process."""
         opened = self._state.open
         if opened is None:
@@ -243,9 +243,9 @@ def measure_between_controls(
         NoWorker, JobFailed, JobInterrupted: see `nas.stages.measure.measure_missing`.
     """
     controls = Controls(context, stage, target)
+    controls.measure_again()
     missing = controls.missing(architectures)
     for start in range(0, len(missing), BATCH):
-        controls.measure_again()
         yield from controls.measure(missing[start : start + BATCH])
         controls.measure_again()
 

@@ -55,12 +55,13 @@ def measure_again(
     """
     context.measurement_backend.wait_for(target, WORKER_TIMEOUT_SECONDS)
     reference_ms = _reference_ms(context, target)
-    # The first measurement of a target determines the latency of its reference model; the others wait for it.
-    groups = [architectures] if reference_ms else [architectures[:1], architectures[1:]]
     form = attention_of(target)
-    refused = 0
-    for group in groups:
-        requests = _requests(context, target, group, reference_ms)
+    refused, left = 0, list(architectures)
+    while left:
+        # The first measurement of a target determines the latency of its reference model; the others wait.
+        count = len(left) if reference_ms else 1
+        requests = _requests(context, target, left[:count], reference_ms)
+        left = left[count:]
         for outcome in context.measurement_backend.measure(requests, context.stopped):
             if isinstance(outcome, DeviceNote):
                 context.note(stage, outcome.message)

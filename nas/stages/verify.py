@@ -11,7 +11,7 @@ from statistics import median
 from nas.analysis.candidates import Candidates
 from nas.analysis.choice import over_the_front, published
 from nas.analysis.known import stored_predictors
-from nas.analysis.points import evaluated_points, mark_verified
+from nas.analysis.points import evaluated_points, mark_verified, mark_without
 from nas.errors import JobFailed
 from nas.evaluation import SPLITS, Split
 from nas.objectives import Objective
@@ -19,7 +19,7 @@ from nas.objectives.latency_ms import LATENCY, Latency
 from nas.point import Point
 from nas.spec import StageName
 from nas.stages.backends import EvaluationPool
-from nas.stages.controls import measure_between_controls
+from nas.stages.controls import Controls, measure_between_controls
 from nas.stages.fitting import (
     fit_predictor,
     keep_predictors,
@@ -100,8 +100,11 @@ class Verify(Stage):
         """Measure members until every one is measured, or as many as are to be: a measurement may uncover
         points behind it. All points, as they are then."""
         refused: set[str] = set()
+        for target in context.plan.targets:
+            Controls(context, self.name, target).close()  # what a stop left open
         while True:
             points = evaluated_points(context, candidates)
+            points = mark_without(refused, points, context.plan.objectives)
             context.store.put_points(context.job_id, points)
             wanted = _unmeasured(context, points, refused)
             if not wanted:

@@ -8,25 +8,28 @@ import shutil
 from collections import Counter
 from collections.abc import Set
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from operator import le
 from pathlib import Path
 
 import numpy as np
 import pytest
 import simulated
 
+from nas.analysis.drift_log import Batch, journal_of_controls
 from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.errors import InvalidSpec, JobFailed, JobInterrupted, NoWorker
 from nas.evaluation import Split
 from nas.front import Front, Scope
 from nas.job import Job, JobStatus
+from nas.objectives.latency_ms import LATENCY
 from nas.planning.objectives import with_target
 from nas.planning.plan import resolve
 from nas.service.running.embedded import EmbeddedService
 from nas.spec import StageName
 from nas.stages import search_loop
 from nas.stages.controls import control_architectures
-from nas.stages.states import VerifyState
+from nas.stages.states import ControlsState, VerifyState
 from nas.store import open_store
 from nas.store.store import Store
 from nas.strategies.default import SurrogateStrategy
@@ -280,6 +283,79 @@ def test_what_a_device_refuses_is_asked_for_once_while_profiling(store, home):
     asked = Counter(digest for _, digest in backend.measured)
     assert {digest: asked[digest] for digest in refused} == dict.fromkeys(refused, 1)
     assert len(asked) == 16 + 6 + len(refused)
+
+
+@dataclass
+class Asked(Picky):
+    """Keeps, too, in which unit of the reference it was asked."""
+
+    units: list[tuple[str, float | None]] = field(default_factory=list)
+
+    def measure(self, requests, cancelled=None):
+        def kept():
+            for request in requests:
+                self.units.append((request.digest, request.reference_ms))
+                yield request
+
+        return super().measure(kept(), cancelled)
+
+
+def test_a_target_has_one_unit_though_its_first_models_are_refused(store, home):
+    spec = simulated.spec("phone", until="profile")
+    refused = {a.digest for a in control_architectures(resolve(spec))}
+    backend = Asked(store, simulated.DEVICES, refuses=refused)
+    simulated.run(store, home, spec, devices=backend)
+    first, *others = [unit for digest, unit in backend.units if digest not in refused]
+    assert first is None
+    assert set(others) == {1.0}
+
+
+def test_a_model_that_is_refused_hides_none_behind_it(store, home, trained):
+    with closing(open_store(trained)) as one:
+        (job,) = one.jobs()
+        (target,) = resolve(job.spec).targets
+        points = one.points(job.id)
+    known = {p.digest: (p.quality, p.known(LATENCY, target).best_known) for p in points}
+
+    def beats(one: str, other: str) -> bool:
+        return known[one] != known[other] and all(map(le, known[one], known[other]))
+
+    def behind(of: str) -> set[str]:
+        """What nobody else beats, and was never measured."""
+        unmeasured = [p.digest for p in points if not p.verified and beats(of, p.digest)]
+        return {other for other in unmeasured if not any(beats(b, other) for b in known if b != of)}
+
+    refused = next(p.digest for p in points if p.on_front and behind(p.digest))
+    backend = Picky(store, simulated.DEVICES, refuses={refused})
+    simulated.run(store, home, simulated.spec("phone"), devices=backend)
+    asked = {digest for _, digest in backend.measured}
+    assert refused in asked
+    assert behind(refused) & asked
+
+
+def test_what_a_stop_left_open_of_a_verification_is_read_beside_a_control(store, home):
+    budget = simulated.spec("phone").budget.model_dump(mode="json", exclude={"verify"})
+    spec = simulated.spec("phone", budget={**budget, "verify": {"rounds": 1, "members": 1, "presets": 0}})
+    job = store.create_job(spec)
+    (target,) = resolve(spec).targets
+    name = journal_of_controls(target)
+    left: list[str] = []
+
+    def all_measured() -> bool:
+        batch = ControlsState.load(store, job.id, name).open
+        if store.job(job.id).stage is not StageName.VERIFY or batch is None or left:
+            return False
+        if len(store.measurements(target, batch.digests)) == len(batch.digests):
+            left.extend(batch.digests)
+        return bool(left)
+
+    with pytest.raises(JobInterrupted):
+        simulated.run(store, home, job, stopped=all_measured)
+    assert ControlsState.load(store, job.id, name).open is not None
+    assert simulated.run(store, home, store.job(job.id)).status is JobStatus.SUCCEEDED
+    assert ControlsState.load(store, job.id, name).open is None
+    closed = [Batch.from_dict(entry).digests for entry in store.journal(job.id, name)]
+    assert tuple(left) in closed
 
 
 def test_a_device_that_refuses_everything_fails_the_job(store, home):
