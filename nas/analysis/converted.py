@@ -114,4 +114,5 @@ class _Changes:
         if before.measured is not None and own is not None:
             return replace(after, measured=before.measured + own)
         expected = self.known.get((point.digest, supernet), mean)
-        return Value(before.best_known + expected, after.predicted_std)
+        doubt = before.predicted_std if before.measured is None else before.measured_std
+        return Value(before.best_known + expected, math.hypot(doubt or 0.0, std))

@@ -35,6 +35,10 @@ __all__ = [
 FEWEST = 3
 """Architectures trained alone from which the others can be predicted."""
 
+TOLD = 0.1
+"""Times the deviation of all scores on the rung below that those of the trained ones differ by at least,
+where they tell a scale."""
+
 ENOUGH = 12
 """Of them, from which it is learned how structure changes what training alone gains: learned of eight, it
 ranked others worse than the supernet's scores do (`docs/results.md`)."""
@@ -139,7 +143,9 @@ class DeliveredModel:
 
     def _taught_by(self, of: Rows) -> _Fit:
         rows, alone = self._trained[of], self._alone[of]
-        slope = float(alone.std() / max(self._below[rows].std(), 1e-12)) if len(of) > 1 else 1.0
+        spread, usual = self._below[rows].std(), self._below.std()
+        # Scores that tie, as accuracies do, tell no scale.
+        slope = float(alone.std() / spread) if spread > TOLD * usual else 1.0
         left = alone - slope * self._below[rows]
         return _Fit(slope, GaussianProcess(smooth=()).fit(self._of(rows), left))
 

@@ -153,6 +153,7 @@ def test_weights_of_its_own_are_converted_themselves(job: KnownJob) -> None:
     without = with_converted(job, [tuned, other])[0].known("quality", quantised)
     assert without.measured is None
     assert without.predicted == pytest.approx(1.5 + 0.4)
+    assert without.predicted_std == pytest.approx(0.3 / math.sqrt(2)), "of the change alone"
     put(job, "own", Split.VALIDATION, (plain, 1.5))
     put(job, INT8.weights("own"), Split.VALIDATION, (plain, 1.55))
     own = with_converted(job, [tuned, other])[0].known("quality", quantised)

@@ -99,6 +99,18 @@ def test_few_trainings_rank_the_others_better_than_the_supernet_does(job: KnownJ
     assert np.mean(np.array(missed) < 2.0) > 0.7, "deviations are about what they say"
 
 
+def test_scores_that_tie_tell_no_scale(job: KnownJob) -> None:
+    points = candidates(job, 30)
+    tied = [replace(point, validation=points[0].validation) for point in points[:3]]
+    told = train(job, [*tied, *points[3:]], tied, alone)
+    trained = [alone(point.architecture) for point in tied]
+    scored = [point.validation for point in points if point.validation is not None]
+    farthest = max(scored) - min(scored)
+    for point in told:
+        assert point.delivered is not None
+        assert min(trained) - 10 * farthest < point.delivered.predicted < max(trained) + 10 * farthest
+
+
 def test_what_is_predicted_of_a_trained_one_is_without_it(job: KnownJob, tmp_path: Path) -> None:
     points = candidates(job, 30)
     chosen = points[:8]
