@@ -95,15 +95,15 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     points = job.store.points(job.job_id)
     refuted = _rows(plan, [point for point in points if not _keeps(point, free)])
     meeting = [point for point in points if point.validation is not None and _has_met(point, free)]
-    found, cuts = None, 0
+    found, cuts, least = None, 0, math.inf
     try:
-        found, cuts = _not_refuted(surrogate, problem, population, plan.space.name, refuted)
+        found, cuts, least = _not_refuted(surrogate, problem, population, plan.space.name, refuted)
     except NothingMeetsBounds:
         if not meeting:
             raise
     best = _best_of(surrogate, _rows(plan, meeting))
     if best is not None and (found is None or best.values[0] < found.values[0]):
-        found = best if found is None else replace(best, gap=found.gap)
+        found = replace(best, gap=_gap(best, least) if found is None else found.gap)
     if found is None:
         raise NothingMeetsBounds(
             f"the {cuts} best architectures by the models were all measured outside the bounds; accepted: "
@@ -126,7 +126,7 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
         quality_std=float(surrogate.deviations(found.row[None])[0, 0]),
         gap=found.gap,
         exact=surrogate.exact,
-        evaluations=len(scores),
+        evaluations=surrogate.evaluations,
         seconds=time.perf_counter() - started,
         measured=bool(free) and _has_met(point, free),
         refuted=cuts,
@@ -139,17 +139,24 @@ def _not_refuted(
     evaluated: Population,
     space: str,
     refuted: Population,
-) -> tuple[ModelOptimum | None, int]:
+) -> tuple[ModelOptimum | None, int, float]:
     """The model's optimum within the bounds that is none of the refuted rows, found by cutting those off one
-    by one and solving again; and how many were cut off. None where `MOST_CUTS` were."""
+    by one and solving again; how many were cut off; and what nothing else is below. None where `MOST_CUTS`
+    were."""
     known = problem.encoding.keys(refuted)
-    cut = refuted[:0]
+    cut, least = refuted[:0], -math.inf
     while len(cut) < MOST_CUTS:
         found = _within(surrogate, problem, evaluated, space, cut)
+        least = found.values[0] - found.gap * abs(found.values[0])
         if not np.isin(problem.encoding.keys(found.row[None]), known).any():
-            return found, len(cut)
+            return found, len(cut), least
         cut = np.concatenate([cut, found.row[None]])
-    return None, len(cut)
+    return None, len(cut), least
+
+
+def _gap(of: ModelOptimum, least: float) -> float:
+    """How much better, relative to it, something could still be of which no value is below `least`."""
+    return max(0.0, float(of.values[0] - least)) / max(abs(float(of.values[0])), 1e-300)
 
 
 def _keeps(point: Point, bounded: Sequence[Objective]) -> bool:
@@ -222,9 +229,9 @@ def _within(
             f"according to its models nothing in {space} meets the bounds; the nearest has {said}"
         )
     best = found or surrogate.model.optimum(0, np.full(len(problem.bounds), np.inf), excluded=cut)
-    values = surrogate.model.predict(row[None])[0]
+    other = ModelOptimum(row, surrogate.model.predict(row[None])[0], 0.0)
     least = -math.inf if best is None else best.values[0] - best.gap * abs(best.values[0])
-    return ModelOptimum(row, values, max(0.0, float(values[0] - least)) / max(abs(values[0]), 1e-300))
+    return replace(other, gap=_gap(other, least))
 
 
 def _evolved(

@@ -35,6 +35,7 @@ class AdditiveSurrogate:
     Attributes:
         model: of all objectives, in the problem's order.
         exact: whether the free objectives add up.
+        evaluations: that the model of quality was learned from: `LARGEST` at most.
 
     Args:
         population, values: (n, genes) canonical and (n, objectives), as told to a strategy, the latest last.
@@ -58,6 +59,7 @@ class AdditiveSurrogate:
                 f"{int(usable.sum())} candidates with finite values; at least {FEWEST} are needed"
             )
         population, values = population[usable][-LARGEST:], values[usable][-LARGEST:]
+        self.evaluations = len(population)
         self._surrogate = Surrogate(problem, smooth=(), seen=ADDITIVE)
         self._surrogate.fit(population, problem.refreshed(population, values), learn=True)
         known: Function = self._minimised_known

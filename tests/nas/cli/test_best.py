@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from known_job import store_known_job
@@ -97,18 +99,36 @@ def test_the_tighter_of_two_bounds_on_one_thing_counts(nas, job):
     assert latency["predicted"] <= 2
 
 
+def measured(home: Path, optimum: dict[str, Any], ms: float) -> Architecture:
+    """An optimum that was measured, in its job's points."""
+    architecture = Architecture.from_dict(optimum["point"]["architecture"])
+    with closing(open_store(home)) as store:
+        (target,) = (item.target() for item in store.jobs()[0].spec.targets)
+        told = Value(optimum["point"]["latency_ms"][str(target)]["predicted"], 0.1, ms, 0.01)
+        values = {("latency_ms", str(target)): told}
+        store.put_points(store.jobs()[0].id, [Point(architecture.digest, architecture, 0.1, None, values)])
+    return architecture
+
+
+def test_what_is_left_where_better_ones_may_be_is_not_called_proved(nas, job, tmp_path, monkeypatch):
+    """The better one is the only one that was cut off before giving up."""
+    asked = ("best", job, "--max", "latency_ms=3", "--json")
+    measured(tmp_path / "home", json.loads(nas(*asked).out)["optimum"], 3.4)
+    second = json.loads(nas(*asked).out)["optimum"]
+    assert second["gap"] == 0
+    architecture = measured(tmp_path / "home", second, 2.9)
+    monkeypatch.setattr("nas.analysis.optimum.MOST_CUTS", 1)
+    left = json.loads(nas(*asked).out)["optimum"]
+    assert left["point"]["digest"] == architecture.digest
+    assert left["gap"] > 0
+
+
 def test_an_optimum_that_measurement_refuted_is_not_offered(nas, job, tmp_path):
     """It was predicted under 3 ms, and measured above."""
     asked = ("best", job, "--max", "latency_ms=3", "--json")
     first = json.loads(nas(*asked).out)["optimum"]
     assert (first["refuted"], first["bounds_met_by"]) == (0, "predicted")
-    architecture = Architecture.from_dict(first["point"]["architecture"])
-    with closing(open_store(tmp_path / "home")) as store:
-        (target,) = (item.target() for item in store.jobs()[0].spec.targets)
-        key = ("latency_ms", str(target))
-        told = Value(first["point"]["latency_ms"][str(target)]["predicted"], 0.1, 3.4, 0.01)
-        point = Point(architecture.digest, architecture, 0.1, None, {key: told})
-        store.put_points(store.jobs()[0].id, [point])
+    architecture = measured(tmp_path / "home", first, 3.4)
     second = json.loads(nas(*asked).out)["optimum"]
     assert second["point"]["digest"] != architecture.digest
     assert second["refuted"] == 1
