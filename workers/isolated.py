@@ -62,7 +62,14 @@ class IsolatedMeasuring:
             WorkerError: the measuring process does not say.
         """
         Target(device=device)
-        told = self._ask([packed({"describe": device})], DESCRIBE_SECONDS, lambda: False)
+        try:
+            told = self._ask([packed({"describe": device})], DESCRIBE_SECONDS, lambda: False)
+        except (TimeoutError, ModelUnusable) as error:
+            said = "does not end" if isinstance(error, TimeoutError) else str(error)
+            raise WorkerError(
+                f"{device} cannot say what works on it: an engine hangs or crashes as it is loaded ({said}); "
+                f"accepted: an answer within {DESCRIBE_SECONDS:g} s"
+            ) from error
         return _capabilities(told["capabilities"])
 
     def measure(
@@ -122,7 +129,7 @@ class IsolatedMeasuring:
         except (BrokenPipeError, EOFError) as error:
             status = process.wait()
             self.close()
-            raise ModelUnusable(f"the measuring process {_ending(status)} with this model") from error
+            raise ModelUnusable(f"the measuring process {_ending(status)}") from error
         return unpacked(answer)
 
     def _running(self) -> subprocess.Popen[bytes]:

@@ -34,8 +34,9 @@ _LOADED: set[str] = set()
 """Runtimes that this process has run a model with."""
 
 _USUAL: dict[tuple[str, int, Workload], float] = {}
-"""By runtime, threads and workload of a reference, how many times its nominal time it took lately where it
-was not slowed down by others: clock rates do not stay what they were at the first measurement."""
+"""By runtime, threads and workload of a reference, milliseconds that a call of it took lately where it was
+not slowed down by others: clock rates do not stay what they were at the first measurement. Its nominal time
+is each target's own."""
 
 
 def describe_device(device: str) -> Capabilities:
@@ -109,8 +110,8 @@ def measure(
         # Before the reference runs again: what it takes is none of the model's.
         warm_up(model, request.protocol, clocks, fewest=1)
         peak_memory_bytes = memory.growth_bytes()
-    of_reference, nominal_ms = (target.runtime, target.threads, beside), reference_ms * in_reference
-    usual = _USUAL.get(of_reference, 1.0)
+    of_reference = target.runtime, target.threads, beside
+    usual_ms = _USUAL.get(of_reference, reference_ms)
     timing = time_interleaved(
         model,
         reference,
@@ -118,11 +119,11 @@ def measure(
         clocks,
         cancelled,
         warm=target.workload.phase.in_a_row,
-        usual=1e-3 * usual * nominal_ms,
+        usual=1e-3 * usual_ms * in_reference,
     )
-    drift = timing.reference_ms / nominal_ms
+    took_ms = timing.reference_ms / in_reference
     # A device that stays slow is not waited for again and again.
-    _USUAL[of_reference] = drift if timing.slowed else min(usual, drift)
+    _USUAL[of_reference] = took_ms if timing.slowed else min(usual_ms, took_ms)
     conditions = clocks.conditions()
     if apart is not None:
         if len(prepared) >= LARGE:
@@ -140,7 +141,7 @@ def measure(
         error_ms=timing.ratio_error * unit_ms,
         wall_ms=timing.wall_ms / calls,
         reference_ms=reference_ms,
-        drift=drift,
+        drift=took_ms / reference_ms,
         peak_memory_bytes=peak_memory_bytes,
         repeats=timing.repeats,
         rejected=timing.rejected,

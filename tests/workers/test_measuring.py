@@ -70,7 +70,8 @@ def test_what_the_reference_usually_takes_follows_a_device_that_stays_slow(
     make_model: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float] = []
-    told = [(2.0, True), (1.5, False), (1.7, False)]  # times the nominal 10 ms, and whether it stayed slow
+    told = [(2.0, True), (1.5, False), (1.7, False), (1.6, False)]  # times 10 ms, and whether it stayed slow
+    nominal_ms = [10.0, 10.0, 10.0, 8.0]  # each target has its own
 
     def timed(*_: object, usual: float, **__: object) -> Timing:
         factor, slowed = told[len(asked)]
@@ -81,9 +82,10 @@ def test_what_the_reference_usually_takes_follows_a_device_that_stays_slow(
     monkeypatch.setattr("workers.measuring._USUAL", {})
     target = Target("bench", "onnxruntime", workload=Workload(tokens=64))
     request = MeasurementRequest("a", target, make_model(), make_model(), 64, 10.0, QUICK)
-    drifts = [measure(request, describe_device("bench")).drift for _ in told]
-    assert drifts == pytest.approx([2.0, 1.5, 1.7])
-    assert asked == pytest.approx([0.010, 0.020, 0.015])
+    requests = [dataclasses.replace(request, reference_ms=ms) for ms in nominal_ms]
+    drifts = [measure(request, describe_device("bench")).drift for request in requests]
+    assert drifts == pytest.approx([2.0, 1.5, 1.7, 2.0])
+    assert asked == pytest.approx([0.010, 0.020, 0.015, 0.015])
 
 
 def test_describes_this_machine() -> None:

@@ -18,8 +18,8 @@ self.addEventListener("message", async ({ data: { lease, model, reference, usual
   }
 });
 
-// usual: how many times its nominal time the reference took lately where others did not slow it down. Answered
-// with the measurement, as it is to be kept for the next: clock rates do not stay what they were.
+// usual: milliseconds that a call of the reference took lately where others did not slow it down; undefined at first.
+// Answered with the measurement, as it is to be kept for the next: clock rates do not stay what they were.
 async function measure(lease, modelBytes, referenceBytes, usual, fallbackAdapters) {
   const clock = { now: wall, tick: tick() };
   const engine = await loadEngine(lease.runtime, lease.threads, { fallbackAdapters });
@@ -30,7 +30,8 @@ async function measure(lease, modelBytes, referenceBytes, usual, fallbackAdapter
   const reference_ms = lease.reference_ms ?? await calibrate(reference, lease.protocol);
   const loaded = await engine.load(modelBytes, lease.workload, lease.vocabulary);
   const model = await Timed.lasting((calls) => loaded.run(calls), clock, least);
-  const timing = await timeInterleaved(model, reference, lease.protocol, usual * reference_ms);
+  const usual_ms = usual ?? reference_ms;
+  const timing = await timeInterleaved(model, reference, lease.protocol, usual_ms);
   const unit_ms = reference_ms / model.calls;
   const drift = timing.reference_ms / reference_ms;
   const measurement = {
@@ -42,5 +43,5 @@ async function measure(lease, modelBytes, referenceBytes, usual, fallbackAdapter
     ].filter(Boolean).join("; "),
   };
   // A device that stays slow is not waited for again and again.
-  return { measurement, usual: timing.slowed ? drift : Math.min(usual, drift) };
+  return { measurement, usual: timing.slowed ? timing.reference_ms : Math.min(usual_ms, timing.reference_ms) };
 }

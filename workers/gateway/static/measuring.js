@@ -2,7 +2,7 @@
 
 const LONGEST_MS = 280_000; // the service takes a measurement away after 300 s
 
-const usual = new Map(); // by what the reference does: how many times its nominal time it takes, see measureworker.js
+const usual = new Map(); // by what the reference does: what a call of it takes, milliseconds, see measureworker.js
 
 export class Measuring {
   constructor(lease, files, settings) {
@@ -16,7 +16,7 @@ export class Measuring {
     });
     this.worker.addEventListener("error", (event) => this.fail(`the measuring worker failed: ${event.message ?? "it did not load"}`));
     this.timer = setTimeout(() => this.fail(`the measurement took longer than ${LONGEST_MS / 1000} s`), LONGEST_MS);
-    this.worker.postMessage({ lease, ...files, usual: usual.get(unit) ?? 1, fallbackAdapters: settings.fallback_adapters });
+    this.worker.postMessage({ lease, ...files, usual: usual.get(unit), fallbackAdapters: settings.fallback_adapters });
   }
 
   // The device's fault, not the model's: another try may succeed.
