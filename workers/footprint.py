@@ -25,6 +25,9 @@ __all__ = ["Footprint", "Footprints", "Run"]
 
 _LOG = logging.getLogger(__name__)
 
+READ = b"read "
+"""What a fork says first."""
+
 CALLS = 2
 """In a row: a model that decodes goes on from what the first one left."""
 
@@ -55,6 +58,9 @@ class Footprints:
     """A process that forks for each model. Begins by forking this one, which is to have loaded no engine yet.
 
     Linux only: elsewhere memory is not told, and not every framework survives a fork.
+
+    Attributes:
+        ended: whether it answers no more; who asks is to end, too, and be replaced.
     """
 
     def __init__(self) -> None:
@@ -70,6 +76,7 @@ class Footprints:
         os.close(tells)
         self._asks, self._told = os.fdopen(asks, "wb"), told
         self._begun: set[str] = set()
+        self.ended = False
 
     def peak_bytes(self, target: Target, first: Run, then: Run, limits: ModelLimits) -> int:
         """See `Footprint`. A model that does not keep to the limits is not told of either."""
@@ -81,6 +88,8 @@ class Footprints:
             write_frames(self._asks, packed({**asked, "begin": False}), *_frames(first), *_frames(then))
             return int(read_frame(self._told))
         except (BrokenPipeError, EOFError):
+            _LOG.warning("the process that tells what models take of memory ended; the next one is replaced")
+            self.ended = True
             return 0
 
 
@@ -113,12 +122,17 @@ def _serve(asked: int, tells: IO[bytes]) -> NoReturn:
 
 
 def _in_a_fork(target: Target, limits: ModelLimits, asked: int) -> bytes:
-    """The fork reads the models itself: here they would leave their marks for the next."""
+    """The fork reads the models itself: here they would leave their marks for the next.
+
+    Raises:
+        EOFError: it ended before it had read them.
+    """
     reading, writing = os.pipe()
     fork = os.fork()
     if fork == 0:
         try:
             first, then = _read_run(asked), _read_run(asked)
+            os.write(writing, READ)
             limit_process(limits, target, address_space_bytes())
             os.write(writing, str(_growth_bytes(target, first, then)).encode())
         except Exception:  # noqa: BLE001 -- the model ran where it is timed; why its memory is not told, the log says
@@ -129,7 +143,9 @@ def _in_a_fork(target: Target, limits: ModelLimits, asked: int) -> bytes:
     with os.fdopen(reading, "rb") as pipe:
         told = pipe.read()
     os.waitpid(fork, 0)
-    return told or b"0"
+    if not told:
+        raise EOFError  # what it did not read would be taken for the next question
+    return told.removeprefix(READ) or b"0"
 
 
 def _growth_bytes(target: Target, first: Run, then: Run) -> int:

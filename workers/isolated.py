@@ -130,7 +130,10 @@ class IsolatedMeasuring:
             status = process.wait()
             self.close()
             raise ModelUnusable(f"the measuring process {_ending(status)}") from error
-        return unpacked(answer)
+        told = unpacked(answer)
+        if told.pop("last"):
+            self.close()  # a new one tells again what models take of memory
+        return told
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -193,7 +196,9 @@ def main() -> None:
         try:
             if not select.select([requests], [], [], IDLE_SECONDS)[0]:
                 trim_heap()
-            write_frames(answers, packed(_answer(requests, footprints)))
+            answer = _answer(requests, footprints)
+            answer["last"] = footprints is not None and footprints.ended
+            write_frames(answers, packed(answer))
         except (BrokenPipeError, EOFError):
             return
 
