@@ -231,4 +231,6 @@ def verify_architecture(context: StageContext, architecture: Architecture) -> Po
     if not verified:
         raise JobFailed(f"{digest} could not be evaluated: its quality is not a number")
     store.put_points(context.job_id, points)
+    # Behind the points: whoever reads the front anew at each event finds them.
+    context.note(StageName.VERIFY, f"verified {digest}", digest=digest)
     return verified[0]
