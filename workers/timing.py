@@ -56,8 +56,9 @@ which of their quantiles it is: neighbours, cold caches and low clock rates only
 All that is told of the target is relative to it, and a neighbour may be busy for seconds: of single ones a
 quarter told 1.5 times as much, of eight 1.05 times (docs/results.md, "Decoding beside others")."""
 
-MOST_CALLS = 256
-"""In a row."""
+MOST_CALLS, LOOKS = 256, 5
+"""In a row, and how many are timed to know what one takes: a single one took twenty times as long beside a
+busy neighbour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +247,10 @@ def calibrate(reference: Callable[[], object], clocks: Clocks, protocol: TimingP
 
 
 def calls_in_a_row(call: Callable[[], object], clocks: Clocks, milliseconds: float) -> int:
-    """How many calls take at least that long, by the second of two: a power of two, so that another try
-    hardly ever finds another number; at most `MOST_CALLS`."""
+    """How many calls take at least that long, by the median of `LOOKS` after a first one: a power of two, so
+    that another try hardly ever finds another number; at most `MOST_CALLS`."""
     call()
-    busy = clocks.time(call).busy
+    busy = statistics.median(clocks.time(call).busy for _ in range(LOOKS))
     calls = 1
     while calls < MOST_CALLS and 1e3 * calls * busy < milliseconds:
         calls *= 2
