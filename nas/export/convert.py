@@ -19,8 +19,8 @@ __all__ = ["convert_model_folder"]
 def convert_model_folder(folder: Path, out: Path, format: str) -> dict[str, Any]:
     """Write the model of a folder that `write_model_folder` wrote in another format.
 
-    `out` appears whole or not at all. Where the format's engine is installed, what it computes is compared
-    with torch.
+    A new `out` appears whole or not at all. Where the format's engine is installed, what it computes is
+    compared with torch.
 
     Args:
         folder: checked against its manifest.

@@ -66,7 +66,7 @@ def write_model_folder(
 ) -> dict[str, Any]:
     """Write `model.onnx`, `model.safetensors`, `config.json` and `manifest.json` into the folder `out`.
 
-    The folder appears whole or not at all.
+    A new folder appears whole or not at all.
 
     Args:
         submodel: with its weights.

@@ -38,7 +38,7 @@ def send_folder(manifest: dict[str, Any], folder: Path) -> Iterator[pb.ExtractMo
 
 
 def receive_folder(parts: Iterable[pb.ExtractModelResponse], out: Path) -> dict[str, Any]:
-    """Write what `send_folder` sent; the folder appears whole or not at all.
+    """Write what `send_folder` sent; a new folder appears whole or not at all.
 
     Returns:
         The manifest.
