@@ -170,7 +170,9 @@ class Front:
         """Why there are no members: nothing was evaluated yet, or nothing of it is within what was asked,
         and what the best of any is in each objective that is bounded."""
         if not self.evaluated:
-            return f"job {self.job} has no evaluated architecture yet; go on with: nas resume {self.job}"
+            # What a front knows does not tell a job that was stopped from one that ends before its search.
+            said = f"job {self.job} has no evaluated architecture yet; where it stands: nas show {self.job}"
+            return f"{said}; to go on with one that was stopped: nas resume {self.job}"
         said = f"none of the {self.evaluated} architectures of job {self.job} is within what was asked"
         best = ", ".join(
             describe_miss(objective, value)

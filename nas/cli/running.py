@@ -51,13 +51,13 @@ def run_to_end(client: Client, job_id: str) -> Job:
 
 
 def run_and_answer(client: Client, job_id: str, *, as_json: bool) -> None:
-    """Run a job to its end, then print its front; of one that only profiles, what that left."""
+    """Run a job to its end, then print its front; of one that does not search, its targets' predictors."""
     from nas.cli.listings import profiles_table
     from nas.cli.tables import print_front
     from nas.front import Scope
 
     job = run_to_end(client, job_id)
-    if job.spec.task is None:
+    if not job.spec.searches:
         profiles = client.profile(job.id)
         if as_json:
             print_json({"job": job.id, "profiles": [found.to_dict() for found in profiles]})

@@ -195,6 +195,11 @@ class JobSpec(Spec):
         trains = self.budget.finalists.count or self.budget.finalists.presets
         return asked if trains else tuple(s for s in asked if s is not StageName.FINALISTS)
 
+    @property
+    def searches(self) -> bool:
+        """Whether the job evaluates architectures; one that ends earlier, by `until`, never has a front."""
+        return StageName.SEARCH in self.stages
+
     def fast(self) -> JobSpec:
         """A first look at the same job: budgets of at most `nas.spec.budgets.FAST`, and `FAST_TOKENS` of each
         split where models are scored on tokens."""

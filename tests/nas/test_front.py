@@ -274,7 +274,7 @@ def test_an_unknown_bound_is_refused_with_those_accepted(front: Front) -> None:
 
 
 def test_a_front_without_members_says_how_to_go_on() -> None:
-    with pytest.raises(NoSuchPoint, match="nas resume demo-3f9a1c"):
+    with pytest.raises(NoSuchPoint, match=r"nas show demo-3f9a1c; .* was stopped: nas resume demo-3f9a1c"):
         front_of([]).best({"latency_ms": 1.0})
 
 

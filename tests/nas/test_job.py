@@ -40,6 +40,17 @@ def test_a_target_is_what_was_written() -> None:
     assert spec.targets[0].target() == Target("phone", threads=2, workload=Workload(Phase.DECODE, 4, 64))
 
 
+@pytest.mark.parametrize(
+    ("until", "searches"),
+    [("profile", False), ("train", False), ("search", True), ("verify", True), ("finalists", True)],
+)
+def test_a_job_searches_unless_it_ends_before(until: str, searches: bool) -> None:
+    assert load_job_spec({**SMALLEST, "until": until}).searches is searches
+    if until == "profile":
+        without_task = {name: told for name, told in SMALLEST.items() if name != "task"}
+        assert not load_job_spec({**without_task, "until": until}).searches
+
+
 def test_yaml_json_and_python_are_one_spec(tmp_path: Path) -> None:
     data = {
         **SMALLEST,

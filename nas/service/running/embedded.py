@@ -34,7 +34,7 @@ from nas.point import Point
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
 from nas.service.running.worker_endpoint import WorkerEndpoint
-from nas.spec import JobSpec, StageName, TaskSpec, load_job_spec
+from nas.spec import JobSpec, StageName, load_job_spec
 from nas.stages.states import ProfileState
 from nas.store import Forgotten, open_store
 from nas.tasks import task_descriptions
@@ -235,7 +235,9 @@ class EmbeddedService(Service):
     ) -> Front:
         """See `Service.front`."""
         job = self.job(job_id)
-        spec, task = job.spec, _searched_task(job)
+        spec, task = job.spec, job.spec.task
+        if task is None:
+            raise _no_search(job)
         objectives = compared_by(spec)
         quality = next(o for o in objectives if o.source is Source.EVALUATED)
         extents = self._store.extents(job.id)
@@ -255,7 +257,8 @@ class EmbeddedService(Service):
     def cloud(self, job_id: str) -> Cloud:
         """See `Service.cloud`."""
         job = self.job(job_id)
-        _searched_task(job)
+        if not job.spec.searches:
+            raise _no_search(job)
         targets = [item.target() for item in job.spec.targets]
         axes = [*compared_by(job.spec), *Latency.axes(targets)]
         keys = list(dict.fromkeys(axis.key for axis in axes))
@@ -304,7 +307,8 @@ class EmbeddedService(Service):
         from nas.analysis.known import KnownJob
 
         job = self.job(job_id)
-        _searched_task(job)
+        if not job.spec.searches:
+            raise _no_search(job)
         return KnownJob(job.id, resolve(job.spec), self._store)
 
     def extract(self, job_id: str, digest: str, out: str | Path) -> dict[str, Any]:
@@ -402,15 +406,10 @@ class EmbeddedService(Service):
         self._store.close()
 
 
-def _searched_task(job: Job) -> TaskSpec:
-    """What a job searches for.
-
-    Raises:
-        NoSuchPoint: it only profiles.
-    """
-    if job.spec.task is None:
-        raise NoSuchPoint(f"job {job.id} only profiles; what that left: nas show {job.id}")
-    return job.spec.task
+def _no_search(job: Job) -> NoSuchPoint:
+    """The error for what is asked of a job that ends before its search."""
+    does = "profiles" if job.spec.until is StageName.PROFILE else "profiles and trains"
+    return NoSuchPoint(f"job {job.id} only {does}; what that left: nas show {job.id}")
 
 
 def _problems_of_names(spec: JobSpec, relative_to: Path) -> Sequence[Problem]:

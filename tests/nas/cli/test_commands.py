@@ -9,10 +9,11 @@ import typer
 
 from nas.cli.demo import DEMO_FAST
 from nas.cli.main import app
-from nas.job import JobStatus
+from nas.job import JobStatus, TargetProfile
 from nas.objectives.value import Value
 from nas.point import Point
-from nas.spec import load_job_spec
+from nas.spec import StageName, load_job_spec
+from nas.stages.states import ProfileState
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer
 
@@ -112,6 +113,27 @@ def test_the_front_as_a_page_is_written_to_a_file(nas, job, tmp_path):
 
 def test_the_front_as_a_picture(nas, job):
     assert nas("front", job, "--format", "svg").out.startswith("<svg")
+
+
+@pytest.mark.parametrize("until", ["profile", "train"])
+def test_a_job_that_ends_before_its_search_answers_with_its_predictors(nas, tmp_path, until):
+    spec = load_job_spec(DEMO_FAST).model_copy(update={"until": StageName(until)})
+    assert spec.task is not None
+    target = spec.targets[0].target()
+    store = open_store(tmp_path / "home")
+    job = store.create_job(spec).id
+    profile = TargetProfile(target, "auto", 48, 16, 0.021, 1.0, 0.9, 0.993, 0.94)
+    ProfileState({str(target): profile}).save(store, job, StageName.PROFILE)
+    store.set_job(job, JobStatus.SUCCEEDED, None)
+    store.close()
+    answer = nas("resume", job)
+    assert answer.code == 0, answer.err
+    assert "2.1%" in answer.out
+    assert "nas resume" not in answer.out
+    assert json.loads(nas("resume", job, "--json").out)["profiles"] == [profile.to_dict()]
+    said = nas("best", job)
+    assert (said.code, f"nas show {job}" in said.err) == (3, True)
+    assert "2.1%" in nas("show", job).out
 
 
 @pytest.mark.parametrize("format", ["html", "svg"])

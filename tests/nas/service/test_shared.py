@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nas.controller.stopping import was_asked_to_stop
-from nas.errors import InvalidSpec, LimitExceeded, NoSuchJob, NoWorker
+from nas.errors import InvalidSpec, LimitExceeded, NoSuchJob, NoSuchPoint, NoWorker
 from nas.job import Event, EventKind, JobStatus
 from nas.service.client.remote import RemoteService
 from nas.service.identity import Identity, Limits, Role
@@ -250,6 +250,18 @@ def test_a_failure_is_told_by_an_embedded_service_too_that_did_not_run_the_job(t
         service._store.set_job(job.id, JobStatus.FAILED, StageName.TRAIN, NoWorker("the device burned"))
         with pytest.raises(NoWorker, match="the device burned"):
             list(service.watch(job.id))
+
+
+@pytest.mark.parametrize(("until", "does"), [("profile", "profiles"), ("train", "profiles and trains")])
+def test_a_job_that_ends_before_its_search_has_nothing_that_a_search_finds(
+    tmp_path: Path, until: str, does: str
+) -> None:
+    with EmbeddedService(tmp_path) as service:
+        job = service.submit({**SPEC, "until": until}).id
+        for ask in (service.cloud, service.optimum, service.explain, service.comparisons):
+            with pytest.raises(NoSuchPoint, match=f"only {does}; what that left: nas show {job}"):
+                ask(job)
+        assert service.front(job).evaluated == 0
 
 
 def test_no_more_jobs_run_at_once_than_asked(tmp_path: Path) -> None:

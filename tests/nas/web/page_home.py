@@ -32,7 +32,7 @@ SPEC = {
 
 def store_page_jobs(home: Path, candidates: int = 600) -> dict[str, str]:
     """Ids by what the job is for: ``shown`` with a front on one target, ``two`` on two, ``failed``,
-    ``waiting``."""
+    ``waiting``, and ``profiled``, which ends with profiling though it has a task."""
     store = open_store(home)
     ids = {}
     for name, targets in (("shown", ["phone"]), ("two", ["phone", "server"])):
@@ -45,8 +45,13 @@ def store_page_jobs(home: Path, candidates: int = 600) -> dict[str, str]:
     note = Event(EventKind.NOTE, StageName.PROFILE, "waits for a worker of absent")
     store.append_event(waiting.id, note)
     store.set_job(waiting.id, JobStatus.INTERRUPTED, StageName.PROFILE)
+    profiled = store.create_job(load_job_spec({**SPEC, "name": "profiled", "until": "profile"}))
+    target = profiled.spec.targets[0].target()
+    profile = TargetProfile(target, "auto", 48, 16, 0.021, 1.0, 0.9, 0.993, 0.94, 6)
+    ProfileState({str(target): profile}).save(store, profiled.id, StageName.PROFILE)
+    store.set_job(profiled.id, JobStatus.SUCCEEDED, None)
     store.close()
-    return {**ids, "failed": failed.id, "waiting": waiting.id}
+    return {**ids, "failed": failed.id, "waiting": waiting.id, "profiled": profiled.id}
 
 
 def store_searched_job(store: Store, spec: JobSpec, candidates: int) -> Job:

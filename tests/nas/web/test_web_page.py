@@ -131,6 +131,13 @@ def test_a_model_is_cut_out_and_downloaded(site, tab, tmp_path, monkeypatch) -> 
     assert digest in {point.digest for point in site.service.front(site.ids["shown"], Scope.SHOWN).points}
 
 
+def test_a_job_that_ends_with_profiling_shows_its_predictors(site, tab) -> None:
+    page = tab(f"jobs/{site.ids['profiled']}")
+    page.locator("h2", has_text="Predictors").wait_for()
+    assert "2.1%" in page.locator(".job-body").inner_text()
+    assert "evaluated yet" not in page.locator(".job-body").inner_text()
+
+
 def test_what_is_not_there_is_said(site, tab) -> None:
     page = tab("jobs/no-such-job")
     assert "no-such-job" in page.locator(".reason").inner_text()

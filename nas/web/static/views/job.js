@@ -39,7 +39,7 @@ class JobView {
 
   async start() {
     this.head.draw(this.job);
-    await Promise.all([this.loadEvents(), this.job.task ? this.loadFront() : this.loadProfiles()]);
+    await Promise.all([this.loadEvents(), this.loadFound()]);
     this.follow();
     this.draw().then(() => this.loadCloud());
     this.ticking = setInterval(() => this.head.drawStages(), 1000);
@@ -61,6 +61,11 @@ class JobView {
       if (events.length < PAGE) break;
       after = events.at(-1).sequence;
     }
+  }
+
+  // A job that ends before its search has no front.
+  loadFound() {
+    return this.job.stages.includes("search") ? this.loadFront() : this.loadProfiles();
   }
 
   async loadProfiles() {
@@ -127,7 +132,7 @@ class JobView {
     this.timer = setTimeout(async () => {
       this.timer = null;
       try {
-        await (this.job.task ? this.loadFront() : this.loadProfiles());
+        await this.loadFound();
         if (!this.closed) await this.draw();
         await this.loadCloud();
       } catch {
