@@ -15,10 +15,12 @@ from nas.analysis.known import KnownJob
 from nas.analysis.optimum import find_optimum
 from nas.bench.backends import SimulatedComputeBackend, SimulatedMeasurementBackend
 from nas.controller.controller import Controller
-from nas.errors import JobFailed
+from nas.errors import JobFailed, NothingMeetsBounds
 from nas.evaluation import Split
 from nas.front import Front, Scope
 from nas.job import Job, JobStatus
+from nas.objectives import Direction
+from nas.objectives.kind import OBJECTIVES, Measured, Observation, register_objective
 from nas.objectives.latency_ms import Latency
 from nas.objectives.peak_memory_bytes import PeakMemory
 from nas.planning.plan import resolve
@@ -180,3 +182,30 @@ def test_a_device_that_does_not_tell_memory_is_said(tmp_path: Path) -> None:
         job = run(store, tmp_path, SimulatedMeasurementBackend, objectives=["quality", "latency_ms"])
         assert job.status is JobStatus.SUCCEEDED
         assert all(MEMORY not in point.values for point in store.points(job.id))
+
+
+@pytest.mark.parametrize(("bound", "told"), [(900.0, None), (1e6, "no architecture of tiny-lm is predicted")])
+def test_a_bound_on_what_is_maximised_is_out_of_reach_from_below(
+    tmp_path: Path, bound: float, told: str | None
+) -> None:
+    with OBJECTIVES.scratch():
+
+        @register_objective("tokens_per_second")
+        class Throughput(Measured):
+            """Tokens of a prompt that are read a second."""
+
+            unit = "tokens/s"
+            direction = Direction.MAX
+
+            @classmethod
+            def observed(cls, measurement: Measurement) -> Observation | None:
+                return Observation(1e3 * measurement.target.workload.tokens / measurement.latency_ms)
+
+        objectives = ["quality", "tokens_per_second"]
+        changes = {"objectives": objectives, "bounds": {"tokens_per_second": bound}, "until": "profile"}
+        with closing(open_store(tmp_path)) as store:
+            if told is None:
+                assert run(store, tmp_path, Telling, **changes).status is JobStatus.SUCCEEDED
+            else:
+                with pytest.raises(NothingMeetsBounds, match=told):
+                    run(store, tmp_path, Telling, **changes)
