@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, or_, select, update
@@ -15,7 +15,7 @@ from nas.store import rows
 from nas.store.identity import new_job_id, too_many_jobs
 from nas.store.sql_of_job import OfJob, visible_to
 from nas.store.statements import lock, now, put
-from nas.store.store import UNFINISHED
+from nas.store.store import RESUMABLE, UNFINISHED
 from nas.store.tables import EventRow, JobRow, JournalRow, StateRow
 
 __all__ = ["JobQueries"]
@@ -113,17 +113,34 @@ class JobQueries(OfJob):
         with self._writing(job_id) as (connection, number):
             connection.execute(update(JobRow).where(JobRow.number == number).values(values))
 
-    def reopen(self, job_id: str, spec: JobSpec) -> bool:
+    def requeue(self, job_id: str, *, most: int | None = None) -> bool:
+        """See `Store.requeue`."""
+        values = {"error": None, "error_kind": None, "deaths": 0, "place": None}
+        return self._queue(job_id, RESUMABLE, values, most)
+
+    def reopen(self, job_id: str, spec: JobSpec, *, most: int | None = None) -> bool:
         """See `Store.reopen`."""
-        values = {
-            "spec": spec.model_dump_json(),
-            "status": str(JobStatus.QUEUED),
-            "stage": str(StageName.PROFILE),
-            "updated_at": time.time(),
-        }
-        with self._writing(job_id) as (connection, number):
-            succeeded = (JobRow.number == number) & (JobRow.status == str(JobStatus.SUCCEEDED))
-            return connection.execute(update(JobRow).where(succeeded).values(values)).rowcount == 1
+        values = {"spec": spec.model_dump_json(), "stage": str(StageName.PROFILE)}
+        return self._queue(job_id, (JobStatus.SUCCEEDED,), values, most)
+
+    def _queue(
+        self, job_id: str, among: Sequence[JobStatus], values: Mapping[str, Any], most: int | None
+    ) -> bool:
+        """Queue a job of one of these statuses, within its owner's limit; whether it was of one."""
+        queued = {**values, "status": str(JobStatus.QUEUED), "updated_at": time.time()}
+        with self._database.write() as connection:
+            if most is not None:
+                # Before anything is read: two jobs queued at once would not count each other.
+                lock(connection, JobRow)
+            is_it = JobRow.number == self._number(connection, job_id)
+            owner = select(JobRow.owner).where(is_it, JobRow.status.in_(among))
+            of = connection.execute(owner).scalar_one_or_none()
+            if of is None:
+                return False
+            if most is not None and connection.execute(_unfinished(of)).scalar_one() >= most:
+                raise too_many_jobs(of, most)
+            queue = update(JobRow).where(is_it, JobRow.status.in_(among)).values(queued)
+            return connection.execute(queue).rowcount == 1
 
     def amend(self, job_id: str, spec: JobSpec) -> None:
         """See `Store.amend`."""

@@ -19,10 +19,13 @@ from searchspaces.architecture import Architecture
 from workers.measurement import Correction, Measurement, Reading
 from workers.target import Target
 
-__all__ = ["UNFINISHED", "Forgotten", "Repeat", "Store", "SupernetRecord"]
+__all__ = ["RESUMABLE", "UNFINISHED", "Forgotten", "Repeat", "Store", "SupernetRecord"]
 
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 """A job of another status waits for nobody but its user."""
+
+RESUMABLE = (JobStatus.FAILED, JobStatus.INTERRUPTED)
+"""A job of such a status goes on from where it stands once it is queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +157,28 @@ class Store(ABC):
         forgets the deaths that were counted."""
 
     @abstractmethod
-    def reopen(self, job_id: str, spec: JobSpec) -> bool:
+    def requeue(self, job_id: str, *, most: int | None = None) -> bool:
+        """Queue a job that failed or was interrupted at the stage where it stands, without its error and the
+        deaths that were counted; False, and nothing changed, where it is of another status.
+
+        Args:
+            most: jobs of its owner that may be unfinished, this one included.
+
+        Raises:
+            LimitExceeded: there are that many already; nothing changed.
+        """
+
+    @abstractmethod
+    def reopen(self, job_id: str, spec: JobSpec, *, most: int | None = None) -> bool:
         """Replace the spec of a job that has succeeded, and queue it from its first stage; False, and nothing
-        changed, where it has not succeeded."""
+        changed, where it has not succeeded.
+
+        Args:
+            most: jobs of its owner that may be unfinished, this one included.
+
+        Raises:
+            LimitExceeded: there are that many already; nothing changed.
+        """
 
     @abstractmethod
     def amend(self, job_id: str, spec: JobSpec) -> None:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from nas.analysis.known import KnownJob
     from nas.service.running.engine import Engine, Run
 
-__all__ = ["ENDED", "EmbeddedService"]
+__all__ = ["ENDED", "EmbeddedService", "most_jobs"]
 
 STOP_SECONDS = 60.0
 """How long a job may take to stop: it does so between two units of its work."""
@@ -123,8 +123,9 @@ class EmbeddedService(Service):
         spec = plan.spec
         if by is None:
             return self._store.create_job(spec, key=key, shared=shared)
-        most = by.limits.jobs if by.role is Role.USER else None
-        return self._store.create_job(spec, key=key, owner=by.name, most=most, group=by.group, shared=shared)
+        return self._store.create_job(
+            spec, key=key, owner=by.name, most=most_jobs(by), group=by.group, shared=shared
+        )
 
     def resume(self, job_id: str) -> Job:
         """See `Service.resume`."""
@@ -137,15 +138,22 @@ class EmbeddedService(Service):
             self._running[job.id] = self._engine.start(job.id)
         return job
 
-    def add_target(self, job_id: str, target: Target) -> Job:
-        """See `Service.add_target`."""
+    def add_target(self, job_id: str, target: Target, *, by: Identity | None = None) -> Job:
+        """See `Service.add_target`.
+
+        Args:
+            by: who asks, and how many unfinished jobs the job's owner may have for it.
+
+        Raises:
+            LimitExceeded: there are that many; nothing is written.
+        """
         job = self.job(job_id)
         if any(item.target() == target for item in job.spec.targets):
             return job
         plan = resolve(with_target(job.spec, target))
         check_sizes(plan, self._limits)
         spec = plan.spec
-        if not self._store.reopen(job.id, spec):
+        if not self._store.reopen(job.id, spec, most=most_jobs(by)):
             status = self._store.job(job.id).status
             accepted = f"accepted: a job that has succeeded; go on with: nas resume {job.id}"
             raise InvalidSpec([Problem("job", f"{job.id} is {status}; {accepted}")])
@@ -404,6 +412,11 @@ class EmbeddedService(Service):
         if "_engine" in self.__dict__:
             self._engine.close()
         self._store.close()
+
+
+def most_jobs(by: Identity | None) -> int | None:
+    """How many unfinished jobs an owner may have where such a caller asks for one more; None for no limit."""
+    return by.limits.jobs if by is not None and by.role is Role.USER else None
 
 
 def _no_search(job: Job) -> NoSuchPoint:

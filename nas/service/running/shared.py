@@ -13,14 +13,13 @@ from nas.planning.limits import Limits
 from nas.service.api import EventBatch
 from nas.service.identity import Identity
 from nas.service.running.dispatcher import Dispatcher
-from nas.service.running.embedded import ENDED, EmbeddedService
+from nas.service.running.embedded import ENDED, EmbeddedService, most_jobs
 from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.spec import JobSpec
+from nas.store.store import RESUMABLE
 from workers.target import Target
 
 __all__ = ["SharedService"]
-
-RESUMABLE = (JobStatus.FAILED, JobStatus.INTERRUPTED)
 
 
 class SharedService(EmbeddedService):
@@ -80,24 +79,30 @@ class SharedService(EmbeddedService):
         self._look_now()
         return job
 
-    def add_target(self, job_id: str, target: Target) -> Job:
-        """See `Service.add_target`; the job is run without having to be resumed."""
-        job = super().add_target(job_id, target)
+    def add_target(self, job_id: str, target: Target, *, by: Identity | None = None) -> Job:
+        """See `EmbeddedService.add_target`; the job is run without having to be resumed."""
+        job = super().add_target(job_id, target, by=by)
         self._look_now()
         return job
 
-    def resume(self, job_id: str) -> Job:
-        """See `Service.resume`; whichever process has room goes on with it."""
+    def resume(self, job_id: str, *, by: Identity | None = None) -> Job:
+        """See `Service.resume`; whichever process has room goes on with it.
+
+        Args:
+            by: who asks, and how many unfinished jobs the job's owner may have for it.
+
+        Raises:
+            LimitExceeded: there are that many; the job stays as it is.
+        """
         job = self.job(job_id)
         if job.status in RESUMABLE:
             with self._alone_with(job.id):
-                job = self._store.job(job.id)
-                if job.status in RESUMABLE:
+                # Nobody runs it before the lease is given back: an earlier stop is forgotten by then.
+                if self._store.requeue(job.id, most=most_jobs(by)):
                     forget_stop(self._store, job.id)
-                    self._store.append_event(
-                        job.id, Event(EventKind.STATUS, job.stage, str(JobStatus.QUEUED))
-                    )
-                    self._store.set_job(job.id, JobStatus.QUEUED, job.stage)
+                    job = self._store.job(job.id)
+                    queued = Event(EventKind.STATUS, job.stage, str(JobStatus.QUEUED))
+                    self._store.append_event(job.id, queued)
             self._look_now()
         return self._store.job(job.id)
 

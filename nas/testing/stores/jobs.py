@@ -250,6 +250,51 @@ class JobContract:
                 assert (found.spec, found.status, found.stage) == (wider, JobStatus.QUEUED, StageName.PROFILE)
                 assert found in store.runnable(100)
 
+    def test_only_a_job_that_failed_or_was_interrupted_is_requeued(self, store: Store) -> None:
+        job = store.create_job(examples.spec())
+        for status in JobStatus:
+            store.set_job(job.id, status, StageName.VERIFY, StoreUnavailable("full"))
+            before = store.job(job.id)
+            resumed = status in (JobStatus.FAILED, JobStatus.INTERRUPTED)
+            assert store.requeue(job.id) is resumed
+            found = store.job(job.id)
+            if resumed:
+                assert (found.status, found.stage) == (JobStatus.QUEUED, StageName.VERIFY)
+                assert (found.error, found.error_kind) == (None, None)
+            else:
+                assert found == before
+
+    def test_jobs_that_are_queued_again_count_as_unfinished(self, store: Store) -> None:
+        jobs = [store.create_job(examples.spec(), owner="ada").id for _ in range(4)]
+        for job, status in zip(jobs, ["interrupted", "failed", "succeeded", "succeeded"], strict=True):
+            store.set_job(job, JobStatus(status), StageName.SEARCH)
+        stopped, failed, ended, other = jobs
+        store.create_job(examples.spec(), owner="bob")
+        assert store.requeue(stopped, most=2)
+        assert store.reopen(ended, examples.spec(), most=2)
+        before = store.jobs()
+        with pytest.raises(LimitExceeded, match="ada has 2 jobs"):
+            store.requeue(failed, most=2)
+        with pytest.raises(LimitExceeded, match="ada has 2 jobs"):
+            store.reopen(other, examples.spec(seed=7), most=2)
+        assert store.jobs() == before
+        assert not store.requeue(stopped, most=2), "it is queued already"
+        assert store.requeue(failed)
+
+    def test_jobs_that_are_queued_again_at_once_stay_within_the_limit(self, store: Store) -> None:
+        jobs = [store.create_job(examples.spec(), owner="ada").id for _ in range(8)]
+        for job in jobs:
+            store.set_job(job, JobStatus.INTERRUPTED, StageName.TRAIN)
+
+        def resume(job: str) -> bool:
+            try:
+                return store.requeue(job, most=3)
+            except LimitExceeded:
+                return False
+
+        with ThreadPoolExecutor(8) as threads:
+            assert sum(threads.map(resume, jobs)) == store.unfinished("ada") == 3
+
     def test_a_spec_is_amended_and_nothing_else(self, store: Store) -> None:
         job = store.create_job(examples.spec())
         exact = examples.spec(seed=7)
@@ -260,6 +305,7 @@ class JobContract:
         "ask",
         [
             lambda store: store.set_job("demo", JobStatus.RUNNING, None),
+            lambda store: store.requeue("demo"),
             lambda store: store.reopen("demo", examples.spec()),
             lambda store: store.amend("demo", examples.spec()),
             lambda store: store.claim("demo", "me", 1.0),

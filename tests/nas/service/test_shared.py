@@ -17,6 +17,7 @@ from nas.service.client.remote import RemoteService
 from nas.service.identity import Identity, Limits, Role
 from nas.service.running import dispatcher
 from nas.service.running.embedded import EmbeddedService
+from nas.service.running.owned import OwnedService
 from nas.service.running.shared import SharedService
 from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.service.server.host import ServiceHost
@@ -325,6 +326,29 @@ def test_keys_and_quotas_are_each_owners(tmp_path: Path) -> None:
     with pytest.raises(InvalidSpec):
         service.submit({**SPEC, "task": {"name": "recall", "pairs": -1}}, by=bob)
     assert len(service.jobs()) == 3
+    service.close()
+
+
+def test_no_resumption_and_no_target_goes_beyond_a_quota(tmp_path: Path) -> None:
+    service, _ = open_service(tmp_path, "one", parallel=0)
+    ada = Identity(name="ada", role=Role.USER, limits=Limits(jobs=1))
+    hers = OwnedService(service, ada)
+    jobs = []
+    for _ in range(4):
+        jobs.append(hers.submit(SPEC).id)
+        hers.interrupt(jobs[-1])
+    assert hers.resume(jobs[0]).status is JobStatus.QUEUED
+    assert hers.resume(jobs[0]).status is JobStatus.QUEUED, "it is one job still"
+    with pytest.raises(LimitExceeded, match="ada has 1 jobs"):
+        hers.resume(jobs[1])
+    assert [event.message for event in service.events(jobs[1]).events] == ["interrupted"]
+    service._store.set_job(jobs[2], JobStatus.SUCCEEDED, None)
+    with pytest.raises(LimitExceeded, match="ada has 1 jobs"):
+        hers.add_target(jobs[2], Target("somewhere", threads=2))
+    assert service.job(jobs[2]).status is JobStatus.SUCCEEDED
+    assert service._store.unfinished("ada") == 1
+    admin = OwnedService(service, Identity(name="bob", role=Role.ADMIN, limits=Limits(jobs=0)))
+    assert admin.resume(jobs[1]).status is JobStatus.QUEUED
     service.close()
 
 

@@ -20,7 +20,7 @@ from nas.point import Point
 from nas.spec import JobSpec, StageName
 from nas.store.identity import is_beginning, new_job_id, no_such_job, too_many_jobs
 from nas.store.rows import extents_of
-from nas.store.store import UNFINISHED, Forgotten, Repeat, Store, SupernetRecord
+from nas.store.store import RESUMABLE, UNFINISHED, Forgotten, Repeat, Store, SupernetRecord
 from nas.store.text import storable
 from searchspaces.architecture import Architecture
 from workers.measurement import Correction, Measurement, Reading
@@ -103,8 +103,7 @@ class MemoryStore(Store):
             for kept in self._jobs.values():
                 if key is not None and (kept.owner, kept.key) == (owner, key):
                     return kept.job
-            if most is not None and self.unfinished(owner) >= most:
-                raise too_many_jobs(owner, most)
+            self._check_limit(owner, most)
             # As a database would give it back.
             spec = JobSpec.model_validate_json(spec.model_dump_json())
             job_id = new_job_id(spec, self._jobs.__contains__)
@@ -122,6 +121,10 @@ class MemoryStore(Store):
             )
             self._jobs[job.id] = _Kept(job, owner, key)
             return job
+
+    def _check_limit(self, owner: str, most: int | None) -> None:
+        if most is not None and self.unfinished(owner) >= most:
+            raise too_many_jobs(owner, most)
 
     def job(self, job_id: str, viewer: Viewer | None = None) -> Job:
         """See `Store.job`."""
@@ -177,12 +180,23 @@ class MemoryStore(Store):
             if status is not JobStatus.RUNNING:
                 kept.place, kept.deaths = None, 0
 
-    def reopen(self, job_id: str, spec: JobSpec) -> bool:
+    def requeue(self, job_id: str, *, most: int | None = None) -> bool:
+        """See `Store.requeue`."""
+        with self._lock:
+            kept = self._of(job_id)
+            if kept.job.status not in RESUMABLE:
+                return False
+            self._check_limit(kept.owner, most)
+            self.set_job(job_id, JobStatus.QUEUED, kept.job.stage)
+            return True
+
+    def reopen(self, job_id: str, spec: JobSpec, *, most: int | None = None) -> bool:
         """See `Store.reopen`."""
         with self._lock:
             kept = self._of(job_id)
             if kept.job.status is not JobStatus.SUCCEEDED:
                 return False
+            self._check_limit(kept.owner, most)
             spec = JobSpec.model_validate_json(spec.model_dump_json())
             kept.job = replace(kept.job, spec=spec)
             self.set_job(job_id, JobStatus.QUEUED, StageName.PROFILE)

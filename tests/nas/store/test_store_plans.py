@@ -31,6 +31,7 @@ QUESTIONS: dict[str, Callable[[Store, str], object]] = {
     "unfinished": lambda store, job: store.unfinished("ada"),
     "submit again": lambda store, job: store.create_job(examples.spec(), key="k", owner="ada"),
     "set_job": lambda store, job: store.set_job(job, JobStatus.RUNNING, None),
+    "requeue": lambda store, job: store.requeue(job, most=9),
     "reopen": lambda store, job: store.reopen(job, examples.spec()),
     "claim": lambda store, job: store.claim(job, "me", 1.0),
     "lease_owner": lambda store, job: store.lease_owner(job),
