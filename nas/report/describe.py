@@ -111,7 +111,7 @@ def axis_of(front: Front, objective: Objective) -> Axis:
     if not known:
         raise NoSuchPoint(
             f"job {front.job} has no evaluated point on {objective.target or 'any target'} to draw; "
-            f"go on with: nas resume {front.job}"
+            f"where it stands: nas show {front.job}"
         )
     unit, factor = unit_of_axis(objective.unit, [value.best_known for _, value, _ in known])
     dots = [Dot(point, _divided(value, factor), quality) for point, value, quality in known]

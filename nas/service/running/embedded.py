@@ -280,6 +280,7 @@ class EmbeddedService(Service):
 
     def best(self, job_id: str, bounds: Mapping[str, float] | None = None) -> Point:
         """See `Service.best`."""
+        job_id = self.job(job_id).id  # `latest` may be another by the second answer
         front = self.front(job_id, Scope.FRONT)
         if bounds is None:
             return front.best()

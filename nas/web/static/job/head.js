@@ -23,7 +23,7 @@ export class Head {
     show(this.element,
       h("div", { class: "view-head" },
         h("div", {}, h("h1", {}, job.id, " ", chip(job.status)),
-          h("p", { class: "muted" }, `${job.space}${job.task ? ` on ${job.task}` : ", profiling only"} · submitted ${moment(job.created_at)}`)),
+          h("p", { class: "muted" }, `${job.space}${job.task ? ` on ${job.task}` : ""}${job.stages.at(-1) === "profile" ? ", profiling only" : ""} · submitted ${moment(job.created_at)}`)),
         h("div", { class: "actions" }, buttons)),
       this.problem, reason(job, this.progress), this.stages);
     this.drawStages();

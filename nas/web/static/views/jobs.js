@@ -33,7 +33,7 @@ export async function open(main) {
         known.progress = new Progress(job.stages);
         events.forEach((event) => known.progress.take(event));
       }
-      if (job.task && ["search", "verify", "finalists", null].includes(job.stage)) {
+      if (job.stages.includes("search") && ["search", "verify", "finalists", null].includes(job.stage)) {
         const front = await get(`/jobs/${part(job.id)}/front`);
         Object.assign(known, { hypervolume: front.hypervolume.value, members: front.points.filter((p) => p.on_front).length, evaluated: front.evaluated });
       }
