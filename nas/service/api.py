@@ -79,18 +79,29 @@ class Service(ABC):
         """
 
     @abstractmethod
-    def resume(self, job_id: str) -> Job:
-        """Start a job, or go on with it from its last completed unit of work, in the background."""
+    def resume(self, job_id: str, *, by: Identity | None = None) -> Job:
+        """Start a job, or go on with it from its last completed unit of work, in the background.
+
+        Args:
+            by: who asks, and how many unfinished jobs the job's owner may have for it; no limit where None.
+
+        Raises:
+            LimitExceeded: they have as many already, and the job was stopped; it stays as it is.
+        """
 
     @abstractmethod
-    def add_target(self, job_id: str, target: Target) -> Job:
+    def add_target(self, job_id: str, target: Target, *, by: Identity | None = None) -> Job:
         """Queue a job that has succeeded once more, for one more target; `resume` starts it.
 
         It costs the target's profiling and the measuring of the front on it: the supernet and every
         evaluation of quality are kept. Adding what the job has changes nothing.
 
+        Args:
+            by: see `resume`.
+
         Raises:
             InvalidSpec: the job has not succeeded, or the target cannot be one; nothing is written.
+            LimitExceeded: see `resume`; nothing is written.
         """
 
     @abstractmethod

@@ -135,8 +135,7 @@ class RemoteService(Service):
         fast: bool = False,
     ) -> Job:
         """See `Service.submit`. A space's file is read here; a task's `path` is one of the service's host."""
-        if by is not None:
-            raise ValueError("a remote job's owner is whose token this client shows")
+        _check_nobody(by)
         if not isinstance(spec, JobSpec):
             relative_to = Path(spec).resolve().parent if isinstance(spec, str | Path) else Path.cwd()
             spec = load_job_spec(spec)
@@ -151,13 +150,15 @@ class RemoteService(Service):
         )
         return convert.job_from_message(self._ask(self._stub.SubmitJob, request).job)
 
-    def resume(self, job_id: str) -> Job:
+    def resume(self, job_id: str, *, by: Identity | None = None) -> Job:
         """See `Service.resume`."""
+        _check_nobody(by)
         request = pb.ResumeJobRequest(job_id=job_id)
         return convert.job_from_message(self._ask(self._stub.ResumeJob, request, STOP_SECONDS).job)
 
-    def add_target(self, job_id: str, target: Target) -> Job:
+    def add_target(self, job_id: str, target: Target, *, by: Identity | None = None) -> Job:
         """See `Service.add_target`."""
+        _check_nobody(by)
         request = pb.AddTargetRequest(job_id=job_id, target=convert.target_to_message(target))
         return convert.job_from_message(self._ask(self._stub.AddTarget, request).job)
 
@@ -417,6 +418,11 @@ def _channel(server: str, tls: ClientTls | None) -> grpc.Channel:
         return grpc.secure_channel(server, tls.credentials(), CLIENT_OPTIONS)
     except TlsFileError as error:
         raise as_nas_error(error) from error
+
+
+def _check_nobody(by: Identity | None) -> None:
+    if by is not None:
+        raise ValueError("who asks a remote service is whose token this client shows")
 
 
 def _name_or_declaration(space: str, relative_to: Path) -> str | dict[str, Any]:

@@ -127,8 +127,8 @@ class EmbeddedService(Service):
             spec, key=key, owner=by.name, most=most_jobs(by), group=by.group, shared=shared
         )
 
-    def resume(self, job_id: str) -> Job:
-        """See `Service.resume`."""
+    def resume(self, job_id: str, *, by: Identity | None = None) -> Job:
+        """See `Service.resume`. Whoever this process belongs to has no limit."""
         job = self.job(job_id)
         if job.status in (JobStatus.SUCCEEDED, JobStatus.CANCELLED):
             return job
@@ -139,14 +139,7 @@ class EmbeddedService(Service):
         return job
 
     def add_target(self, job_id: str, target: Target, *, by: Identity | None = None) -> Job:
-        """See `Service.add_target`.
-
-        Args:
-            by: who asks, and how many unfinished jobs the job's owner may have for it.
-
-        Raises:
-            LimitExceeded: there are that many; nothing is written.
-        """
+        """See `Service.add_target`."""
         job = self.job(job_id)
         if any(item.target() == target for item in job.spec.targets):
             return job

@@ -17,7 +17,6 @@ from nas.planning.limits import Limits
 from nas.point import Point
 from nas.service.api import EventBatch, Service
 from nas.service.identity import Identity, Role
-from nas.service.running.shared import SharedService
 from nas.spec import JobSpec
 from nas.store import Forgotten
 from searchspaces.architecture import Architecture
@@ -67,19 +66,13 @@ class OwnedService(Service):
         """See `Service.submit`; the job is the caller's."""
         return self._service.submit(spec, key=key, by=by or self._caller, shared=shared, fast=fast)
 
-    def resume(self, job_id: str) -> Job:
-        """See `Service.resume`; a shared service keeps to the caller's limit of jobs."""
-        owned = self._owned(job_id)
-        if isinstance(self._service, SharedService):
-            return self._service.resume(owned, by=self._caller)
-        return self._service.resume(owned)
+    def resume(self, job_id: str, *, by: Identity | None = None) -> Job:
+        """See `Service.resume`."""
+        return self._service.resume(self._owned(job_id), by=by or self._caller)
 
-    def add_target(self, job_id: str, target: Target) -> Job:
-        """See `Service.add_target`; a shared service keeps to the caller's limit of jobs."""
-        owned = self._owned(job_id)
-        if isinstance(self._service, SharedService):
-            return self._service.add_target(owned, target, by=self._caller)
-        return self._service.add_target(owned, target)
+    def add_target(self, job_id: str, target: Target, *, by: Identity | None = None) -> Job:
+        """See `Service.add_target`."""
+        return self._service.add_target(self._owned(job_id), target, by=by or self._caller)
 
     def cancel(self, job_id: str) -> Job:
         """See `Service.cancel`."""

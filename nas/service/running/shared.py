@@ -80,20 +80,13 @@ class SharedService(EmbeddedService):
         return job
 
     def add_target(self, job_id: str, target: Target, *, by: Identity | None = None) -> Job:
-        """See `EmbeddedService.add_target`; the job is run without having to be resumed."""
+        """See `Service.add_target`; the job is run without having to be resumed."""
         job = super().add_target(job_id, target, by=by)
         self._look_now()
         return job
 
     def resume(self, job_id: str, *, by: Identity | None = None) -> Job:
-        """See `Service.resume`; whichever process has room goes on with it.
-
-        Args:
-            by: who asks, and how many unfinished jobs the job's owner may have for it.
-
-        Raises:
-            LimitExceeded: there are that many; the job stays as it is.
-        """
+        """See `Service.resume`; whichever process has room goes on with it."""
         job = self.job(job_id)
         if job.status in RESUMABLE:
             with self._alone_with(job.id):

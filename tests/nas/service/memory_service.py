@@ -123,10 +123,10 @@ class MemoryService(Service):
                 self.keys[owner, key] = job.id
             return job
 
-    def resume(self, job_id: str) -> Job:
+    def resume(self, job_id: str, *, by: Identity | None = None) -> Job:
         return self.set_status(self.job(job_id).id, JobStatus.RUNNING)
 
-    def add_target(self, job_id: str, target: Target) -> Job:
+    def add_target(self, job_id: str, target: Target, *, by: Identity | None = None) -> Job:
         job = self.job(job_id)
         spec = job.spec.model_copy(update={"targets": (*job.spec.targets, TargetSpec.of(target))})
         self.stored[job.id] = replace(job, spec=spec)
