@@ -245,7 +245,7 @@ def test_what_was_measured_is_counted_by_architectures(front):
 
 def test_a_front_without_points_cannot_be_drawn():
     for draw in (page, lambda front: picture(front, TARGET)):
-        with pytest.raises(NoSuchPoint, match="nas resume demo-3f9a1c"):
+        with pytest.raises(NoSuchPoint, match="nas show demo-3f9a1c"):
             draw(front_of([]))
 
 
