@@ -143,7 +143,7 @@ def test_a_job_without_points_cannot_be_drawn_and_says_so(nas, tmp_path, format)
     store.close()
     answer = nas("front", "latest", "--format", format)
     assert (answer.code, answer.out) == (3, "")
-    assert "nas resume" in answer.err
+    assert "nas show" in answer.err
     assert nas("front", "latest").code == 0
 
 
