@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidSpec
+from nas.pretrained.folder import all_safetensors, invalid_model, weight_files
 from searchspaces.architecture import Architecture
 from searchspaces.documents import LONGEST_NAME
 from searchspaces.errors import Problem, SpaceError
@@ -24,31 +25,12 @@ __all__ = [
     "Parent",
     "name_of",
     "read_parent",
-    "special_tokens",
-    "tokenizer_files",
-    "weight_files",
 ]
 
 KEEP = "keep"
 """The mixer option that leaves a layer its own."""
 
 CHANNEL = "swiglu"
-
-WEIGHTS = "model.safetensors"
-INDEX = f"{WEIGHTS}.index.json"
-
-SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
-
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
-    "chat_template.jinja",
-)
 
 COUNTS = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
@@ -184,7 +166,7 @@ class Parent:
         those too that are not its weights, as ever, so that digests stay what they were."""
         said = {name: value for name, value in self.config.items() if value is not None}
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        for file in _safetensors(self.folder):
+        for file in all_safetensors(self.folder):
             digest.update(file.name.encode())
             with file.open("rb") as content:
                 while piece := content.read(1 << 24):
@@ -212,10 +194,10 @@ def read_parent(folder: Path) -> Parent:
             raise ValueError("no JSON object")
     except (OSError, ValueError) as error:
         accepted = "accepted: a folder of Hugging Face with config.json and safetensors, or a .gguf file"
-        raise _invalid("", f"{str(folder)!r:.120} has no config.json ({error}); {accepted}") from error
+        raise invalid_model("", f"{str(folder)!r:.120} has no config.json ({error}); {accepted}") from error
     family = str(config.get("model_type"))
     if family not in FAMILIES:
-        raise _invalid("model_type", f"{family!r} is not read; accepted: {', '.join(FAMILIES)}")
+        raise invalid_model("model_type", f"{family!r} is not read; accepted: {', '.join(FAMILIES)}")
     problems = _Problems()
     if config.get("quantization_config"):
         problems.add("quantization_config", "quantised weights are not read; accepted: bf16, f16 or f32")
@@ -253,65 +235,10 @@ def read_parent(folder: Path) -> Parent:
         )
         assert parent.architecture
     except (TypeError, ValueError) as error:
-        raise _invalid("", str(error)) from error
+        raise invalid_model("", str(error)) from error
     except SpaceError as error:
         raise InvalidSpec([Problem(f"start.model.{p.path}", p.message) for p in error.problems]) from error
     return parent
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors that `transformers` reads of a folder, by name: one file, or those that an index lists;
-    else all of them. Others may lie beside them, such as the same weights under other names.
-
-    Raises:
-        InvalidSpec: it has none, or not those of its index; pickles are refused.
-    """
-    every, index = _safetensors(folder), folder / INDEX
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if not index.is_file():
-        return every
-    try:
-        listed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        accepted = "accepted: a weight_map of file names by tensor"
-        raise _invalid("", f"{INDEX} cannot be read ({error!r:.80}); {accepted}") from error
-    missing = listed - {file.name for file in every}
-    if missing:
-        said = ", ".join(sorted(map(str, missing))[:3])
-        raise _invalid("", f"{INDEX} lists {said:.120}; accepted: safetensors that lie beside it")
-    return [file for file in every if file.name in listed]
-
-
-def _safetensors(folder: Path) -> list[Path]:
-    """All of a folder, by name.
-
-    Raises:
-        InvalidSpec: it has none; pickles are refused.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        pickles = [file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern)]
-        found = f"only {', '.join(sorted(pickles)[:3])}, which may run code" if pickles else "no weights"
-        raise _invalid("", f"{str(folder)!r:.120} has {found}; accepted: safetensors, or a .gguf file")
-    return files
-
-
-def special_tokens(parent: Parent) -> dict[str, int | list[int]]:
-    """The ids of `SPECIAL`, by name: those that the folder's `generation_config.json` says, by which
-    `transformers` generates, before those of its config."""
-    path = parent.folder / "generation_config.json"
-    try:
-        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise _invalid("generation_config", f"{str(path)!r:.120} is no JSON ({error})") from error
-    said = {**parent.config, **{name: value for name, value in told.items() if value is not None}}
-    return {name: said[name] for name in SPECIAL if said.get(name) is not None}  # 0 is a token
-
-
-def tokenizer_files(folder: Path) -> dict[str, bytes]:
-    """Whatever of a folder belongs to its tokenizer, by name, ``tokenizer.json`` among it."""
-    return {name: (folder / name).read_bytes() for name in TOKENIZER_FILES if (folder / name).is_file()}
 
 
 class _Problems(list[Problem]):
@@ -408,7 +335,3 @@ def _has_head(folder: Path) -> bool:
             if "lm_head.weight" in weights.keys():  # noqa: SIM118
                 return True
     return False
-
-
-def _invalid(path: str, message: str) -> InvalidSpec:
-    return InvalidSpec([Problem(".".join(filter(None, ("start.model", path))), message)])

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import InvalidSpec
 from nas.files import write_folder_whole
-from nas.pretrained.parent import Parent, read_parent, weight_files
+from nas.pretrained.folder import weight_files
+from nas.pretrained.parent import Parent, read_parent
 from nas.pretrained.terms import from_theirs, terms
 from searchspaces.errors import Problem
 

@@ -33,6 +33,8 @@ LEFT_OUT = ("torch_dtype", "quantization_config")
 """Of a pretrained model's config: what its plain class is told otherwise, and a null that some versions of
 `transformers` stumble over."""
 
+SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
+
 MODULE = "modeling_nas"
 """Of the modelling file; the name is as `transformers` has it."""
 
@@ -107,7 +109,10 @@ class HuggingFace(ExportFormat):
         architecture = submodel.architecture
         weights = {name: value.detach().contiguous() for name, value in submodel.state_dict().items()}
         parent = manifest.get("parent", {})
-        write_json(folder / "generation_config.json", {"do_sample": False, **parent.get("special", {})})
+        # `transformers` generates by the second before the first; folders of earlier versions have no second.
+        said = [parent.get("config", {}), parent.get("generation", {})]
+        special = {name: ids[name] for ids in said for name in SPECIAL if ids.get(name) is not None}
+        write_json(folder / "generation_config.json", {"do_sample": False, **special})
         plain = parent and _like(architecture, parent)
         if plain:
             save_file(

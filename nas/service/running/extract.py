@@ -12,7 +12,7 @@ from nas.export import BlockLibrary, attention_for, write_model_folder
 from nas.job import Job
 from nas.planning.plan import resolve
 from nas.pretrained import read_parent
-from nas.pretrained.parent import special_tokens, tokenizer_files
+from nas.pretrained.folder import generation_config, tokenizer_files
 from nas.stages.finalists import finalist_folder
 from nas.store.files import verified
 from nas.store.store import Store
@@ -86,7 +86,7 @@ def extract_point(store: Store, home: Path, job: Job, digest: str, out: Path) ->
             "mixer": parent.mixer,
             "epsilon": parent.epsilon,
             "config": parent.config,
-            "special": special_tokens(parent),
+            "generation": generation_config(parent.folder),
         }
     attention = attention_for(plan.targets)
     return write_model_folder(

@@ -15,11 +15,12 @@ import torch
 from random_models import write_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from nas.errors import InvalidSpec
 from nas.export import BlockLibrary, write_model_folder
 from nas.export.convert import convert_model_folder
 from nas.export.shipped import EXTEND
 from nas.pretrained import Parent, read_parent
-from nas.pretrained.parent import special_tokens, tokenizer_files
+from nas.pretrained.folder import generation_config, tokenizer_files
 from nas.pretrained.reading import read_model
 from searchspaces.architecture import Architecture
 from searchspaces.submodel import Submodel
@@ -70,7 +71,7 @@ def _converted(parent: Parent, submodel: Submodel, folder: Path) -> dict[str, An
             "mixer": parent.mixer,
             "epsilon": parent.epsilon,
             "config": dict(parent.config),
-            "special": special_tokens(parent),
+            "generation": generation_config(parent.folder),
         },
     }
     tokenizer = tokenizer_files(parent.folder)
@@ -166,6 +167,13 @@ def test_generation_stops_at_an_end_of_text_of_id_0(
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert model.generation_config.bos_token_id == 0
     assert model.generate(torch.tensor([prompt]), max_new_tokens=8).tolist() == [[*prompt, 0]]
+
+
+@pytest.mark.parametrize("content", ["[]", "{"])
+def test_a_generation_config_that_is_no_object_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "generation_config.json").write_text(content)
+    with pytest.raises(InvalidSpec, match=r"generation_config\.json.* accepted: a JSON object"):
+        generation_config(tmp_path)
 
 
 def _greedy(model: Any, prompt: list[int]) -> list[int]:
