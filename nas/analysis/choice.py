@@ -47,10 +47,7 @@ def published(job: Known, points: Sequence[Point], count: int) -> list[Point]:
     known = np.flatnonzero(np.isfinite(values).all(1))
     over = np.maximum(values[known] - _bounds(job), 0.0).sum(1)
     designs = [presets[known[row]] for row in best_first(values[known], over)]
-    if job.plan.spec.start is not None:
-        parent = job.plan.space.first.digest
-        designs.sort(key=lambda point: point.digest != parent)
-    return designs[:count]
+    return sorted(designs, key=lambda point: point.architecture != job.plan.parent)[:count]
 
 
 def over_everything(job: Known, points: Sequence[Point], count: int, presets: int) -> list[Point]:

@@ -23,6 +23,7 @@ from nas.spec import JobSpec, TargetSpec
 from nas.strategies import get_strategy, strategies
 from nas.tasks import SequenceOptions, Task, get_task, make_task
 from predictors.predictor import get_predictor
+from searchspaces.architecture import Architecture
 from searchspaces.costs import CostModel
 from searchspaces.counted import Deployment
 from searchspaces.encoding import Population
@@ -66,6 +67,11 @@ class Plan:
     def costs(self) -> CostModel:
         """Exact counts over populations."""
         return CostModel(self.space)
+
+    @property
+    def parent(self) -> Architecture | None:
+        """The model that the job starts from, if any."""
+        return None if self.spec.start is None else self.space.first
 
     @cached_property
     def presets(self) -> dict[str, Preset]:

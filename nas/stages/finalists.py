@@ -296,8 +296,7 @@ def _first(context: StageContext, points: Sequence[Point]) -> list[Point]:
     plan, budget = context.plan, context.plan.spec.budget.finalists
     if budget.start == "supernet":
         # The model that a job starts from has nothing to learn of itself.
-        parent = None if plan.spec.start is None else plan.space.first.digest
-        return over_the_front(context, [p for p in points if p.digest != parent], budget.count)
+        return over_the_front(context, [p for p in points if p.architecture != plan.parent], budget.count)
     if budget.choice == "spread":
         return over_everything(context, points, budget.count, budget.presets)
     designs = published(context, points, budget.presets)
