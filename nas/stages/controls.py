@@ -243,9 +243,10 @@ def measure_between_controls(
         NoWorker, JobFailed, JobInterrupted: see `nas.stages.measure.measure_missing`.
     """
     controls = Controls(context, stage, target)
-    controls.measure_again()
+    controls.close()
     missing = controls.missing(architectures)
     for start in range(0, len(missing), BATCH):
+        controls.measure_again()
         yield from controls.measure(missing[start : start + BATCH])
         controls.measure_again()
 
