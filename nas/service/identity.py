@@ -58,6 +58,11 @@ class Identity(_Frozen):
     expires: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     limits: Limits = Limits()
 
+    @property
+    def most_jobs(self) -> int | None:
+        """Unfinished jobs that an owner may have where this caller asks for one more; None for no limit."""
+        return self.limits.jobs if self.role is Role.USER else None
+
 
 ANYONE = Identity(name="anyone", role=Role.ADMIN, limits=Limits(requests_per_second=10_000, streams=1_000))
 """Who calls where the service has no tokens: it listens on loopback only."""

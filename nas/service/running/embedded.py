@@ -32,7 +32,7 @@ from nas.planning.sizes import check_sizes
 from nas.planning.start import settle_start
 from nas.point import Point
 from nas.service.api import EventBatch, Service
-from nas.service.identity import Identity, Role
+from nas.service.identity import Identity
 from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.spec import JobSpec, StageName, load_job_spec
 from nas.stages.states import ProfileState
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from nas.analysis.known import KnownJob
     from nas.service.running.engine import Engine, Run
 
-__all__ = ["ENDED", "EmbeddedService", "most_jobs"]
+__all__ = ["ENDED", "EmbeddedService"]
 
 STOP_SECONDS = 60.0
 """How long a job may take to stop: it does so between two units of its work."""
@@ -124,7 +124,7 @@ class EmbeddedService(Service):
         if by is None:
             return self._store.create_job(spec, key=key, shared=shared)
         return self._store.create_job(
-            spec, key=key, owner=by.name, most=most_jobs(by), group=by.group, shared=shared
+            spec, key=key, owner=by.name, most=by.most_jobs, group=by.group, shared=shared
         )
 
     def resume(self, job_id: str, *, by: Identity | None = None) -> Job:
@@ -146,7 +146,7 @@ class EmbeddedService(Service):
         plan = resolve(with_target(job.spec, target))
         check_sizes(plan, self._limits)
         spec = plan.spec
-        if not self._store.reopen(job.id, spec, most=most_jobs(by)):
+        if not self._store.reopen(job.id, spec, most=None if by is None else by.most_jobs):
             status = self._store.job(job.id).status
             accepted = f"accepted: a job that has succeeded; go on with: nas resume {job.id}"
             raise InvalidSpec([Problem("job", f"{job.id} is {status}; {accepted}")])
@@ -406,11 +406,6 @@ class EmbeddedService(Service):
         if "_engine" in self.__dict__:
             self._engine.close()
         self._store.close()
-
-
-def most_jobs(by: Identity | None) -> int | None:
-    """How many unfinished jobs an owner may have where such a caller asks for one more; None for no limit."""
-    return by.limits.jobs if by is not None and by.role is Role.USER else None
 
 
 def _no_search(job: Job) -> NoSuchPoint:

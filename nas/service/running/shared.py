@@ -13,7 +13,7 @@ from nas.planning.limits import Limits
 from nas.service.api import EventBatch
 from nas.service.identity import Identity
 from nas.service.running.dispatcher import Dispatcher
-from nas.service.running.embedded import ENDED, EmbeddedService, most_jobs
+from nas.service.running.embedded import ENDED, EmbeddedService
 from nas.service.running.worker_endpoint import WorkerEndpoint
 from nas.spec import JobSpec
 from nas.store.store import RESUMABLE
@@ -91,7 +91,7 @@ class SharedService(EmbeddedService):
         if job.status in RESUMABLE:
             with self._alone_with(job.id):
                 # Nobody runs it before the lease is given back: an earlier stop is forgotten by then.
-                if self._store.requeue(job.id, most=most_jobs(by)):
+                if self._store.requeue(job.id, most=None if by is None else by.most_jobs):
                     forget_stop(self._store, job.id)
                     job = self._store.job(job.id)
                     queued = Event(EventKind.STATUS, job.stage, str(JobStatus.QUEUED))
