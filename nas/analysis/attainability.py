@@ -96,8 +96,10 @@ def check_predicted_bounds(job: Known) -> str | None:
     doubt = {o.name: DOUBT * float(predictions[o.key].std[0]) for o in bounded if o.key in predictions}
     said = f"architecture of {plan.space.name} is predicted to meet the bounds; the nearest, "
     said += f"{architecture.digest}, has {_miss(problem, nearest)}"
-    misses = [(o, o.direction.sign * (nearest.free[o.name] - (o.bound or 0.0))) for o in bounded]
-    if all(miss <= doubt.get(o.name, 0.0) for o, miss in misses):
+    if all(
+        o.direction.sign * (nearest.free[o.name] - (o.bound or 0.0)) <= doubt.get(o.name, 0.0)
+        for o in bounded
+    ):
         return f"barely any {said}"
     raise NothingMeetsBounds(f"no {said}")
 

@@ -103,7 +103,7 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
             raise
     best = _best_of(surrogate, _rows(plan, meeting))
     if best is not None and (found is None or best.values[0] < found.values[0]):
-        found = replace(best, gap=_gap(best, least) if found is None else found.gap)
+        found = replace(best, gap=_gap(best.values[0], least) if found is None else found.gap)
     if found is None:
         raise NothingMeetsBounds(
             f"the {cuts} best architectures by the models were all measured outside the bounds; accepted: "
@@ -147,16 +147,21 @@ def _not_refuted(
     cut, least = refuted[:0], -math.inf
     while len(cut) < MOST_CUTS:
         found = _within(surrogate, problem, evaluated, space, cut)
-        least = found.values[0] - found.gap * abs(found.values[0])
+        least = _least(found)
         if not np.isin(problem.encoding.keys(found.row[None]), known).any():
             return found, len(cut), least
         cut = np.concatenate([cut, found.row[None]])
     return None, len(cut), least
 
 
-def _gap(of: ModelOptimum, least: float) -> float:
-    """How much better, relative to it, something could still be of which no value is below `least`."""
-    return max(0.0, float(of.values[0] - least)) / max(abs(float(of.values[0])), 1e-300)
+def _least(found: ModelOptimum) -> float:
+    """What nothing else is proved to be below."""
+    return float(found.values[0] - found.gap * abs(found.values[0]))
+
+
+def _gap(value: float, least: float) -> float:
+    """How much better than a value, relative to it, something could still be that is not below `least`."""
+    return max(0.0, float(value - least)) / max(abs(float(value)), 1e-300)
 
 
 def _keeps(point: Point, bounded: Sequence[Objective]) -> bool:
@@ -229,9 +234,8 @@ def _within(
             f"according to its models nothing in {space} meets the bounds; the nearest has {said}"
         )
     best = found or surrogate.model.optimum(0, np.full(len(problem.bounds), np.inf), excluded=cut)
-    other = ModelOptimum(row, surrogate.model.predict(row[None])[0], 0.0)
-    least = -math.inf if best is None else best.values[0] - best.gap * abs(best.values[0])
-    return replace(other, gap=_gap(other, least))
+    values = surrogate.model.predict(row[None])[0]
+    return ModelOptimum(row, values, _gap(values[0], -math.inf if best is None else _least(best)))
 
 
 def _evolved(
