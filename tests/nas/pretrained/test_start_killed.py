@@ -50,7 +50,7 @@ def test_a_job_that_is_killed_everywhere_does_nothing_twice(llama: Path, tmp_pat
         "bounds": {"latency_ms": "95%"},
         "budget": {
             "calibrate": {"tokens": 256, "scored": 64},
-            "library": {"steps": 12},
+            "library": {"steps": 400},
             "profile": {"measurements": 4, "minimum": 4, "holdout": 2, "tolerance": 0.5},
             "search": {"evaluations": 12, "batch": 4},
             "verify": {"rounds": 1},
