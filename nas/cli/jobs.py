@@ -122,7 +122,7 @@ def show(context: typer.Context, job: Job, json: Json = False) -> None:
     with open_client(context) as client:
         found = client.job(job)
         profiles = client.profile(found.id)
-        front = client.front(found.id, Scope.FRONT) if found.spec.task else None
+        front = client.front(found.id, Scope.FRONT) if found.spec.searches else None
         explanation = explanation_of(client, found.id)
     if json:
         answer = {**_summary(found), "spec": found.spec.model_dump(mode="json")}

@@ -111,7 +111,7 @@ def print_job(console: Console, job: Job, profiles: Sequence[TargetProfile], fro
     """Where it stands, what was asked for, and how much it has found.
 
     Args:
-        front: its members; None of a job that only profiles.
+        front: its members; None of a job that ends before its search.
     """
     console.print(Text(job.id, "bold").append("  ").append(_status(job)))
     console.print(

@@ -52,13 +52,14 @@ def settle_start(spec: JobSpec, relative_to: Path, models: Path) -> JobSpec:
 
     if spec.start is None or spec.start.digest is not None:
         return spec
-    path = (relative_to / Path(spec.start.model).expanduser()).resolve()
+    # A file of Hugging Face's cache is a link, and what it points to has no suffix.
+    path = (relative_to / Path(spec.start.model).expanduser()).absolute()
     if path.suffix == ".gguf" and path.is_file():
         with path.open("rb") as file:
             folder = models / f"{path.stem}-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
         parent = read_parent(folder) if folder.is_dir() else import_gguf(path, folder)
     else:
-        parent = read_parent(path)
+        parent = read_parent(path.resolve())
     check_tokenizer(parent)
     check_weights(parent)
     start = spec.start.model_copy(update={"model": str(parent.folder), "digest": parent.digest})

@@ -171,7 +171,7 @@ class Service(ABC):
             limit: at most so many.
 
         Raises:
-            NoSuchPoint: the job has no point `after`, or is one that only profiles.
+            NoSuchPoint: the job has no point `after`, or is one that ends before its search.
         """
 
     @abstractmethod
@@ -180,7 +180,7 @@ class Service(ABC):
         targets: quick, and small, however many there are.
 
         Raises:
-            NoSuchPoint: the job is one that only profiles.
+            NoSuchPoint: the job is one that ends before its search.
         """
 
     @abstractmethod
@@ -204,7 +204,7 @@ class Service(ABC):
         Raises:
             NoSuchPoint: no such job has a point on the target; what there is is named.
         """
-        jobs = [job for job in self.jobs() if job.spec.task is not None]
+        jobs = [job for job in self.jobs() if job.spec.searches]
         named = [job for job in jobs if (job.spec.space_name, job.spec.task_name) == (space, task)]
         on_target = [job for job in named if target in {item.target() for item in job.spec.targets}]
         found = [(job, front) for job in on_target if _has_point(front := self.front(job.id), target)]

@@ -237,7 +237,7 @@ class EmbeddedService(Service):
         """See `Service.front`."""
         job = self.job(job_id)
         spec, task = job.spec, job.spec.task
-        if task is None:
+        if task is None or not spec.searches:
             raise _no_search(job)
         objectives = compared_by(spec)
         quality = next(o for o in objectives if o.source is Source.EVALUATED)

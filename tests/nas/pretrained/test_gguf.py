@@ -94,6 +94,10 @@ def test_a_gguf_is_read_once_and_kept_as_a_folder(tmp_path: Path) -> None:
     written = (folder / "model.safetensors").stat().st_mtime_ns
     assert settle_start(spec, tmp_path, tmp_path / "models") == settled
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
+    # Hugging Face's cache is made of links to files whose names are digests.
+    blob = (tmp_path / "Llama-3.2.f32.gguf").rename(tmp_path / "0a1b2c")
+    (tmp_path / "Llama-3.2.f32.gguf").symlink_to(blob)
+    assert settle_start(spec, tmp_path, tmp_path / "models") == settled
 
 
 def test_what_is_no_gguf_is_refused(tmp_path: Path) -> None:
