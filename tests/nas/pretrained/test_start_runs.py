@@ -213,7 +213,8 @@ def test_what_a_level_has_not_is_noted(llama: Path, text: Path, tmp_path: Path, 
 
 def test_a_file_keeps_nothing(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("")
-    answer = CliRunner().invoke(app, ["bench", "start", str(tmp_path), "--kept", str(tmp_path / "kept")])
+    command = ["bench", "start", str(tmp_path), "--kept", str(tmp_path / "kept")]
+    answer = CliRunner().invoke(app, command, env={"COLUMNS": "300"})
     assert answer.exit_code == 2
     assert "is a file" in answer.output
 
