@@ -22,10 +22,9 @@ class Train(Stage):
         plan, digest = context.plan, context.plan.supernet_digest
         record = context.store.supernet(digest)
         if record is not None and (context.home / record.path).is_file():
-            context.note(
-                self.name, f"supernet {digest} is trained already: {record.steps} steps", supernet=digest
-            )
-            context.progress(self.name, record.steps, record.steps, "reused")
+            known = f": {record.steps} steps" if record.steps else ""
+            context.note(self.name, f"supernet {digest} is trained already{known}", supernet=digest)
+            context.progress(self.name, max(1, record.steps), max(1, record.steps), "reused")
             return
         if plan.spec.start is None and plan.spec.budget.train.recipe != RECIPE:
             raise JobFailed(
@@ -41,7 +40,7 @@ class Train(Stage):
 
         result = context.compute_backend.train(plan, folder, progress, context.stopped)
         context.check_stop()
-        context.progress(self.name, result.steps, result.steps, "trained")
+        context.progress(self.name, max(1, result.steps), max(1, result.steps), "trained")
         keep_checksum(context.store, context.home, result.path)
         context.store.put_supernet(
             SupernetRecord(
@@ -54,9 +53,12 @@ class Train(Stage):
                 path=str(result.path.relative_to(context.home)),
             )
         )
+        told = f"{result.steps} steps at {result.tokens_per_second:,.0f} tokens/s"
+        if plan.spec.start is not None:
+            told = f"{plan.space.name} and what may replace its parts"
         context.note(
             self.name,
-            f"supernet {digest}: {result.steps} steps at {result.tokens_per_second:,.0f} tokens/s",
+            f"supernet {digest}: {told}",
             supernet=digest,
             tokens_per_second=result.tokens_per_second,
         )

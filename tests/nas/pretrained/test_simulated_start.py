@@ -18,7 +18,7 @@ from nas.objectives.latency_ms import LATENCY
 from nas.planning.objectives import with_target
 from nas.planning.plan import resolve
 from nas.planning.start import settle_start
-from nas.spec import JobSpec, load_job_spec
+from nas.spec import JobSpec, StageName, load_job_spec
 from nas.stages.backends import Finalist
 from nas.store import open_store
 from nas.store.store import Store
@@ -100,6 +100,8 @@ def test_a_longer_target_changes_nothing_of_what_was_scored(llama: Path, tmp_pat
     with closing(open_store(tmp_path)) as store:
         job = run(store, tmp_path, spec_of(llama, tmp_path))
         before, plan = store.points(job.id), resolve(job.spec)
+        said = [event.message for event in store.events(job.id) if event.stage is StageName.TRAIN]
+        assert f"supernet {plan.supernet_digest}: {plan.space.name} and what may replace its parts" in said
         longer = resolve(with_target(job.spec, Target.parse("phone/onnxruntime/fp32/1t/prefill/b1/n128")))
         assert longer.supernet_digest == plan.supernet_digest
         assert longer.task.identity() == plan.task.identity()
