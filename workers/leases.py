@@ -55,6 +55,8 @@ class Batch:
     outcomes: deque[Outcome] = field(default_factory=deque)
     open: int = 0
     """Requests that wait or are leased."""
+    targets: set[Target] = field(default_factory=set)
+    """Of its requests so far."""
 
 
 @dataclass(eq=False, slots=True)
@@ -239,6 +241,7 @@ class Board:
         work = _Work(request, batch, model_file(request.model), model_file(request.reference))
         with self._changed:
             batch.open += 1
+            batch.targets.add(request.target)
             largest = max(work.model.size_bytes, work.reference.size_bytes)
             if largest > MAX_MODEL_BYTES:
                 reason = f"the model has {largest} bytes; accepted: at most {MAX_MODEL_BYTES}"
@@ -248,10 +251,11 @@ class Board:
             self._assign()
 
     def hungry(self, batch: Batch) -> bool:
-        """Fewer of the batch's requests wait than workers are connected (or none at all)."""
+        """Fewer of the batch's requests wait than workers would take one (or none at all)."""
         with self._changed:
             waiting = sum(work.batch is batch for work in self._waiting)
-            return waiting < max(1, len(self._sessions))
+            # Each that waits holds a whole model: workers that serve other targets do not count.
+            return waiting < max(1, len(self._takers(*batch.targets)))
 
     def take(self, batch: Batch, timeout: float) -> Outcome | None:
         """The batch's next outcome; None where none came in `timeout` seconds.
@@ -275,7 +279,7 @@ class Board:
             for work in self._waiting:
                 if work.batch is not batch:
                     continue
-                if any(self._would_take(session, work) for session in self._sessions.values()):
+                if self._takers(work.request.target):
                     work.unserved_since = None
                 elif work.unserved_since is None:
                     work.unserved_since = self._clock()
@@ -285,17 +289,10 @@ class Board:
 
     def wait_for(self, target: Target, timeout: float) -> bool:
         """Whether a worker that serves the target is connected, or connects within `timeout` seconds."""
-
-        def served() -> bool:
-            return any(
-                s.capabilities.obstacle(target) is None and not self._standings.quarantine(s.worker)
-                for s in self._sessions.values()
-            )
-
         with self._changed:
             self._expire()
-            self._changed.wait_for(lambda: self._closed is not None or served(), timeout)
-            return served()
+            self._changed.wait_for(lambda: self._closed is not None or bool(self._takers(target)), timeout)
+            return bool(self._takers(target))
 
     # With the lock held
 
@@ -312,21 +309,22 @@ class Board:
 
     def _may_take(self, session: WorkerSession, work: _Work) -> bool:
         """Where a request failed before, another worker's turn comes first."""
-        if not self._would_take(session, work):
-            return False
-        return session.session_id not in work.failed_on or not self._untried(work)
+        new = session.session_id not in work.failed_on
+        return self._would_take(session, work.request.target) and (new or not self._untried(work))
 
-    def _would_take(self, session: WorkerSession, work: _Work) -> bool:
+    def _would_take(self, session: WorkerSession, target: Target) -> bool:
         """Whether a worker serves the target and may be given work."""
-        return _serves(session, work) and not self._standings.quarantine(session.worker)
+        served = session.capabilities.obstacle(target) is None
+        return served and not self._standings.quarantine(session.worker)
+
+    def _takers(self, *targets: Target) -> list[WorkerSession]:
+        """Who serves one of the targets at least, and may be given work."""
+        sessions = self._sessions.values()
+        return [s for s in sessions if any(self._would_take(s, target) for target in targets)]
 
     def _untried(self, work: _Work) -> list[WorkerSession]:
         """Who serves the target, may be given work, and has not failed at this."""
-        return [
-            s
-            for s in self._sessions.values()
-            if s.session_id not in work.failed_on and self._would_take(s, work)
-        ]
+        return [s for s in self._takers(work.request.target) if s.session_id not in work.failed_on]
 
     def _lease(self, session: WorkerSession, work: _Work) -> None:
         request = work.request
@@ -415,7 +413,3 @@ class Board:
         work.batch.open -= 1
         work.batch.outcomes.append(outcome)
         self._changed.notify_all()
-
-
-def _serves(session: WorkerSession, work: _Work) -> bool:
-    return session.capabilities.obstacle(work.request.target) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from queue import SimpleQueue
 
 import grpc
@@ -283,6 +285,23 @@ def test_requests_are_made_just_in_time(make_server: MakeServer, make_request: M
             assert len(made) <= measured + 2
         assert list(outcomes) == []
         assert made == list("abcdef")
+
+
+def test_none_are_made_for_workers_of_other_targets(
+    make_server: MakeServer, make_request: MakeRequest
+) -> None:
+    server = make_server()
+    made: list[str] = []
+    with contextlib.ExitStack() as stack:
+        serving, *others = [stack.enter_context(RawWorker(server.address)) for _ in range(9)]
+        serving.register()
+        for other in others:
+            other.register(replace(HERE, device="elsewhere"))
+        outcomes = server.measure(made.append(digest) or make_request(digest) for digest in "abcdef")
+        threading.Thread(target=lambda: serving.report(serving.lease())).start()
+        next(outcomes)
+        assert len(made) <= 3  # one is measured by now, one is leased, one waits
+        outcomes.close()
 
 
 def test_an_address_that_is_taken(make_server: MakeServer) -> None:
