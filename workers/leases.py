@@ -22,7 +22,7 @@ from workers.capabilities import Capabilities
 from workers.errors import ProtocolViolation, WorkerError
 from workers.messages import Cancel, Drain, Failure, Lease, ModelFile, Result, ServiceMessage, Welcome
 from workers.models import MAX_MODEL_BYTES, model_file
-from workers.plausible import check_lease, check_times
+from workers.plausible import check_lease, check_memory, check_times
 from workers.request import DeviceNote, MeasurementFailure, MeasurementRequest, Outcome
 from workers.standing import Standing, Standings
 from workers.target import Target
@@ -165,6 +165,7 @@ class Board:
             if isinstance(message, Result):
                 check_lease(message, grant.lease)
                 check_times(message.measurement, self._clock() - grant.since)
+                check_memory(message.measurement, session.capabilities)
                 outcome = replace(message.measurement, measured_at=time.time())
                 self._end_grant(session)
                 self._standings.measured(session.worker)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from workers.capabilities import Capabilities
 from workers.errors import ProtocolViolation
 from workers.measurement import Measurement
 from workers.messages import Lease, Result
 
-__all__ = ["check_lease", "check_times"]
+__all__ = ["check_lease", "check_memory", "check_times"]
 
 RESOLUTION_MS = 1e-4
 """No sample of any device is shorter than what its clock tells apart: 100 ns."""
@@ -23,6 +24,9 @@ ALLOWANCE_SECONDS = 1.0
 
 REFERENCE_TOLERANCE = 1e-6
 """Relative difference allowed between the reference time that was asked for and the one reported."""
+
+MOST_BYTES = 2**63 - 1
+"""What databases hold of a number: the bound where a machine does not say how much memory it has."""
 
 
 def check_lease(result: Result, lease: Lease) -> None:
@@ -41,6 +45,25 @@ def check_lease(result: Result, lease: Lease) -> None:
     if asked is not None and abs(measurement.reference_ms - asked) > REFERENCE_TOLERANCE * asked:
         raise ProtocolViolation(
             f"the measurement is against a reference of {measurement.reference_ms} ms, not {asked} ms"
+        )
+
+
+def check_memory(measurement: Measurement, here: Capabilities) -> None:
+    """A model takes at most the memory that there is: the machine's, or an accelerator's where that is more.
+
+    Args:
+        here: what the worker said of its device.
+
+    Raises:
+        ProtocolViolation: it took more.
+    """
+    sizes = here.memory_bytes, *(accelerator.memory_bytes for accelerator in here.accelerators)
+    # One of unknown size, told as 0, may be the largest.
+    most, whose = (max(sizes), f", what {here.device} says that it has") if all(sizes) else (MOST_BYTES, "")
+    most = min(most, MOST_BYTES)
+    if measurement.peak_memory_bytes > most:
+        raise ProtocolViolation(
+            f"peak_memory_bytes is {measurement.peak_memory_bytes}; accepted: at most {most}{whose}"
         )
 
 

@@ -27,6 +27,9 @@ from workers.server import WorkerServer
 from workers.standing import FAILURES_IN_A_ROW
 from workers.target import Target
 
+MEMORY = 1 << 40
+"""Of every worker here."""
+
 LIES: dict[str, tuple[dict[str, Any], str]] = {
     "1e300 ms": ({"latency_ms": 1e300}, "worked on for 1e.300 ms took 5.1 ms"),
     "1e-300 ms": ({"latency_ms": 1e-300}, "no clock tells less"),
@@ -48,6 +51,14 @@ LIES: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({"latency_ms": 0.0}, "latency_ms is 0"),
     "a negative error": ({"error_ms": -1.0}, "error_ms is -1"),
     "no repeats": ({"repeats": 0}, "repeats is 0"),
+    "more memory than machines have": (
+        {"peak_memory_bytes": 2**64 - 1},
+        "peak_memory_bytes is 18446744073709551615",
+    ),
+    "more memory than its own": (
+        {"peak_memory_bytes": 2**50},
+        f"at most {MEMORY}, what liar-.* says that it has",
+    ),
     "another model": ({"digest": "b" * 16}, "answers the lease of"),
 }
 
@@ -66,7 +77,7 @@ def wanted(device: str, digest: str = "a") -> MeasurementRequest:
 
 def worker(server: WorkerServer, device: str) -> RawWorker:
     found = RawWorker(server.address)
-    found.register(replace(HERE, device=device))
+    found.register(replace(HERE, device=device, memory_bytes=MEMORY))
     return found
 
 
