@@ -87,7 +87,7 @@ def sizes_of(plan: Plan) -> Sizes:
         read += (budget.search.evaluations + budget.verify.rounds * budget.verify.evaluations) * scored
         finalists = budget.finalists
         members = min(finalists.count + finalists.presets, budget.search.evaluations)
-        read += members * finalists.steps * finalists.batch * space.context
+        read += members * finalists.seeds * finalists.steps * finalists.batch * space.context
         if finalists.tuning_steps:  # no more than what is chosen by it, and of all that are trained first
             tuned = finalists.count * finalists.seeds * finalists.steps + members * finalists.tuning_steps
             read += tuned * finalists.batch * space.context

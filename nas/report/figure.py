@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from nas.report.describe import (
 )
 from nas.report.labels import place_labels
 from nas.report.palette import FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
-from nas.report.scales import linear_scale, log_scale, log_ticks, padded
+from nas.report.scales import amount_scale, amount_ticks, ends, is_logarithmic, linear_scale, padded
 from nas.report.strip import Strips
 from workers.target import Target
 
@@ -154,7 +153,7 @@ def _labels(
     dots: Sequence[Dot], presets: Sequence[Dot], members: Sequence[Dot]
 ) -> tuple[list[str], list[str]]:
     """Text and side of each preset's name; no text where it would cover something (hovering tells it)."""
-    x = log_scale([dot.x for dot in dots], 0.0, PLOT_WIDTH)
+    x = amount_scale([dot.x for dot in dots], 0.0, PLOT_WIDTH)
     y = linear_scale([dot.quality for dot in dots], PLOT_HEIGHT, 0.0)
     placed = place_labels(
         [(x(dot.x), y(dot.quality), dot.point.preset or "") for dot in presets],
@@ -241,12 +240,13 @@ def _hover(point: Point, front: Front, target: Target, strips: Strips) -> str:
 def _style(built: Figure, front: Front, axis: Axis) -> None:
     line = {"gridcolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": FAINT, "zeroline": False}
     values = [dot.x for dot in axis.dots]
-    ticks = log_ticks(values)
-    logarithmic = {**line, "type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-    built.update_xaxes(**logarithmic)
+    ticks = amount_ticks(values)
+    kind = "log" if is_logarithmic(values) else "linear"
+    amounts = {**line, "type": kind, "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    built.update_xaxes(**amounts)
     built.update_xaxes(
         title=axis.title if axis.counted else f"{axis.title} (measured where it was, else predicted)",
-        range=padded([math.log10(value) for value in values]),
+        range=ends(values),
         row=1,
         col=1,
     )
@@ -261,7 +261,7 @@ def _style(built: Figure, front: Front, axis: Axis) -> None:
     if not axis.counted:
         unit = f", {axis.unit}" if axis.unit else ""
         built.update_xaxes(title=f"predicted{unit}", row=1, col=2)
-        built.update_yaxes(title=f"measured{unit}", row=1, col=2, **logarithmic)
+        built.update_yaxes(title=f"measured{unit}", row=1, col=2, **amounts)
     built.update_layout(
         height=HEIGHT,
         margin={"l": 64, "r": 24, "t": 56, "b": 96},

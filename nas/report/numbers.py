@@ -27,9 +27,10 @@ def readable_bytes(size: float) -> str:
 
 def readable_count(count: float) -> str:
     """With a decimal suffix, e.g. ``"812 k"``, ``"1.34 M"``."""
+    shown = float(f"{count:.3g}")  # of 999,700, which are a million, no suffix is left out
     for suffix, scale in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.3g}{suffix}"
+        if shown >= scale:
+            return f"{shown / scale:.3g}{suffix}"
     return f"{count:.0f}"
 
 
@@ -40,7 +41,8 @@ def written(value: float, unit: str) -> str:
         return readable_bytes(value)
     if unit == MILLISECONDS:
         return f"{value:.2f}"
-    return readable_count(value) if value >= 1000 or value == int(value) else f"{value:.3g}"
+    rounded = float(f"{value:.3g}")
+    return readable_count(value) if rounded >= 1000 or value == int(value) else f"{value:.3g}"
 
 
 def in_heading(unit: str) -> str:

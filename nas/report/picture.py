@@ -17,7 +17,7 @@ from nas.report.describe import (
 )
 from nas.report.labels import place_labels
 from nas.report.palette import CELL, FAINT, FONT, FRONT, GRID, INK, MUTED, PRESET
-from nas.report.scales import Scale, linear_scale, linear_ticks, log_scale, log_ticks
+from nas.report.scales import Scale, amount_scale, amount_ticks, linear_scale, linear_ticks
 from nas.report.strip import Strips
 from nas.report.svg import circle, line, rect, shortened, star, text, text_width
 from workers.target import Target
@@ -61,14 +61,14 @@ def picture(front: Front, target: Target) -> str:
 def _chart(front: Front, target: Target, axis: Axis) -> Iterator[str]:
     dots = axis.dots
     values, qualities = [dot.x for dot in dots], [dot.quality for dot in dots]
-    x = log_scale(values, LEFT, RIGHT)
+    x = amount_scale(values, LEFT, RIGHT)
     y = linear_scale(qualities, BOTTOM, TOP)
     title = shortened(f"{front.space} on {front.task}", TITLE_SIZE, (WIDTH - 40) / BOLD)
     yield text(20, 30, title, size=TITLE_SIZE, weight=600)
     count = "1 architecture" if len(dots) == 1 else f"{len(dots)} architectures"
     subtitle = shortened(f"{count} · {axis.label} on {target}", 12, LIST_LEFT - 32)
     yield text(20, 50, subtitle, fill=MUTED)
-    for tick in log_ticks(values):
+    for tick in amount_ticks(values):
         yield line(x(tick), TOP, x(tick), BOTTOM, GRID)
         yield text(x(tick), BOTTOM + 18, f"{tick:g}", fill=MUTED, anchor="middle")
     for tick in linear_ticks(qualities):

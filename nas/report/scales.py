@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-__all__ = ["Scale", "linear_scale", "linear_ticks", "log_scale", "log_ticks", "padded"]
+__all__ = [
+    "Scale",
+    "amount_scale",
+    "amount_ticks",
+    "ends",
+    "is_logarithmic",
+    "linear_scale",
+    "linear_ticks",
+    "padded",
+]
 
 Scale = Callable[[float], float]
 """From a value to a pixel."""
@@ -35,10 +44,23 @@ def linear_scale(values: Sequence[float], start: float, end: float) -> Scale:
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def log_scale(values: Sequence[float], start: float, end: float) -> Scale:
-    """Logarithms of values, all above 0, onto pixels."""
+def is_logarithmic(values: Sequence[float]) -> bool:
+    """Whether the axis of such amounts is: one of 0, as the state of a model without mixers, has no place
+    there."""
+    return min(values) > 0
+
+
+def ends(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis of amounts, ≥ 0: their decimal logarithms where it is logarithmic."""
+    return padded([math.log10(value) for value in values] if is_logarithmic(values) else values)
+
+
+def amount_scale(values: Sequence[float], start: float, end: float) -> Scale:
+    """Amounts, ≥ 0, onto pixels: logarithmic where they can be, else linear."""
+    if not is_logarithmic(values):
+        return linear_scale(values, start, end)
     scale = linear_scale([math.log10(value) for value in values], start, end)
-    return lambda value: scale(math.log10(value))
+    return lambda value: scale(math.log10(value)) if value > 0 else -math.inf
 
 
 def linear_ticks(values: Sequence[float], about: int = 6) -> list[float]:
@@ -46,10 +68,12 @@ def linear_ticks(values: Sequence[float], about: int = 6) -> list[float]:
     return _round_between(*padded(values), about)
 
 
-def log_ticks(values: Sequence[float]) -> list[float]:
-    """Round numbers on a logarithmic axis that holds the values: several a decade, or evenly spaced ones
+def amount_ticks(values: Sequence[float]) -> list[float]:
+    """Round numbers on an axis of amounts, ≥ 0: several a decade of a logarithmic one, or evenly spaced ones
     where those are too far apart."""
-    low, high = (10.0**end for end in padded([math.log10(value) for value in values]))
+    if not is_logarithmic(values):
+        return [tick for tick in linear_ticks(values) if tick >= 0]
+    low, high = (10.0**end for end in ends(values))
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [lead * 10.0**decade for decade in decades for lead in LEADING]
     within = [tick for tick in ticks if low <= tick <= high]

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.report.labels import place_labels
-from nas.report.numbers import readable_bytes, readable_count
-from nas.report.scales import linear_scale, linear_ticks, log_scale, log_ticks, padded
+from nas.report.numbers import readable_bytes, readable_count, written
+from nas.report.scales import amount_scale, amount_ticks, ends, linear_scale, linear_ticks, padded
 from nas.report.svg import shortened, text_width
 
 VALUES = st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=20)
@@ -15,7 +15,7 @@ PIXELS = st.floats(0, 600)
 
 @given(VALUES)
 def test_axes_hold_every_value_and_keep_their_order(values):
-    for scale in (linear_scale, log_scale):
+    for scale in (linear_scale, amount_scale):
         place = scale(values, 0.0, 600.0)
         assert all(0.0 < place(value) < 600.0 for value in values)
         places = [place(value) for value in sorted(values)]
@@ -29,15 +29,26 @@ def test_ticks_lie_on_the_axis_and_tell_its_scale(values):
     assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in linear_ticks(values))
     assert 3 <= len(linear_ticks(values)) <= 10
     low, high = padded([math.log10(value) for value in values])
-    assert all(low - 1e-9 <= math.log10(tick) <= high + 1e-9 for tick in log_ticks(values))
-    assert len(log_ticks(values)) >= 3
+    assert all(low - 1e-9 <= math.log10(tick) <= high + 1e-9 for tick in amount_ticks(values))
+    assert len(amount_ticks(values)) >= 3
+
+
+@given(VALUES)
+def test_an_axis_with_a_zero_is_linear(values):
+    place = amount_scale([0.0, *values], 0.0, 600.0)
+    assert all(0.0 < place(value) < 600.0 for value in (0.0, *values))
+    low, high = padded([0.0, *values])
+    assert all(0 <= tick <= high for tick in amount_ticks([0.0, *values]))
+    assert len(amount_ticks([0.0, *values])) >= 2
+    assert ends([0.0, *values]) == (low, high)
+    assert amount_scale(values, 0.0, 600.0)(0.0) == -math.inf
 
 
 def test_ticks_are_round_numbers():
     assert linear_ticks([1.93, 3.14]) == pytest.approx([2.0, 2.2, 2.4, 2.6, 2.8, 3.0, 3.2])
-    assert log_ticks([3.5, 32.0]) == [4, 5, 6, 8, 10, 15, 20, 30]
-    assert log_ticks([0.08, 1.2])[0] == pytest.approx(0.08)
-    assert log_ticks([5.3, 5.3]) == pytest.approx([4.5, 5.0, 5.5, 6.0, 6.5])
+    assert amount_ticks([3.5, 32.0]) == [4, 5, 6, 8, 10, 15, 20, 30]
+    assert amount_ticks([0.08, 1.2])[0] == pytest.approx(0.08)
+    assert amount_ticks([5.3, 5.3]) == pytest.approx([4.5, 5.0, 5.5, 6.0, 6.5])
 
 
 @given(st.lists(st.tuples(PIXELS, PIXELS, st.text("abc-L4", min_size=1, max_size=14)), max_size=12))
@@ -74,6 +85,20 @@ def test_sizes_and_counts_are_short_and_right(size):
     last_digit = 0.1 if "." in number else 1
     assert abs(float(number) * scale - size) <= 0.501 * last_digit * scale
     number, _, suffix = readable_count(size).partition(" ")
+    assert "e" not in number or suffix == "G"
     assert math.isclose(
         float(number) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[suffix], size, rel_tol=0.01, abs_tol=1
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(999, "999"), (999_499, "999 k"), (999_700, "1 M"), (999_999_999, "1 G"), (1_340_000, "1.34 M")],
+)
+def test_what_rounds_up_to_the_next_suffix_has_it(count, text):
+    assert readable_count(count) == text
+
+
+def test_what_rounds_up_to_a_thousand_is_written_as_one():
+    assert written(999.7, "") == "1 k"
+    assert written(12.34, "") == "12.3"

@@ -129,6 +129,19 @@ def test_the_page_is_one_well_formed_file_that_shows_every_model_worth_a_row(fro
     assert not re.search(r'<(script|link)[^>]+(src|href)="', document)
 
 
+def test_a_page_over_what_is_nothing_of_some_models_has_a_linear_axis(front):
+    """The state of a model without mixers is 0 bytes, the least there is."""
+    state = Objective("state_bytes", "bytes", Direction.MIN, Source.COUNTED)
+    points = tuple(
+        replace(p, values={**p.values, ("state_bytes", None): Value(0.0 if number == 0 else 65_536.0)})
+        for number, p in enumerate(front.points)
+    )
+    over_state = replace(front, points=points, objectives=(front.objectives[0], state), extent=(None, None))
+    assert '"type":"linear"' in page(over_state)
+    assert '"type":"log"' in page(front)
+    ElementTree.fromstring(picture(over_state, TARGET))
+
+
 def test_the_page_escapes_names(front):
     named = replace(front, job="<script>alert(1)</script>")
     assert "<script>alert(1)" not in page(named)
