@@ -6,7 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from nas.spec.fields import Count, PositiveFloat, PositiveInt, Seed, Share, Size, Spec
 from searchspaces.numbers import NO_TRUTH
@@ -25,6 +33,8 @@ __all__ = [
 ]
 
 FEWEST_MEASURED = 16
+
+_POSITIVE = TypeAdapter(PositiveInt)
 
 
 class ProfileBudget(Spec):
@@ -49,10 +59,13 @@ class ProfileBudget(Spec):
     @classmethod
     def _minimum_follows(cls, data: Any) -> Any:
         """Where only the most is said, the least is no more than that."""
-        most = data.get("measurements") if isinstance(data, Mapping) else None
-        if isinstance(most, int) and "minimum" not in data:
-            return {**data, "minimum": min(FEWEST_MEASURED, most)}
-        return data
+        if not isinstance(data, Mapping) or "measurements" not in data or "minimum" in data:
+            return data
+        try:
+            most = _POSITIVE.validate_python(data["measurements"])
+        except ValidationError:  # which is told of the field itself
+            return data
+        return {**data, "minimum": min(FEWEST_MEASURED, most)}
 
     @model_validator(mode="after")
     def _minimum_is_below(self) -> ProfileBudget:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from searchspaces.numbers import NO_TRUTH
 
-__all__ = ["Bound", "Count", "PositiveFloat", "PositiveInt", "Seed", "Share", "Size", "Spec"]
+__all__ = ["Bound", "Count", "PositiveFloat", "PositiveInt", "Seed", "Share", "Size", "Space", "Spec"]
 
 Seed = Annotated[int, NO_TRUTH, Field(ge=0, lt=2**63)]
 """What a database keeps and every generator takes."""
@@ -40,6 +40,17 @@ def _number_or_share(value: Any) -> float | str:
 
 Bound = Annotated[float | str, PlainValidator(_number_or_share)]
 """A number above 0, or a share of what the parent has, e.g. ``"70%"``."""
+
+
+def _name_or_declaration(value: Any) -> str | dict[str, Any]:
+    """By itself, as a bound."""
+    if isinstance(value, str) or (isinstance(value, dict) and all(isinstance(name, str) for name in value)):
+        return value
+    accepted = "a name, a path to a YAML file, or a mapping that declares a space"
+    raise PydanticCustomError("space", "accepted: {accepted}", {"accepted": accepted})
+
+
+Space = Annotated[str | dict[str, Any], PlainValidator(_name_or_declaration)]
 
 
 class Spec(BaseModel):

@@ -22,7 +22,7 @@ from pydantic import (
 from nas.errors import InvalidSpec
 from nas.pretrained.parent import name_of
 from nas.spec.budgets import HEAL, Budget
-from nas.spec.fields import Bound, PositiveInt, Seed, Size, Spec
+from nas.spec.fields import Bound, PositiveInt, Seed, Size, Space, Spec
 from searchspaces.documents import LONGEST_NAME
 from searchspaces.validation import problems_of
 from workers.target import Phase, Target, Workload
@@ -127,7 +127,7 @@ class JobSpec(Spec):
 
     name: str = Field(default="search", max_length=LONGEST_NAME, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     start: StartSpec | None = None
-    space: str | dict[str, Any]
+    space: Space
     until: StageName = StageName.FINALISTS
     task: TaskSpec | None = Field(default=None, validate_default=True)
     targets: tuple[TargetSpec, ...] = Field(min_length=1)
