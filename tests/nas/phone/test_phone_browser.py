@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -115,20 +116,101 @@ def test_what_is_cancelled_stops(service, joined) -> None:
     assert page.locator("#log li").count() == 0
 
 
+def show(page, state: str) -> None:
+    """As if somebody looked at the page ("visible"), or nobody did ("hidden")."""
+    page.evaluate(
+        """(state) => {
+          Object.defineProperty(document, "visibilityState", { get: () => state, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        state,
+    )
+
+
 def test_a_hidden_page_leaves_and_comes_back(service, joined, measure) -> None:
     page = joined()
     asked = measure(protocol=LONG)
     page.locator("#state[data-state=measuring]").wait_for()
-    seen = """(state) => {
-      Object.defineProperty(document, "visibilityState", { get: () => state, configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    page.evaluate(seen, "hidden")
+    show(page, "hidden")
     page.locator("#state[data-state=over]").wait_for()
     until(lambda: not service.devices())
-    page.evaluate(seen, "visible")
+    show(page, "visible")
     page.locator("#state[data-state=measuring], #state[data-state=free]").wait_for()
     assert not asked.done() or "hidden" in asked.result().reason
+
+
+class Held:
+    """Requests of a page for a path: one is answered at once, but the page hears of it when it is let go."""
+
+    def __init__(self, page, path: str, number: int = 1) -> None:
+        self._page, self._left, self._held = page, number, None
+        page.route(path, self._take)
+
+    def _take(self, route) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._held = route, route.fetch()
+        else:
+            route.continue_()
+
+    def wait(self) -> None:
+        """Until it was made. Playwright answers routes while it waits for the page."""
+        until(lambda: self._held or self._page.wait_for_timeout(20))
+
+    def let_go(self) -> None:
+        """Have it hear, and wait for what the page makes of that."""
+        route, answer = self._held
+        with contextlib.suppress(Exception):  # the page may have given it up
+            route.fulfill(response=answer)
+        self._page.wait_for_timeout(500)
+
+
+COUNTED = """(() => {
+  let running = 0;
+  window.most = 0;
+  window.Worker = class extends Worker {
+    constructor(...given) { super(...given); window.most = Math.max(window.most, ++running); }
+    terminate() { super.terminate(); if (!this.over) running--; this.over = true; }
+  };
+})()"""
+"""Of a page: how many threads measured at once."""
+
+
+@pytest.mark.parametrize("how", ["cancelled", "left"])
+def test_what_is_over_before_its_model_arrives_is_not_measured_beside_the_next(
+    service, joined, measure, how: str
+) -> None:
+    page = joined(before=COUNTED)
+    held = Held(page, "**/models/*", 2)  # the reference comes first
+    target = Target("pocket", "onnxruntime-web", workload=Workload(tokens=64))
+    models = build_model(width=64, layers=3), build_model(width=64, layers=2)
+    request = MeasurementRequest("b", target, *models, vocabulary=VOCABULARY)
+    over = threading.Event()
+    threading.Thread(target=lambda: list(service.measure([request], over.is_set)), daemon=True).start()
+    held.wait()
+    if how == "left":
+        show(page, "hidden")
+        page.locator("#state[data-state=over]").wait_for()
+        show(page, "visible")
+    over.set()
+    measure(protocol=LONG)
+    until(lambda: page.evaluate("most"))
+    held.let_go()
+    assert page.evaluate("most") == 1
+    page.locator("#state[data-state=measuring]", has_text="Measures a").wait_for(timeout=10_000)
+
+
+def test_a_page_that_is_hidden_while_it_joins_leaves(service, tab, gateway) -> None:
+    page = tab(gateway.link())
+    held = Held(page, "**/join")
+    page.get_by_role("button", name="Join").click()
+    held.wait()
+    show(page, "hidden")
+    held.let_go()
+    page.locator("#state[data-state=over]").wait_for(timeout=10_000)
+    until(lambda: not service.devices())
+    show(page, "visible")
+    page.locator("#state[data-state=free]").wait_for()
 
 
 def test_a_link_is_refused_the_second_time(gateway, joined, tab) -> None:

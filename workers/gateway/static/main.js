@@ -18,7 +18,10 @@ let settings = null;
 let describe = null;
 let device = null;
 let session = null;
+let joining = false;
 let measuring = null;
+let turn = Promise.resolve(); // one lease at a time, whichever session it is of
+const leases = new Map(); // by their ids those that are not over yet: what ends the fetching and the measuring of each
 let delay = FIRST_DELAY_MS;
 let retrying = null;
 const awake = new Awake({ hidden: leaveWhileHidden, shown: comeBack, warn: (text) => warn("awake", text) });
@@ -48,16 +51,23 @@ function form() {
 }
 
 async function enter() {
+  if (joining) return;
+  joining = true;
   clearTimeout(retrying);
   say("joining", "Joining…");
-  await awake.hold();
   try {
+    await awake.hold();
     session = await Session.join(await describe(device), link, { welcome, lease, cancel, drain, over });
   } catch (error) {
     if (!(error instanceof Refused)) return again(error.message);
     say("refused", error.message);
     if (error.status !== 403) form();
+    return;
+  } finally {
+    joining = false;
   }
+  // Hidden meanwhile, when there was no session yet to leave.
+  if (document.visibilityState === "hidden") leaveWhileHidden();
 }
 
 function welcome() {
@@ -65,29 +75,39 @@ function welcome() {
   say("free", `Joined as ${device}: waits for work`);
 }
 
-async function lease(given) {
+function lease(given) {
   const own = session;
+  const stop = new AbortController();
+  leases.set(given.lease_id, stop);
+  turn = turn.then(() => take(own, given, stop.signal)).finally(() => leases.delete(given.lease_id));
+}
+
+async function take(own, given, signal) {
+  if (signal.aborted) return;
   say("measuring", `Measures ${given.digest.slice(0, 8)}`);
-  const answer = await measured(given);
-  measuring = null;
-  if (own !== session || own.over) return;
+  const answer = await measured(given, signal);
+  if (own.over) return;
   say("free", `Joined as ${device}: waits for work`);
   if (!answer) return;
   tell(given, answer);
-  await own.answer(given, answer).catch((error) => note(`${given.digest.slice(0, 8)}: ${error.message}`, true));
+  own.answer(given, answer).catch((error) => note(`${given.digest.slice(0, 8)}: ${error.message}`, true));
 }
 
-// The answer to a lease; null where it was cancelled.
-async function measured(given) {
-  let files;
+// The answer to a lease; null where it was cancelled, or its session ended, before there was one.
+async function measured(given, signal) {
+  const files = {};
   try {
     // One at a time and both before anything is timed: while a model is timed the line is quiet.
-    files = { reference: await fetchModel(given.reference), model: await fetchModel(given.model) };
+    for (const name of ["reference", "model"]) files[name] = await fetchModel(given[name], signal);
+    if (signal.aborted) return null;
+    measuring = new Measuring(given, files, settings);
+    signal.addEventListener("abort", () => measuring?.cancel());
+    return await measuring.answer;
   } catch (error) {
-    return { failure: { reason: error.message, retryable: true } };
+    return signal.aborted ? null : { failure: { reason: error.message, retryable: true } };
+  } finally {
+    measuring = null;
   }
-  measuring = new Measuring(given, files, settings);
-  return measuring.answer;
 }
 
 function tell(given, { measurement, failure }) {
@@ -97,7 +117,7 @@ function tell(given, { measurement, failure }) {
 }
 
 function cancel({ lease_id: id }) {
-  if (measuring?.lease.lease_id === id) measuring.cancel();
+  leases.get(id)?.abort();
 }
 
 function drain({ reason }) {
@@ -105,7 +125,7 @@ function drain({ reason }) {
 }
 
 function over({ reason, again: retry }) {
-  measuring?.cancel();
+  for (const stop of leases.values()) stop.abort();
   if (document.visibilityState === "hidden") return say("over", "Hidden: it left, and joins again when it is shown");
   if (retry) return again(reason);
   say("over", `Left: ${reason}`);

@@ -3,17 +3,18 @@
 const KEPT = 4;
 const kept = new Map();
 
-export async function fetchModel({ sha256, size_bytes: size }) {
+// signal: aborted where the model is wanted no more; what was on its way then is an error.
+export async function fetchModel({ sha256, size_bytes: size }, signal) {
   const known = kept.get(sha256);
-  const bytes = known ?? await fetched(sha256, size);
+  const bytes = known ?? await fetched(sha256, size, signal);
   kept.delete(sha256);
   kept.set(sha256, bytes);
   if (kept.size > KEPT) kept.delete(kept.keys().next().value);
   return bytes;
 }
 
-async function fetched(sha256, size) {
-  const response = await fetch(`/models/${sha256}`);
+async function fetched(sha256, size, signal) {
+  const response = await fetch(`/models/${sha256}`, { signal });
   if (!response.ok) throw new Error((await response.json().catch(() => null))?.error ?? `the gateway answered ${response.status}`);
   const bytes = await response.arrayBuffer();
   const found = await digest(bytes);
