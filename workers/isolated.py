@@ -19,6 +19,7 @@ from functools import cache, partial
 from typing import Any
 
 from workers.capabilities import Accelerator, Capabilities, RuntimeCapability
+from workers.children import module_path, python_module
 from workers.errors import MeasurementCancelled, ModelUnusable, WorkerError
 from workers.footprint import Footprints
 from workers.frames import packed, read_frame, unpacked, widen, write_frames
@@ -139,9 +140,10 @@ class IsolatedMeasuring:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "workers.isolated"],
+                python_module("workers.isolated"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": module_path()},
                 start_new_session=True,  # a group; signals are for the worker, which ends this
             )
             assert self._process.stdin is not None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.children import ROOT
 from workers.errors import ModelUnusable
 from workers.runtimes.programs import LoadedProgram, packed, traceable, unpacked
 from workers.runtimes.runtime import LoadedModel, ModelFormat, Runtime, register_runtime
@@ -58,9 +59,9 @@ class LiteRt(Runtime):
         with tempfile.TemporaryDirectory(prefix="nas-litert-") as folder:
             source, converted = Path(folder) / "submodel", Path(folder) / "program"
             source.write_bytes(model)
-            here = str(Path(__file__).parents[2])
-            environment = {**os.environ, "PYTHONPATH": here, "CUDA_VISIBLE_DEVICES": ""}
-            command = [python, "-c", CONVERT, str(source), str(converted)]
+            environment = {**os.environ, "PYTHONPATH": ROOT, "CUDA_VISIBLE_DEVICES": ""}
+            # Else it would take modules from the current folder before any other.
+            command = [python, "-P", "-c", CONVERT, str(source), str(converted)]
             ran = subprocess.run(
                 command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 from nas.errors import NoWorker, as_nas_error
 from nas.service.running.worker_endpoint import WorkerEndpoint
+from workers.children import module_path, python_module
 from workers.errors import WorkerError
 from workers.request import MeasurementRequest, Outcome
 from workers.server import WorkerServer
@@ -135,10 +135,9 @@ class _LocalWorker:
     def __init__(self, home: Path, address: str, secret: str | None) -> None:
         self.log = home / "worker.log"
         self.last_status: int | None = None
-        self._command = [sys.executable, "-m", "workers", "--connect", address]
-        self._command += ["--device", LOCAL_DEVICE, "--once"]
+        self._command = python_module("workers", "--connect", address, "--device", LOCAL_DEVICE, "--once")
         shown = {} if secret is None else {"NAS_TOKEN": secret}
-        self._environment = {**os.environ, **shown, "OMP_NUM_THREADS": "1"}
+        self._environment = {**os.environ, **shown, "PYTHONPATH": module_path(), "OMP_NUM_THREADS": "1"}
         self._closing, self._lock = threading.Event(), threading.Lock()
         home.mkdir(parents=True, exist_ok=True)
         self._process = self._spawn()
