@@ -168,7 +168,7 @@ class Board:
                 check_memory(message.measurement, session.capabilities)
                 outcome = replace(message.measurement, measured_at=time.time())
                 self._end_grant(session)
-                self._standings.measured(session.worker)
+                self._standings.measured(session.worker, session.capabilities.hardware)
                 for other, reason in grant.work.refused_by.items():
                     said = f"it refused {grant.lease.digest}, which {session.worker[0]} measured: {reason}"
                     self._blame(other, said, grant.work)
@@ -194,6 +194,11 @@ class Board:
         """How a worker has done, and for how many seconds it is given no work."""
         with self._changed:
             return self._standings.of(session.worker), self._standings.quarantine(session.worker)
+
+    def measured_on(self, device: str) -> str | None:
+        """The hardware that measured under a device's name; None where none did."""
+        with self._changed:
+            return self._standings.hardware(device)
 
     def sessions(self) -> list[WorkerSession]:
         """Connected workers, longest connected first."""
@@ -362,9 +367,7 @@ class Board:
         self._assign()
 
     def _take_back(self, session: WorkerSession, reason: str, blamed: bool = True) -> None:
-        assert session.grant is not None
-        work = session.grant.work
-        self._end_grant(session)
+        work = self._end_grant(session).work
         if blamed:
             work.attempts += 1
             work.failed_on.add(session.session_id)
@@ -379,9 +382,7 @@ class Board:
 
     def _refuse(self, session: WorkerSession, reason: str) -> None:
         """A worker says that the model is at fault: so it is once everybody who is asked says so."""
-        assert session.grant is not None
-        work = session.grant.work
-        self._end_grant(session)
+        work = self._end_grant(session).work
         work.failed_on.add(session.session_id)
         work.refused_by[session.worker] = reason[:REASON_CHARACTERS]
         if self._untried(work) and len(work.failed_on) < MAX_ATTEMPTS:
@@ -395,16 +396,14 @@ class Board:
         if told is not None:
             work.batch.outcomes.append(DeviceNote(worker[0], told))
 
-    def _end_grant(self, session: WorkerSession) -> None:
+    def _end_grant(self, session: WorkerSession) -> _Grant:
         assert session.grant is not None
-        session.ended.append(session.grant.lease.lease_id)
-        session.grant = None
+        grant, session.grant = session.grant, None
+        session.ended.append(grant.lease.lease_id)
+        return grant
 
     def _withdraw(self, session: WorkerSession, reason: str) -> None:
-        assert session.grant is not None
-        lease_id = session.grant.lease.lease_id
-        self._end_grant(session)
-        session.outbox.put(Cancel(lease_id, reason))
+        session.outbox.put(Cancel(self._end_grant(session).lease.lease_id, reason))
 
     def _fail(self, work: _Work, reason: str, retryable: bool) -> None:
         request, reason = work.request, reason[:REASON_CHARACTERS]

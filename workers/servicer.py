@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import grpc
 
+from workers.capabilities import Capabilities
 from workers.errors import ProtocolViolation
 from workers.leases import Board, End, WorkerSession
 from workers.messages import (
@@ -155,15 +156,25 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
             return _Refusal(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._max_sessions} workers are connected, no more"
             )
-        for other in (session.capabilities for session in connected):
-            # One name, one kind of machine: a latency of the one must not stand for the other.
-            if other.device == capabilities.device and other.hardware != capabilities.hardware:
-                return _Refusal(
-                    grpc.StatusCode.FAILED_PRECONDITION,
-                    f"device {other.device} is a {other.hardware}, this is a {capabilities.hardware}; "
-                    "choose another --device name",
-                )
+        if other := self._other_kind(capabilities, connected):
+            return _Refusal(grpc.StatusCode.FAILED_PRECONDITION, other)
         return WorkerSession(capabilities, host)
+
+    def _other_kind(self, here: Capabilities, connected: list[WorkerSession]) -> str | None:
+        """Why a machine may not have its name, which stands for another kind of machine; None where it may. A
+        latency of the one must not stand for the other."""
+        for other in (session.capabilities for session in connected):
+            if other.device == here.device and other.hardware != here.hardware:
+                said = f"device {here.device} is a {other.hardware}, this is a {here.hardware}"
+                return f"{said}; choose another --device name"
+        known = self._board.measured_on(here.device)
+        if known is None or known == here.hardware:
+            return None
+        return (
+            f"a {known} has measured as device {here.device}, this is a {here.hardware}; choose another "
+            "--device name, or free this one: have what was measured under it forgotten (nas measurements "
+            "forget TARGET) and start the service again"
+        )
 
     def _hear(self, session: WorkerSession, message: wire.WorkerMessage) -> None:
         self._board.hear(session)

@@ -1,4 +1,5 @@
-"""How workers have done: who fails again and again is given no work for a while."""
+"""How workers have done: who fails again and again is given no work for a while. And what was measured under
+which name."""
 
 from __future__ import annotations
 
@@ -42,13 +43,19 @@ class Standings:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._known: dict[tuple[str, str], Standing] = {}
+        self._hardware: dict[str, str] = {}
 
     def of(self, worker: tuple[str, str]) -> Standing:
         """Its standing, the same object whenever it is asked for."""
         return self._known.setdefault(worker, Standing())
 
-    def measured(self, worker: tuple[str, str]) -> None:
-        """It took a measurement that was believed."""
+    def hardware(self, device: str) -> str | None:
+        """What was measured first under a device's name; None where nothing was yet."""
+        return self._hardware.get(device)
+
+    def measured(self, worker: tuple[str, str], hardware: str) -> None:
+        """It took a measurement that was believed, on a machine of this kind (`Capabilities.hardware`)."""
+        self._hardware.setdefault(worker[0], hardware)
         standing = self.of(worker)
         standing.measured += 1
         standing.in_a_row = 0

@@ -16,7 +16,6 @@ import pytest
 from raw_worker import HERE, SECONDS, RawWorker, measuring
 
 from workers.agent import run_worker
-from workers.capabilities import Capabilities
 from workers.connection import Connection, Inbox
 from workers.errors import ListenFailed, NoWorkerServes, TransferFailed, WorkerError
 from workers.measurement import Measurement
@@ -169,18 +168,6 @@ def test_another_protocol_version_is_answered_clearly(
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
     said = f"the worker speaks protocol {version}, the service {PROTOCOL_VERSION}; {advice}"
     assert error.details() == said
-
-
-def test_one_device_name_stands_for_one_kind_of_machine(make_server: MakeServer) -> None:
-    server = make_server()
-    with RawWorker(server.address) as first, RawWorker(server.address) as second:
-        first.register()
-        second.outbox.put(
-            worker_message_to_wire(Register(Capabilities("bench", (), 2, "another cpu", "arm", "linux")))
-        )
-        error = second.ending()
-        assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert "choose another --device name" in error.details()
 
 
 def test_more_workers_than_accepted(make_server: MakeServer) -> None:

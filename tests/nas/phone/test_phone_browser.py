@@ -70,6 +70,20 @@ def test_a_phone_joins_and_measures(service, joined, measure) -> None:
     page.locator("#log li", has_text="ms").first.wait_for()
 
 
+@pytest.mark.parametrize(
+    ("model", "hardware"), [("", "a browser on Windows"), ("Pocket 3", "Pocket 3")], ids=["unknown", "known"]
+)
+def test_an_update_of_the_system_makes_no_other_machine(service, joined, model: str, hardware: str) -> None:
+    for version in ("15.0", "19.0"):
+        said = {"platform": "Windows", "platformVersion": version, "model": model, "architecture": "arm"}
+        page = joined(before=f"NavigatorUAData.prototype.getHighEntropyValues = async () => ({said})")
+        (device,) = service.devices()
+        assert device.capabilities.system == f"Windows {version}"
+        assert device.capabilities.hardware == hardware
+        page.context.close()
+        until(lambda: not service.devices())
+
+
 def test_a_broken_model_fails_with_its_reason_and_the_next_is_measured(joined, measure) -> None:
     joined()
     outcome = measure(b"no model").result(60)

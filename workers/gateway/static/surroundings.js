@@ -29,13 +29,15 @@ async function webgpu(settings) {
 // system, stands for it.
 async function describe(device, { engine: version }, accelerator) {
   const said = await navigator.userAgentData?.getHighEntropyValues(["architecture", "model", "platformVersion"]).catch(() => null) ?? {};
-  const system = said.platform ? `${said.platform} ${said.platformVersion ?? ""}`.trim() : navigator.platform || "unknown";
+  const platform = said.platform || navigator.platform || "unknown";
+  const system = `${platform} ${said.platformVersion ?? ""}`.trim();
   const runtimes = [{ name: "onnxruntime-web", version, dtypes: ["fp32"], phases: ["prefill", "decode"] }];
   if (accelerator) runtimes.push({ name: "onnxruntime-webgpu", version, dtypes: ["fp32"], phases: ["prefill"] });
   return {
     device, runtimes, accelerators: accelerator ? [accelerator] : [],
     threads: crossOriginIsolated ? navigator.hardwareConcurrency || 1 : 1,
-    cpu_model: said.model || `a browser on ${system}`, machine: said.architecture || "unknown", system,
+    // Without its version: an update makes no other machine of it.
+    cpu_model: said.model || `a browser on ${platform}`, machine: said.architecture || "unknown", system,
     memory_bytes: Math.round((navigator.deviceMemory ?? 0) * 2 ** 30),
     versions: { browser: browser() },
   };
