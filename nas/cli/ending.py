@@ -1,4 +1,5 @@
-"""How an invocation ends that its user, or its reader, ends: by Ctrl-C, or by closing the pipe."""
+"""How an invocation ends that its user, or its reader, ends: by Ctrl-C, or by closing the pipe; and one whose
+words are no command line."""
 
 from __future__ import annotations
 
@@ -12,10 +13,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from nas.cli.output import error_console
-from nas.errors import JobInterrupted
+from nas.cli.output import error_console, print_error
+from nas.cli.settings import settings_of
+from nas.errors import InvalidSpec, JobInterrupted
+from searchspaces.errors import Problem
 
-__all__ = ["Commands", "heed_interrupts"]
+__all__ = ["Commands", "as_invalid", "heed_interrupts"]
 
 READER_WENT_AWAY, INTERRUPTED = 128 + signal.SIGPIPE, JobInterrupted.exit_code
 """Exit codes, as shells know them."""
@@ -39,9 +42,19 @@ class Commands(TyperGroup):
             raise typer.Exit(READER_WENT_AWAY) from error
         except KeyboardInterrupt as error:
             with suppress(OSError):  # of a terminal that has gone
-                error_console().print("interrupted")
+                if settings_of(ctx).json:
+                    print_error(JobInterrupted("interrupted"), as_json=True)
+                else:
+                    error_console().print("interrupted")
             raise typer.Exit(INTERRUPTED) from error
         return answer
+
+
+def as_invalid(error: typer.TyperException) -> InvalidSpec:
+    """What typer finds wrong with a command line, as any other mistake of a user."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    where = "nas" if context is None else context.command_path
+    return InvalidSpec([Problem(where, f"{error.format_message().rstrip('.')}; see {where} --help")])
 
 
 def heed_interrupts() -> None:

@@ -24,7 +24,7 @@ from nas.cli import (
     web,
     worker,
 )
-from nas.cli.ending import Commands, heed_interrupts
+from nas.cli.ending import Commands, as_invalid, heed_interrupts
 from nas.cli.output import print_error, replace_unknown_characters
 from nas.cli.settings import Settings, settings_of
 from nas.errors import NasError, as_nas_error
@@ -126,14 +126,17 @@ app.command(rich_help_panel=ACCESS)(access.certs)
 
 def main() -> None:
     """Run the command line that `sys.argv` holds; exits with the error's own code."""
-    settings = Settings()
+    settings = Settings(json="--json" in sys.argv[1:])
     heed_interrupts()
     replace_unknown_characters()
     try:
-        app(obj=settings, prog_name="nas")
+        # By itself typer draws a box around what is wrong with a command line, whoever reads.
+        sys.exit(app(obj=settings, prog_name="nas", standalone_mode=not settings.json))
+    except typer.TyperException as error:
+        known: NasError = as_invalid(error)
     except Exception as error:
         if settings.debug:
             raise
         known = error if isinstance(error, NasError) else as_nas_error(error)
-        print_error(known, as_json=settings.json)
-        sys.exit(known.exit_code)
+    print_error(known, as_json=settings.json)
+    sys.exit(known.exit_code)

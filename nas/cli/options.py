@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.cli.settings import settings_of
 from nas.errors import InvalidSpec
 from searchspaces.errors import Problem
 from workers.target import Target
@@ -29,19 +28,9 @@ __all__ = [
 ]
 
 
-def _note_json(context: typer.Context, value: bool) -> bool:
-    settings = settings_of(context)
-    settings.json = settings.json or value
-    return value
-
-
 Json = Annotated[
     bool,
-    typer.Option(
-        "--json",
-        help="Print one JSON document on standard output; errors as JSON too.",
-        callback=_note_json,
-    ),
+    typer.Option("--json", help="Print one JSON document on standard output; errors as JSON too."),
 ]
 Job = Annotated[
     str,

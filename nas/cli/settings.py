@@ -20,7 +20,8 @@ class Settings:
     """Set by the options as they are read; `main` reads it when an error ends the invocation.
 
     Attributes:
-        json: a program reads: the answer, and an error, are JSON.
+        json: a program reads: an error is JSON. `main` sets it before anything is read, for what is wrong
+            with the options is an error too.
         debug: show the traceback of an error.
         home: folder of the embedded service; None for its own default.
         server: ``HOST:PORT`` of a service elsewhere; None for the embedded one.

@@ -218,6 +218,40 @@ def test_to_a_program_an_error_is_json_too(nas, job):
     assert (document["error"], document["exit_code"]) == ("NoSuchJob", 3)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "where", "told"),
+    [
+        (["front", "latest", "--nope"], "nas front", "--nope"),
+        (["search"], "nas search", "JOB.yaml"),
+        (["nosuch"], "nas", "nosuch"),
+        (["front", "latest", "--format", "nosuch"], "nas front", "--format"),
+        (["bench", "search", "--seeds", "0"], "nas bench search", "--seeds"),
+        (["measurements", "--nope"], "nas measurements list", "--nope"),
+        (["token"], "nas token", "--json"),
+        (["--debug", "front", "latest", "--nope"], "nas front", "--nope"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_to_a_program_what_is_wrong_with_a_command_line_is_json_too(nas, arguments, where, told):
+    answer = nas(*arguments, "--json")
+    document = json.loads(answer.err)
+    assert (answer.code, answer.out) == (2, "")
+    assert (document["error"], document["exit_code"]) == ("InvalidSpec", 2)
+    (problem,) = document["problems"]
+    assert problem["path"] == where
+    assert told in problem["message"]
+    assert "╭" in nas(*arguments).err or arguments == ["token"], "to people it is a box, with the usage"
+
+
+def test_to_a_program_an_interruption_is_json_too(nas, monkeypatch):
+    def interrupted(context):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nas.cli.jobs.open_client", interrupted)
+    answer = nas("jobs", "--json")
+    assert (answer.code, json.loads(answer.err)["error"]) == (130, "JobInterrupted")
+
+
 def test_a_file_with_several_mistakes_gets_them_all_and_nothing_is_written(nas, tmp_path):
     (tmp_path / "job.yaml").write_text(
         "space: nowhere\ntask: nothing\ntargets: [{threads: 1}]\nobjectives: [speed]\nseed: 1\n"
