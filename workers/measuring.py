@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from workers import cuda
-from workers.capabilities import Capabilities
+from workers.capabilities import Capabilities, RuntimeCapability
 from workers.clocks import Clocks
 from workers.errors import TargetNotServed
 from workers.footprint import Footprint, Run
@@ -23,6 +24,8 @@ from workers.target import Workload
 from workers.timing import calibrate, calls_in_a_row, time_interleaved, warm_up
 
 __all__ = ["describe_device", "measure"]
+
+_LOG = logging.getLogger(__name__)
 
 REFERENCE_DTYPE = "fp32"
 REFERENCE_VOCABULARY = 256
@@ -40,12 +43,13 @@ is each target's own."""
 
 
 def describe_device(device: str) -> Capabilities:
-    """This machine, under the name `device`, with every runtime that works on it.
+    """This machine, under the name `device`, with every runtime that works on it. One that fails as it
+    is asked is left out, and the log says why.
 
     Raises:
         ValueError: `device` is not a name.
     """
-    found = [parse_runtime(name).capability() for name in runtimes()]
+    found = map(_capability, runtimes())
     return Capabilities(
         device=device,
         runtimes=tuple(capability for capability in found if capability is not None),
@@ -149,6 +153,15 @@ def measure(
         calls=calls,
         conditions=conditions.text,
     )
+
+
+def _capability(name: str) -> RuntimeCapability | None:
+    """What a runtime can do here; None where it does not work."""
+    try:
+        return parse_runtime(name).capability()
+    except Exception as error:  # noqa: BLE001 -- whatever an engine that is half installed raises, the others work
+        _LOG.warning("%s is left out: %s: %s", name, type(error).__name__, error)
+        return None
 
 
 def _sample_of(
