@@ -24,10 +24,14 @@ __all__ = [
     "ServiceMessage",
     "Welcome",
     "WorkerMessage",
+    "shortened",
 ]
 
 PROTOCOL_VERSION = 5
 """Raised whenever a message changes its meaning; service and worker must speak the same."""
+
+TEXT_CHARACTERS = 1000
+"""That a worker tells of what happened to it: services keep no more, and take no message of over 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +118,19 @@ class Drain:
 
 WorkerMessage: TypeAlias = Register | Heartbeat | Result | Failure | Leave
 ServiceMessage: TypeAlias = Welcome | Lease | Cancel | Drain
+
+
+def shortened(text: str) -> str:
+    """A text for people as it goes on the wire, in at most `TEXT_CHARACTERS`: how it begins and how it ends,
+    since engines name the cause in either place, and between them how much is left out."""
+    text = text.encode(errors="replace").decode()  # names of files may hold what is no character
+    if len(text) <= TEXT_CHARACTERS:
+        return text
+    # The number is never longer than that of all characters.
+    room = TEXT_CHARACTERS - len(_left_out(len(text)))
+    head, tail = text[: room - room // 2], text[len(text) - room // 2 :]
+    return head + _left_out(len(text) - room) + tail
+
+
+def _left_out(characters: int) -> str:
+    return f" … ({characters} characters left out) … "

@@ -21,6 +21,7 @@ from workers.messages import (
     ServiceMessage,
     Welcome,
     WorkerMessage,
+    shortened,
 )
 from workers.rpc.v1 import worker_pb2 as wire
 from workers.target import Phase, Target, Workload
@@ -61,7 +62,7 @@ _TIMED = ("warm_up", "min_repeats", "max_repeats", "goal_error", "max_seconds", 
 
 
 def worker_message_to_wire(message: WorkerMessage) -> wire.WorkerMessage:
-    """What a worker says."""
+    """What a worker says; what it says to people, `shortened`, since a message too long ends the session."""
     match message:
         case Register():
             capabilities = _capabilities_to_wire(message.capabilities)
@@ -75,10 +76,10 @@ def worker_message_to_wire(message: WorkerMessage) -> wire.WorkerMessage:
             return wire.WorkerMessage(result=wire.Result(lease_id=message.lease_id, measurement=measurement))
         case Failure(lease_id, reason, retryable):
             return wire.WorkerMessage(
-                failure=wire.Failure(lease_id=lease_id, reason=reason, retryable=retryable)
+                failure=wire.Failure(lease_id=lease_id, reason=shortened(reason), retryable=retryable)
             )
         case Leave(reason):
-            return wire.WorkerMessage(leave=wire.Leave(reason=reason))
+            return wire.WorkerMessage(leave=wire.Leave(reason=shortened(reason)))
 
 
 def worker_message_from_wire(message: wire.WorkerMessage) -> WorkerMessage:
@@ -230,11 +231,9 @@ def _target_from_wire(value: wire.Target) -> Target:
 
 
 def _measurement_to_wire(value: Measurement) -> wire.Measurement:
-    return wire.Measurement(
-        digest=value.digest,
-        target=_target_to_wire(value.target),
-        **{name: getattr(value, name) for name in _MEASURED},
-    )
+    told = {name: getattr(value, name) for name in _MEASURED}
+    told["conditions"] = shortened(value.conditions)
+    return wire.Measurement(digest=value.digest, target=_target_to_wire(value.target), **told)
 
 
 def _measurement_from_wire(value: wire.Measurement) -> Measurement:
