@@ -39,6 +39,8 @@ REFUSALS = (
 )
 """Answers that another try would get again."""
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
 
 def run_worker(
     address: str,
@@ -48,7 +50,8 @@ def run_worker(
     tls: ClientTls | None = None,
     limits: ModelLimits | None = None,
 ) -> None:
-    """Measure for a service until stopped by SIGTERM or SIGINT (handled where this is the main thread).
+    """Measure for a service until stopped by SIGTERM or SIGINT (handled where this is the main thread); a second
+    one ends the process as it is.
 
     A lost connection is dialled again after a growing, randomised delay.
 
@@ -95,11 +98,11 @@ class _Agent:
 
     @contextlib.contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end `run` in good order while this lasts."""
+        """SIGTERM and SIGINT end `run` in good order while this lasts; a second one ends the process."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        earlier = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        earlier = {number: signal.signal(number, self._stop) for number in STOPPING}
         try:
             yield
         finally:
@@ -109,6 +112,8 @@ class _Agent:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
         self._inbox.put(None)
+        for either in STOPPING:
+            signal.signal(either, signal.SIG_DFL)  # whoever asks twice does not want to wait
 
     def run(self, once: bool) -> None:
         """See `run_worker`."""
@@ -159,11 +164,11 @@ class _Agent:
 
         try:
             # One at a time and both before anything is timed: while a model is timed the line is quiet.
-            reference = connection.fetch(lease, lease.reference, self._cache)
+            reference = connection.fetch(lease, lease.reference, self._cache, cancelled)
             request = MeasurementRequest(
                 digest=lease.digest,
                 target=lease.target,
-                model=connection.fetch(lease, lease.model, self._cache),
+                model=connection.fetch(lease, lease.model, self._cache, cancelled),
                 reference=reference,
                 vocabulary=lease.vocabulary,
                 reference_ms=lease.reference_ms,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TypeAlias
@@ -13,7 +13,7 @@ from typing import TypeAlias
 import grpc
 
 from workers.capabilities import Capabilities
-from workers.errors import ProtocolViolation, TransferFailed
+from workers.errors import MeasurementCancelled, ProtocolViolation, TransferFailed
 from workers.messages import (
     Cancel,
     Heartbeat,
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 60.0
 """A model that takes longer to arrive has not arrived."""
+
+LOOK_SECONDS = 0.1
+"""How often whoever waits for a model looks whether it is still wanted."""
 
 GOODBYE_SECONDS = 2.0
 """How long a last message may take to leave this machine."""
@@ -128,11 +131,18 @@ class Connection:
         self.send(message)
         self._ended.wait(GOODBYE_SECONDS)
 
-    def fetch(self, lease: Lease, file: ModelFile, cache: ModelCache) -> bytes:
+    def fetch(
+        self,
+        lease: Lease,
+        file: ModelFile,
+        cache: ModelCache,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> bytes:
         """A model that the lease names, from the cache or the service.
 
         Raises:
             TransferFailed: it did not arrive, or not as announced.
+            MeasurementCancelled: `cancelled` said so; at once, however slow the line is.
         """
         kept = cache.get(file.sha256)
         if kept is not None:
@@ -140,11 +150,26 @@ class Connection:
         request = wire.FetchModelRequest(
             session_id=self._session_id, lease_id=lease.lease_id, sha256=file.sha256
         )
+        parts = self._stub.FetchModel(request, metadata=self._metadata, timeout=FETCH_SECONDS)
+        over = threading.Event()
+
+        def watch() -> None:
+            """Body of the thread that gives up for the one that waits for the next piece."""
+            while not over.wait(LOOK_SECONDS):
+                if cancelled():
+                    parts.cancel()
+                    return
+
+        threading.Thread(target=watch, name="worker-fetch", daemon=True).start()
         try:
-            parts = self._stub.FetchModel(request, metadata=self._metadata, timeout=FETCH_SECONDS)
             model = assemble(file, (part.data for part in parts))
         except grpc.RpcError as error:
+            if cancelled():
+                raise MeasurementCancelled("the model is no longer wanted") from error
             raise TransferFailed(f"model {file.sha256[:12]} did not arrive: {error.details()}") from error
+        finally:
+            over.set()
+            parts.cancel()  # what is more than was announced
         cache.put(file.sha256, model)
         return model
 
