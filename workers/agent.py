@@ -50,8 +50,8 @@ def run_worker(
     tls: ClientTls | None = None,
     limits: ModelLimits | None = None,
 ) -> None:
-    """Measure for a service until stopped by SIGTERM or SIGINT (handled where this is the main thread); a second
-    one ends the process as it is.
+    """Measure for a service until stopped by SIGTERM or SIGINT (handled where this is the main thread); a
+    second one ends the process as it is.
 
     A lost connection is dialled again after a growing, randomised delay.
 
