@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from nas.errors import InvalidSpec
+from nas.objectives.kind import objective_kinds
 from nas.spec.job import JobSpec
 from searchspaces.documents import (
     MOST_NESTED,
@@ -56,7 +57,7 @@ def load_job_spec(
         left = _without(data, [item["loc"] for item in error.errors()]) if others is not None else None
         if left is not None and others is not None:
             told = {problem.path for problem in problems}
-            problems += [p for p in others(left) if not any(_within(p.path, path) for path in told)]
+            problems += [problem for problem in others(left) if not _follows(problem, told, left)]
         raise InvalidSpec(problems) from error
 
 
@@ -71,19 +72,47 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _without(data: Mapping[str, Any], places: Iterable[tuple[int | str, ...]]) -> JobSpec | None:
+def _without(data: Mapping[str, Any], places: Sequence[tuple[int | str, ...]]) -> JobSpec | None:
     """The spec without what stands in these places; None where that is none either."""
     left = copy.deepcopy(dict(data))
+    around = {place[:depth] for place in places for depth in range(len(place))}
     for place in places:
+        if place in around:
+            continue  # what is wrong within it is left out
+        while place and isinstance(place[-1], int):
+            place = place[:-1]  # a list without one of its items would number the others anew
         within: Any = left
         for step in place[:-1]:
-            within = within.get(step) if isinstance(within, dict) else None
+            if isinstance(within, dict):
+                within = within.get(step)
+            else:
+                within = within[step] if isinstance(within, list | tuple) and isinstance(step, int) else None
         if isinstance(within, dict) and place:
             within.pop(place[-1], None)
     try:
         return JobSpec.model_validate(left)
     except ValidationError:
         return None
+
+
+def _follows(problem: Problem, told: Set[str], left: JobSpec) -> bool:
+    """Whether a problem of what is left of a spec may be one only because of what was left out: it stands
+    where something was told, or speaks of it."""
+    if any(_within(problem.path, path) for path in told):
+        return True
+    wrong = {path.partition(".")[0] for path in told}
+    part, _, place = problem.path.partition(".")
+    if part == "bounds" and "objectives" in wrong:
+        return True
+    if "targets" not in wrong or not place:
+        return False
+    if part == "targets":
+        number, _, field = place.partition(".")
+        return not field or (field in ("dtype", "phase") and f"targets.{number}.runtime" in told)
+    if part not in ("objectives", "bounds"):
+        return False
+    name = (place if part == "bounds" else left.objectives[int(place)]).partition("@")[0]
+    return any(kind.per_target and name in (kind.name, *kind.aliases) for kind in objective_kinds().values())
 
 
 def _within(path: str, place: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import InvalidSpec
+from nas.planning.plan import resolve
 from nas.spec import JobSpec, TargetSpec, load_job_spec
+from searchspaces.errors import Problem
 from workers.target import Phase, Target, Workload
 
 SMALLEST = {"space": "hybrid-lm", "task": "text", "targets": [{}]}
@@ -100,6 +103,58 @@ colour: red
     assert "sideways" in told["targets.0.phase"]
     assert "greater than 0" in told["budget.train.steps"]
     assert sorted(tmp_path.iterdir()) == before
+
+
+def names_of(left: JobSpec) -> Sequence[Problem]:
+    """As the service is asked what else is wrong."""
+    try:
+        resolve(left)
+    except InvalidSpec as error:
+        return error.problems
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "paths"),
+    [
+        (
+            {"targets": [{"runtime": "tensorrt", "phase": "prefil"}, {"dtype": "fp99", "threads": 0}]},
+            {"targets.0.phase", "targets.0.runtime", "targets.1.threads", "targets.1.dtype"},
+        ),
+        (
+            {"space": "nowhere", "targets": [{"phase": "decod"}, {}], "objectives": ["quality", "speed"]},
+            {"space", "targets.0.phase", "objectives.1"},
+        ),
+        (
+            {"objectives": ["quality", 5], "bounds": {"params": 3}, "space": "nowhere"},
+            {"objectives.1", "space"},
+        ),
+        ({"targets": [{"phase": "decod"}, {"phase": "prefill"}]}, {"targets.0.phase"}),
+    ],
+    ids=["one target", "names", "an item of a list", "targets alike without it"],
+)
+def test_what_is_wrong_in_one_place_hides_no_mistake_in_another(changes: dict, paths: set[str]) -> None:
+    with pytest.raises(InvalidSpec) as raised:
+        load_job_spec({**SMALLEST, **changes}, names_of)
+    assert {problem.path for problem in raised.value.problems} == paths
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bounds": {"latency_ms@decode": 3}},
+        {"objectives": ["quality", "generation_ms"]},
+        {"objectives": ["quality", "latency_ms@phone"]},
+    ],
+    ids=str,
+)
+def test_what_may_follow_from_a_mistake_is_not_told_with_it(changes: dict) -> None:
+    """What targets make of names is not known as long as one of them is wrong."""
+    targets = [{"device": "pho ne", "phase": "decod"}, {"runtime": "open vino", "dtype": "bf16"}]
+    with pytest.raises(InvalidSpec) as raised:
+        load_job_spec({**SMALLEST, "targets": targets, **changes}, names_of)
+    told = {problem.path for problem in raised.value.problems}
+    assert told == {"targets.0.device", "targets.0.phase", "targets.1.runtime"}
 
 
 @pytest.mark.parametrize(
