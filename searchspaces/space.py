@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -274,14 +275,12 @@ def load_space(source: str | Path | Mapping[str, Any]) -> SearchSpace:
         shipped = str(source) in space_names()
         path = LIBRARY / f"{source}.yaml" if shipped else Path(source)
         try:
-            if not (shipped or path.is_file()):
-                accepted = (
-                    f"accepted: one of {space_names()}, a path to a YAML file, or the declaration itself"
-                )
-                raise SpaceError([Problem("space", f"no space {str(source)!r:.80}; {accepted}")])
-            data = read_document(path)
+            found = shipped or path.is_file()
+            data = read_document(path) if found else None
         except (DocumentError, OSError, ValueError) as error:  # a name too long, or with a NUL
             raise SpaceError([Problem("space", str(error))]) from error
+        if not found:
+            raise SpaceError([Problem("space", _no_space(path))])
         if not isinstance(data, Mapping):
             message = (
                 f"{str(path)!r:.200} holds {described(data)}; accepted: a mapping, as docs/job-file.md says"
@@ -294,3 +293,12 @@ def load_space(source: str | Path | Mapping[str, Any]) -> SearchSpace:
     if problems := list(form_problems(spec)):
         raise SpaceError(problems)
     return SearchSpace(with_sizes_of_form(spec))
+
+
+def _no_space(path: Path) -> str:
+    """That there is none of a name; seen from here, as people write it."""
+    here = Path.cwd()
+    written = path.relative_to(here) if path.is_relative_to(here) else path
+    nearest = get_close_matches(path.name, space_names(), n=1)
+    said = f"no space {str(written)!r:.80}; " + "".join(f"did you mean {name}? " for name in nearest)
+    return f"{said}accepted: one of {space_names()}, a path to a YAML file, or the declaration itself"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 
 from nas.errors import InvalidSpec
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.kind import objective_kinds
-from nas.objectives.names import Names
+from nas.objectives.names import Names, matching
 from nas.objectives.objective import Key
 from nas.objectives.quality import QUALITY, quality_objective
 from nas.planning.start import context_of
@@ -65,8 +65,7 @@ def asked_objectives(
         try:
             covered = [asked[objective.key] for objective in names.find(name)]
         except (KeyError, ValueError):
-            accepted = [objective.name for objective in asked.values()]
-            problems.append(Problem(f"bounds.{name}", f"not an objective of this job; accepted: {accepted}"))
+            problems.append(Problem(f"bounds.{name}", _why_not_bounded(name, names, targets, asked)))
             continue
         if isinstance(bound, str) and any(o.source is Source.EVALUATED for o in covered):
             said = f"{bound} of the parent's quality; accepted: a number (shares are of counts and latencies)"
@@ -75,6 +74,28 @@ def asked_objectives(
         number_of = bound if isinstance(bound, float) else None
         asked |= {objective.key: replace(objective, bound=number_of) for objective in covered}
     return tuple(asked.values())
+
+
+def _why_not_bounded(name: str, names: Names, targets: Sequence[Target], asked: Container[Key]) -> str:
+    """Why a name is no objective of a job that has these, and which names are."""
+
+    def meant(name: str) -> list[Objective]:
+        try:
+            return names.find(name)
+        except ValueError:
+            return []
+
+    accepted = [n for n in names.accepted if (found := meant(n)) and all(o.key in asked for o in found)]
+    said = "not an objective of this job"
+    kind, at, part = name.partition("@")
+    of_targets = [o for o in meant(kind) if o.target is not None and o.key in asked]
+    if at and of_targets:
+        matched = matching(part, targets)
+        if not matched:
+            said = f"no target of this job matches {part!r:.80}"
+        elif len(matched) > 1:
+            said = f"several targets of this job match {part!r:.80}"
+    return f"{said}; accepted: {', '.join(accepted)}"
 
 
 def with_target(spec: JobSpec, target: Target) -> JobSpec:

@@ -158,6 +158,34 @@ def test_what_may_follow_from_a_mistake_is_not_told_with_it(changes: dict) -> No
 
 
 @pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ("latency_ms@gpu", "no target of this job matches 'gpu'; accepted: "),
+        ("latency_ms@n1", "several targets of this job match 'n1'; accepted: "),
+        ("latency_ms@", "no target of this job matches ''; accepted: "),
+        ("parameters@gpu", "not an objective of this job; accepted: "),
+        ("macs", "not an objective of this job; accepted: "),
+    ],
+)
+def test_a_bound_on_no_target_is_told_from_one_on_no_objective(bound: str, told: str) -> None:
+    """With every form of a name that is accepted, those of a target too."""
+    targets = [{}, {"tokens": 128}]
+    objectives = ["quality", "latency_ms", "parameters"]
+    spec = load_job_spec({**SMALLEST, "targets": targets, "objectives": objectives, "bounds": {bound: 3}})
+    with pytest.raises(InvalidSpec) as raised:
+        resolve(spec)
+    (problem,) = raised.value.problems
+    assert problem.path == f"bounds.{bound}"
+    assert problem.message.startswith(told)
+    accepted = problem.message.partition("accepted: ")[2].split(", ")
+    assert {"quality", "latency_ms", "latency_ms@local-cpu", "parameters"} <= set(accepted)
+    assert f"latency_ms@{spec.targets[1].target()}" in accepted
+    assert not {"macs", "generation_ms"} & set(accepted)
+    for name in accepted:
+        resolve(spec.model_copy(update={"bounds": {name: 3.0}}))
+
+
+@pytest.mark.parametrize(
     "fidelities",
     [[], [0.5], [1.0, 0.5], [0.5, 0.5, 1.0], [1e-9, 1.0], [0.5, 2.0], [n / 9 for n in range(1, 9)] + [1.0]],
 )

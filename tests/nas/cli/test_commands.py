@@ -269,6 +269,17 @@ def test_a_file_with_several_mistakes_gets_them_all_and_nothing_is_written(nas, 
     assert all(problem["message"].split(";")[0] in " ".join(told.split()) for problem in document["problems"])
 
 
+def test_a_space_that_is_none_is_told_as_it_was_written(nas, tmp_path):
+    (tmp_path / "job.yaml").write_text("{space: mixd-lm-tiny, task: text, targets: [{}]}")
+    for arguments in (["search", "job.yaml"], ["presets", "mixd-lm-tiny"]):
+        (problem,) = json.loads(nas(*arguments, "--json").err)["problems"]
+        assert problem["path"] == "space"
+        assert problem["message"].startswith(
+            "no space 'mixd-lm-tiny'; did you mean mixed-lm-tiny? accepted: "
+        )
+    assert "error: space: no space 'deep/none.yaml'; accepted: " in nas("presets", "deep/none.yaml").err
+
+
 def test_results_come_before_administration_in_the_help(nas):
     answer = nas("--help")
     places = [
