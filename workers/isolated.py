@@ -1,22 +1,27 @@
 """Measuring in a process of its own: a model that never returns, eats all memory or ends its process takes no
 worker with it.
 
-It has a child that tells what memory models take (`workers.footprint`).
+It has a child that tells what memory models take (`workers.footprint`), and a folder for temporary files that
+is removed with it. It ends with whoever owns it, however that ends.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, fields
 from functools import cache, partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from workers.capabilities import Accelerator, Capabilities, RuntimeCapability
 from workers.children import module_path, python_module
@@ -54,6 +59,8 @@ class IsolatedMeasuring:
     def __init__(self, limits: ModelLimits | None = None) -> None:
         self._limits = limits or ModelLimits()
         self._process: subprocess.Popen[bytes] | None = None
+        self._scratch = Path()
+        self._ending = ExitStack()  # ends the process, and removes what was made for it
 
     def describe(self, device: str) -> Capabilities:
         """See `workers.measuring.describe_device`.
@@ -99,17 +106,9 @@ class IsolatedMeasuring:
         return Measurement(**known)
 
     def close(self) -> None:
-        """End the process."""
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with those that it forked
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+        """End the process, and remove what it left in its folder."""
+        self._process = None
+        self._ending.close()
 
     def _ask(self, frames: list[bytes], seconds: float, cancelled: Callable[[], bool]) -> dict[str, Any]:
         """What the process answers; ended, and started anew the next time, where it does not."""
@@ -137,18 +136,51 @@ class IsolatedMeasuring:
         return told
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+        # Cleaners of temporary folders take one that was not used for days.
+        if self._process is None or self._process.poll() is not None or not self._scratch.is_dir():
             self.close()
-            self._process = subprocess.Popen(
-                python_module("workers.isolated"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": module_path()},
-                start_new_session=True,  # a group; signals are for the worker, which ends this
-            )
-            assert self._process.stdin is not None
-            widen(self._process.stdin.fileno())
+            self._process = self._spawn()
         return self._process
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with ExitStack() as ending:
+            folder = tempfile.TemporaryDirectory(prefix="nas-measuring-", ignore_cleanup_errors=True)
+            scratch = ending.enter_context(folder)
+            # Nobody writes to this pipe: whoever reads it learns that this process has gone.
+            lifeline, held = os.pipe()
+            ending.callback(os.close, held)
+            compiled = os.path.join(tempfile.gettempdir(), f"torchinductor_{os.getuid()}")
+            try:
+                process = subprocess.Popen(
+                    python_module("workers.isolated", str(lifeline), scratch),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env={
+                        "TORCHINDUCTOR_CACHE_DIR": compiled,  # for the next process, too
+                        **os.environ,
+                        "PYTHONPATH": module_path(),
+                        "TMPDIR": scratch,
+                    },
+                    pass_fds=(lifeline,),
+                    start_new_session=True,  # a group; signals are for the worker, which ends this
+                )
+            finally:
+                os.close(lifeline)
+            ending.callback(_end, process)
+            assert process.stdin is not None
+            widen(process.stdin.fileno())
+            self._scratch, self._ending = Path(scratch), ending.pop_all()
+        return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # with those that it forked
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 def _ending(status: int) -> str:
@@ -189,7 +221,11 @@ def _capabilities(told: dict[str, Any]) -> Capabilities:
 
 def main() -> None:
     """Answer until nobody asks any more."""
+    lifeline, scratch = int(sys.argv[1]), sys.argv[2]
     footprints = Footprints() if sys.platform == "linux" else None
+    # After the fork. Linux's signal at a parent's death would come as soon as the thread that started this
+    # process ends.
+    threading.Thread(target=_end_with_owner, args=(lifeline, scratch), daemon=True).start()
     requests = sys.stdin.fileno()
     # Whatever an engine prints is no answer.
     answers = os.fdopen(os.dup(1), "wb")
@@ -202,7 +238,20 @@ def main() -> None:
             answer["last"] = footprints is not None and footprints.ended
             write_frames(answers, packed(answer))
         except (BrokenPipeError, EOFError):
-            return
+            _end_all(scratch)
+
+
+def _end_with_owner(lifeline: int, scratch: str) -> NoReturn:
+    """Body of the thread that notices in the midst of a model that its owner has gone."""
+    os.read(lifeline, 1)
+    _end_all(scratch)
+
+
+def _end_all(scratch: str) -> NoReturn:
+    """Without an owner: this process and those that it forked, and their folder."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 def _answer(requests: int, footprints: Footprints | None) -> dict[str, Any]:
