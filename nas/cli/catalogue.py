@@ -1,15 +1,23 @@
-"""What there is: spaces, tasks, mixers, presets, plug-ins and versions."""
+"""What there is: spaces, tasks, mixers, presets, plug-ins and versions.
+
+Without a service elsewhere it is what is installed here, which needs no store: listing it works, and leaves
+nothing behind, in folders that nobody may write to.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version as version_of
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.cli.options import Json
 from nas.cli.output import print_json, result_console
-from nas.cli.settings import open_client
+from nas.cli.settings import open_client, settings_of
+
+if TYPE_CHECKING:
+    from nas.client import Client
 
 __all__ = ["mixers", "plugins", "presets", "print_version", "spaces", "tasks", "version"]
 
@@ -19,8 +27,7 @@ def spaces(context: typer.Context, json: Json = False) -> None:
 
     [dim]nas spaces[/dim]
     """
-    with open_client(context) as client:
-        found = client.spaces()
+    found = _found(context, lambda client: client.spaces(), _spaces)
     _answer(found, "spaces", as_json=json)
 
 
@@ -29,8 +36,9 @@ def tasks(context: typer.Context, json: Json = False) -> None:
 
     [dim]nas tasks[/dim]
     """
-    with open_client(context) as client:
-        found = client.tasks()
+    from nas.tasks import task_descriptions
+
+    found = _found(context, lambda client: client.tasks(), task_descriptions)
     _answer(found, "tasks", as_json=json)
 
 
@@ -62,9 +70,45 @@ def presets(
 
     [dim]nas presets hybrid-lm[/dim]
     """
-    with open_client(context) as client:
-        found = client.presets(space)
+    found = _found(context, lambda client: client.presets(space), lambda: _presets(space))
     _answer(found, "presets", as_json=json)
+
+
+def _found(
+    context: typer.Context,
+    there: Callable[[Client], list[dict[str, Any]]],
+    here: Callable[[], list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    if settings_of(context).server is None:
+        return here()
+    with open_client(context) as client:
+        return there(client)
+
+
+def _spaces() -> list[dict[str, Any]]:
+    """As `Service.spaces`."""
+    from searchspaces.space import load_space, space_names
+
+    return [
+        {**space.spec.model_dump(mode="json"), "size": space.size(), "digest": space.digest}
+        for space in map(load_space, space_names())
+    ]
+
+
+def _presets(space: str) -> list[dict[str, Any]]:
+    """As `Service.presets`."""
+    from searchspaces import presets as designs
+    from searchspaces.space import load_space
+
+    return [
+        {
+            "name": preset.name,
+            "source": preset.source,
+            "digest": preset.architecture.digest,
+            "architecture": preset.architecture.to_dict(),
+        }
+        for preset in designs.presets(load_space(space)).values()
+    ]
 
 
 def _answer(found: list[dict[str, Any]], noun: str, *, as_json: bool) -> None:

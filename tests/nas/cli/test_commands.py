@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+from contextlib import nullcontext
 
 import pytest
 import typer
 
 from nas.cli.demo import DEMO_FAST
 from nas.cli.main import app
+from nas.client import connect
 from nas.job import JobStatus, TargetProfile
 from nas.objectives.value import Value
 from nas.point import Point
@@ -340,6 +342,31 @@ def test_what_there_is(nas):
     assert all(f"★ {preset['name']}" in nas("presets").out for preset in presets[:1])
     assert nas("presets", "nowhere").code == 2
     assert "torch" in json.loads(nas("version", "--json").out)
+
+
+CATALOGUE = [["spaces"], ["tasks"], ["presets"], ["presets", "mixed-lm"], ["mixers"], ["plugins"]]
+
+
+@pytest.mark.parametrize("arguments", CATALOGUE, ids=" ".join)
+def test_listing_what_is_installed_leaves_nothing_behind(nas, tmp_path, arguments):
+    (tmp_path / "home").write_text("no folder can be made here")
+    assert nas(*arguments, "--json").code == 0
+    assert nas(*arguments).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize(("noun", "asked"), [("spaces", []), ("tasks", []), ("presets", ["mixed-lm"])])
+def test_what_is_installed_is_what_a_service_lists(nas, tmp_path, monkeypatch, noun, asked):
+    here = json.loads(nas(noun, *asked, "--json").out)
+    with connect(home=tmp_path / "other") as client:
+        assert here == json.loads(json.dumps(getattr(client, noun)(*asked)))
+
+        def opened(context):
+            return nullcontext(client)
+
+        monkeypatch.setattr("nas.cli.catalogue.open_client", opened)
+        monkeypatch.setattr(client, noun, lambda *_: here[:1])
+        assert json.loads(nas("--server", "elsewhere:7070", noun, *asked, "--json").out) == here[:1]
 
 
 def test_a_reader_that_goes_away_is_no_error(nas, job):
