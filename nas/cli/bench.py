@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.activity import Activity
-from nas.cli.bench_answers import Out, answer, numbers, shares, texts
+from nas.cli.bench_answers import Out, answer, check_first, numbers, shares, texts
 from nas.cli.bench_attention import attention
 from nas.cli.bench_start import start
 from nas.cli.options import Json, parse_targets
@@ -171,7 +171,9 @@ def search(
         ),
     ] = "1",
     known: Annotated[bool, typer.Option(help="Whether latency costs nothing to ask for.")] = True,
-    plot: Annotated[Path | None, typer.Option(help="Write the curves to this HTML file.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write the curves to this HTML file.", callback=check_first)
+    ] = None,
     out: Out = None,
     json: Json = False,
 ) -> None:
@@ -278,7 +280,9 @@ def ranking(
         int, typer.Option(min=1, max=16, help="Trainings of each model, with different seeds.")
     ] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="A small version, to see that it works.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="Write the scatter to this SVG file.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write the scatter to this SVG file.", callback=check_first)
+    ] = None,
     out: Out = None,
     json: Json = False,
 ) -> None:

@@ -8,14 +8,25 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli.output import error_console, print_json, result_console, write_or_print
+from nas.cli.output import check_file, error_console, print_json, result_console, write_or_print
 from nas.cli.plain_table import PlainTable
 from nas.errors import InvalidSpec
 from searchspaces.errors import Problem
 
-__all__ = ["Out", "answer", "numbers", "shares", "texts"]
+__all__ = ["Out", "answer", "check_first", "numbers", "shares", "texts"]
 
-Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write every number to this file, as JSON.")]
+
+def check_first(parameter: typer.CallbackParam, file: Path | None) -> Path | None:
+    """Of an option that names a file: what takes hours is not begun where its answer cannot be written."""
+    if file is not None:
+        check_file(file, parameter.opts[0])
+    return file
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write every number to this file, as JSON.", callback=check_first),
+]
 
 
 def answer(tables: Sequence[PlainTable], result: dict[str, Any], out: Path | None, *, as_json: bool) -> None:

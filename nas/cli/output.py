@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 from io import TextIOWrapper
@@ -16,6 +17,7 @@ from nas.errors import InvalidSpec, NasError, StoreUnavailable
 from searchspaces.errors import Problem
 
 __all__ = [
+    "check_file",
     "error_console",
     "print_error",
     "print_json",
@@ -101,13 +103,7 @@ def write_file(text: str, out: Path, option: str = "--out") -> None:
     """
     from nas.files import write_whole
 
-    try:
-        out_file = out.resolve()
-        status = out_file.stat() if out_file.exists() else None
-    except (OSError, RuntimeError) as error:
-        raise InvalidSpec([Problem(option, f"{out}: {error}; accepted: a file")]) from error
-    if status is not None and stat.S_ISDIR(status.st_mode):
-        raise InvalidSpec([Problem(option, f"{out} is a folder; accepted: a file")])
+    out_file, status = _resolved(out, option)
     if status is not None and not stat.S_ISREG(status.st_mode):
         try:
             out_file.write_text(text, encoding="utf-8")
@@ -121,6 +117,36 @@ def write_file(text: str, out: Path, option: str = "--out") -> None:
         if status is not None:
             temporary.chmod(stat.S_IMODE(status.st_mode))
     error_console().print(f"written to {out}", markup=False, soft_wrap=True)
+
+
+def check_file(out: Path, option: str = "--out") -> None:
+    """Before the work whose answer is to be written there: that `write_file` can, as far as that can be told.
+    Nothing is made.
+
+    Raises:
+        InvalidSpec, StoreUnavailable: as it.
+    """
+    out_file, status = _resolved(out, option)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        needed = out_file
+    else:  # made beside what is there, with the folders above it
+        needed = next(folder for folder in out_file.parents if folder.exists())
+        if not needed.is_dir():
+            raise StoreUnavailable(f"cannot write {out}: {needed} is not a folder")
+    if not os.access(needed, os.W_OK):
+        raise StoreUnavailable(f"cannot write {out}: {needed} may not be written to")
+
+
+def _resolved(out: Path, option: str) -> tuple[Path, os.stat_result | None]:
+    """The file that is meant, and what is there."""
+    try:
+        out_file = out.resolve()
+        status = out_file.stat() if out_file.exists() else None
+    except (OSError, RuntimeError) as error:
+        raise InvalidSpec([Problem(option, f"{out}: {error}; accepted: a file")]) from error
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        raise InvalidSpec([Problem(option, f"{out} is a folder; accepted: a file")])
+    return out_file, status
 
 
 def replace_unknown_characters() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from nas.cli.bench import app
+
 
 def test_strategies_are_compared_on_the_problem_that_ships(nas, tmp_path):
     arguments = ["--strategies", "random,local", "--budgets", "10,20", "--seeds", "2"]
@@ -85,6 +87,24 @@ def test_a_mistake_in_an_option_is_not_the_tables(nas, tmp_path, option, value):
     assert (answer.code, answer.out) == (2, "")
     assert option in answer.err
     assert "--table" not in answer.err
+
+
+BENCHES = [command.name or command.callback.__name__ for command in app.registered_commands]
+NEEDED = {"predictor": ["--table", "table.csv"], "start": ["model"], "ranking": ["hybrid-lm"]}
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [*((name, "--out") for name in BENCHES), ("search", "--plot"), ("ranking", "--picture")],
+)
+def test_where_the_answer_cannot_be_written_is_told_before_anything_is_done(nas, tmp_path, command, option):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for out, code in (("folder", 2), ("file/deep/out.json", 7)):
+        answer = nas("bench", command, *NEEDED.get(command, []), option, out)
+        assert (answer.code, answer.out) == (code, "")
+        assert out in answer.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"], "and nothing was made"
 
 
 def test_real_targets_are_profiled_and_scored_and_never_measured_twice(nas, tmp_path):

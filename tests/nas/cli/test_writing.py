@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.cli.output import write_or_print
+from nas.cli.output import check_file, write_or_print
 from nas.errors import InvalidSpec, StoreUnavailable
 
 
@@ -55,6 +55,22 @@ def test_a_device_is_written_through() -> None:
     after = os.stat("/dev/null")
     assert stat.S_ISCHR(after.st_mode)
     assert (before.st_ino, before.st_mode) == (after.st_ino, after.st_mode)
+
+
+def test_what_can_be_written_is_told_without_writing(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    for out in ("there", "link", "deep/er/out.json"):
+        check_file(tmp_path / out)
+    check_file(Path("/dev/null"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "there"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_to_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StoreUnavailable, match="may not be written"):
+        check_file(tmp_path / "deep" / "out.json")
 
 
 def test_what_can_be_no_file_is_told(tmp_path: Path) -> None:
