@@ -23,7 +23,11 @@ __all__ = ["app"]
 app = typer.Typer(
     name="bench",
     no_args_is_help=True,
-    help="Compare predictors, strategies, scores with training alone, engines, cuts of pretrained models.",
+    help="""Compare predictors, strategies, scores with training alone, engines, cuts of pretrained models.
+
+    [dim]nas bench attention --quick[/dim]
+    [dim]nas bench ranking latest --out ranking.json[/dim]
+    """,
 )
 app.command()(attention)
 app.command()(start)

@@ -53,7 +53,10 @@ def mixers(json: Json = False) -> None:
 
 
 def plugins(json: Json = False) -> None:
-    """List the mixers, tasks, runtimes, predictors and strategies that other distributions add here."""
+    """List the mixers, tasks, runtimes, predictors and strategies that other distributions add here.
+
+    [dim]nas plugins --json[/dim]
+    """
     from nas.plugins import plugin_descriptions
 
     _answer(plugin_descriptions(), "plugins", as_json=json)

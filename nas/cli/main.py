@@ -25,6 +25,7 @@ from nas.cli import (
     worker,
 )
 from nas.cli.ending import Commands, as_invalid, heed_interrupts
+from nas.cli.help import unwrap_help
 from nas.cli.output import print_error, replace_unknown_characters
 from nas.cli.settings import Settings, settings_of
 from nas.errors import NasError, as_nas_error
@@ -122,6 +123,7 @@ app.command(rich_help_panel=SERVICE)(serve.health)
 app.command(rich_help_panel=ACCESS)(serve.serve)
 app.add_typer(access.tokens, rich_help_panel=ACCESS)
 app.command(rich_help_panel=ACCESS)(access.certs)
+unwrap_help(app)
 
 
 def main() -> None:

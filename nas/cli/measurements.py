@@ -37,7 +37,14 @@ class _Listing(TyperGroup):
 app = typer.Typer(
     name="measurements",
     cls=_Listing,
-    help="List the targets that were measured, or what was measured on one; have measurements forgotten.",
+    help="""List the targets that were measured, or with a TARGET what was measured on it; have measurements
+    forgotten.
+
+    [dim]nas measurements[/dim]
+    [dim]nas measurements local-cpu/onnxruntime/fp32/1t/prefill/b1/n1024[/dim]
+    [dim]nas measurements forget phone/openvino/fp32/1t/prefill/b1/n1024 --since 2026-11-27[/dim]
+    """,
+    subcommand_metavar="[TARGET | COMMAND [ARGS]...]",
 )
 
 TargetArgument = Annotated[
