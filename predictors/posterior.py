@@ -56,6 +56,8 @@ class Posterior:
         mean: (terms,) ms a unit of each term, ≥ 0.
         covariance: (terms, terms), ms².
         noise: relative standard deviation of one measurement, of the normal that covers 90% as they do.
+        told: relative standard error that a usual measurement is known to have, by what sessions differ by;
+            residuals of one session do not show it, and the next measurement is of another. 0 where unknown.
         spread: factor on standard deviations that makes ±1.645 of them cover 90% of left-out
             measurements of whole models.
         residuals: (n,) relative leave-one-out errors of the measurements that it learned from.
@@ -70,12 +72,17 @@ class Posterior:
     residuals: Vector
     deviations: Vector
     evidence: float
+    told: float = 0.0
 
     def predict(self, counts: Matrix) -> tuple[Vector, Vector]:
         """(n,) mean, above 0, and standard deviation of a new measurement, ms."""
         mean = np.maximum(counts @ self.mean, LEAST)
-        variance = ((counts @ self.covariance) * counts).sum(1)
-        return mean, self.spread * np.sqrt(variance + (self.noise * mean) ** 2)
+        return mean, self.deviation(mean, ((counts @ self.covariance) * counts).sum(1))
+
+    def deviation(self, mean: Vector, variance: Vector) -> Vector:
+        """(n,) standard deviation of a new measurement, ms, by (n,) mean and variance of what is expected."""
+        single = max(self.spread * self.noise, self.told)
+        return np.sqrt(self.spread**2 * variance + (single * mean) ** 2)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -87,6 +94,7 @@ class Posterior:
             "residuals": self.residuals.tolist(),
             "deviations": self.deviations.tolist(),
             "evidence": self.evidence,
+            "told": self.told,
         }
 
     @classmethod
@@ -100,6 +108,7 @@ class Posterior:
             np.asarray(data["residuals"], float),
             np.asarray(data["deviations"], float),
             float(data["evidence"]),
+            float(data.get("told", 0.0)),  # earlier versions did not keep it
         )
 
 
@@ -135,6 +144,7 @@ def averaged_posterior(
         residuals,
         np.sqrt(variance),
         float(logsumexp(likely) - logsumexp(odds)),
+        fits[0].told,
     )
 
 
@@ -160,8 +170,9 @@ def fit_posterior(
     # One more coefficient, the factor of single blocks.
     mean = np.append(scale * prior.mean, 1.0)
     factor = block_diag(scale * cholesky(prior.covariance, lower=True), SINGLE_DOUBT)
-    trusted = np.ones(len(latency_ms))
+    trusted, told = np.ones(len(latency_ms)), 0.0
     if relative_error is not None:
+        told = float(np.median(relative_error))
         trusted = 1 / (1 + (relative_error / CLEAN) ** 2)
         # The noise is a usual measurement's: errors that are all alike tell nothing.
         trusted = trusted / trusted.mean()
@@ -193,13 +204,14 @@ def fit_posterior(
     without = variance / np.maximum(1 - curvature * variance / noise**2, 1e-3)
     left_out = residual * (1 + weight * without / noise**2)
     usual = TAIL * noise
-    deviation = np.sqrt(usual**2 + without)
+    # One that is known to be bad is expected to be off by more, and calibrates as such.
+    deviation = np.sqrt(usual**2 / trusted + without)
     n = len(latency_ms)
     optimism = np.sqrt(n / max(n - DECIDED, 1))
     spread = spread_of((optimism * left_out / deviation)[whole], prior.spread)
     terms = len(prior.mean)
     return Posterior(
-        coefficients[:terms], covariance[:terms, :terms], usual, spread, left_out, deviation, evidence
+        coefficients[:terms], covariance[:terms, :terms], usual, spread, left_out, deviation, evidence, told
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -98,8 +98,9 @@ class Residual(Predictor):
         error, doubt = self.process.predict(self.design.flat(population))
         # An error of the whole time is no residual of a sum: far from all measurements it stays within ±50%.
         corrected = mean * (1 + np.clip(error, -0.5, 0.5))
-        total = variance + (doubt + self.process.noise**2) * mean**2
-        return Prediction(base.unit * corrected, base.unit * self.process.spread * np.sqrt(total))
+        own = replace(posterior, noise=self.process.noise, spread=self.process.spread)
+        deviation = own.deviation(mean, variance + doubt * mean**2)
+        return Prediction(base.unit * corrected, base.unit * deviation)
 
     def _dump(self) -> dict[str, Any]:
         state: dict[str, Any] = {"base": self._fitted().to_state(), "process": None}

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from predictors import choose_next, held_out_report, make_predictor
-from predictors.posterior import TAIL, averaged_posterior, fit_posterior, spread_of
+from predictors.posterior import NORMAL_90, TAIL, averaged_posterior, fit_posterior, spread_of
 from predictors.prior import Prior, counted_prior
 from predictors.report import score
 from predictors.transfer import learn_prior, transfer_prior
@@ -118,14 +119,46 @@ def test_the_closed_form_is_the_textbook_s() -> None:
     np.testing.assert_allclose(posterior.mean, truth, rtol=0.02)
 
 
-def test_errors_that_are_all_alike_tell_nothing(design, space, make_device) -> None:
+def test_errors_that_are_all_alike_tell_what_another_session_may_be_off_by_and_nothing_else(
+    design, space, make_device
+) -> None:
     population = space.sample(40, np.random.default_rng(6))
     counts, latency = design.counts(population), make_device(6, noise=0.02)(population)
     prior = counted_prior(design)
     untold = fit_posterior(counts, latency, prior).predict(counts)
     for error in (0.001, 0.05):
         told = fit_posterior(counts, latency, prior, np.full(40, error)).predict(counts)
-        np.testing.assert_allclose(told, untold, rtol=1e-9)
+        np.testing.assert_allclose(told[0], untold[0], rtol=1e-9)
+        np.testing.assert_allclose(told[1], np.maximum(untold[1], told[1]), rtol=1e-9)
+        assert (told[1] >= error * told[0]).all()
+
+
+def test_what_another_session_may_be_off_by_is_covered(design, space, make_device) -> None:
+    """Measurements of one session agree with each other within 0.2%, and the next session is off by what the
+    store says that sessions are."""
+    rng = np.random.default_rng(3)
+    population, new = space.sample(60, rng), space.sample(200, rng)
+    device, prior = make_device(3, noise=0.002), counted_prior(design)
+    for error in (0.01, 0.03):
+        fitted = fit_posterior(design.counts(population), device(population), prior, np.full(60, error))
+        mean, deviation = fitted.predict(design.counts(new))
+        covered = [
+            np.abs(mean - device(new) * (1 + off)) <= NORMAL_90 * deviation
+            for off in error * ndtri((np.arange(40) + 0.5) / 40)
+        ]
+        assert 0.85 < np.mean(covered) < 0.95
+
+
+def test_measurements_that_are_known_to_be_bad_do_not_widen_all_others(design, space, make_device) -> None:
+    rng = np.random.default_rng(4)
+    population, new = space.sample(60, rng), space.sample(200, rng)
+    latency, bad = make_device(4, noise=0.005)(population), np.arange(60) % 5 == 0
+    counts, prior = design.counts(population), counted_prior(design)
+    off = latency * np.where(bad, 1 + 0.3 * rng.choice([-1, 1], 60), 1)
+    told = fit_posterior(counts, off, prior, np.where(bad, 0.3, 0.001))
+    without = fit_posterior(counts[~bad], latency[~bad], prior)
+    deviations = [fit.predict(design.counts(new))[1].mean() for fit in (told, without)]
+    assert deviations[0] < 1.5 * deviations[1]
 
 
 def test_priors_are_averaged_by_how_likely_they_make_the_measurements(design, space, make_device) -> None:
