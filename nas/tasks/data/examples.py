@@ -66,26 +66,28 @@ class Dataset:
         validation: float,
         test: float | Examples,
     ) -> Dataset:
-        """By class, at random but always alike.
+        """By class, at random but always alike; of a class of three or more, some are in each part.
 
         Args:
             validation: share of what is no test.
             test: share of all, or examples that lie apart already.
         """
         if not isinstance(test, Examples):
-            kept, rows = held_out(examples.labels, test, seed=1)
+            kept, rows = held_out(examples.labels, test, seed=1, fewest=2)
             examples, test = examples.take(kept), examples.take(rows)
         kept, rows = held_out(examples.labels, validation, seed=2)
         return cls(classes, examples.take(kept), examples.take(rows), test)
 
 
 def held_out(
-    labels: NDArray[np.int64], share: float, seed: int
+    labels: NDArray[np.int64], share: float, seed: int, fewest: int = 1
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows that are kept and that are held out, both in order: of each class that share, one at least."""
+    """Rows that are kept and that are held out, both in order: of each class that share, one at least, and
+    so few that `fewest` are kept where there are more."""
     rng = np.random.default_rng(seed)
     out = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        out[rng.permutation(rows)[: max(1, round(share * len(rows)))]] = True
+        count = max(1, min(round(share * len(rows)), len(rows) - fewest))
+        out[rng.permutation(rows)[:count]] = True
     return np.flatnonzero(~out), np.flatnonzero(out)

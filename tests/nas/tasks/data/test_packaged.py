@@ -10,7 +10,7 @@ import pytest
 
 from nas.errors import InvalidSpec
 from nas.tasks.data.digits import mnist, uci_digits
-from nas.tasks.data.examples import Dataset, held_out
+from nas.tasks.data.examples import Dataset, Examples, held_out
 from nas.tasks.data.packaged import packaged
 from nas.tasks.data.vowels import vowels
 
@@ -71,3 +71,19 @@ def test_a_share_of_each_class_is_held_out() -> None:
     assert np.bincount(labels[out]).tolist() == [1, 1, 10]
     assert sorted([*kept, *out]) == list(range(113))
     assert not np.array_equal(out, held_out(labels, 0.1, seed=1)[1])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.9])
+def test_something_of_each_class_is_in_every_part(share: float) -> None:
+    labels = np.repeat(np.arange(5), (3, 4, 5, 6, 40))
+    examples = Examples(np.zeros((len(labels), 1, 2), np.float32), labels)
+    dataset = Dataset.divided(tuple("abcde"), examples, share, test=share)
+    for part in (dataset.train, dataset.validation, dataset.test):
+        assert set(part.labels.tolist()) == set(range(5))
+
+
+def test_how_examples_are_divided_does_not_change_where_there_are_enough() -> None:
+    labels = np.repeat(np.arange(4), (1, 2, 4, 20))
+    kept, out = held_out(labels, 0.5, seed=1)
+    assert out.tolist() == [0, 1, 3, 4, 8, 9, 13, 14, 18, 19, 22, 23, 24, 26]  # by an earlier version
+    assert np.array_equal(held_out(labels, 0.5, seed=1, fewest=2)[0], kept)
