@@ -43,7 +43,7 @@ class TextOptions(SequenceOptions):
 
     Attributes:
         path: file, list of files, or patterns such as ``"books/*.txt"``, read as bytes and joined in
-            the order given (a pattern's files by name); the documentation of Python itself
+            the order given (a pattern's files by name), each file once; the documentation of Python itself
             (`pydoc_data.topics`, 0.5 MB of English) where absent.
         validation_fraction, test_fraction: of the bytes: the last ones are the test split, those
             before them the validation split, the rest is trained on.
@@ -202,6 +202,8 @@ def _default_text() -> Bytes:
 
 def _read(patterns: tuple[str, ...]) -> Bytes:
     parts: list[Bytes] = []
+    # A file that two patterns match would be learned from and tested on.
+    seen = set[Path]()
     problems = []
     for number, pattern in enumerate(patterns):
         path = f"task.path.{number}"
@@ -218,6 +220,10 @@ def _read(patterns: tuple[str, ...]) -> Bytes:
                 if not file.is_file():  # a device or a FIFO never ends
                     problems.append(Problem(path, f"{file} is not a regular file; accepted: a file of text"))
                     continue
+                place = file.resolve()
+                if place in seen:
+                    continue
+                seen.add(place)
                 content = np.frombuffer(file.read_bytes(), dtype=np.uint8)
             except OSError as error:
                 problems.append(

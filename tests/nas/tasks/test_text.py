@@ -70,6 +70,17 @@ def test_patterns_and_lists_are_joined_in_order(tmp_path: Path) -> None:
     assert set(torch.cat(list(task.evaluation_sequences(Split.TEST))).unique().tolist()) == {ord("z")}
 
 
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_bytes(b"c" * 500)
+    (tmp_path / "b.txt").write_bytes(b"b" * 1500)
+    (tmp_path / "link.txt").symlink_to(tmp_path / "c.txt")
+    (tmp_path / "linked").symlink_to(tmp_path, target_is_directory=True)
+    paths = ["c.txt", "*.txt", "linked/c.txt", "../" + tmp_path.name + "/b.txt"]
+    options = {"path": [str(tmp_path / path) for path in paths], "evaluation_context": 32}
+    (tmp_path / "joined").write_bytes(b"c" * 500 + b"b" * 1500)
+    assert make_task("text", options).identity() == own(tmp_path / "joined").identity()
+
+
 def test_every_bad_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
     names = ["missing.txt", "empty.txt", "none*.txt", "."]
