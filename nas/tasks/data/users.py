@@ -79,7 +79,7 @@ class _Wrong(Exception):
 def _folder(path: Path) -> tuple[NDArray[Any], list[str]]:
     """Grey or colour images (n, C, H, W) of 0 to 1, and the names of their folders."""
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
     except ImportError as error:
         raise _Wrong(
             "path", "images are read by Pillow, which is not installed", "after `pip install pillow`"
@@ -93,7 +93,13 @@ def _folder(path: Path) -> tuple[NDArray[Any], list[str]]:
                 with Image.open(file, formats=["PNG"]) as image:
                     _check_size(image, where, images, first=labels)
                     images.append(_pixels(image))
-            except (UnidentifiedImageError, SyntaxError, ValueError) as error:
+            except _Wrong:
+                raise
+            except Image.DecompressionBombError as error:
+                raise _too_many_pixels(where) from error
+            except Exception as error:  # of a broken file Pillow raises errors of many classes
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # the file, not what is in it
                 raise _Wrong("path", f"{where} is no PNG image that can be read ({error})") from error
             if images[-1].shape != images[0].shape:
                 raise _Wrong(
@@ -116,7 +122,11 @@ def _check_size(image: Image, where: str, images: Sequence[NDArray[Any]], first:
             "path", f"{where} is {width} × {height} pixels", f"{wanted}, as the first image, of {first[0]}"
         )
     if (len(images) + 1) * 3 * width * height > MOST_NUMBERS:
-        raise _Wrong("path", f"with {where} there are too many pixels", f"{MOST_NUMBERS} numbers in all")
+        raise _too_many_pixels(where)
+
+
+def _too_many_pixels(where: str) -> _Wrong:
+    return _Wrong("path", f"with {where} there are too many pixels", f"{MOST_NUMBERS} numbers in all")
 
 
 def _pixels(image: Image) -> NDArray[np.float32]:
@@ -140,8 +150,11 @@ def _arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
             if missing := {"x", "y"} - set(arrays.files):
                 raise _Wrong("path", f"{path.name} lacks {' and '.join(sorted(missing))}", accepted)
             x, y = arrays["x"], arrays["y"]
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
-        raise _Wrong("path", f"{path.name}: {error}", accepted) from error
+    except (_Wrong, OSError):
+        raise
+    except Exception as error:  # of a broken file zlib, zipfile and tokenize raise errors of their own
+        said = str(error) or type(error).__name__
+        raise _Wrong("path", f"{path.name}: {said:.200}", accepted) from error
     if x.dtype.kind not in "fiub" or x.ndim < 2:
         raise _Wrong("path", f"x of {path.name} is {x.dtype} {x.shape}", accepted)
     if y.dtype.kind not in "iuU" or y.shape != x.shape[:1]:

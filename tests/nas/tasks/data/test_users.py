@@ -1,5 +1,8 @@
 """A user's own examples, and what is said of those that are not right."""
 
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +122,21 @@ def _torn(path: Path) -> Path:
     return path
 
 
+def _torn_at_its_end(path: Path) -> Path:
+    file = folder(path, size=(300, 200)) / "cat" / "1.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    return path
+
+
+def _huge(path: Path) -> Path:
+    """20,000 × 20,000 pixels, by its header."""
+    file = folder(path) / "cat" / "1.png"
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    content = file.read_bytes()
+    file.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    return path
+
+
 def _no_image(path: Path) -> Path:
     (folder(path) / "cat" / "1.png").write_bytes(b"hello")
     return path
@@ -135,16 +153,45 @@ def _pickle(path: Path) -> Path:
     return path / "a.npz"
 
 
+def _corrupt(path: Path) -> Path:
+    """What x is compressed to, with other bytes in its midst."""
+    np.savez_compressed(path / "a.npz", x=np.random.default_rng(0).normal(size=(6, 200)), y=Y)
+    content = bytearray((path / "a.npz").read_bytes())
+    content[200:260] = b"\xff" * 60
+    (path / "a.npz").write_bytes(content)
+    return path / "a.npz"
+
+
+def _packed_otherwise(path: Path) -> Path:
+    """By a method that nobody knows."""
+    content = bytearray(savez(path, x=X, y=Y).read_bytes())
+    content[content.rfind(b"PK\x01\x02") + 10] = 99
+    (path / "a.npz").write_bytes(content)
+    return path / "a.npz"
+
+
+def _claims(path: Path) -> Path:
+    """The header of x is no Python that ends."""
+    with zipfile.ZipFile(savez(path, y=Y), "a") as members:
+        members.writestr("x.npy", b"\x93NUMPY\x01\x00\x20\x00" + b"{'descr': ('<f8', ".ljust(32))
+    return path / "a.npz"
+
+
 WRONG: list[tuple[Callable[[Path], Path], str]] = [
     (_uneven, r"path: dog/9.png is 7 × 5 pixels; accepted: 6 × 5, as the first image"),
     (_mixed, r"path: dog/9.png has 3 channels and the first image 1; accepted: all grey"),
     (_torn, r"cat/1.png is no PNG image"),
+    (_torn_at_its_end, r"task.path: cat/1.png is no PNG image that can be read \(.*trunc.*accepted: a"),
+    (_huge, r"task.path: with cat/1.png there are too many pixels; accepted: 268435456 numbers in all"),
     (_no_image, r"cat/1.png is no PNG image"),
     (lambda path: folder(path, count=2), r"too few examples of 'cat' \(2\), .*at least 3"),
     (lambda path: path, r"has no folder with PNG images"),
     (lambda path: path / "none", r"is not there; accepted: a folder"),
     (_pickled, r"a.npz: .*allow_pickle.*accepted: x"),
     (_pickle, r"a.npz: File is not a zip file"),
+    (_corrupt, r"task.path: a.npz: Error -3 while decomp.*accepted: x"),
+    (_packed_otherwise, r"task.path: a.npz: That compression method is not supported; accepted: x"),
+    (_claims, r"task.path: a.npz: .*accepted: x"),
     (lambda path: savez(path, x=X), r"a.npz lacks y"),
     (lambda path: savez(path, x=X, y=Y[:5]), r"y of a.npz is int64 \(5,\) beside x \(6, 2\)"),
     (lambda path: savez(path, x=X, y=Y * 0.5), r"y of a.npz is float64"),
