@@ -26,7 +26,7 @@ class HistoryStrategy(Strategy):
     """Keeps a history of candidates and a random generator; subclasses offer candidates, at any fidelity.
 
     Of the candidates that `_offer` returns, those that are open and affordable are asked, topped up with
-    random ones. `ask` returns fewer than `n` only if no candidate is left, or none is affordable.
+    random ones. `ask` returns fewer than `n` only if no other candidate is left, or none is affordable.
     """
 
     def __init__(self, problem: SearchProblem, seed: int = 0) -> None:
@@ -54,7 +54,7 @@ class HistoryStrategy(Strategy):
             left -= self.history.cost(taken)
             chosen = np.concatenate([chosen, taken])
         if len(chosen) < n and left > PAID:
-            chosen = np.concatenate([chosen, self._unexplored(n - len(chosen), left)])
+            chosen = np.concatenate([chosen, self._unexplored(n - len(chosen), left, chosen)])
         return chosen
 
     def levels(self, population: Population) -> Levels:
@@ -97,20 +97,26 @@ class HistoryStrategy(Strategy):
     def _empty(self) -> Population:
         return np.empty((0, self.problem.encoding.genes), np.int64)
 
-    def _unexplored(self, n: int, left: float) -> Population:
-        """Claim up to n random open candidates at full fidelity; fewer if the space has no more, or the
-        budget does not suffice."""
+    def _unexplored(self, n: int, left: float, chosen: Population) -> Population:
+        """Claim up to n random open candidates at full fidelity, none of those chosen already; fewer if the
+        space has no more, or the budget does not suffice."""
         encoding, found = self.problem.encoding, self._empty()
+        # Chosen at a lower fidelity, a candidate is still open at full; a batch evaluates it once.
+        positions = self.history.find(chosen)
+
+        def others(rows: Population) -> Population:
+            return rows[~np.isin(self.history.find(rows), positions)]
+
         for _ in range(8):
             missing = n - len(found)
-            rows = encoding.sample(max(2 * missing, 64), self.rng)
+            rows = others(encoding.sample(max(2 * missing, 64), self.rng))
             found = np.concatenate([found, self.history.claim(rows, missing, left - len(found))])
             if len(found) == n or left - len(found) < 1.0 - PAID:
                 return found
         # Random draws found only taken rows: look for the others systematically.
         everything = encoding.enumerate(ENUMERABLE)
         rows = self._neighbours() if everything is None else everything
-        rows = rows[self.rng.permutation(len(rows))]
+        rows = others(rows[self.rng.permutation(len(rows))])
         return np.concatenate([found, self.history.claim(rows, n - len(found), left - len(found))])
 
     def _neighbours(self) -> Population:

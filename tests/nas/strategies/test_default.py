@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from nas.objectives import Objective, Source
 from nas.problem import SearchProblem
@@ -140,6 +141,26 @@ def test_a_share_of_which_every_evaluation_fails_is_given_up():
     assert asked[0] <= 4 + 3  # those of the batch in which the fourth fails are out by then
     assert asked[1] > 0
     assert asked[2] > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_batch_names_a_candidate_once_and_costs_no_more_than_is_left(seed):
+    """Random draws from six codes repeat themselves; what tops a batch up is not what it screens."""
+    objectives = (
+        Objective("quality", "nats", source=Source.EVALUATED),
+        Objective("latency_ms", "ms", source=Source.PREDICTED),
+    )
+    small = SearchProblem(Encoding([3, 2], ["a", "b"]), objectives, fidelities=(0.25, 1.0))
+    strategy, left, bought = get_strategy("default")(small, seed), 12.0, set()
+    while len(rows := strategy.ask(6, min(left, 4.0))):
+        levels = strategy.levels(rows)
+        spent = float(np.array(small.fidelities)[levels].sum())
+        assert len(np.unique(rows, axis=0)) == len(rows)
+        assert spent <= 4.0
+        strategy.tell(rows, rows + 1.0, levels)
+        bought |= {bytes(row) for row in rows[levels == 1]}
+        left -= spent
+    assert len(bought) == 6  # what was screened is evaluated in full by a later batch
 
 
 def test_finds_the_whole_front_of_a_small_space():
