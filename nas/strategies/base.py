@@ -40,7 +40,7 @@ class HistoryStrategy(Strategy):
         candidates already taken allowed."""
 
     def _learn(self, positions: NDArray[np.int64]) -> None:
-        """Learn from the full evaluations just entered at these positions of the history."""
+        """Learn from the full evaluations just entered at these positions of the history, all distinct."""
 
     def ask(self, n: int, left: float = math.inf) -> Population:
         """See `Strategy.ask`."""
@@ -78,7 +78,10 @@ class HistoryStrategy(Strategy):
                 f"(n, {self.problem.encoding.genes}) and (n, {len(self.problem.objectives)})"
             )
         positions = self.history.tell(rows, told, levels)
-        self._learn(positions if levels is None else positions[levels == self.history.full])
+        whole = positions if levels is None else positions[levels == self.history.full]
+        # A candidate told twice in one call is one: the history keeps the values told last.
+        _, first = np.unique(whole, return_index=True)
+        self._learn(whole[np.sort(first)])
 
     def state(self) -> dict[str, Any]:
         """See `Strategy.state`."""
