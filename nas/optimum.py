@@ -18,7 +18,9 @@ class Optimum:
     Attributes:
         point: the architecture, with its costs and predicted latencies; with its quality and its measured
             latencies too where it was evaluated and measured.
-        quality, quality_std: what the evaluations so far say of its validation quality.
+        quality, quality_std: what the model of all evaluations so far expects of its validation quality, and
+            how far off that may be for a candidate never evaluated; what it scored, where it was evaluated,
+            is the point's.
         gap: how much better, relative to `quality`, anything could still be by the models; 0 where it is
             proved optimal.
         exact: whether latencies and costs are sums over layers, so that the models are what predicts

@@ -88,9 +88,11 @@ class AdditiveSurrogate:
         return self._surrogate.mean(population)
 
     def deviations(self, population: Population) -> NDArray[np.float64]:
-        """(n, expensive objectives) posterior standard deviations."""
+        """(n, expensive objectives) standard deviations of what each candidate scores, as if it had never been
+        evaluated: what features do not explain of it is part of its score."""
         _, posteriors = self._surrogate.posterior(population)
-        return np.sqrt(np.maximum(np.stack([np.diag(p.covariance) for p in posteriors], axis=1), 0.0))
+        variances = [np.maximum(np.diag(p.covariance), 0.0) + p.noises for p in posteriors]
+        return np.sqrt(np.stack(variances, axis=1))
 
 
 def summed(encoding: Encoding, function: Function, seed: int = 0) -> Function:
