@@ -12,7 +12,23 @@ from nas.objectives.names import Names
 from searchspaces.errors import Problem
 from workers.target import Target
 
-__all__ = ["bounded_objectives", "describe_miss"]
+__all__ = ["bounded_objectives", "check_bounds", "describe_miss"]
+
+
+def check_bounds(bounds: Mapping[str, float]) -> None:
+    """Refuse what is no bound among those that a user asks for. A job's own were checked at its submission;
+    one that was a share of what its parent has may be 0.
+
+    Raises:
+        InvalidSpec: a bound is no finite number above 0; every such bound at once.
+    """
+    wrong = [
+        Problem(f"bounds.{name}"[:100], f"{bound} is not a bound; accepted: a finite number above 0")
+        for name, bound in bounds.items()
+        if not 0 < bound < math.inf
+    ]
+    if wrong:
+        raise InvalidSpec(wrong)
 
 
 def bounded_objectives(

@@ -12,7 +12,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.bounds import bounded_objectives, describe_miss
+from nas.bounds import bounded_objectives, check_bounds, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.objectives import Direction, Objective, Source
 from nas.objectives.quality import quality_objective
@@ -147,11 +147,13 @@ class Front:
             bounds: objective or count → no worse than this, beside the job's own bounds.
 
         Raises:
-            InvalidSpec: a bound's name is not known; those accepted are named.
+            InvalidSpec: a bound's name is not known, or it is no finite number above 0; what is accepted is
+                named.
             NoSuchPoint: nothing was evaluated yet.
             NothingMeetsBounds: the message says which point comes nearest and by how much it misses; where
                 none is within the job's own bounds, see `why_empty`.
         """
+        check_bounds(bounds or {})
         bounded = self.bounded(bounds or {})
         points = self._answering(bounds or {})
         if not points:

@@ -13,7 +13,7 @@ from nas.analysis.candidates import Candidates
 from nas.analysis.feasibility import nearest_to_bounds
 from nas.analysis.known import Known, scored, stored_predictors, unlearned
 from nas.analysis.replacements import stored_scores
-from nas.bounds import bounded_objectives, describe_miss
+from nas.bounds import bounded_objectives, check_bounds, describe_miss
 from nas.errors import NoSuchPoint, NothingMeetsBounds
 from nas.exact.additive import ModelOptimum
 from nas.exact.decomposition import Decomposition
@@ -47,12 +47,13 @@ def find_optimum(job: Known, bounds: dict[str, float]) -> Optimum:
     evaluation that the job's supernet has had. What devices measure is predicted, what is counted is exact.
 
     Raises:
-        InvalidSpec: a bound's name is not known.
+        InvalidSpec: a bound's name is not known, or it is no finite number above 0.
         NoSuchPoint: the job has no predictors or too few evaluations yet, or its space has too many options
             of a layer to enumerate.
         NothingMeetsBounds: according to the models no architecture does; the message names the nearest.
     """
     started = time.perf_counter()
+    check_bounds(bounds)
     plan = job.plan
     quality = next(o for o in plan.objectives if o.source is Source.EVALUATED)
     asked = _tightest(

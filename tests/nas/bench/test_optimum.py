@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from nas.analysis.known import KnownJob, stored_predictors
 from nas.analysis.optimum import find_optimum
 from nas.bench.backends import SimulatedMeasurementBackend
 from nas.cli.main import main
+from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.front import Scope
 from nas.planning.plan import resolve
@@ -52,6 +54,14 @@ def test_the_optimum_meets_its_bounds_by_the_predictor_itself(home, bound):
         points = service.front("latest", Scope.ALL).points
     known = [p for p in points if all(of.predicted <= bound for of in p.values.values() if not of.exact)]
     assert found.quality <= min(p.validation for p in known) + 0.3
+
+
+@pytest.mark.parametrize("bound", [math.inf, math.nan])
+def test_what_is_no_bound_is_refused_before_anything_is_solved(home, bound):
+    with closing(EmbeddedService(home)) as service:
+        for answer in (service.best, service.optimum):
+            with pytest.raises(InvalidSpec, match=rf"latency_ms: {bound} is not a bound; accepted: a finite"):
+                answer("latest", {"latency_ms": bound})
 
 
 def test_what_is_found_loses_to_nothing_that_the_predictor_allows(home):
