@@ -91,7 +91,7 @@ class Text(SequenceTask):
         self._sha256 = hashlib.sha256(read.tobytes()).hexdigest()
         text: Tokens = read
         if options.tokenizer is not None:
-            text, self.vocabulary, self._tokenizer_sha256 = _tokenized(read, Path(options.tokenizer))
+            text, self.vocabulary, self._tokenizer_identity = _tokenized(read, Path(options.tokenizer))
         # Logits of one sequence over a model's vocabulary are as large as those of hundreds over bytes.
         self._at_once = EVALUATION_BATCH if options.tokenizer is None else 1
         self.bytes_per_token = len(read) / max(1, len(text))
@@ -117,7 +117,7 @@ class Text(SequenceTask):
     def identity(self) -> dict[str, Any]:
         """The options with the text's own digest in place of where it lies."""
         told = self.options.model_dump(mode="json", exclude={"path", "tokenizer"}) | {"sha256": self._sha256}
-        return told if self.options.tokenizer is None else told | {"tokenizer": self._tokenizer_sha256}
+        return told if self.options.tokenizer is None else told | self._tokenizer_identity
 
     def tokenizer_files(self) -> dict[str, bytes]:
         """See `Task.tokenizer_files`: bytes, or the file that was given."""
@@ -171,8 +171,8 @@ class Text(SequenceTask):
         return windows
 
 
-def _tokenized(text: Bytes, path: Path) -> tuple[Tokens, int, str]:
-    """The text's tokens, how many there are to choose from, and the SHA-256 of the tokenizer."""
+def _tokenized(text: Bytes, path: Path) -> tuple[Tokens, int, dict[str, str]]:
+    """The text's tokens, how many there are to choose from, and what an identity says of the tokenizer."""
     from tokenizers import Tokenizer
 
     try:
@@ -189,9 +189,27 @@ def _tokenized(text: Bytes, path: Path) -> tuple[Tokens, int, str]:
             pieces.append(b"".join(lines).decode(errors="replace"))
             lines, size = [], 0
     pieces.append(b"".join(lines).decode(errors="replace"))
+    # A file may ask to cut texts to a model's context, or to fill them up to equal lengths.
+    cut, filled = tokenizer.truncation, tokenizer.padding
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     encoded = tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
-    ids = np.concatenate([np.array(each.ids, np.int32) for each in encoded])
-    return ids, tokenizer.get_vocab_size(), hashlib.sha256(content).hexdigest()
+    ids = [np.array(each.ids, np.int32) for each in encoded]
+    identity = {"tokenizer": hashlib.sha256(content).hexdigest()}
+    if _would_change([len(each) for each in ids], cut, filled):
+        # Earlier versions did as the file asks: what they stored must not be taken for what is read now.
+        identity["tokenized"] = "whole"
+    return np.concatenate(ids), tokenizer.get_vocab_size(), identity
+
+
+def _would_change(lengths: list[int], cut: dict[str, Any] | None, filled: dict[str, Any] | None) -> bool:
+    """Whether pieces of so many tokens are changed by a tokenizer's truncation or padding."""
+    if cut is not None and max(lengths) > cut["max_length"]:
+        return True
+    if filled is None:
+        return False
+    multiple = filled["pad_to_multiple_of"] or 1
+    return min(lengths) < -(-(filled["length"] or max(lengths)) // multiple) * multiple
 
 
 def _default_text() -> Bytes:

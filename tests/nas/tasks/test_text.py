@@ -1,5 +1,6 @@
 """The task `text`: splits, the user's own files, and what is said of bad ones."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from nas.errors import InvalidSpec
 from nas.evaluation import Split
 from nas.tasks import SequenceTask, make_task
+from nas.tasks.byte_tokens import byte_tokenizer_files
 
 
 def counting_file(folder: Path, name: str = "own.txt", size: int = 2000) -> Path:
@@ -109,3 +111,54 @@ def test_the_default_text_is_english_of_a_useful_size() -> None:
     assert windows[:, 1:].numel() == 16384
     text = bytes(windows.flatten().tolist())
     assert text.count(b" the ") > 20
+
+
+def write_tokenizer(path: Path, setting: str, number: int) -> str:
+    """One of bytes that cuts or pads what it is given."""
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer.from_buffer(byte_tokenizer_files()["tokenizer.json"])
+    if setting == "truncation":
+        tokenizer.enable_truncation(number)
+    elif setting == "padding":
+        tokenizer.enable_padding(pad_id=0, length=number or None)
+    tokenizer.save(str(path / f"{setting}.json"))
+    return str(path / f"{setting}.json")
+
+
+@pytest.mark.parametrize(("setting", "number"), [("truncation", 512), ("padding", 0), ("padding", 100_000)])
+def test_a_tokenizer_neither_cuts_nor_pads_the_text(tmp_path: Path, setting: str, number: int) -> None:
+    path = tmp_path / "own.txt"
+    path.write_bytes(b"".join(b"%064d\n" % line for line in range(2500)))  # more than is tokenized at once
+    task = own(path, tokenizer=write_tokenizer(tmp_path, setting, number))
+    assert task.bytes_per_token == 1
+    for split in (Split.VALIDATION, Split.TEST):
+        told, true = (torch.cat(list(of.evaluation_sequences(split))) for of in (task, own(path)))
+        assert torch.equal(told, true)
+
+
+@pytest.mark.parametrize(("setting", "number"), [("plain", 0), ("truncation", 10**6), ("padding", 0)])
+def test_text_that_was_always_tokenized_right_keeps_its_identity(
+    tmp_path: Path, setting: str, number: int
+) -> None:
+    path = tmp_path / "own.txt"
+    path.write_bytes(b"0123456789abcdef\n" * 120)
+    options = {"evaluation_context": 32, "tokenizer": write_tokenizer(tmp_path, setting, number)}
+    task = make_task("text", {"path": str(path), **options})
+    assert task.identity() == {
+        **task.options.model_dump(mode="json", exclude={"path"}),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "tokenizer": hashlib.sha256(Path(options["tokenizer"]).read_bytes()).hexdigest(),
+    }
+
+
+@pytest.mark.parametrize(("setting", "number"), [("truncation", 500), ("padding", 5000)])
+def test_what_was_stored_of_text_that_was_changed_is_not_taken_for_what_is_read_now(
+    tmp_path: Path, setting: str, number: int
+) -> None:
+    path = tmp_path / "own.txt"
+    path.write_bytes(b"0123456789abcdef\n" * 120)
+    plain, other = (
+        own(path, tokenizer=write_tokenizer(tmp_path, *how)).identity()
+        for how in (("plain", 0), (setting, number))
+    )
+    assert other.keys() - plain.keys() == {"tokenized"}
