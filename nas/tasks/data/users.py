@@ -168,7 +168,7 @@ def _table(path: Path, label: str | None) -> tuple[NDArray[Any], list[str]]:
     labels: list[str] = []
     header: list[str] | None = None
     column, width, seen = -1, 0, 0
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
         try:
             for row in csv.reader(file):
                 if not row:
@@ -196,9 +196,25 @@ def _table(path: Path, label: str | None) -> tuple[NDArray[Any], list[str]]:
                     raise _Wrong("path", f"{path.name} has too many rows", f"{MOST_NUMBERS} numbers in all")
         except csv.Error as error:
             raise _Wrong("path", f"{path.name} after row {seen}: {error}") from error
+        except UnicodeDecodeError as error:
+            said = f"byte {_first_that_is_not_utf8(path)} of {path.name} is not UTF-8"
+            raise _Wrong("path", said, "a .csv file in UTF-8") from error
     if not rows:
         raise _Wrong("path", f"{path.name} has no rows", "numbers, and a column of classes")
     return np.array(rows, np.float32), labels
+
+
+def _first_that_is_not_utf8(path: Path) -> int:
+    """Counted from 0. A reader of text tells its place in the piece that it was decoding."""
+    before = 0
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return before + error.start
+            before += len(line)
+    return before
 
 
 def _column(header: list[str], label: str | None, name: str) -> int:

@@ -64,6 +64,15 @@ def test_tables(tmp_path: Path) -> None:
     assert examples.inputs.shape == (6, 2, 1)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_table(tmp_path: Path) -> None:
+    for label, text in ((None, ROWS), ("p", "p,q\n" + "a,1\nb,2\n" * 3)):
+        plain = examples_of_users(table(tmp_path, text), label, None)
+        (tmp_path / "table.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+        marked = examples_of_users(tmp_path / "table.csv", label, None)
+        assert marked[0] == plain[0]
+        assert marked[1].sha256() == plain[1].sha256()
+
+
 def test_arrays(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).normal(size=(6, 3, 4, 4)), np.array([0, 1, 0, 1, 0, 1])
     np.savez_compressed(tmp_path / "a.npz", x=x, y=y)
@@ -177,6 +186,11 @@ def _claims(path: Path) -> Path:
     return path / "a.npz"
 
 
+def _bytes(path: Path, content: bytes) -> Path:
+    (path / "table.csv").write_bytes(content)
+    return path / "table.csv"
+
+
 WRONG: list[tuple[Callable[[Path], Path], str]] = [
     (_uneven, r"path: dog/9.png is 7 × 5 pixels; accepted: 6 × 5, as the first image"),
     (_mixed, r"path: dog/9.png has 3 channels and the first image 1; accepted: all grey"),
@@ -213,6 +227,11 @@ WRONG: list[tuple[Callable[[Path], Path], str]] = [
     (lambda path: table(path, ROWS + "1,2\n"), r"row 7 of table.csv has 2 fields; accepted: 3, as the first"),
     (lambda path: table(path, ROWS + "1,x,a\n"), r"row 7 of table.csv: could not convert .*'x'"),
     (lambda path: table(path, ROWS + "1,nan,a\n"), r"example 6, counted from 0, has NaN .*, as 1 of 7 have"),
+    (
+        lambda path: _bytes(path, b"1,2,\xe4\n3,4,\xf6\n" * 3),
+        r"task.path: byte 4 of table.csv is not UTF-8; accepted: a .csv file in UTF-8",
+    ),
+    (lambda path: _bytes(path, b"1,2,\xc3\xa4\n" * 9000 + b"3,4,\xf6"), r"byte 63004 of table.csv is not"),
     (lambda path: table(path, ""), r"table.csv has no rows"),
     (lambda path: table(path, "a\n"), r"table.csv has one column"),
     (lambda path: table(path, ROWS + "1,2,c\n"), r"too few examples of 'c' \(1\); accepted"),
