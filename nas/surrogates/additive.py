@@ -88,7 +88,7 @@ class AdditiveSurrogate:
         return self._surrogate.mean(population)
 
     def deviations(self, population: Population) -> NDArray[np.float64]:
-        """(n, expensive objectives) standard deviations of what each candidate scores, as if it had never been
+        """(n, expensive objectives) standard deviations of what each candidate scores, as if it had not been
         evaluated: what features do not explain of it is part of its score."""
         _, posteriors = self._surrogate.posterior(population)
         variances = [np.maximum(np.diag(p.covariance), 0.0) + p.noises for p in posteriors]
