@@ -71,9 +71,17 @@ def asked_objectives(
             said = f"{bound} of the parent's quality; accepted: a number (shares are of counts and latencies)"
             problems.append(Problem(f"bounds.{name}", said))
         # A share of the parent's is a number once that is known, see `settle_bounds`.
-        number_of = bound if isinstance(bound, float) else None
-        asked |= {objective.key: replace(objective, bound=number_of) for objective in covered}
+        if isinstance(bound, float):
+            asked |= {o.key: replace(o, bound=_tighter(o, o.bound, bound)) for o in covered}
     return tuple(asked.values())
+
+
+def _tighter(objective: Objective, known: float | str | None, bound: float) -> float:
+    """Of two numbers that bound an objective, by its own name and by one that covers several, the one that
+    leaves less; the second where the first is none yet."""
+    if not isinstance(known, float):
+        return bound
+    return min(known, bound, key=lambda number: objective.direction.sign * number)
 
 
 def _why_not_bounded(name: str, names: Names, targets: Sequence[Target], asked: Container[Key]) -> str:
@@ -114,7 +122,11 @@ def with_target(spec: JobSpec, target: Target) -> JobSpec:
         objectives |= dict.fromkeys([after[o.key] for o in names.find(name)] if single else [name])
     alone = {name.partition("@")[0] for name in objectives if "@" in name} - objectives.keys()
     objectives |= dict.fromkeys(after[kind, str(target)] for kind in sorted(alone))
-    bounds = {after[o.key]: bound for name, bound in spec.bounds.items() for o in names.find(name)}
+    bounds: dict[str, float | str] = {}
+    for name, bound in spec.bounds.items():
+        for o in names.find(name):
+            known = bounds.get(after[o.key])
+            bounds[after[o.key]] = bound if isinstance(bound, str) else _tighter(o, known, bound)
     targets = (*spec.targets, TargetSpec.of(target))
     # What was scored at one length says nothing of another.
     start = spec.start and spec.start.model_copy(update={"context": context_of(spec)})
@@ -130,12 +142,14 @@ def settle_bounds(
     names = Names(_quality_of(None), targets)
     bounds: dict[str, float | str] = {}
     for name, bound in spec.bounds.items():
+        covered = names.find(name)
         if not isinstance(bound, str):
-            bounds[name] = bound
+            bounds[name] = _tighter(covered[0], bounds.get(name), bound)
             continue
-        for objective in names.find(name):
-            value = value_of(objective)
-            bounds[objective.name] = bound if value is None else value * float(bound[:-1]) / 100
+        for objective in covered:
+            value, known = value_of(objective), bounds.get(objective.name)
+            number = None if value is None else value * float(bound[:-1]) / 100
+            bounds[objective.name] = bound if number is None else _tighter(objective, known, number)
     return spec.model_copy(update={"bounds": bounds})
 
 
