@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import configparser
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import kubernetes_validate
@@ -252,12 +255,73 @@ def test_every_container_is_confined_bounded_and_probed(variant: str) -> None:
                 assert {"cpu", "memory"} <= set(container["resources"][kind]), component
             claimed = {mount["name"] for mount in container["volumeMounts"]}
             assert claimed <= mounted | {"data"}, component  # a StatefulSet's claim is its own
-            if not component.startswith("ray-"):  # KubeRay adds its own
-                assert {"readinessProbe", "livenessProbe"} <= set(container), component
-            else:
-                names = {variable["name"]: variable for variable in container["env"]}
-                assert names["RAY_AUTH_MODE"]["value"] == "token", "Ray runs what reaches it"
-                assert "secretKeyRef" in names["RAY_AUTH_TOKEN"]["valueFrom"]
+            assert {"readinessProbe", "livenessProbe"} <= set(container), component
+            if component.startswith("ray-"):
+                assert_asks_for_a_token(container["env"])
+
+
+def assert_asks_for_a_token(environment: list[dict[str, Any]]) -> None:
+    names = {variable["name"]: variable for variable in environment}
+    assert names["RAY_AUTH_MODE"]["value"] == "token", "Ray runs what reaches it"
+    assert "secretKeyRef" in names["RAY_AUTH_TOKEN"]["valueFrom"]
+
+
+def ray_cluster() -> dict[str, Any]:
+    (cluster,) = [thing["spec"] for thing in rendered() if thing["kind"] == "RayCluster"]
+    return cluster
+
+
+def test_rays_autoscaler_has_the_token_of_its_cluster() -> None:
+    """KubeRay puts it beside the head, with nothing of what the head's container has."""
+    options = ray_cluster()["autoscalerOptions"]
+    assert_asks_for_a_token(options["env"])
+    assert options["securityContext"]["allowPrivilegeEscalation"] is False
+    assert options["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+ALONE = ("unshare", "--map-root-user", "--net", "--pid", "--fork", "--mount-proc", "--kill-child")
+"""Runs a command where no other Ray is seen, nor meets this one's ports; all that it started ends with it."""
+ASK = """
+import sys, grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+for port in sys.argv[1:]:
+    stub = health_pb2_grpc.HealthStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
+    answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=100, wait_for_ready=True)
+    print(port, health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+"""
+
+
+def can_be_alone() -> bool:
+    tools = shutil.which("unshare") and shutil.which("ip")
+    return bool(tools) and subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_be_alone(), reason="this user cannot have a network of their own")
+def test_ray_answers_what_its_pods_are_probed_with() -> None:
+    """A node with the parameters of both, which asks for a token; the kubelet shows none."""
+    cluster = ray_cluster()
+    probed: set[int] = set()
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        (container,) = group["template"]["spec"]["containers"]
+        for kind in ("readinessProbe", "livenessProbe"):
+            assert "exec" not in container[kind], "the image has neither wget nor curl"
+            probed.add(container[kind]["grpc"]["port"])
+        assert probed & {port["containerPort"] for port in container["ports"]}
+    given = [f"--{name}={value}" for group in groups for name, value in group["rayStartParams"].items()]
+    scripts = sysconfig.get_path("scripts")
+    with TemporaryDirectory(dir="/tmp", prefix="nas-") as folder:  # a socket's path is short
+        start = [f"{scripts}/ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", *given]
+        start += [f"--temp-dir={folder}", "--object-store-memory=80000000", "--disable-usage-stats"]
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+        with_token = shlex.join(["env", *(f"{name}={value}" for name, value in token.items()), *start])
+        ask = shlex.join([sys.executable, "-c", ASK, *map(str, sorted(probed))])
+        command = f"ip link set lo up && {{ {with_token} > {folder}/log 2>&1 & }} && {ask}"
+        answer = subprocess.run(
+            [*ALONE, "bash", "-c", command], capture_output=True, text=True, timeout=150, check=False
+        )
+        log = Path(folder, "log").read_text()
+    assert answer.stdout.splitlines() == [f"{port} SERVING" for port in sorted(probed)], answer.stderr + log
 
 
 def test_rays_pods_see_what_its_work_needs_where_that_can_be_shared() -> None:

@@ -48,6 +48,21 @@ grpc: {port: 7070, service: nas.rpc.v1.SearchService}
       key: auth_token
 {{- end -}}
 
+{{/* Ray's servers answer gRPC's health check, without a token. Whether the other processes of a node live, `ray start
+     --block` watches: the container ends with any of them. A node whose processors all evaluate may answer late. */}}
+{{- define "nas.rayProbes" -}}
+readinessProbe:
+  grpc: {port: {{ . }}}
+  periodSeconds: 5
+  timeoutSeconds: 5
+livenessProbe:
+  grpc: {port: {{ . }}}
+  initialDelaySeconds: 60
+  periodSeconds: 10
+  timeoutSeconds: 10
+  failureThreshold: 12
+{{- end -}}
+
 {{/* What work on Ray's nodes reads and writes: the data of jobs, and, where several nodes can mount it, the home
      with supernets and checkpoints, without which there are no trainings by several workers and no finalists. */}}
 {{- define "nas.rayMounts" -}}
