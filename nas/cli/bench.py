@@ -11,7 +11,7 @@ from nas.cli.activity import Activity
 from nas.cli.bench_answers import Out, answer, check_first, numbers, shares, texts
 from nas.cli.bench_attention import attention
 from nas.cli.bench_start import start
-from nas.cli.options import Json, parse_targets
+from nas.cli.options import Json, Space, parse_targets
 from nas.cli.output import error_console, write_file
 from nas.cli.running import run_to_end
 from nas.cli.settings import open_client
@@ -113,7 +113,7 @@ def devices(
             show_default="what this machine can run",
         ),
     ] = None,
-    space: Annotated[str, typer.Option(help="A space's name, or its YAML file.")] = "hybrid-lm",
+    space: Space = "hybrid-lm",
     learn: Annotated[int, typer.Option(min=1, help="Chosen architectures to measure on each target.")] = 48,
     holdout: Annotated[int, typer.Option(min=1, help="Random architectures, held out.")] = 40,
     samples: Annotated[

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli import completion
 from nas.cli.options import Json
 from nas.cli.output import print_json, result_console
 from nas.cli.settings import open_client, settings_of
@@ -65,7 +66,10 @@ def plugins(json: Json = False) -> None:
 def presets(
     context: typer.Context,
     space: Annotated[
-        str, typer.Argument(metavar="SPACE", help="A space's name, or its YAML file.")
+        str,
+        typer.Argument(
+            metavar="SPACE", help="A space's name, or its YAML file.", autocompletion=completion.spaces
+        ),
     ] = "hybrid-lm",
     json: Json = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from nas.cli import completion
 from nas.cli.options import Job, Json
 from nas.cli.output import print_json, result_console
 from nas.cli.settings import open_client
@@ -19,7 +20,9 @@ __all__ = ["export"]
 def export(
     context: typer.Context,
     job: Job,
-    to: Annotated[str, typer.Option("--to", help="optuna, parquet or mlflow.")],
+    to: Annotated[
+        str, typer.Option("--to", help="optuna, parquet or mlflow.", autocompletion=completion.exporters)
+    ],
     out: Annotated[
         str, typer.Option(help="A new file; for optuna and mlflow also a database's or a server's URL.")
     ],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nas.cli import completion
 from nas.cli.jobs import explanation_of
 from nas.cli.options import (
     Bounds,
@@ -57,7 +58,10 @@ def front(
     minimum: Minimum = None,
     target: Annotated[
         str | None,
-        typer.Option(help="One of the job's targets: its text, a part of it such as decode, or its device."),
+        typer.Option(
+            help="One of the job's targets: its text, a part of it such as decode, or its device.",
+            autocompletion=completion.targets,
+        ),
     ] = None,
     across: Annotated[
         str | None,
@@ -285,6 +289,7 @@ def extract(
             "--format",
             help="onnx: a graph and safetensors; hf: what Hugging Face's transformers loads; genai: what "
             "onnxruntime-genai generates with; openvino, executorch, litert: the engine's own files.",
+            autocompletion=completion.formats,
         ),
     ] = "onnx",
     json: Json = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from nas.cli import completion
 from nas.cli.options import Json, parse_targets
 from nas.cli.output import print_json, result_console
 from nas.cli.settings import open_client
@@ -49,7 +50,11 @@ app = typer.Typer(
 
 TargetArgument = Annotated[
     str,
-    typer.Argument(metavar="TARGET", help="A target, as [bold]nas measurements[/] lists them."),
+    typer.Argument(
+        metavar="TARGET",
+        help="A target, as [bold]nas measurements[/] lists them.",
+        autocompletion=completion.measured,
+    ),
 ]
 
 
@@ -125,7 +130,11 @@ def measurements(
     context: typer.Context,
     target: Annotated[
         str | None,
-        typer.Argument(metavar="TARGET", help="A target, as listed when none is given."),
+        typer.Argument(
+            metavar="TARGET",
+            help="A target, as listed when none is given.",
+            autocompletion=completion.measured,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

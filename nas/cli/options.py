@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nas.cli import completion
 from nas.errors import InvalidSpec
 from searchspaces.errors import Problem
 from workers.target import Target
@@ -23,6 +24,7 @@ __all__ = [
     "OptionalJob",
     "RayAddress",
     "Shared",
+    "Space",
     "parse_bounds",
     "parse_targets",
 ]
@@ -34,11 +36,22 @@ Json = Annotated[
 ]
 Job = Annotated[
     str,
-    typer.Argument(metavar="JOB", help="A job's id, the beginning of one, or [bold]latest[/bold]."),
+    typer.Argument(
+        metavar="JOB",
+        help="A job's id, the beginning of one, or [bold]latest[/bold].",
+        autocompletion=completion.jobs,
+    ),
 ]
 OptionalJob = Annotated[
     str | None,
-    typer.Argument(metavar="JOB", help="A job's id, the beginning of one, or [bold]latest[/bold]."),
+    typer.Argument(
+        metavar="JOB",
+        help="A job's id, the beginning of one, or [bold]latest[/bold].",
+        autocompletion=completion.jobs,
+    ),
+]
+Space = Annotated[
+    str, typer.Option(help="A space's name, or its YAML file.", autocompletion=completion.spaces)
 ]
 RayAddress = Annotated[
     str | None,

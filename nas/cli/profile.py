@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli.options import Json
+from nas.cli.options import Json, Space
 from nas.cli.output import error_console
 from nas.cli.running import run_and_answer
 from nas.cli.settings import open_client
@@ -16,7 +16,7 @@ __all__ = ["profile"]
 
 def profile(
     context: typer.Context,
-    space: Annotated[str, typer.Option(help="A space's name, or a path to its YAML file.")],
+    space: Space,
     device: Annotated[
         str, typer.Option(help="The device to profile; this machine unless named.")
     ] = "local-cpu",

@@ -3,9 +3,7 @@
 import csv
 import io
 import json
-import re
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 import typer
@@ -20,8 +18,6 @@ from nas.spec import StageName, load_job_spec
 from nas.stages.states import ProfileState
 from nas.store import open_store
 from searchspaces.architecture import Architecture, Layer
-
-COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
 
 
 def architecture(*mixers: str) -> Architecture:
@@ -62,50 +58,6 @@ def job(nas, tmp_path) -> str:
     store.set_job(stored.id, JobStatus.SUCCEEDED, None)
     store.close()
     return stored.id
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(nas, command):
-    answer = nas(command, "--help")
-    assert answer.code == 0
-    assert "Usage: nas" in answer.out
-
-
-def every_command(group=None, path=("nas",)):
-    """Of groups too, by what is written to ask for it."""
-    command = typer.main.get_command(app) if group is None else group
-    yield path, command
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from every_command(inner, (*path, name))
-
-
-def test_help_is_as_wide_as_the_terminal(nas, monkeypatch):
-    for path, command in every_command():
-        paragraphs = command.help.split("\n\n")
-        broken = [text for text in paragraphs if "\n" in text and not text.startswith("[dim]")]
-        assert not broken, path
-    monkeypatch.setenv("COLUMNS", "100")
-    lines = [line.strip() for line in nas("bench", "devices", "--help").out.splitlines()]
-    told = lines[lines.index(next(line for line in lines if line.startswith("Profile real"))) :]
-    assert len(told[0]) > 80, "the first line is full"
-    examples = [line for line in told if line.startswith("nas bench devices")]
-    assert len(examples) == 2, "a line each"
-
-
-def test_every_command_shows_how_it_is_written():
-    without = {path for path, command in every_command() if "[dim]nas " not in command.help}
-    assert without <= {("nas", "token")}
-
-
-def test_measurements_say_that_they_take_a_target(nas):
-    assert "Usage: nas measurements [OPTIONS] [TARGET | COMMAND" in nas("measurements", "--help").out
-    assert "nas measurements local-cpu/" in nas("measurements", "--help").out
-
-
-@pytest.mark.parametrize("path", [path for path, _ in every_command() if len(path) > 1], ids=" ".join)
-def test_every_command_stands_in_its_documentation(path):
-    said = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
-    assert re.search(rf"`{' '.join(path[:3])}(?![\w-])", said) or path[-1] == "list"
 
 
 def test_jobs_are_listed(nas, job):
@@ -321,14 +273,6 @@ def test_a_space_that_is_none_is_told_as_it_was_written(nas, tmp_path):
     assert "error: space: no space 'deep/none.yaml'; accepted: " in nas("presets", "deep/none.yaml").err
 
 
-def test_results_come_before_administration_in_the_help(nas):
-    answer = nas("--help")
-    places = [
-        answer.out.index(f"│ {name} ") for name in ("search", "front", "measurements", "spaces", "token")
-    ]
-    assert places == sorted(places)
-
-
 def test_every_command_that_ends_answers_as_json():
     def commands(group, path=()):
         for name, command in group.commands.items():
@@ -411,6 +355,7 @@ def test_what_is_installed_is_what_a_service_lists(nas, tmp_path, monkeypatch, n
 def test_a_reader_that_goes_away_is_no_error(nas, job):
     import subprocess
     import sys
+    from pathlib import Path
 
     program = Path(sys.executable).parent / "nas"
     result = subprocess.run(
