@@ -10,17 +10,22 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import grpc
 import kubernetes_validate
 import pytest
 import yaml
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from helm_python import Chart, HelmRenderError, lint
 from typer.testing import CliRunner
 
 from nas.cli.main import app
+from nas.service.server.certificates import make_certificates
+from workers.tls import ServerTls
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 CHART = DEPLOY / "chart"
@@ -80,6 +85,28 @@ def test_the_image_starts_with_options_that_exist() -> None:
     known = accepted_options("serve")
     for option in options_in(yaml.safe_load(command.removeprefix("CMD "))):
         assert option in known
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain text", "TLS"])
+def test_the_images_health_check_works_with_and_without_tls(tmp_path: Path, tls: bool) -> None:
+    """Compose starts the worker once it succeeds. What authority to ask with, no image can know."""
+    check = next(line for line in stages()["service"] if line.startswith("HEALTHCHECK"))
+    checks = health.HealthServicer()
+    checks.set("nas.rpc.v1.SearchService", health_pb2.HealthCheckResponse.SERVING)
+    server = grpc.server(ThreadPoolExecutor(1))
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    if tls:
+        made = make_certificates(tmp_path, ["nas.example.org"])
+        credentials = ServerTls(made["server.pem"], made["server.key"]).credentials()
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    program, *arguments = yaml.safe_load(check.partition(" CMD ")[2].replace("7070", str(port)))
+    command = [Path(sysconfig.get_path("scripts"), program), *arguments]
+    server.start()
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    server.stop(None).wait()
+    assert subprocess.run(command, check=False, capture_output=True, timeout=60).returncode != 0
 
 
 # Compose
