@@ -28,7 +28,9 @@ def spaces(context: typer.Context, json: Json = False) -> None:
 
     [dim]nas spaces[/dim]
     """
-    found = _found(context, lambda client: client.spaces(), _spaces)
+    from searchspaces.descriptions import space_descriptions
+
+    found = _found(context, lambda client: client.spaces(), space_descriptions)
     _answer(found, "spaces", as_json=json)
 
 
@@ -77,7 +79,9 @@ def presets(
 
     [dim]nas presets hybrid-lm[/dim]
     """
-    found = _found(context, lambda client: client.presets(space), lambda: _presets(space))
+    from searchspaces.descriptions import preset_descriptions
+
+    found = _found(context, lambda client: client.presets(space), lambda: preset_descriptions(space))
     _answer(found, "presets", as_json=json)
 
 
@@ -90,32 +94,6 @@ def _found(
         return here()
     with open_client(context) as client:
         return there(client)
-
-
-def _spaces() -> list[dict[str, Any]]:
-    """As `Service.spaces`."""
-    from searchspaces.space import load_space, space_names
-
-    return [
-        {**space.spec.model_dump(mode="json"), "size": space.size(), "digest": space.digest}
-        for space in map(load_space, space_names())
-    ]
-
-
-def _presets(space: str) -> list[dict[str, Any]]:
-    """As `Service.presets`."""
-    from searchspaces import presets as designs
-    from searchspaces.space import load_space
-
-    return [
-        {
-            "name": preset.name,
-            "source": preset.source,
-            "digest": preset.architecture.digest,
-            "architecture": preset.architecture.to_dict(),
-        }
-        for preset in designs.presets(load_space(space)).values()
-    ]
 
 
 def _answer(found: list[dict[str, Any]], noun: str, *, as_json: bool) -> None:

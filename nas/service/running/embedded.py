@@ -39,10 +39,9 @@ from nas.stages.states import ProfileState
 from nas.store import Forgotten, open_store
 from nas.tasks import task_descriptions
 from searchspaces.architecture import Architecture
+from searchspaces.descriptions import preset_descriptions, space_descriptions
 from searchspaces.documents import overlong
 from searchspaces.errors import Problem, SpaceError
-from searchspaces.presets import presets
-from searchspaces.space import load_space, space_names
 from workers.measurement import Measurement
 from workers.target import Target
 
@@ -322,13 +321,7 @@ class EmbeddedService(Service):
     # What there is
     def spaces(self) -> list[dict[str, Any]]:
         """See `Service.spaces`."""
-        described = []
-        for name in space_names():
-            space = load_space(name)
-            described.append(
-                {**space.spec.model_dump(mode="json"), "size": space.size(), "digest": space.digest}
-            )
-        return described
+        return space_descriptions()
 
     def tasks(self) -> list[dict[str, Any]]:
         """See `Service.tasks`."""
@@ -337,18 +330,9 @@ class EmbeddedService(Service):
     def presets(self, space: str | Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `Service.presets`."""
         try:
-            within = load_space(space)
+            return preset_descriptions(space)
         except SpaceError as error:
             raise InvalidSpec(error.problems) from error
-        return [
-            {
-                "name": preset.name,
-                "source": preset.source,
-                "digest": preset.architecture.digest,
-                "architecture": preset.architecture.to_dict(),
-            }
-            for preset in presets(within).values()
-        ]
 
     def targets(self) -> list[Target]:
         """See `Service.targets`."""
