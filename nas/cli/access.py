@@ -78,10 +78,15 @@ def list_tokens(file: TokenFile = DEFAULT, json: Json = False) -> None:
 
     [dim]nas token list --file tokens.json[/dim]
     """
-    identities = Tokens(file).identities()
+    known = Tokens(file)
+    identities, nobody = known.identities(), known.why_nobody_comes_in()
+    if nobody is not None:
+        error_console().print(nobody, markup=False, soft_wrap=True)
     if json:
         fields = {"name", "role", "group", "expires", "limits"}
         print_json([identity.model_dump(mode="json", include=fields) for identity in identities])
+        return
+    if nobody is not None:
         return
     numbers = ("jobs", "requests/s", "streams")
     table = PlainTable("name", "role", "group", "expires", *numbers, right=numbers)

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from nas.cli.options import Job, Json, RayAddress, Shared
 from nas.cli.output import error_console, print_json, result_console
@@ -103,6 +104,7 @@ def serve(
     from nas.planning.limits import Limits
     from nas.service.server.host import ServiceHost
     from nas.service.server.logs import log_as_json
+    from nas.service.server.tokens import Tokens
 
     log_as_json(level.upper())
     here = None if ray_address else Limits.of_this_machine().memory_bytes
@@ -122,6 +124,7 @@ def serve(
         limits=Limits(memory, round(most_tokens)),
         inside=page is not None,
     )
+    nobody = None if tokens is None else Tokens(tokens).why_nobody_comes_in()
     with ExitStack() as opened:
         serving = opened.enter_context(host)
         shown = None
@@ -143,6 +146,8 @@ def serve(
             console.print(f"the page is at [bold]{shown}[/]")
         if tokens is None:
             console.print("without --tokens anyone on this machine can use it, and nobody else")
+        if nobody is not None:
+            console.print(f"[yellow]warning:[/] {escape(nobody)}", soft_wrap=True)
         # What is loaded by now stays: the collector need not go through it again while somebody waits.
         gc.collect()
         gc.freeze()

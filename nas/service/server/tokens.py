@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import os
 import secrets
+import shlex
+import stat
 import threading
 import time
 from collections.abc import Iterable
@@ -101,6 +104,19 @@ class Tokens:
         """Everyone with a token, by name."""
         return sorted(self._load().values(), key=lambda identity: identity.name)
 
+    def why_nobody_comes_in(self) -> str | None:
+        """What to tell whoever starts a service with this file before there is a token in it: which file it
+        is, and how to make one. None where there is a token.
+
+        Raises:
+            StoreUnavailable: it cannot be read, or is no token file.
+        """
+        if self._read():
+            return None
+        lacks = "has no token" if self._path.exists() else "does not exist yet"
+        make = f"nas token add NAME --file {shlex.quote(str(self._path))}"
+        return f"{self._path} {lacks}: nobody can log in; make a token with: {make}"
+
     def add(
         self,
         name: str,
@@ -187,6 +203,25 @@ class Tokens:
     def _write(self, entries: Iterable[_Entry]) -> None:
         with write_whole(self._path, mode=0o600) as temporary:
             temporary.write_text(_Document(tokens=tuple(entries)).model_dump_json(indent=2) + "\n")
+            self._keep_readers(temporary)
+
+    def _keep_readers(self, replacement: Path) -> None:
+        """Give what takes this file's place its owner, group and mode: a service of another user that can read
+        the file must not be locked out by a change."""
+        try:
+            before, after = self._path.stat(), replacement.stat()
+        except FileNotFoundError:
+            return
+        if (before.st_uid, before.st_gid) != (after.st_uid, after.st_gid):
+            try:
+                os.chown(replacement, before.st_uid, before.st_gid)
+            except PermissionError as error:
+                owner = f"user {before.st_uid} and group {before.st_gid}"
+                raise StoreUnavailable(
+                    f"cannot change {self._path} and leave it to {owner}; accepted: to do it as that user, "
+                    "or as root"
+                ) from error
+        replacement.chmod(stat.S_IMODE(before.st_mode))
 
 
 def _digest(token: str) -> str:

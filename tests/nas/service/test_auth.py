@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,34 @@ def test_a_token_is_kept_as_a_hash_that_only_its_owner_can_read(tokens: Tokens, 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     identity = tokens.identify(f"Bearer {token}")
     assert (identity.name, identity.role, identity.limits) == ("ada", Role.USER, Limits())
+
+
+def test_who_can_read_the_file_can_read_it_after_a_change(tokens: Tokens, tmp_path: Path) -> None:
+    tokens.add("ada", Role.USER)
+    path = tmp_path / "tokens.json"
+    path.chmod(0o640)
+    tokens.add("bob", Role.USER)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_the_file_stays_its_owners_whoever_changes_it(
+    tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens.add("ada", Role.USER)
+    path = tmp_path / "tokens.json"
+    os.chown(path, 10001, 10002)
+    tokens.remove("ada")
+    assert (path.stat().st_uid, path.stat().st_gid) == (10001, 10002)
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)  # as for anyone but root
+    with pytest.raises(StoreUnavailable, match="leave it to user 10001 and group 10002; accepted"):
+        tokens.add("bob", Role.USER)
+    assert tokens.identities() == []
+    assert list(tmp_path.iterdir()) == [path], "nothing is left behind"
 
 
 @pytest.mark.parametrize("role", Role)

@@ -54,6 +54,39 @@ def test_tokens_as_json(nas: Any, tmp_path: Path) -> None:
     assert json.loads(revoked) == {"name": "ada", "revoked": True}
 
 
+def test_a_list_says_which_file_has_no_token(nas: Any, tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    code, output, said = nas("token", "list", "--file", str(file))
+    assert (code, output) == (0, "")
+    assert said.startswith(f"{file} does not exist yet: nobody can log in")
+    assert f"nas token add NAME --file {file}" in said
+    nas("token", "add", "ada", "--file", str(file))
+    assert nas("token", "list", "--file", str(file))[2] == ""
+    nas("token", "remove", "ada", "--file", str(file))
+    code, output, said = nas("token", "list", "--file", str(file), "--json")
+    assert (code, json.loads(output)) == (0, [])
+    assert said.startswith(f"{file} has no token: nobody can log in")
+
+
+@pytest.mark.parametrize("name", ["none.json", None], ids=["tokens", "no tokens"])
+def test_serving_says_who_can_log_in(tmp_path: Path, name: str | None) -> None:
+    tokens = () if name is None else ("--tokens", name)
+    command = [str(Path(sys.executable).parent / "nas"), "--home", "home", "serve", *tokens]
+    command += ["--bind", "127.0.0.1:0", "--workers", "127.0.0.1:0", "--parallel", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as serving:
+        assert serving.stderr is not None
+        lines = [serving.stderr.readline()]
+        while lines[-1] and not lines[-1].startswith("users connect to"):
+            lines.append(serving.stderr.readline())
+        serving.terminate()
+        lines += serving.stderr.readlines()
+    said = "without --tokens anyone on this machine can use it, and nobody else\n"
+    if name is not None:
+        said = f"warning: {name} does not exist yet: nobody can log in; "
+        said += f"make a token with: nas token add NAME --file {name}\n"
+    assert said in lines, lines
+
+
 def test_certs(nas: Any, tmp_path: Path) -> None:
     code, output, _ = nas("certs", str(tmp_path / "certs"), "--host", "nas.example.org")
     assert code == 0
