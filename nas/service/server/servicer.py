@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
+from nas.bounds import check_bounds
 from nas.errors import InvalidSpec
 from nas.front import Scope
 from nas.job import Job
@@ -308,13 +309,7 @@ async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., T], *argument
 
 
 def _bounds(message: pb.Bounds) -> dict[str, float]:
-    wrong = [
-        Problem(f"bounds.{name}"[:100], f"{value} is not a bound; accepted: a finite number above 0")
-        for name, value in message.values.items()
-        if not (math.isfinite(value) and value > 0)
-    ]
-    if wrong:
-        raise InvalidSpec(wrong)
+    check_bounds(message.values)
     return dict(message.values)
 
 
