@@ -124,8 +124,9 @@ def show(context: typer.Context, job: Job, json: Json = False) -> None:
         profiles = client.profile(found.id)
         front = client.front(found.id, Scope.FRONT) if found.spec.searches else None
         explanation = explanation_of(client, found.id)
+        said = last_said(client, found)
     if json:
-        answer = {**_summary(found), "spec": found.spec.model_dump(mode="json")}
+        answer = {**_summary(found), "said": said, "spec": found.spec.model_dump(mode="json")}
         answer["profiles"] = [profile.to_dict() for profile in profiles]
         if front is not None:
             answer["points"] = {"evaluated": front.evaluated, "on_front": len(front.points)}
@@ -135,11 +136,24 @@ def show(context: typer.Context, job: Job, json: Json = False) -> None:
         return
     from nas.cli.listings import print_job
 
-    print_job(result_console(), found, profiles, front)
+    print_job(result_console(), found, profiles, front, said)
     if explanation is not None:
         from nas.cli.tables import print_explanation
 
         print_explanation(result_console(), explanation)
+
+
+def last_said(client: Client, job: StoredJob) -> str | None:
+    """What a job that has not ended said last: why it waits, or how far it is."""
+    from nas.job import JobStatus
+
+    if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
+        return None
+    said, after = None, 0
+    while events := client.events(job.id, after).events:
+        after = events[-1].sequence
+        said = next((event.message for event in reversed(events) if event.message), said)
+    return said
 
 
 def explanation_of(client: Client, job_id: str) -> dict[str, Any] | None:

@@ -107,13 +107,18 @@ def profiles_table(profiles: Sequence[TargetProfile]) -> PlainTable:
     return table
 
 
-def print_job(console: Console, job: Job, profiles: Sequence[TargetProfile], front: Front | None) -> None:
+def print_job(
+    console: Console, job: Job, profiles: Sequence[TargetProfile], front: Front | None, said: str | None
+) -> None:
     """Where it stands, what was asked for, and how much it has found.
 
     Args:
         front: its members; None of a job that ends before its search.
+        said: what it said last, where it has not ended.
     """
     console.print(Text(job.id, "bold").append("  ").append(_status(job)))
+    if said:
+        console.print(escape(said), soft_wrap=True)
     console.print(
         f"[dim]created {_local_time(job.created_at)} · last change {_local_time(job.updated_at)}[/]"
     )
