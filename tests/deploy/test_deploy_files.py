@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from nas.cli.main import app
 from nas.service.server.certificates import make_certificates
+from nas.service.server.tokens import Tokens
 from workers.tls import ServerTls
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -125,7 +126,55 @@ def test_compose() -> None:
     assert "password" not in (DEPLOY / "compose.yaml").read_text().lower().replace("_password", "")
 
 
+def asked_for(text: str) -> set[str]:
+    """Variables without which compose does nothing at all with the file."""
+    return set(re.findall(r"\$\{(\w+):\?", text))
+
+
+def test_compose_starts_as_its_first_lines_say(tmp_path: Path) -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    lines = [
+        line.removeprefix("#").partition(" # ")[0].split() for line in text.splitlines() if line[:1] == "#"
+    ]
+    set_by_then: set[str] = set()
+    for line in filter(None, lines):
+        if line[0] == "export":
+            set_by_then |= {word.partition("=")[0] for word in line[1:]}
+        if line[:2] != ["docker", "compose"]:
+            continue
+        assert asked_for(text) <= set_by_then, line
+        if line[2] == "run":
+            command = line[line.index("service") + 1 :]
+            answer = CliRunner().invoke(app, command, env={"NAS_TOKENS": str(tmp_path / "tokens.json")})
+            assert answer.exit_code == 0, answer.output
+    roles = {identity.name: identity.role for identity in Tokens(tmp_path / "tokens.json").identities()}
+    assert roles == {"ada": "user", "compose-worker": "worker"}
+    assert {"COMPOSE_FILE", "NAS_DATABASE_PASSWORD", "NAS_WORKER_TOKEN"} <= set_by_then
+
+
+def test_compose_sees_a_change_of_the_tokens() -> None:
+    """A change replaces the file, and whoever mounts it alone keeps the earlier one: its folder is mounted.
+    That is a volume, which gets the owner of the image's folder: the service's user can make tokens there."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    service = compose["services"]["service"]
+    folder = str(Path(service["environment"]["NAS_TOKENS"]).parent)
+    mounted = dict(reversed(volume.split(":")[:2]) for volume in service["volumes"])
+    assert mounted[folder] in compose["volumes"]
+    made = next(line for line in stages()["runtime"] if "--owner nas --group nas" in line)
+    assert folder in made.partition("--group nas")[2].split()
+
+
 # Units
+def test_a_service_of_systemd_sees_a_change_of_the_tokens() -> None:
+    """Credentials are copied when the unit starts."""
+    text = (DEPLOY / "systemd" / "nas-serve.service").read_text()
+    (tokens,) = re.findall(r"--tokens (\S+)", text)
+    assert tokens == "/etc/nas/tokens.json"
+    assert "LoadCredential=tokens" not in text
+    for command in (f"nas token add ada --file {tokens}", f"chgrp nas {tokens}", f"chmod 640 {tokens}"):
+        assert command in text
+
+
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_a_unit_is_confined(path: Path) -> None:
     parser = configparser.RawConfigParser(strict=False)
