@@ -206,8 +206,8 @@ class Tokens:
             self._keep_readers(temporary)
 
     def _keep_readers(self, replacement: Path) -> None:
-        """Give what takes this file's place its owner, group and mode: a service of another user that can read
-        the file must not be locked out by a change."""
+        """Give what takes this file's place its owner, group and mode: a service of another user that can
+        read the file must not be locked out by a change."""
         try:
             before, after = self._path.stat(), replacement.stat()
         except FileNotFoundError:

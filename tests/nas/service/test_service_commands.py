@@ -81,7 +81,9 @@ def test_serving_says_who_can_log_in(tmp_path: Path, name: str | None) -> None:
         serving.terminate()
         lines += serving.stderr.readlines()
     said = "without --tokens anyone on this machine can use it, and nobody else\n"
-    if name is not None:
+    if name is None:
+        assert said in (Path(__file__).parents[3] / "docs" / "deploy.md").read_text()
+    else:
         said = f"warning: {name} does not exist yet: nobody can log in; "
         said += f"make a token with: nas token add NAME --file {name}\n"
     assert said in lines, lines
