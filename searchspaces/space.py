@@ -249,7 +249,9 @@ class SearchSpace(Encoding):
             for gene, options in self._layer_options.items():
                 if gene in GENES and gene not in obeyed:
                     found = 0
-                elif gene == "kv_heads" and layer.kv_heads not in options and layer.heads in options:
+                elif (
+                    gene == "kv_heads" and not layer.kv_heads and 0 not in options and layer.heads in options
+                ):
                     found = options.index(layer.heads)
                 else:
                     found = index(options, getattr(layer, gene), f"layers.{i}.{gene}")
