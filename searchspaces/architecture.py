@@ -163,14 +163,13 @@ class Architecture:
             SpaceError: where a key is missing, unknown or of the wrong type.
         """
         try:
-            layers = tuple(_layer(layer) for layer in data["layers"])
+            layers = tuple(_layer(number, layer) for number, layer in enumerate(data["layers"]))
             said = {"form": Form.from_dict(data["form"])} if "form" in data else {}
             architecture = cls(**{**data, **said, "layers": layers})
             _refuse_other_types(architecture)
-            if not architecture.form.causal:
-                _refuse_other_views(architecture)
+            _refuse_other_parts(architecture)
             return architecture
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             layer = "{mixer, heads, channel, ratio, conv, kv_heads, projection}"
             accepted = f"{{vocabulary, width, tied, form, stem, readout, layers: [{layer}]}}"
             raise SpaceError([Problem("architecture", f"{error!s}; accepted: {accepted}")]) from error
@@ -185,8 +184,12 @@ class Architecture:
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:16]
 
 
-def _layer(data: Mapping[str, Any]) -> Layer:
-    return Layer(**{**data, "projection": Projection(**data.get("projection", {}))})
+def _layer(number: int, data: Mapping[str, Any]) -> Layer:
+    genes = {**data}
+    # Before a layer makes a float of it, as of any text of digits.
+    if type(genes.get("ratio", 0)) not in (int, float):
+        raise TypeError(f"layers.{number}.ratio: {genes['ratio']!r} is no number")
+    return Layer(**{**genes, "projection": Projection(**genes.get("projection", {}))})
 
 
 def _refuse_other_types(architecture: Architecture) -> None:
@@ -200,6 +203,9 @@ def _refuse_other_types(architecture: Architecture) -> None:
             )
         if not 0 <= layer.ratio < math.inf:
             raise ValueError(f"layers.{number}.ratio: {layer.ratio} is not a size")
+    for path in ("stem", "readout"):
+        if not isinstance(option := getattr(architecture, path), str):
+            raise TypeError(f"{path}: {option!r} is no option text")
     if type(architecture.tied) is not bool:
         raise TypeError(f"tied: {architecture.tied!r} is neither true nor false")
     for path, value in whole.items():
@@ -207,20 +213,42 @@ def _refuse_other_types(architecture: Architecture) -> None:
             raise TypeError(f"{path}: {value!r} is not a count")
 
 
-def _refuse_other_views(architecture: Architecture) -> None:
-    """Parts that do not fit a form."""
-    view = architecture.view
-    readout = parse_readout(architecture.readout)
-    if not isinstance(architecture.form.output, readout.answers):
+def _refuse_other_parts(architecture: Architecture) -> None:
+    """Parts that do not fit a form, or each other."""
+    causal = architecture.form.causal
+    if causal:
+        for path, option, own in (
+            ("stem", architecture.stem, EMBEDDING),
+            ("readout", architecture.readout, LOGITS),
+        ):
+            # They are no part of its canonical JSON: two models would have one digest.
+            if option != own:
+                raise ValueError(f"{path}: {option!r} in a language model; accepted there: {own}")
+    elif not isinstance(architecture.form.output, parse_readout(architecture.readout).answers):
         raise ValueError(f"readout {architecture.readout} does not tell {architecture.form.output}")
+    view = architecture.view
     for number, layer in enumerate(architecture.layers):
-        if problem := unfit(layer.mixer, layer.conv, view):
+        if causal and not _is_known(layer.mixer):
+            continue
+        if problem := unfit(layer.mixer, layer.conv, view, layer.projection.sharing):
             raise ValueError(f"layers.{number}: {problem}")
 
 
-def unfit(mixer: str, conv: int, view: View) -> str:
-    """Why a layer's mixer with so many taps cannot be used where tokens lie so; empty where it can."""
+def _is_known(mixer: str) -> bool:
+    """Whether it is a mixer here: what is stored of one that is not, as of a plug-in, can still be read."""
+    try:
+        parse_mixer(mixer)
+    except ValueError:
+        return False
+    return True
+
+
+def unfit(mixer: str, conv: int, view: View, sharing: int = 0) -> str:
+    """Why a layer's mixer with so many taps cannot be used where tokens lie so and as many heads share their
+    keys and values; empty where it can."""
     known = parse_mixer(mixer)
+    if sharing > 1 and not known.shares:
+        return f"mixer {mixer} has keys and values of every head, projection.sharing {sharing} has not"
     if view.sight not in known.sights:
         return f"mixer {mixer} is {' and '.join(sorted(known.sights))} only, the model {view.sight}"
     if view.causal:

@@ -268,10 +268,10 @@ def form_problems(spec: SpaceSpec) -> Iterator[Problem]:
             yield Problem(f"space.readout.{number}", message)
     if not grids:
         return
-    view = View(spec.form.causal, next(iter(grids.values())))
+    view, sharing = View(spec.form.causal, next(iter(grids.values()))), spec.layer.projection.sharing
     for number, option in enumerate(spec.layer.mixer):
-        if problem := unfit(option, 0, view):
-            fitting = [name for name, cls in mixers().items() if not unfit(cls.example, 0, view)]
+        if problem := unfit(option, 0, view, sharing):
+            fitting = [name for name, cls in mixers().items() if not unfit(cls.example, 0, view, sharing)]
             yield Problem(f"space.layer.mixer.{number}", f"{problem}; accepted: {', '.join(fitting)}")
     for number, taps in enumerate(spec.layer.conv):
         if taps and not view.causal:

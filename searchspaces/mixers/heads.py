@@ -143,30 +143,41 @@ class HeadMixer(ProjectedHeads, CausalMixer):
         mixing. One token takes `mix_step`, more take `mix_extend`."""
         import torch
 
-        kept = {name: state[name] for name in self.mix_state_shapes(1, 1, 1, 0)}
+        kept, groups = {name: state[name] for name in self.mix_state_shapes(1, 1, 1, 0)}, sizes.groups
+        many = values
+        if groups != sizes.heads:
+            many = {name: y if name == "q" else for_every_head(y, sizes) for name, y in values.items()}
+        if self._keeps_every_head:
+            values, groups = many, sizes.heads
         if values["q"].shape[2] == 1:
-            one = {name: y.squeeze(2) for name, y in values.items()} | {"q": _grouped(values["q"], sizes)}
+            one = {name: y.squeeze(2) for name, y in values.items()} | {"q": _grouped(values["q"], groups)}
             mixed, following = self.mix_step(state=kept, position=position, **one)
             return _apart(mixed, sizes), following
-        if sizes.groups == sizes.heads:
+        if groups == sizes.heads:
             return self.mix_extend(state=kept, position=position, **values)
-        many = {name: y if name == "q" else for_every_head(y, sizes) for name, y in values.items()}
-        repeats = sizes.heads // sizes.groups
+        repeats = sizes.heads // groups
         # Not as the others: a state may be empty, which a reshape in ONNX does not take.
         group = torch.arange(sizes.heads, device=values["q"].device) // repeats
         every = {name: y.index_select(1, group) for name, y in kept.items()}
         mixed, following = self.mix_extend(state=every, position=position, **many)
         return mixed, {name: y[:, ::repeats] for name, y in following.items()}
 
+    @property
+    def _keeps_every_head(self) -> bool:
+        """Whether what is carried is each head's own, though a projection shares keys and values: so it is
+        where what becomes of them depends on the queries, and a mixer does not obey `kv_heads`."""
+        return "kv_heads" not in self.genes
+
     def mix_on_all_kept(
         self, mixing: OnAllKept, q: Tensor, sizes: Sizes, kept: State, position: Position
     ) -> Tensor:
         """The same of one token, q and the result (B, H, 1, K), whose key and value are kept already."""
-        return _apart(mixing(_grouped(q, sizes), kept, position), sizes)
+        return _apart(mixing(_grouped(q, sizes.groups), kept, position), sizes)
 
     def state_shapes(self, batch: int, sizes: Sizes, tokens: int) -> dict[str, Shape]:
         """What the mixing carries, and the tokens that the convolutions reach back to."""
-        shapes = self.mix_state_shapes(batch, sizes.groups, sizes.head_size, tokens)
+        groups = sizes.heads if self._keeps_every_head else sizes.groups
+        shapes = self.mix_state_shapes(batch, groups, sizes.head_size, tokens)
         if sizes.conv:
             rows = self._projected(sizes)
             shapes |= {f"{name}_conv": (batch, sizes.conv - 1, size) for name, size in rows.items()}
@@ -247,9 +258,9 @@ def _in(sizes: Sizes) -> type[ProjectedHeads]:
     return HeadMixer if sizes.view.causal else BidirectionalHeadMixer
 
 
-def _grouped(q: Tensor, sizes: Sizes) -> Tensor:
+def _grouped(q: Tensor, groups: int) -> Tensor:
     """One token's queries (B, H, 1, K) as those of each head of keys and values, (B, G, H/G, K)."""
-    return q.reshape(-1, sizes.groups, sizes.heads // sizes.groups, int(q.shape[-1]))
+    return q.reshape(-1, groups, int(q.shape[1]) // groups, int(q.shape[-1]))
 
 
 def _apart(mixed: Tensor, sizes: Sizes) -> Tensor:

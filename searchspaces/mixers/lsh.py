@@ -16,6 +16,7 @@ from searchspaces.mixers.drawn import constant, generator
 from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
 from searchspaces.mixers.padding import hiding, of_tokens
+from searchspaces.norms import rms_norm
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
 
@@ -65,6 +66,7 @@ class Lsh(TwoSightedHeadMixer):
     source = "Reformer: Kitaev et al., 2020"
     family = "hash"
     genes = frozenset({"heads"})
+    shares = False  # each head's queries are its keys
     continuous = False
     limits: ClassVar[Mapping[str, tuple[int, int]]] = {"chunk": (2, 1024), "rounds": (1, 8)}
 
@@ -81,6 +83,8 @@ class Lsh(TwoSightedHeadMixer):
         q, v = (
             y.reshape(batch, tokens, sizes.heads, sizes.head_size).transpose(1, 2) for y in projected.values()
         )
+        if sizes.norms:
+            q = rms_norm(q, weights["hash_query_norm"])
         if turns is not None:
             q = turn(q, turns)
         return q, q, v

@@ -83,6 +83,7 @@ class Mixer(Part):
         kind, kernel, sparsity, source: for `nas mixers`: how a pair of tokens is weighed, which pairs are,
             and who says so.
         genes: those of `GENES` that it obeys; the others are inactive in its layers.
+        shares: whether heads may share keys and values as `Projection.sharing` says.
         positioned: whether it reads rotary turns.
         sights: in which it can be used.
         dimensions: of the grids on which tokens that all see each other may lie.
@@ -98,6 +99,7 @@ class Mixer(Part):
     sparsity: ClassVar[str] = ""
     source: ClassVar[str] = ""
     genes: ClassVar[frozenset[str]] = frozenset()
+    shares: ClassVar[bool] = True
     positioned: ClassVar[bool] = False
     sights: ClassVar[frozenset[Sight]]
     dimensions: ClassVar[frozenset[int]] = frozenset({1, 2})

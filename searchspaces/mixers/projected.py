@@ -83,7 +83,7 @@ class ProjectedHeads(Mixer):
         if sizes.out_bias:
             shapes["out_bias"] = _vector(width, Initial.ZEROS)
         if sizes.norms:
-            shapes |= {f"{name}_norm": _vector(sizes.head_size, Initial.ONES) for name in list(rows)[:2]}
+            shapes |= {f"{name}_norm": _vector(sizes.head_size, Initial.ONES) for name in list(rows)[:-1]}
         return shapes | {self.own_name(name): weight for name, weight in self.own_shapes(sizes).items()}
 
     def _projected(self, sizes: Sizes) -> dict[str, int]:
