@@ -76,8 +76,14 @@ class Encoding:
         size = self.size()
         if size > limit:
             return None
-        digits = np.unravel_index(np.arange(size), tuple(self.cardinalities.tolist()))
-        rows = self.canonical(np.stack(digits, axis=1) if digits else np.zeros((size, 0)))
+        rows = np.zeros((size, self.genes), np.int64)
+        # An array has few axes at most (64 of them), a space may have more genes: those with a choice count.
+        chosen = np.flatnonzero(self.cardinalities > 1)
+        if len(chosen):
+            rows[:, chosen] = np.stack(
+                np.unravel_index(np.arange(size), tuple(self.cardinalities[chosen].tolist())), axis=1
+            )
+        rows = self.canonical(rows)
         _, first = np.unique(self.keys(rows), return_index=True) if self.genes else (None, np.arange(size))
         return rows[np.sort(first)]
 

@@ -147,6 +147,12 @@ class SearchSpace(Encoding):
         member: NDArray[np.bool_] = population[:, 1] < self._members
         return member
 
+    @cached_property
+    def depth_tables(self) -> list[tuple[int, NDArray[np.bool_]]]:
+        """The depth's, which shows in no code where layers have one option of every gene."""
+        kept = np.arange(self.max_depth) < self._depths[:, None]
+        return [] if kept.all() else [(1, kept)]
+
     @property
     def first(self) -> Architecture:
         """The member of the first option of every gene: of a pretrained model's space, the model itself."""

@@ -1,6 +1,7 @@
 """Spaces: codes and architectures there and back, and every problem of a declaration at once."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,32 @@ def test_enumeration_lists_every_model_once(space: SearchSpace) -> None:
     assert len(np.unique(space.keys(rows))) == len(rows)
     sampled = space.sample(200, np.random.default_rng(0))
     assert np.isin(space.keys(sampled), space.keys(rows)).all()
+
+
+def test_a_deep_space_of_few_choices_is_enumerated() -> None:
+    space = load_space(GOOD | {"width": [16, 32, 64, 128], "depth": [24]})
+    assert space.genes > 64
+    rows = space.enumerate(limit=100)
+    assert rows is not None
+    assert rows[:, 0].tolist() == [0, 1, 2, 3]
+    assert not rows[:, 1:].any()
+
+
+def test_layers_without_a_choice_are_counted() -> None:
+    space = load_space(GOOD | {"width": [16, 32], "depth": [2, 4]})
+    rows = space.enumerate(limit=100)
+    assert rows is not None
+    assert space.count_layers(rows).tolist() == [a.depth for a in space.decode(rows)] == [2, 4, 2, 4]
+    ((gene, kept),) = space.depth_tables
+    assert gene == 1
+    assert kept.tolist() == [[True, True, False, False], [True] * 4]
+
+
+@given(space=spaces)
+@settings(max_examples=30, deadline=None)
+def test_a_space_tells_the_layers_that_its_codes_show(space: SearchSpace) -> None:
+    shown = Encoding.depth_tables.func(space)  # type: ignore[attr-defined]
+    assert not shown or np.array_equal(shown[0][1], space.depth_tables[0][1])
 
 
 def test_sampling_is_seeded_and_reaches_every_option() -> None:
@@ -292,6 +319,49 @@ def test_encoding_names_every_option_that_is_missing() -> None:
     assert not space.contains(stranger)
 
 
+def test_other_key_value_heads_than_the_spaces_are_another_model() -> None:
+    space = load_space(with_layer(heads=[4], kv_heads=[2, 4]))
+    (own,) = space.decode(codes(space, 0, 1))
+    assert space.contains(own.with_layer(0, kv_heads=4))
+    stranger = own.with_layer(0, kv_heads=1)
+    assert not space.contains(stranger)
+    with pytest.raises(SpaceError, match=r"layers\.0\.kv_heads: 1 is not an option"):
+        space.encode([stranger])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"stem": "patch:4", "readout": "pool"},
+            "stem: 'patch:4' in a language model; accepted there: embed",
+        ),
+        ({"readout": "pool"}, "readout: 'pool' in a language model; accepted there: logits"),
+        ({"stem": 3}, "stem: 3 is no option text"),
+        *(
+            ({"layers": [{"mixer": mixer, "heads": 2}]}, f"layers.0: mixer {mixer} is bidirectional only")
+            for mixer in ("linformer:4", "pool:5", "relu:3", "conv:3", "local:5")
+        ),
+        *(
+            ({"layers": [{"mixer": "softmax", "heads": 2, "ratio": ratio}]}, f"layers.0.ratio: {ratio!r} is")
+            for ratio in ("4", True, None)
+        ),
+        ({"layers": [{"mixer": "softmax", "heads": 2, "ratio": 10**400}]}, "too large"),
+    ],
+)
+def test_what_does_not_fit_a_language_model(change: dict[str, Any], said: str) -> None:
+    data = {"vocabulary": 9, "width": 8, "layers": []}
+    assert Architecture.from_dict(data | {"stem": "embedding", "readout": "logits"})
+    with pytest.raises(SpaceError, match=re.escape(said)):
+        Architecture.from_dict(data | change)
+
+
+def test_what_is_stored_of_a_mixer_that_is_not_installed_can_be_read() -> None:
+    gone = {"mixer": "nonsense:3", "heads": 2, "channel": "mlp", "ratio": 4.0}
+    data = {"vocabulary": 9, "width": 8, "layers": [gone]}
+    assert Architecture.from_dict(data).to_dict() == data
+
+
 @pytest.mark.parametrize(
     "data",
     [{}, {"vocabulary": 1, "width": 8}, {"vocabulary": 1, "width": 8, "layers": [{"mixer": "softmax"}]},
@@ -300,6 +370,7 @@ def test_encoding_names_every_option_that_is_missing() -> None:
      {"vocabulary": 1, "width": 8, "layers": [], "depth": 0}, {"vocabulary": 1, "width": -8, "layers": []},
      {"vocabulary": 1, "width": 8, "layers": [{"mixer": "softmax", "heads": "2"}]},
      {"vocabulary": 1, "width": 8, "layers": [{"mixer": 3, "heads": 2}]},
+     {"vocabulary": 1, "width": 8, "layers": [3]},
      {"vocabulary": 1, "width": 8, "layers": [{"mixer": "softmax", "heads": 2, "ratio": float("nan")}]}],
 )  # fmt: skip
 def test_documents_that_are_no_architecture(data: dict[str, Any]) -> None:
