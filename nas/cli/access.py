@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
+from nas.cli import completion
 from nas.cli.options import Json
 from nas.cli.output import error_console, print_json, result_console
 from nas.cli.plain_table import PlainTable
@@ -22,7 +23,9 @@ from searchspaces.validation import problems_of
 __all__ = ["certs", "tokens"]
 
 tokens = typer.Typer(
-    name="token", no_args_is_help=True, help="Create, list and revoke the tokens of a service."
+    name="token",
+    no_args_is_help=True,
+    help="Create, list and revoke the tokens of a service.\n\n[dim]nas token add ada --file tokens.json[/dim]",
 )
 
 TokenFile = Annotated[
@@ -37,7 +40,12 @@ DEFAULT = Path("tokens.json")
 @tokens.command()
 def add(
     name: Annotated[str, typer.Argument(help="Whom the token is for; unique.")],
-    role: Annotated[str, typer.Option(help="[bold]user[/], [bold]worker[/] or [bold]admin[/].")] = "user",
+    role: Annotated[
+        str,
+        typer.Option(
+            help="[bold]user[/], [bold]worker[/] or [bold]admin[/].", autocompletion=completion.roles
+        ),
+    ] = "user",
     file: TokenFile = DEFAULT,
     jobs: Annotated[int | None, typer.Option(help="Unfinished jobs at once, at most.")] = None,
     rate: Annotated[float | None, typer.Option(help="Requests a second, at most.")] = None,

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from nas.store.store import Store
 
-__all__ = ["exporters", "formats", "jobs", "measured", "spaces", "targets"]
+__all__ = ["exporters", "formats", "jobs", "measured", "roles", "spaces", "targets"]
 
 MOST_JOBS = 50
 """The newest."""
@@ -84,9 +84,16 @@ def _formats(context: typer.Context) -> list[str]:
     return ["onnx", *FORMATS.names()]
 
 
+def _roles(context: typer.Context) -> Iterable[str]:
+    from nas.service.identity import Role
+
+    return Role
+
+
 spaces = _offering(_spaces)
 jobs = _offering(_jobs)
 targets = _offering(_targets)
 measured = _offering(lambda context: _of_store(context, lambda store: map(str, store.targets())))
 exporters = _offering(_exporters)
 formats = _offering(_formats)
+roles = _offering(_roles)
