@@ -25,7 +25,10 @@ __all__ = ["certs", "tokens"]
 tokens = typer.Typer(
     name="token",
     no_args_is_help=True,
-    help="Create, list and revoke the tokens of a service.\n\n[dim]nas token add ada --file tokens.json[/dim]",
+    help="""Create, list and revoke the tokens of a service.
+
+    [dim]nas token add ada --file tokens.json[/dim]
+    """,
 )
 
 TokenFile = Annotated[
