@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice, product
 from typing import Annotated, Any
 
 from pydantic import (
@@ -217,37 +218,37 @@ class SpaceSpec(_Frozen):
             )
         if max(self.depth) > MOST_LAYERS:
             raise ValueError(f"depth {max(self.depth)}; accepted: at most {MOST_LAYERS}")
-        wrong = [
-            f"width {d} cannot be split into {h} heads of an even size (rotary positions turn pairs)"
-            for d in self.width
-            for h in self.layer.heads
-            if not self.layer.projection.head_size and (d % h or (d // h) % 2)
-        ]
-        wrong += [
-            f"ratio {r} of width {d} is not a whole number of feed-forward units"
-            for d in self.width
-            for r in self.layer.ratio
-            if not math.isclose(r * d, round(r * d))
-        ]
-        wrong += [
-            f"{g} key-value heads do not divide {h} heads"
-            for g in self.layer.kv_heads
-            for h in self.layer.heads
-            if g and h % g
-        ]
-        sharing = layer.projection.sharing
-        wrong += [f"{h} heads are not shared by {sharing}" for h in layer.heads if sharing and h % sharing]
-        if sharing and layer.kv_heads != (0,):
-            wrong.append("kv_heads beside projection.sharing, which says how many there are")
-        wrong += [
-            f"a convolution of {taps} taps does not fit a context of {self.context}"
-            for taps in self.layer.conv
-            if taps > self.context
-        ]
-        if wrong:
-            more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
-            raise ValueError("; ".join([*wrong[:SHOWN], *more]))
+        shares = len(self.width) * len(layer.ratio)
+        if shares > MOST_BLOCKS:
+            raise ValueError(f"widths × ratios are {shares} combinations; accepted: at most {MOST_BLOCKS}")
+        wrong = self._contradictions()
+        shown = list(islice(wrong, SHOWN))
+        if shown:
+            more = sum(1 for _ in wrong)
+            raise ValueError("; ".join([*shown, *([f"and {more} more"] if more else [])]))
         return self
+
+    def _contradictions(self) -> Iterator[str]:
+        """Of sizes, one after another: there may be as many as combinations."""
+        layer, sharing = self.layer, self.layer.projection.sharing
+        for d, h in product(self.width, layer.heads):
+            if not layer.projection.head_size and (d % h or (d // h) % 2):
+                why = "rotary positions turn pairs"
+                yield f"width {d} cannot be split into {h} heads of an even size ({why})"
+        for d, r in product(self.width, layer.ratio):
+            if not math.isclose(r * d, round(r * d)):
+                yield f"ratio {r} of width {d} is not a whole number of feed-forward units"
+        for g, h in product(layer.kv_heads, layer.heads):
+            if g and h % g:
+                yield f"{g} key-value heads do not divide {h} heads"
+        for h in layer.heads:
+            if sharing and h % sharing:
+                yield f"{h} heads are not shared by {sharing}"
+        if sharing and layer.kv_heads != (0,):
+            yield "kv_heads beside projection.sharing, which says how many there are"
+        for taps in layer.conv:
+            if taps > self.context:
+                yield f"a convolution of {taps} taps does not fit a context of {self.context}"
 
 
 def form_problems(spec: SpaceSpec) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from searchspaces.mixers.decay import log_decays
 from searchspaces.mixers.descriptions import mixer_descriptions
 from searchspaces.mixers.kernel import KernelMixer
 from searchspaces.mixers.recurrence import unit_lower_inverse
-from searchspaces.mixers.sparse import Sparse
+from searchspaces.mixers.sparse import Sparse, drawn_of_both_sides
 from searchspaces.mixers.tiles import Blocks
 from searchspaces.part import Sight
 
@@ -28,6 +29,10 @@ EXAMPLES = {sight: [cls.example for cls in mixers(sight).values()] for sight in 
 SIZES = ["window:1", "window:100", "window:8,3", "window:3,9", "window:100,4", "sparse", "sparse:5,5"]
 SIZES += ["sparse:4,2,3", "linear+window:1", "linear+window:100", "scatter:2", "scatter:100,9", "lsh"]
 SPARSE = ("sparse:4,2,3", "sparse", "sparse:5,5,1", "linformer:16", "scatter:150", "lsh:8")
+RECORDED_DRAWS = (
+    ((6,), (7,), (4,), (4,), (2,), (7,), (4,), (1,)),
+    ((2, 4), (4, 6), (5, 6), (1, 5), (2, 6), (2, 3), (2, 4)),
+)
 KERNELS = ("conv:1", "conv", "pool:5", "local:5", "relu:3")
 
 
@@ -168,6 +173,15 @@ def test_random_blocks_are_distinct_distant_blocks_that_no_other_block_shares() 
     assert rows[20] == [2, 7, 14]  # as ever: weights are trained with these
     seen = seen_by("sparse:4,2,3", 4 * 17, 4 * 40)
     assert seen == [i for i in range(4 * 17, 4 * 40) if i // 4 in (17, 18) or 17 in rows[i // 4]]
+
+
+def test_blocks_are_drawn_as_they_ever_were() -> None:
+    assert drawn_of_both_sides((2, 3), 0) == ((),) * 6
+    assert drawn_of_both_sides((2, 4), 1) == RECORDED_DRAWS[0]
+    assert drawn_of_both_sides((7,), 2) == RECORDED_DRAWS[1]
+    begun = time.perf_counter()
+    drawn_of_both_sides((4096,), 0)
+    assert time.perf_counter() - begun < 0.5
 
 
 @pytest.mark.parametrize(("grid", "side"), [((10,), 4), ((3,), 8), ((7, 5), 3), ((1, 9), 2), ((6, 4), 2)])

@@ -384,3 +384,12 @@ def test_an_encoding_needs_a_name_and_an_option_for_every_gene() -> None:
     with pytest.raises(ValueError, match="at least one option"):
         Encoding([2, 0], ["a", "b"])
     assert np.array_equal(Encoding([2, 3], ["a", "b"]).canonical([[1, 2]]), [[1, 2]])
+
+
+def test_contradictions_of_many_sizes_are_refused_by_their_number() -> None:
+    many = {"width": [2 * i for i in range(1, 2001)], "layer": GOOD["layer"] | {"heads": [1]}}
+    ratios = [i + 0.3 for i in range(100)]
+    with pytest.raises(SpaceError, match="widths × ratios are 200000 combinations; accepted: at most 100000"):
+        load_space(GOOD | many | {"layer": many["layer"] | {"ratio": ratios}})
+    with pytest.raises(SpaceError, match=r"; and 12 more$"):
+        load_space(GOOD | {"layer": GOOD["layer"] | {"ratio": ratios[:20]}})
