@@ -35,6 +35,7 @@ class _Design:
         layers: its token mixers.
         conv: taps of its short convolutions.
         stem, readout: names of those around its layers.
+        strict: whether it is no such design with another readout.
     """
 
     source: str
@@ -42,6 +43,7 @@ class _Design:
     conv: int = 0
     stem: str = EMBEDDING
     readout: str = LOGITS
+    strict: bool = True
 
 
 _DESIGNS: dict[str, _Design] = {}
@@ -60,12 +62,13 @@ def _design(name: str, source: str, conv: int = 0) -> Callable[[Layers], Layers]
 def _encoder(
     name: str, source: str, mixer: str, size: int = 3, stem: str = "", readout: str = "mean"
 ) -> None:
-    """A model that sees all of its input, with one mixer of a parameter near `size` in every layer."""
+    """A model that sees all of its input, with one mixer of a parameter near `size` in every layer; of any
+    readout where it is a design of token mixing, which names no stem."""
 
     def layers(space: SearchSpace, depth: int) -> list[str]:
         return [_option(space, mixer, size)] * depth
 
-    _DESIGNS[name] = _Design(source, layers, stem=stem, readout=readout)
+    _DESIGNS[name] = _Design(source, layers, stem=stem, readout=readout, strict=bool(stem))
 
 
 @_design("softmax", "Vaswani et al., 2017")
@@ -169,7 +172,9 @@ def _all(space: SearchSpace) -> Iterator[Preset]:
     spec = space.spec
     width, ratio, channel = max(spec.width), max(spec.layer.ratio), spec.layer.channel[0]
     heads = sorted(spec.layer.heads)[len(spec.layer.heads) // 2]
-    plain = "softmax" if space.form.causal else "vit"
+    # The narrower ones of softmax stand where the wide one does: behind patches where a space has them.
+    patches = bool(_options(spec.stem, "patch") and _options(spec.readout, "mean"))
+    plain = "softmax" if space.form.causal else "vit" if patches else "transformer"
 
     def build(mixers: list[str], ratios: Sequence[float], design: _Design = _DESIGNS[plain]) -> Architecture:
         taps = min(spec.layer.conv, key=lambda option: abs(option - design.conv))
@@ -177,10 +182,13 @@ def _all(space: SearchSpace) -> Iterator[Preset]:
             Layer(mixer, heads, channel, of, taps, spec.layer.kv_heads[0], spec.layer.projection)
             for mixer, of in zip(mixers, ratios, strict=True)
         )
-        around = _named(spec.stem, design.stem), _named(spec.readout, design.readout)
+        readout = "" if _falls_back(design, spec.readout) else design.readout
+        around = _named(spec.stem, design.stem), _named(spec.readout, readout)
         return Architecture(spec.vocabulary, width, tuple(layers), spec.tied, space.form, *around)
 
-    for name, design in _DESIGNS.items():
+    # Behind those that are what their names say: of two that are one model the first one counts.
+    designs = sorted(_DESIGNS.items(), key=lambda named: _falls_back(named[1], spec.readout))
+    for name, design in designs:
         if space.form.causal == (design.readout == LOGITS):
             for depth in sorted(spec.depth):
                 whole = build(design.layers(space, depth), [ratio] * depth, design)
@@ -200,18 +208,28 @@ def _all(space: SearchSpace) -> Iterator[Preset]:
             yield Preset(name, source, build(["softmax"] * deepest, mixed))
 
 
+def _falls_back(design: _Design, readouts: tuple[str, ...]) -> bool:
+    """Whether a design takes another readout than its own, which a space has not."""
+    return not design.strict and not _options(readouts, design.readout)
+
+
+def _options(options: tuple[str, ...], name: str) -> list[str]:
+    """Those of that name."""
+    return [option for option in options if option.partition(":")[0] == name]
+
+
 def _named(options: tuple[str, ...], name: str) -> str:
     """The first of the options of that name, or the first of all where none is wanted; the name, which the
     space then does not contain, where it has none."""
     if not name:
         return options[0]
-    return next((option for option in options if option.partition(":")[0] == name), name)
+    return next(iter(_options(options, name)), name)
 
 
 def _option(space: SearchSpace, mixer: str, size: int) -> str:
     """The space's option of a mixer whose parameter is nearest to `size`; the mixer's name, which the
     space then does not contain, where it has none."""
-    options = [option for option in space.spec.layer.mixer if option.partition(":")[0] == mixer]
+    options = _options(space.spec.layer.mixer, mixer)
 
     def distance(option: str) -> int:
         first: int = next(iter(vars(parse_mixer(option)).values()), size)

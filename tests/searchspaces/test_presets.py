@@ -71,3 +71,27 @@ def test_designs_take_the_options_that_a_space_has() -> None:
 def test_a_space_without_their_mixers_has_no_presets() -> None:
     assert presets(space_with(["none"])) == {}
     assert set(presets(space_with(["linear"]))) == {"linear-L2", "linear-L4"}
+
+
+FRAMES = {"input": {"series": 12, "channels": 3}, "output": {"classes": 4}}
+IMAGES = {"input": {"grid": [12, 8], "channels": 1}, "output": {"classes": 4}}
+
+
+@pytest.mark.parametrize(
+    ("form", "stem", "readout"),
+    [(FRAMES, "frames", "mean"), (FRAMES, "frames", "pool"), (IMAGES, "patch:4", "pool")],
+)
+def test_encoders_of_any_stem_and_readout_have_presets(form: Any, stem: str, readout: str) -> None:
+    layer = {"mixer": ["softmax", "linear"], "heads": [2], "ratio": [1, 2, 4]}
+    outer = {"form": form, "stem": [stem], "readout": [readout], "width": [32], "depth": [3]}
+    found = presets(load_space({"name": "x", "layer": layer} | outer))
+    wide = {"transformer-L3"} if stem == "frames" or readout == "pool" else {"vit-L3"}
+    matformers = {"matformer-L3-x1", "matformer-L3-x2", "matformer-L3-x2-mixed"}
+    assert wide | {"linear-encoder-L3"} | matformers <= set(found)
+    assert {(p.architecture.stem, p.architecture.readout) for p in found.values()} == {(stem, readout)}
+
+
+def test_a_design_of_its_own_readout_keeps_its_name() -> None:
+    layer = {"mixer": ["softmax"], "heads": [2], "ratio": [1]}
+    outer = {"form": IMAGES, "stem": ["conv:3"], "readout": ["pool"], "width": [32], "depth": [2]}
+    assert set(presets(load_space({"name": "x", "layer": layer} | outer))) == {"cct-L2"}
