@@ -9,7 +9,7 @@ from searchspaces.mixers.chunks import chunk_count, into_chunks, out_of_chunks
 from searchspaces.mixers.heads import TwoSightedHeadMixer
 from searchspaces.mixers.kernel import CHUNK
 from searchspaces.mixers.mixer import Kind, Position, Shape, State, Weights, register_mixer
-from searchspaces.mixers.padding import ABSENT, of_tokens
+from searchspaces.mixers.padding import absent, of_tokens
 from searchspaces.mixers.projected import LINEAR
 from searchspaces.operations import Operation, OperationKind
 from searchspaces.part import Sizes
@@ -63,7 +63,7 @@ class Flow(TwoSightedHeadMixer):
         allocation = _flow(q, (k / outgoing).sum(2, keepdim=True)).sigmoid()
         kept = _flow(k, (q / incoming).sum(2, keepdim=True)).clamp(max=1.0)
         if present is not None:
-            kept = kept + (1 - there) * ABSENT
+            kept = kept + (1 - there) * absent(kept)
         competition = kept.softmax(2) * count
         mixed: Tensor = q @ (k.transpose(-1, -2) @ (v * competition)) / incoming * allocation
         return mixed

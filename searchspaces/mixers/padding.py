@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ABSENT", "counted", "hiding", "of_tokens"]
+__all__ = ["absent", "counted", "hiding", "of_tokens"]
 
 ABSENT = -1e9
 """Added to a score that counts for nothing. Finite, for a token that is absent itself may see no other, and
@@ -20,9 +20,16 @@ def of_tokens(present: Tensor, x: Tensor) -> Tensor:
     return there
 
 
+def absent(x: Tensor) -> float:
+    """`ABSENT`, or the half of what x's precision reaches to: half precision has no such number."""
+    import torch
+
+    return max(ABSENT, torch.finfo(x.dtype).min / 2)
+
+
 def hiding(there: Tensor) -> Tensor:
     """Ones and zeros (…, P, 1) → (…, 1, P), what is added to the scores of so many keys."""
-    added: Tensor = (1 - there).transpose(-1, -2) * ABSENT
+    added: Tensor = (1 - there).transpose(-1, -2) * absent(there)
     return added
 
 
