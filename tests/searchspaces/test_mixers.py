@@ -6,7 +6,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -179,9 +178,8 @@ def test_blocks_are_drawn_as_they_ever_were() -> None:
     assert drawn_of_both_sides((2, 3), 0) == ((),) * 6
     assert drawn_of_both_sides((2, 4), 1) == RECORDED_DRAWS[0]
     assert drawn_of_both_sides((7,), 2) == RECORDED_DRAWS[1]
-    begun = time.perf_counter()
-    drawn_of_both_sides((4096,), 0)
-    assert time.perf_counter() - begun < 0.5
+    # Of so many comparing all pairs would not end.
+    assert drawn_of_both_sides((200_000,), 0) == ((),) * 200_000
 
 
 @pytest.mark.parametrize(("grid", "side"), [((10,), 4), ((3,), 8), ((7, 5), 3), ((1, 9), 2), ((6, 4), 2)])
