@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint deploy/constraints.txt
-# A file's tests share what they set up; whole jobs begin first.
-BESIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# A file's tests share what they set up; whole jobs begin first. Three for two cores: they wait half of their time.
+BESIDE := -n 3 --dist loadfile --no-loadscope-reorder
 # Collecting takes its time: alone only what has such a test.
 ALONE  = $(shell grep -rl 'mark\.alone' tests --include='test_*.py')
 GATEWAY := workers/gateway
@@ -44,7 +44,7 @@ web-assets: install  ## Fetch the engine that phones measure with, 41 MB (needs 
 demo: install  ## Run the whole job end to end on this machine (some minutes)
 	$(BIN)/nas demo
 
-test: install  ## Run the tests: two processes at a time, then alone what needs the machine
+test: install  ## Run the tests: three processes at a time, then alone what needs the machine
 	$(BIN)/pytest $(BESIDE) -m 'not slow and not alone'
 	$(BIN)/pytest -m 'not slow and alone' $(ALONE)
 
