@@ -16,6 +16,7 @@ from nas.pretrained.folder import all_safetensors, invalid_model, weight_files
 from searchspaces.architecture import Architecture
 from searchspaces.documents import LONGEST_NAME
 from searchspaces.errors import Problem, SpaceError
+from searchspaces.mixers import obeyed_genes
 from searchspaces.projection import Projection
 from searchspaces.space import SearchSpace, load_space
 
@@ -130,11 +131,14 @@ class Parent:
         if problems:
             raise SpaceError(problems)
         left = [round(share * whole) for share in (1, *groups)]
+        own = [self.mixer if option == KEEP else option for option in (KEEP, *mixers)]
+        obeyed = [obeyed_genes(option) for option in own]
+        # Mixers whose heads have values of their own take the parent's where the projection shares them.
+        apart = any("heads" in genes and "kv_heads" not in genes for genes in obeyed)
         shared = [whole]
-        if set(left) != {whole}:
+        if set(left) != {whole} or (apart and whole < heads):
             sharing, size = heads // whole, projection.head_size or width // heads
             projection, shared = replace(projection, head_size=size, sharing=sharing), [0]
-        own = [self.mixer if option == KEEP else option for option in (KEEP, *mixers)]
         kept = [round(share * self.hidden) for share in (1, *shares)]
         return load_space(
             {

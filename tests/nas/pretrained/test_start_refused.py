@@ -58,6 +58,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "more than all groups": ({"space": {"heads": [1e308]}}, r"space\.heads\.0: 1e\+308 .*accepted: 1/2 to 1"),
     "heads in words": ({"space": {"heads": ["half"]}}, r"space\.heads\.0: 'half'; accepted: a share"),
     "a share in words": ({"space": {"ratio": ["half"]}}, r"space\.ratio\.0: 'half'; accepted: a share"),
+    "a mixer of as many values as heads": (
+        {"space": {"mixer": ["lsh:8,2"]}},
+        r"space\.layer\.mixer\.1: mixer lsh:8,2 has keys and values of every head.*accepted: cosine",
+    ),
     "other tokens": ({"task": {"name": "recall"}}, r"task\.name: recall has tokens of its own"),
     "a bound below all": (
         {"bounds": {"weight_bytes": "1%"}},

@@ -104,8 +104,8 @@ def test_divergence_from_a_layer_on_is_that_of_whole_logits(model: Path) -> None
         assert expected > 0
 
 
-def _start(model: Path, text: Path, folder: Path, stop: Callable[[], bool]) -> Any:
-    spec = settle_start(load_job_spec(spec_of(model, text)), Path(), folder / "models")
+def _start(model: Path, text: Path, folder: Path, stop: Callable[[], bool], **changes: Any) -> Any:
+    spec = settle_start(load_job_spec(spec_of(model, text, **changes)), Path(), folder / "models")
     begun = beginning(spec)
     assert spec.start is not None
     assert spec.task is not None
@@ -161,6 +161,19 @@ def test_replacements_are_trained_once_and_kept_where_they_got_better(
     _, again, told = _start(model, text, tmp_path, lambda: False)
     assert again.steps == result.steps
     assert not told
+
+
+def test_heads_with_values_of_their_own_take_those_that_the_parents_share(
+    model: Path, text: Path, tmp_path: Path
+) -> None:
+    space = {"mixer": ["keep", "flow"], "ratio": [1]}
+    begun, result, _ = _start(model, text, tmp_path, lambda: False, space=space)
+    supernet = load_supernet(begun.space, result.path)
+    with torch.inference_mode():
+        expected = read_model(begun.parent)(TOKENS)
+        torch.testing.assert_close(supernet(TOKENS, begun.space.first), expected, atol=1e-4, rtol=0)
+        layers = tuple(replace(layer, mixer="flow") for layer in begun.space.first.layers)
+        assert supernet(TOKENS, replace(begun.space.first, layers=layers)).isfinite().all()
 
 
 def test_fitted_feed_forwards_are_nearer_to_the_parent(model: Path, text: Path, tmp_path: Path) -> None:
