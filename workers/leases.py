@@ -20,7 +20,17 @@ from queue import SimpleQueue
 
 from workers.capabilities import Capabilities
 from workers.errors import ProtocolViolation, WorkerError
-from workers.messages import Cancel, Drain, Failure, Lease, ModelFile, Result, ServiceMessage, Welcome
+from workers.messages import (
+    Cancel,
+    Drain,
+    Failure,
+    Lease,
+    ModelFile,
+    Result,
+    ServiceMessage,
+    Welcome,
+    shortened,
+)
 from workers.models import MAX_MODEL_BYTES, model_file
 from workers.plausible import check_lease, check_memory, check_times
 from workers.request import DeviceNote, MeasurementFailure, MeasurementRequest, Outcome
@@ -35,9 +45,6 @@ refuse a model before it is taken to be at fault."""
 
 MAX_OFFENCES = 3
 """Messages that cannot be, before a worker is dropped."""
-
-REASON_CHARACTERS = 1000
-"""What is kept of a worker's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +189,7 @@ class Board:
     def offend(self, session: WorkerSession, reason: str, lease_id: str | None) -> None:
         """A worker said what cannot be. The lease it said it of goes back; a repeated offender is dropped."""
         with self._changed:
-            reason = reason[:REASON_CHARACTERS]
+            reason = shortened(reason)
             session.offences += 1
             if session.grant is not None and session.grant.lease.lease_id == lease_id:
                 self._take_back(session, f"{session.capabilities.device} answered nonsense: {reason}")
@@ -384,7 +391,7 @@ class Board:
         """A worker says that the model is at fault: so it is once everybody who is asked says so."""
         work = self._end_grant(session).work
         work.failed_on.add(session.session_id)
-        work.refused_by[session.worker] = reason[:REASON_CHARACTERS]
+        work.refused_by[session.worker] = shortened(reason)
         if self._untried(work) and len(work.failed_on) < MAX_ATTEMPTS:
             self._waiting.appendleft(work)
         else:
@@ -392,7 +399,7 @@ class Board:
 
     def _blame(self, worker: tuple[str, str], reason: str, work: _Work) -> None:
         """A failure was a worker's own; whoever waits for the work is told where it is quarantined for it."""
-        told = self._standings.failed(worker, reason[:REASON_CHARACTERS])
+        told = self._standings.failed(worker, shortened(reason))
         if told is not None:
             work.batch.outcomes.append(DeviceNote(worker[0], told))
 
@@ -406,7 +413,7 @@ class Board:
         session.outbox.put(Cancel(self._end_grant(session).lease.lease_id, reason))
 
     def _fail(self, work: _Work, reason: str, retryable: bool) -> None:
-        request, reason = work.request, reason[:REASON_CHARACTERS]
+        request, reason = work.request, shortened(reason)
         self._finish(work, MeasurementFailure(request.digest, request.target, reason, retryable))
 
     def _finish(self, work: _Work, outcome: Outcome) -> None:

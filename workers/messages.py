@@ -121,7 +121,7 @@ ServiceMessage: TypeAlias = Welcome | Lease | Cancel | Drain
 
 
 def shortened(text: str) -> str:
-    """A text for people as it goes on the wire, in at most `TEXT_CHARACTERS`: how it begins and how it ends,
+    """A text for people as it is sent and kept, in at most `TEXT_CHARACTERS`: how it begins and how it ends,
     since engines name the cause in either place, and between them how much is left out."""
     text = text.encode(errors="replace").decode()  # names of files may hold what is no character
     if len(text) <= TEXT_CHARACTERS:

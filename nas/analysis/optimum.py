@@ -206,7 +206,7 @@ def _tightest(bounded: Sequence[Objective]) -> list[Objective]:
     found: dict[object, Objective] = {}
     for o in bounded:
         known = found.setdefault(o.key, o)
-        if o.direction.sign * (o.bound or 0.0) < o.direction.sign * (known.bound or 0.0):
+        if known.bound != o.direction.tightest(known.bound or 0.0, o.bound or 0.0):
             found[o.key] = o
     return list(found.values())
 

@@ -24,6 +24,11 @@ class Direction(StrEnum):
         """Multiply a value by this and smaller is better."""
         return 1 if self is Direction.MIN else -1
 
+    def tightest(self, *bounds: float) -> float:
+        """Of several bounds on one objective, no worse than which its values may be, the one that leaves
+        least."""
+        return min(bounds, key=lambda bound: self.sign * bound)
+
 
 class Source(StrEnum):
     """Where an objective's value comes from, and so what a value costs."""

@@ -77,11 +77,8 @@ def asked_objectives(
 
 
 def _tighter(objective: Objective, known: float | str | None, bound: float) -> float:
-    """Of two numbers that bound an objective, by its own name and by one that covers several, the one that
-    leaves less; the second where the first is none yet."""
-    if not isinstance(known, float):
-        return bound
-    return min(known, bound, key=lambda number: objective.direction.sign * number)
+    """A bound, or the number that bounds the objective already by another name, where that leaves less."""
+    return objective.direction.tightest(known, bound) if isinstance(known, float) else bound
 
 
 def _why_not_bounded(name: str, names: Names, targets: Sequence[Target], asked: Container[Key]) -> str:
